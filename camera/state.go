@@ -1,0 +1,31 @@
+package camera
+
+import "time"
+
+// Phase is what a Camera is doing, in one word.
+type Phase string
+
+// The phases of a Camera.
+const (
+	Starting Phase = "starting"  // not yet known, or the first frame is awaited
+	Idle     Phase = "idle"      // ready, nobody watches
+	Live     Phase = "live"      // frames flow to somebody
+	NoCamera Phase = "no-camera" // there is none; it is looked for
+	Fault    Phase = "fault"     // there is one and it does not work; it is tried again
+	Stopping Phase = "stopping"  // the program ends
+)
+
+// State is what a Camera says of itself. It is a value: nothing in it changes
+// after it was handed out.
+type State struct {
+	Phase  Phase     `json:"phase"`
+	Reason string    `json:"reason,omitempty"` // a sentence, in NoCamera and Fault
+	Since  time.Time `json:"since"`            // when Phase or Reason last changed
+	Device Device    `json:"device"`
+	Format Format    `json:"format"` // of the running or the last run
+
+	Frames   uint64              `json:"frames"`   // delivered
+	Dropped  map[DropKind]uint64 `json:"dropped"`  // by kind
+	Restarts uint64              `json:"restarts"` // times the source was started again after it was lost
+	Stalls   uint64              `json:"stalls"`   // times it gave no frame in time
+}
