@@ -1,0 +1,122 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+const usage = `usage:
+  rig test [go test flags] [packages]   run tests in the virtual machine (default ./camera/... ./gpio/...)
+  rig exec BINARY [arguments]           run one program in it, for go test -exec
+  rig setup                             make the machine, or renew it when Debian has a newer kernel`
+
+// The packages whose tests want devices, when none are named.
+var defaultPackages = []string{"./camera/...", "./gpio/..."}
+
+func main() {
+	// The kernel of the virtual machine starts this same program as its init.
+	if os.Args[0] == guestInit {
+		guestMain()
+	}
+	// The process that starts QEMU must not lose its thread: QEMU is told to
+	// die with it (Pdeathsig).
+	runtime.LockOSThread()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
+	code, err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "rig:", err)
+	}
+	os.Exit(code)
+}
+
+// run is main with its result: an exit status, and what to say about it.
+func run(ctx context.Context, args []string) (int, error) {
+	if len(args) == 0 {
+		return 2, errors.New(usage)
+	}
+	if runtime.GOARCH != "amd64" {
+		return 2, fmt.Errorf("the virtual machine is amd64 and runs this machine's binaries, which are %s: use an amd64 machine", runtime.GOARCH)
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return 2, err
+	}
+	set := setup{Dir: cache, Log: os.Stderr}
+	switch cmd, rest := args[0], args[1:]; {
+	case cmd == "setup" && len(rest) == 0:
+		if err := set.Renew(ctx); err != nil {
+			return 2, err
+		}
+		return 0, nil
+	case cmd == "test":
+		if err := set.Ensure(ctx); err != nil {
+			return 2, err
+		}
+		return goTest(ctx, rest)
+	case cmd == "exec" && len(rest) > 0:
+		if err := set.Ensure(ctx); err != nil {
+			return 2, err
+		}
+		return runVM(ctx, set.Kernel(), rest)
+	}
+	return 2, errors.New(usage)
+}
+
+// goTest runs go test with this program as its -exec.
+func goTest(ctx context.Context, args []string) (int, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 2, err
+	}
+	// One package at a time: each has the machine's two processors to itself.
+	argv := append([]string{"test", "-p=1", "-count=1", "-exec='" + self + "' exec"}, args...)
+	if !slices.ContainsFunc(args, isPackage) {
+		argv = append(argv, defaultPackages...)
+	}
+	cmd := exec.CommandContext(ctx, "go", argv...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	err = cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
+		return exit.ExitCode(), nil
+	} else if err != nil {
+		return 2, fmt.Errorf("go test: %w", err)
+	}
+	return 0, nil
+}
+
+// isPackage tells a package from a flag of go test or a flag's value.
+func isPackage(arg string) bool {
+	return arg == "." || strings.HasPrefix(arg, "./") || strings.HasPrefix(arg, "../") ||
+		strings.HasPrefix(arg, "github.com/pushcam/pushcam")
+}
+
+// cacheDir is hack/rig/.cache of the checkout that the working directory lies
+// in: go test -exec starts this program in the folder of the tested package.
+func cacheDir() (string, error) {
+	wd, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := wd; ; dir = filepath.Dir(dir) {
+		rig := filepath.Join(dir, "hack", "rig")
+		if _, err := os.Stat(filepath.Join(rig, "doc.go")); err == nil {
+			return filepath.Join(rig, ".cache"), nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("%s is not inside a checkout of pushcam: change into one", wd)
+		}
+	}
+}
