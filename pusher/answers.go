@@ -1,0 +1,134 @@
+package pusher
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/pushcam/pushcam/camera"
+)
+
+//go:embed web/index.html
+var indexPage []byte
+
+// page answers with the viewer page.
+func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(indexPage)))
+	w.Header().Set("Content-Security-Policy", "default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors *")
+	w.Write(indexPage)
+}
+
+// snapshot answers with a frame that was captured after the request came:
+// OctoPrint and Home Assistant move something and then want to see it moved.
+func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
+	asked := time.Now()
+	ctx, cancel := context.WithTimeout(r.Context(), snapshotTimeout)
+	defer cancel()
+	stop := context.AfterFunc(s.ctx, cancel)
+	defer stop()
+
+	p, leave := s.Hub.watch()
+	defer leave()
+	for p.frame == nil || p.notice || p.frame.Time.Before(asked) {
+		if f, why := s.Hub.currentNotice(); f != nil {
+			w.Header().Set("Retry-After", "5")
+			w.Header().Set("X-Error", why.Error())
+			writeFrame(w, http.StatusServiceUnavailable, f)
+			return
+		}
+		select {
+		case <-p.next:
+		case <-ctx.Done():
+			busy(w, r, "The camera gave no picture within %v", snapshotTimeout)
+			return
+		}
+		p = s.Hub.newest.Load()
+	}
+	w.Header().Set("X-Timestamp", string(appendUnixMicro(nil, p.frame.Time)))
+	w.Header().Set("X-Frame", strconv.FormatUint(p.frame.Seq, 10))
+	w.Header().Set("Last-Modified", p.frame.Time.UTC().Format(http.TimeFormat))
+	writeFrame(w, http.StatusOK, p.frame)
+}
+
+func writeFrame(w http.ResponseWriter, code int, f *camera.Frame) {
+	w.Header().Set("Content-Type", "image/jpeg")
+	w.Header().Set("Content-Length", strconv.Itoa(len(f.JPEG)))
+	w.WriteHeader(code)
+	w.Write(f.JPEG) // a client that is gone has nobody to tell
+}
+
+// healthz says whether a viewer would see the camera.
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
+	if err := s.Camera.Health(); err != nil {
+		fail(w, r, http.StatusServiceUnavailable, "%v", err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	io.WriteString(w, "ok\n")
+}
+
+// frameState and viewerState are parts of /state. Ages are those of the last
+// frame, in milliseconds since its capture.
+type frameState struct {
+	Seq    uint64  `json:"seq"`
+	Width  int     `json:"width"`
+	Height int     `json:"height"`
+	Bytes  int     `json:"bytes"`
+	AgeMS  float64 `json:"age_ms"`
+}
+
+type viewerState struct {
+	Address string  `json:"address"`
+	Session bool    `json:"session"` // belongs to a push session
+	Seconds float64 `json:"seconds"` // since it came
+	Sent    uint64  `json:"frames_sent"`
+	Skipped uint64  `json:"frames_skipped"`
+	Bytes   uint64  `json:"bytes"`
+	AgeMS   float64 `json:"age_ms"` // when it was handed to the kernel
+}
+
+// state answers with everything that is known, as JSON.
+func (s *Server) state(w http.ResponseWriter, _ *http.Request) {
+	all := map[string]any{
+		"frame":    nil,
+		"viewers":  s.viewerStates(),
+		"sessions": s.sessions.count(),
+		"uptime_s": time.Since(s.started).Seconds(),
+	}
+	if f := s.Hub.lastFrame(); f != nil {
+		all["frame"] = frameState{f.Seq, f.Width, f.Height, len(f.JPEG), milliseconds(time.Since(f.Time))}
+	}
+	for name, section := range s.State {
+		all[name] = section()
+	}
+	writeJSON(w, http.StatusOK, all)
+}
+
+func (s *Server) viewerStates() []viewerState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	states := make([]viewerState, 0, len(s.viewers))
+	for v := range s.viewers {
+		states = append(states, viewerState{
+			Address: v.name,
+			Session: v.session,
+			Seconds: time.Since(v.since).Seconds(),
+			Sent:    v.sent.Load(),
+			Skipped: v.skipped.Load(),
+			Bytes:   v.bytes.Load(),
+			AgeMS:   milliseconds(time.Duration(v.age.Load())),
+		})
+	}
+	slices.SortFunc(states, func(a, b viewerState) int {
+		return cmp.Or(-cmp.Compare(a.Seconds, b.Seconds), cmp.Compare(a.Address, b.Address))
+	})
+	return states
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

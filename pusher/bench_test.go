@@ -1,0 +1,67 @@
+package pusher
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// loopbackViewer is a viewer on a real TCP connection, whose other end is read
+// and thrown away.
+func loopbackViewer(tb testing.TB) (*viewer, *Hub, func()) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		io.Copy(io.Discard, conn)
+	}()
+	conn, err := l.Accept()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &viewer{conn: conn, timeout: 10 * time.Second}, NewHub(nil), func() {
+		conn.Close()
+		l.Close()
+		<-drained
+	}
+}
+
+func BenchmarkSend(b *testing.B) {
+	v, h, done := loopbackViewer(b)
+	defer done()
+	f := testFrame(1)
+	f.JPEG = make([]byte, 100_000)
+	h.Publish(f)
+	p := h.newest.Load()
+	b.SetBytes(int64(len(f.JPEG)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := v.send(p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkWriteFloor is the same bytes through one plain Write: what no
+// server can be cheaper than without sharing pages with the kernel.
+func BenchmarkWriteFloor(b *testing.B) {
+	v, _, done := loopbackViewer(b)
+	defer done()
+	buf := make([]byte, 100_000)
+	b.SetBytes(int64(len(buf)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.conn.Write(buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

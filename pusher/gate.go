@@ -1,0 +1,259 @@
+package pusher
+
+import (
+	"math"
+	"time"
+)
+
+// The gate says when a viewer may hand its next frame to TCP: late enough that
+// the frame is still fresh when the link takes it, early enough that the link
+// never runs dry. The rule is
+//
+//	unsent bytes ≤ gateUnsent  and  unsent + in flight ≤ rate × (base round trip + gateQueue)
+//
+// with the rate that this connection itself reached lately. The kernel's own
+// delivery rate is stale after a drop, its smoothed round trip overshoots in
+// slow start, and a limit in bytes alone starves long round trips: 53
+// conditions were measured, and these constants lie where the results are flat.
+const (
+	// gateUnsent keeps stale bytes out of the socket buffer even while the
+	// congestion window, not the link, is what limits.
+	gateUnsent = 16 << 10
+	// gateFloor lets a connection of unknown rate begin, with at least two
+	// segments: on loopback one has 64 KB.
+	gateFloor         = 8 << 10
+	gateFloorSegments = 2
+	// gateQueue is how much may wait at the bottleneck, so that the checks'
+	// jitter does not leave it idle.
+	gateQueue = 5 * time.Millisecond
+
+	// The rate is the peak over slices of gateSlice (longer than bursts of
+	// acknowledgements), of this window and the one before it; a window is at
+	// least gateWindow and one round trip.
+	gateSlice  = 25 * time.Millisecond
+	gateWindow = 250 * time.Millisecond
+
+	// A round trip that rose makes the gate starve the link: it is closed
+	// often (gateStarvedChecks a second), and yet the mean rate stays below
+	// gateStarvedShare of the peak. Then the base round trip is measured again,
+	// on a link that was left to drain, every gateProbe at most; what was
+	// measured counts for gateProbeLife.
+	gateStarvedChecks = 5
+	gateStarvedShare  = 0.8
+	gateProbe         = 5 * time.Second
+	gateProbeLife     = 3 * gateProbe
+	// gateSampleTime ends a measurement that nothing answers.
+	gateSampleTime = 2 * time.Second
+	// gateSamplePoll is how exactly a round trip is measured: finer than
+	// gateQueue, and only polled while one is measured.
+	gateSamplePoll = time.Millisecond
+
+	// A closed gate is looked at again when its excess should be gone: wake-ups
+	// cost more than the look, and after gateMaxWait a link that became faster
+	// would have run dry.
+	gateMinWait = 4 * time.Millisecond
+	gateMaxWait = 10 * time.Millisecond
+
+	// gatePace times the rate is how fast a frame may leave while the link
+	// limits: 1.5 slows frames down when there is bandwidth to spare, 3 lets
+	// them burst into the bottleneck's buffer.
+	gatePace = 2
+	// gateMinPace, in bytes per second, is where pacing ends: a rate that was
+	// measured across an outage must not choke the frame after it.
+	gateMinPace = 125_000
+
+	// unpaced is the pacing rate that means none, as SO_MAX_PACING_RATE has it.
+	unpaced = math.MaxUint32
+)
+
+// tcpInfo is what the gate needs of Linux's struct tcp_info.
+type tcpInfo struct {
+	// Full says that all fields are known. Otherwise only Unsent is: all that
+	// a unix socket or an old kernel tells.
+	Full bool
+	// Closed says that the connection is dead (TCP_CLOSE).
+	Closed    bool
+	MSS       uint32        // bytes in a segment
+	Unacked   uint32        // segments sent and not acknowledged
+	Sacked    uint32        // of these, segments that arrived out of order
+	Delivered uint32        // segments that arrived, since the beginning; wraps around
+	Unsent    uint32        // bytes in the socket buffer that were never sent
+	MinRTT    time.Duration // the kernel's minimum over 5 minutes
+	RTT       time.Duration // smoothed, with its own queue in it
+}
+
+// outstanding is the number of segments that are on their way.
+func (ti *tcpInfo) outstanding() uint32 {
+	return ti.Unacked - min(ti.Sacked, ti.Unacked)
+}
+
+// verdict is what the gate says.
+type verdict struct {
+	open bool
+	// wait is when to ask again if it is closed.
+	wait time.Duration
+	// pace is the pacing rate to set before the frame is written if it is open,
+	// in bytes per second.
+	pace uint32
+}
+
+// gate is the state of the rule for one connection. The zero value is ready.
+// It knows no clock and no socket; it is not safe for concurrent use.
+type gate struct {
+	begun bool
+
+	slice  mark
+	window time.Duration // when this window began
+	// peak and lastPeak are bytes per second in this window and the one before.
+	peak, lastPeak float64
+
+	second  mark
+	closed  int  // checks in this second that found it closed
+	starved bool // in the last whole second
+
+	// sampling is set from the frame that was let onto a drained link until
+	// the answer to its first segments.
+	sampling  bool
+	sampledAt time.Duration // the last look while sampling
+	sample    mark          // when the frame left, and what Delivered must pass
+	probed    time.Duration // when the last measurement ended
+	base      time.Duration // what it gave, 0 for nothing
+
+	limited bool // closed since it was last open: the link limits
+
+	moved     time.Duration // when bytes last left
+	delivered uint32        // at the last check
+	queued    float64       // bytes at the last check
+}
+
+// mark is a reading of tcpInfo.Delivered.
+type mark struct {
+	at        time.Duration
+	delivered uint32
+}
+
+// rate is the mean bytes per second from m until now, of segments of mss bytes.
+func (m mark) rate(now time.Duration, ti *tcpInfo) float64 {
+	return float64(ti.Delivered-m.delivered) * float64(ti.MSS) / (now - m.at).Seconds()
+}
+
+// check says whether the next frame may be written at now, the time since any
+// fixed moment. If it is open, the caller writes one frame at once; in between
+// checks are free to be as many as the caller likes.
+func (g *gate) check(now time.Duration, ti *tcpInfo) verdict {
+	queued := float64(ti.Unsent) + float64(ti.outstanding())*float64(ti.MSS)
+	g.note(now, ti, queued)
+	switch {
+	case ti.Closed: // the write will say why
+		return verdict{open: true, pace: unpaced}
+	case !ti.Full:
+		if ti.Unsent > gateUnsent {
+			return verdict{wait: gateMaxWait}
+		}
+		return verdict{open: true, pace: unpaced}
+	}
+	g.measureRate(now, ti)
+	if g.measureBase(now, ti) {
+		return verdict{wait: gateSamplePoll}
+	}
+
+	drain := g.starved && now-g.probed > gateProbe
+	limit := g.limit(ti, drain)
+	if ti.Unsent > gateUnsent || queued > limit {
+		g.closed++
+		g.limited = true
+		return verdict{wait: gateWait(queued-limit, g.rate())}
+	}
+	if drain {
+		g.sampling, g.starved = true, false
+		g.sampledAt = now
+		g.sample = mark{now, ti.Delivered + ti.outstanding() + gateFloorSegments}
+	}
+	v := verdict{open: true, pace: unpaced}
+	if g.limited && g.rate() > 0 {
+		v.pace = uint32(min(max(gatePace*g.rate(), gateMinPace), unpaced))
+	}
+	g.limited = false
+	return v
+}
+
+// note keeps when bytes last left.
+func (g *gate) note(now time.Duration, ti *tcpInfo, queued float64) {
+	if !g.begun {
+		g.begun = true
+		g.slice = mark{now, ti.Delivered}
+		g.second = g.slice
+		g.window, g.probed = now, now
+	}
+	if queued == 0 || queued < g.queued || ti.Delivered != g.delivered {
+		g.moved = now
+	}
+	g.queued, g.delivered = queued, ti.Delivered
+}
+
+// measureRate updates the peak rate, and whether the link is starved.
+func (g *gate) measureRate(now time.Duration, ti *tcpInfo) {
+	if now-g.slice.at >= gateSlice {
+		g.peak = max(g.peak, g.slice.rate(now, ti))
+		g.slice = mark{now, ti.Delivered}
+	}
+	if now-g.window >= max(gateWindow, ti.MinRTT) {
+		g.lastPeak, g.peak, g.window = g.peak, 0, now
+	}
+	if now-g.second.at > time.Second {
+		g.starved = g.closed >= gateStarvedChecks && g.second.rate(now, ti) < gateStarvedShare*g.rate()
+		g.second, g.closed = mark{now, ti.Delivered}, 0
+	}
+}
+
+// measureBase goes on with the measurement of the base round trip, and says
+// whether it needs another look soon.
+func (g *gate) measureBase(now time.Duration, ti *tcpInfo) bool {
+	if g.base > 0 && now-g.probed >= gateProbeLife {
+		g.base = 0
+	}
+	if !g.sampling {
+		return false
+	}
+	took := now - g.sample.at
+	switch {
+	case int32(ti.Delivered-g.sample.delivered) >= 0:
+		// A frame that did not fit into the socket buffer kept the caller from
+		// looking: then the kernel's mean is nearer than the time until now.
+		if now-g.sampledAt > gateQueue {
+			took = min(took, ti.RTT)
+		}
+		g.base = max(took, 0)
+	case took < gateSampleTime:
+		g.sampledAt = now
+		return true
+	}
+	g.sampling, g.probed = false, now
+	return false
+}
+
+// rate is the peak rate in bytes per second, 0 before anything is known.
+func (g *gate) rate() float64 { return max(g.peak, g.lastPeak) }
+
+// limit is how many bytes may be on their way when a frame is handed over.
+func (g *gate) limit(ti *tcpInfo, drain bool) float64 {
+	segments := gateFloorSegments * float64(ti.MSS)
+	if drain {
+		return segments
+	}
+	return max(gateFloor, segments, g.rate()*(g.baseRTT(ti)+gateQueue).Seconds())
+}
+
+// baseRTT is the round trip of the link when nothing queues in it.
+func (g *gate) baseRTT(ti *tcpInfo) time.Duration { return max(ti.MinRTT, g.base) }
+
+// stalled is how long nothing has left although something was to be sent.
+func (g *gate) stalled(now time.Duration) time.Duration { return now - g.moved }
+
+// gateWait is how long an excess of bytes takes at rate, within its bounds.
+func gateWait(excess, rate float64) time.Duration {
+	if rate <= 0 {
+		return gateMaxWait
+	}
+	return time.Duration(min(max(excess/rate, gateMinWait.Seconds()), gateMaxWait.Seconds()) * float64(time.Second))
+}

@@ -1,0 +1,184 @@
+// Package pusher pushes camera frames to viewers over HTTP: multipart streams,
+// JPGPusher sessions, snapshots, and the state of it all.
+//
+// A frame takes the shortest way: the camera publishes it to the Hub, which
+// keeps only the newest; each viewer takes the newest when its connection is
+// ready for one, and writes it with one writev from memory that all share.
+package pusher
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pushcam/pushcam/camera"
+)
+
+const (
+	boundary = "frame"
+	// Chrome and Firefox show a part only when they have seen the boundary
+	// behind it (crbug 527446), so a part ends with the next one's boundary.
+	partTail = "\r\n--" + boundary + "\r\n"
+	// streamEnd follows a partTail: an empty part, then the closing delimiter.
+	streamEnd = "\r\n--" + boundary + "--\r\n"
+
+	// resendAfter is how long a stream stays silent at most: then the last frame
+	// is sent again, for players that show a frame when the next one comes.
+	resendAfter = time.Second
+)
+
+// A Hub holds the newest frame and wakes those who wait for one. It queues
+// nothing: who comes late finds the newest frame and has skipped the others.
+type Hub struct {
+	demand func(bool)
+
+	newest atomic.Pointer[part]
+
+	mu       sync.Mutex // orders changes of newest, watchers and down
+	watchers int
+	down     error // why there are no frames, nil while there are
+	resend   *time.Timer
+}
+
+// part is one frame as it goes over the wire, shared by all viewers.
+type part struct {
+	frame  *camera.Frame // nil until there is one
+	head   []byte        // the part's header
+	n      uint64        // counts parts; the difference of two says what was skipped
+	since  time.Time     // when it became the newest
+	notice bool          // a picture that says why there is no camera
+	next   chan struct{} // closed when a newer part is there
+}
+
+// NewHub returns a Hub without a frame. It calls demand, which may be nil, with
+// true when the first watcher comes and with false when the last one goes; the
+// calls are in order and must not block.
+func NewHub(demand func(bool)) *Hub {
+	if demand == nil {
+		demand = func(bool) {}
+	}
+	h := &Hub{demand: demand}
+	h.newest.Store(&part{next: make(chan struct{})})
+	h.resend = time.AfterFunc(resendAfter, h.repeat)
+	h.resend.Stop()
+	return h
+}
+
+// Publish makes f the newest frame. The Hub and its viewers only read f.
+func (h *Hub) Publish(f *camera.Frame) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.down = nil
+	h.replace(&part{frame: f, head: partHead(f)})
+}
+
+// Notice makes f, a picture that says why there is no camera, what viewers see
+// until the next Publish.
+func (h *Hub) Notice(f *camera.Frame, why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.down = why
+	h.replace(&part{frame: f, head: partHead(f), notice: true})
+}
+
+// Up says that there is a camera again, although it may give no frames until
+// somebody watches: newcomers do not see the last notice any more.
+func (h *Hub) Up() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.down = nil
+}
+
+// replace makes p the newest part and wakes the watchers. h.mu is held.
+func (h *Hub) replace(p *part) {
+	old := h.newest.Load()
+	p.n = old.n + 1
+	p.since = time.Now()
+	p.next = make(chan struct{})
+	h.newest.Store(p)
+	close(old.next)
+	if h.watchers > 0 {
+		h.resend.Reset(resendAfter)
+	}
+}
+
+// repeat sends the newest part once more. The timer may have fired while a new
+// part was on its way; that one is not repeated at once.
+func (h *Hub) repeat() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.newest.Load(); h.watchers > 0 && p.frame != nil && time.Since(p.since) >= resendAfter {
+		h.replace(&part{frame: p.frame, head: p.head, notice: p.notice})
+	}
+}
+
+// watch counts one more watcher, who must call the returned function once when
+// it goes. The part is what it starts from: one to show at once, or one that
+// has no frame and whose successor is worth waiting for.
+func (h *Hub) watch() (*part, func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.watchers++
+	p := h.newest.Load()
+	if h.watchers == 1 {
+		h.resend.Reset(resendAfter)
+		h.demand(true)
+	}
+	fresh := p.frame != nil && (p.notice && h.down != nil || !p.notice && time.Since(p.frame.Time) < resendAfter)
+	if !fresh {
+		p = &part{n: p.n, next: p.next}
+	}
+	return p, sync.OnceFunc(h.leave)
+}
+
+func (h *Hub) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.watchers--
+	if h.watchers == 0 {
+		h.resend.Stop()
+		h.demand(false)
+	}
+}
+
+// currentNotice returns the picture that says why there are no frames, and the
+// reason; nil while there are frames.
+func (h *Hub) currentNotice() (*camera.Frame, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.newest.Load(); h.down != nil && p.notice {
+		return p.frame, h.down
+	}
+	return nil, nil
+}
+
+// lastFrame returns the newest frame of the camera, nil if there is none.
+func (h *Hub) lastFrame() *camera.Frame {
+	if p := h.newest.Load(); !p.notice {
+		return p.frame
+	}
+	return nil
+}
+
+// partHead is what precedes a frame's bytes in a multipart stream. X-Timestamp
+// is the capture time in Unix seconds, as ustreamer and mjpg-streamer write it.
+func partHead(f *camera.Frame) []byte {
+	b := make([]byte, 0, 128)
+	b = append(b, "Content-Type: image/jpeg\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(f.JPEG)), 10)
+	b = append(b, "\r\nX-Timestamp: "...)
+	b = appendUnixMicro(b, f.Time)
+	b = append(b, "\r\nX-Frame: "...)
+	b = strconv.AppendUint(b, f.Seq, 10)
+	return append(b, "\r\n\r\n"...)
+}
+
+// appendUnixMicro appends t as seconds with six digits behind the point.
+func appendUnixMicro(b []byte, t time.Time) []byte {
+	us := max(t.UnixMicro(), 0)
+	b = strconv.AppendInt(b, us/1e6, 10)
+	frac := strconv.AppendInt(nil, us%1e6+1e6, 10)
+	frac[0] = '.'
+	return append(b, frac...)
+}

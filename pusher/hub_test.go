@@ -1,0 +1,152 @@
+package pusher
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pushcam/pushcam/camera"
+)
+
+// testFrame is the smallest thing that passes for a JPEG on the wire.
+func testFrame(seq uint64) *camera.Frame {
+	return &camera.Frame{
+		JPEG: append([]byte{0xff, 0xd8, byte(seq)}, 0xff, 0xd9),
+		Seq:  seq, Time: time.Now(), Width: 64, Height: 48,
+	}
+}
+
+func TestHubKeepsOnlyTheNewest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHub(nil)
+		p, leave := h.watch()
+		defer leave()
+		if p.frame != nil {
+			t.Fatal("a hub without frames gave one")
+		}
+		for seq := range uint64(3) {
+			h.Publish(testFrame(seq + 1))
+		}
+		<-p.next
+		newest := h.newest.Load()
+		if newest.frame.Seq != 3 || newest.n-p.n != 3 {
+			t.Errorf("newest is frame %d, %d parts on; want 3 and 3", newest.frame.Seq, newest.n-p.n)
+		}
+	})
+}
+
+func TestHubDemand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls []bool
+		h := NewHub(func(on bool) { calls = append(calls, on) })
+		_, leave1 := h.watch()
+		_, leave2 := h.watch()
+		leave1()
+		leave1() // counts once
+		_, leave3 := h.watch()
+		leave2()
+		leave3()
+		_, leave4 := h.watch()
+		leave4()
+		if diff := cmp.Diff([]bool{true, false, true, false}, calls); diff != "" {
+			t.Errorf("demand (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// What a newcomer sees first.
+func TestHubFirstPart(t *testing.T) {
+	down := errors.New("unplugged")
+	tests := []struct {
+		name string
+		do   func(h *Hub)
+		want uint64 // the frame's Seq, 0 for none
+	}{
+		{"nothing yet", func(h *Hub) {}, 0},
+		{"a frame just now", func(h *Hub) { h.Publish(testFrame(1)) }, 1},
+		{"a frame of an hour ago", func(h *Hub) { h.Publish(testFrame(1)); time.Sleep(time.Hour) }, 0},
+		{"a notice in force", func(h *Hub) { h.Notice(testFrame(9), down); time.Sleep(time.Hour) }, 9},
+		{"a notice that is over", func(h *Hub) { h.Notice(testFrame(9), down); h.Up() }, 0},
+		{"a frame after a notice", func(h *Hub) { h.Notice(testFrame(9), down); h.Publish(testFrame(2)) }, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := NewHub(nil)
+				tt.do(h)
+				p, leave := h.watch()
+				defer leave()
+				var got uint64
+				if p.frame != nil {
+					got = p.frame.Seq
+				}
+				if got != tt.want {
+					t.Errorf("first part is frame %d, want %d", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// Covers the players that show each frame when the next one comes.
+func TestHubRepeatsWhenIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHub(nil)
+		h.Publish(testFrame(1))
+		time.Sleep(10 * time.Second)
+		if n := h.newest.Load().n; n != 1 {
+			t.Errorf("the frame was repeated %d times with nobody watching", n-1)
+		}
+		p, leave := h.watch()
+		h.Publish(testFrame(2))
+		start := time.Now()
+		for p = h.newest.Load(); p.n < 5; p = h.newest.Load() {
+			<-p.next
+		}
+		if took := time.Since(start); took != 3*resendAfter || p.frame.Seq != 2 {
+			t.Errorf("frame %d was repeated 3 times in %v, want frame 2 in %v", p.frame.Seq, took, 3*resendAfter)
+		}
+		leave()
+		n := h.newest.Load().n
+		time.Sleep(10 * time.Second)
+		if h.newest.Load().n != n {
+			t.Error("the frame is repeated for nobody")
+		}
+	})
+}
+
+func TestPartHead(t *testing.T) {
+	f := &camera.Frame{JPEG: make([]byte, 1234), Seq: 7}
+	tests := []struct {
+		name  string
+		time  time.Time
+		stamp string
+	}{
+		{"now", time.Unix(1700000000, 1234567), "1700000000.001234"},
+		{"clock not set", time.Unix(3, 999999999), "3.999999"},
+		{"before 1970", time.Unix(-5, 0), "0.000000"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f.Time = tt.time
+			want := "Content-Type: image/jpeg\r\nContent-Length: 1234\r\nX-Timestamp: " + tt.stamp + "\r\nX-Frame: 7\r\n\r\n"
+			if diff := cmp.Diff(want, string(partHead(f))); diff != "" {
+				t.Errorf("part header (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPublishDoesNotTouchTheFrame(t *testing.T) {
+	h := NewHub(nil)
+	f := testFrame(1)
+	before := bytes.Clone(f.JPEG)
+	h.Publish(f)
+	if got := h.newest.Load().frame; got != f || !bytes.Equal(got.JPEG, before) {
+		t.Error("the hub copied or changed the frame")
+	}
+}

@@ -1,0 +1,58 @@
+package pusher
+
+import (
+	"fmt"
+	"net"
+	"time"
+)
+
+// link is the connection to a viewer, as the side that sends sees it: when the
+// next frame may go, and how fast. Its methods do not allocate; they are for
+// one goroutine.
+type link struct {
+	gate   gate
+	info   tcpInfo // as of the last ready
+	socket *socket
+	paced  uint32
+}
+
+// newLink prepares c for frames, and has the kernel end it when its peer
+// acknowledges nothing, or takes nothing, for timeout. The caller keeps c.
+// Small segments are not delayed: that is net's default.
+func newLink(c net.Conn, timeout time.Duration) (*link, error) {
+	if tc, ok := c.(*net.TCPConn); ok {
+		// For a connection on which nothing is outstanding.
+		err := tc.SetKeepAliveConfig(net.KeepAliveConfig{
+			Enable:   true,
+			Idle:     timeout / 2,
+			Interval: timeout / 4,
+			Count:    2,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("prepare connection: %w", err)
+		}
+	}
+	s, err := newSocket(c, timeout)
+	if err != nil {
+		return nil, fmt.Errorf("prepare connection: %w", err)
+	}
+	return &link{socket: s, paced: unpaced}, nil
+}
+
+// ready says whether the next frame may be written at now, the time since any
+// fixed moment, and if not, how long to wait before asking again. After a yes
+// the caller writes one frame at once.
+//
+// While l.gate.sampling is set, the answer is awaited in steps of 1 ms: ask
+// again even if there is no frame to write.
+func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
+	if err := l.socket.read(&l.info); err != nil {
+		return 0, true // the connection is gone: the write will say why
+	}
+	v := l.gate.check(now, &l.info)
+	if v.open && v.pace != l.paced {
+		l.socket.pace(v.pace)
+		l.paced = v.pace
+	}
+	return v.wait, v.open
+}

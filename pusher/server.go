@@ -1,0 +1,229 @@
+package pusher
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Camera is what a Server asks about the camera behind its Hub.
+type Camera interface {
+	// Health is nil when frames flow or would flow on demand, else it says why not.
+	Health() error
+	// FrameTime is the time between two frames.
+	FrameTime() time.Duration
+}
+
+// A Server answers HTTP for the frames of one Hub. Zero values of its fields
+// mean the defaults they name.
+type Server struct {
+	Hub    *Hub
+	Camera Camera
+	// State gives the sections of /state beside the server's own.
+	State map[string]func() any
+	Log   *slog.Logger
+
+	MaxViewers     int           // open streams, 128
+	ViewerTimeout  time.Duration // a viewer that takes nothing for so long is dropped, 10 s
+	MaxSessions    int           // live sessions, 64
+	SessionFrames  int           // a session ends without a hit for this many frames, 60,
+	SessionTimeout time.Duration // or for this time if that is longer, 5 s
+
+	started  time.Time
+	ctx      context.Context // ends the streams
+	streams  sync.WaitGroup
+	sessions *sessions
+
+	mu      sync.Mutex
+	viewers map[*viewer]struct{}
+}
+
+const (
+	snapshotTimeout = 10 * time.Second // for a frame after the request; the camera may have to start
+	readTimeout     = 10 * time.Second // for a request's header, and for its body
+	writeTimeout    = 30 * time.Second // for an answer that is no stream
+	idleTimeout     = 60 * time.Second // of a connection between two requests
+	stopTimeout     = 3 * time.Second  // for all streams and requests together, when the server stops
+	maxHeader       = 16 << 10         // bytes
+)
+
+// Serve answers on the listeners, which it closes, until ctx is done. Then
+// every stream gets its closing boundary and Serve returns nil. A Server serves
+// once.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	s.Log = cmp.Or(s.Log, slog.New(slog.DiscardHandler))
+	s.MaxViewers = cmp.Or(s.MaxViewers, 128)
+	s.ViewerTimeout = cmp.Or(s.ViewerTimeout, 10*time.Second)
+	s.started = time.Now()
+	s.viewers = make(map[*viewer]struct{})
+	s.sessions = &sessions{max: cmp.Or(s.MaxSessions, 64), byID: make(map[string]*session)}
+	defer s.sessions.close()
+
+	var endStreams context.CancelFunc
+	s.ctx, endStreams = context.WithCancel(context.WithoutCancel(ctx))
+	defer endStreams()
+
+	web := &http.Server{
+		Handler:           http.HandlerFunc(s.route),
+		ReadHeaderTimeout: readTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, len(listeners))
+	var serving sync.WaitGroup
+	for _, l := range listeners {
+		serving.Go(func() { failed <- web.Serve(l) })
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+
+	s.mu.Lock() // who asks for a place now gets none
+	endStreams()
+	s.mu.Unlock()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if web.Shutdown(grace) != nil {
+		web.Close()
+	}
+	serving.Wait()
+	late := context.AfterFunc(grace, s.closeViewers)
+	s.streams.Wait()
+	late()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// sessionTimeout is how long a session lives without a hit.
+func (s *Server) sessionTimeout() time.Duration {
+	frames := time.Duration(cmp.Or(s.SessionFrames, 60))
+	return max(frames*s.Camera.FrameTime(), cmp.Or(s.SessionTimeout, 5*time.Second))
+}
+
+// route finds what answers a request. The paths are those that the field's
+// clients have built in.
+func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	// Pages of other origins may look, as the seed's client does; they get no
+	// credentials.
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	noStore(w.Header())
+
+	methods := "GET, HEAD"
+	var answer http.HandlerFunc
+	switch path := r.URL.Path; path {
+	case "/", "/webcam/", "/webcam":
+		answer = s.root
+	case "/stream":
+		answer = s.stream
+	case "/stream.mjpg":
+		answer = s.multipart
+	case "/snapshot", "/snapshot.jpg":
+		answer = s.snapshot
+	case "/state":
+		answer = s.state
+	case "/healthz":
+		answer = s.healthz
+	case "/sessions":
+		methods, answer = "POST", s.newSession
+	default:
+		if id := path[1:]; isSessionID(id) {
+			methods, answer = "GET, HEAD, POST", s.session
+			break
+		}
+		fail(w, r, http.StatusNotFound, "There is nothing at %s; the camera is at /", path)
+		return
+	}
+	switch {
+	case r.Method == http.MethodOptions:
+		w.Header().Set("Allow", methods+", OPTIONS")
+		w.Header().Set("Access-Control-Allow-Methods", methods)
+		w.Header().Set("Access-Control-Allow-Headers", "*")
+		w.WriteHeader(http.StatusNoContent)
+	case !strings.Contains(methods, r.Method):
+		w.Header().Set("Allow", methods+", OPTIONS")
+		fail(w, r, http.StatusMethodNotAllowed, "%s takes %s, not %s", r.URL.Path, methods, r.Method)
+	default:
+		answer(w, r)
+	}
+}
+
+// root is the viewer page, or what mjpg-streamer answers there.
+func (s *Server) root(w http.ResponseWriter, r *http.Request) {
+	switch action := r.URL.Query().Get("action"); action {
+	case "":
+		s.page(w, r)
+	case "stream":
+		s.multipart(w, r)
+	case "snapshot":
+		s.snapshot(w, r)
+	default:
+		fail(w, r, http.StatusBadRequest, "action is stream or snapshot, not %q", action)
+	}
+}
+
+// noStore keeps frames from being cached or held back by browsers and proxies.
+func noStore(h http.Header) {
+	h.Set("Cache-Control", "no-store, no-cache, must-revalidate, private, max-age=0")
+	h.Set("Pragma", "no-cache")
+	h.Set("X-Accel-Buffering", "no")
+}
+
+// fail answers with one sentence, as JSON if that was asked for.
+func fail(w http.ResponseWriter, r *http.Request, code int, format string, args ...any) {
+	message := fmt.Sprintf(format, args...)
+	if strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
+		writeJSON(w, code, map[string]string{"error": message})
+		return
+	}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	fmt.Fprintln(w, message)
+}
+
+// busy answers that a limit is reached.
+func busy(w http.ResponseWriter, r *http.Request, format string, args ...any) {
+	w.Header().Set("Retry-After", "5")
+	fail(w, r, http.StatusServiceUnavailable, format, args...)
+}
+
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		code, b = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be written as JSON"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.WriteHeader(code)
+	w.Write(append(b, '\n')) // a client that is gone has nobody to tell
+}
+
+// fpsLimit reads ?fps=N as the time that each frame has at least; 0 is no limit.
+func fpsLimit(q url.Values) (time.Duration, error) {
+	v := q.Get("fps")
+	if v == "" {
+		return 0, nil
+	}
+	fps, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(fps >= 0.01 && fps <= 1000) {
+		return 0, fmt.Errorf("fps is a number from 0.01 to 1000, not %q", v)
+	}
+	return time.Duration(float64(time.Second) / fps), nil
+}

@@ -1,0 +1,234 @@
+package pusher
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A push session, as JPGPusher has it: a script fetches an id from /stream, an
+// <img> shows /<id>, and the script hits /<id> again and again to say that
+// somebody still looks. Without a hit in time the stream ends; a later hit
+// starts it again for as long as the id is remembered.
+type session struct {
+	live  bool
+	until time.Time // when it ends, or is forgotten
+	timer *time.Timer
+	// stream ends the connection that shows it; nil if there is none. It is a
+	// pointer to tell one stream from the next.
+	stream *context.CancelFunc
+}
+
+// remembered is how long the id of an ended session can be used again. With a
+// place among the live ones taken for at least the session timeout, it also
+// bounds how many ids there are.
+const remembered = 2 * time.Minute
+
+const sessionDigits = 15
+
+var (
+	errUnknownSession  = errors.New("unknown session")
+	errTooManySessions = errors.New("too many sessions")
+)
+
+type sessions struct {
+	max int
+
+	mu   sync.Mutex
+	byID map[string]*session
+	live int
+}
+
+func isSessionID(s string) bool {
+	return len(s) == sessionDigits && strings.Trim(s, "0123456789") == ""
+}
+
+// open begins a session that lives for timeout without a hit.
+func (ss *sessions) open(timeout time.Duration) (id string, err error) {
+	n, err := rand.Int(rand.Reader, big.NewInt(1e15))
+	if err != nil {
+		return "", err
+	}
+	id = fmt.Sprintf("%0*d", sessionDigits, n)
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.live >= ss.max {
+		return "", errTooManySessions
+	}
+	s := &session{live: true}
+	ss.live++
+	ss.byID[id] = s
+	s.until = time.Now().Add(timeout)
+	s.timer = time.AfterFunc(timeout, func() { ss.expire(id, s) })
+	return id, nil
+}
+
+// hit gives the session another timeout, and life if it had ended.
+func (ss *sessions) hit(id string, timeout time.Duration) error {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	s := ss.byID[id]
+	if s == nil {
+		return errUnknownSession
+	}
+	if !s.live {
+		if ss.live >= ss.max {
+			return errTooManySessions
+		}
+		s.live = true
+		ss.live++
+	}
+	s.until = time.Now().Add(timeout)
+	s.timer.Reset(timeout)
+	return nil
+}
+
+// attach makes a new stream the one that shows the session. One that shows it
+// already is ended if takeOver is set; otherwise attach returns ok false. The
+// caller calls detach when the stream has ended.
+func (ss *sessions) attach(parent context.Context, id string, takeOver bool) (ctx context.Context, detach func(), ok bool) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	s := ss.byID[id]
+	if s == nil || !s.live || s.stream != nil && !takeOver {
+		return nil, nil, false
+	}
+	if s.stream != nil {
+		(*s.stream)()
+	}
+	ctx, cancel := context.WithCancel(parent)
+	s.stream = &cancel
+	return ctx, func() {
+		cancel()
+		ss.mu.Lock()
+		defer ss.mu.Unlock()
+		if s.stream == &cancel {
+			s.stream = nil
+		}
+	}, true
+}
+
+// expire ends a session whose time is over, and forgets it the next time.
+func (ss *sessions) expire(id string, s *session) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if time.Now().Before(s.until) {
+		return // a hit came just before
+	}
+	if !s.live {
+		delete(ss.byID, id)
+		return
+	}
+	s.live = false
+	ss.live--
+	if s.stream != nil {
+		(*s.stream)()
+		s.stream = nil
+	}
+	s.until = time.Now().Add(remembered)
+	s.timer.Reset(remembered)
+}
+
+// count is the number of live sessions.
+func (ss *sessions) count() int {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.live
+}
+
+// close stops all timers; streams are ended by their parent context.
+func (ss *sessions) close() {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	for _, s := range ss.byID {
+		s.timer.Stop()
+	}
+	clear(ss.byID)
+}
+
+// newSession answers with a new session: its id alone, as JPGPusher does, or as
+// JSON if that was asked for or POSTed.
+func (s *Server) newSession(w http.ResponseWriter, r *http.Request) {
+	timeout := s.sessionTimeout()
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", "text/plain")
+		return
+	}
+	id, err := s.sessions.open(timeout)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	if r.Method == http.MethodPost || strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
+		writeJSON(w, http.StatusOK, map[string]any{
+			"id":              id,
+			"url":             "/" + id,
+			"expires_in":      timeout.Seconds(),
+			"keepalive_every": (timeout / 3).Seconds(),
+		})
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	w.Header().Set("Content-Length", fmt.Sprint(len(id)))
+	fmt.Fprint(w, id)
+}
+
+// refuse answers what keeps a session from being opened or found.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, errTooManySessions):
+		busy(w, r, "All %d places for sessions are taken; try again in a few seconds", s.sessions.max)
+	case errors.Is(err, errUnknownSession):
+		w.Header().Set("Connection", "close")
+		fail(w, r, http.StatusNotFound, "There is no session %s any more; GET /stream begins a new one", r.URL.Path[1:])
+	default:
+		fail(w, r, http.StatusInternalServerError, "No session can be opened: %v", err)
+	}
+}
+
+// hitKind is what a request to /<id> is meant to be.
+type hitKind int
+
+const (
+	hitUnknown   hitKind = iota // a player, an address bar, Safari's <img>, a script of our own origin
+	hitImage                    // an <img>
+	hitKeepAlive                // a script
+)
+
+// kindOfHit reads what browsers say of a request; see wantsText.
+func kindOfHit(r *http.Request) hitKind {
+	switch dest := r.Header.Get("Sec-Fetch-Dest"); {
+	case r.Method == http.MethodPost:
+		return hitKeepAlive
+	case dest == "image", strings.HasPrefix(r.Header.Get("Accept"), "image/"):
+		return hitImage
+	case dest == "empty", r.Header.Get("Origin") != "":
+		return hitKeepAlive
+	}
+	return hitUnknown
+}
+
+// session answers /<id>: the session's stream, or a keep-alive's remaining time.
+func (s *Server) session(w http.ResponseWriter, r *http.Request) {
+	id := r.URL.Path[1:]
+	timeout := s.sessionTimeout()
+	if err := s.sessions.hit(id, timeout); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	if kind := kindOfHit(r); kind != hitKeepAlive && r.Method == http.MethodGet {
+		if ctx, detach, ok := s.sessions.attach(s.ctx, id, kind == hitImage); ok {
+			if !s.serveStream(w, r, ctx, true, detach) {
+				detach()
+			}
+			return
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]float64{"expires_in": timeout.Seconds()})
+}

@@ -1,0 +1,154 @@
+package pusher
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// streamHead answers a stream's request. The end of the connection ends the
+// stream: chunked encoding breaks simple players (esphome feature 960), and
+// HTTP/1.0 with Connection: close is what all of them take.
+const streamHead = "HTTP/1.0 200 OK\r\n" +
+	"Connection: close\r\n" +
+	"Content-Type: multipart/x-mixed-replace; boundary=" + boundary + "\r\n" +
+	"Cache-Control: no-store, no-cache, must-revalidate, private, max-age=0\r\n" +
+	"Pragma: no-cache\r\n" +
+	"X-Accel-Buffering: no\r\n" +
+	"Access-Control-Allow-Origin: *\r\n" +
+	"\r\n"
+
+// wantsText tells the script that asks /stream for a session's id, as the
+// JPGPusher client does, from an <img>, a player or somebody's address bar. On
+// plain http a browser sends no Sec-Fetch headers, so Accept decides: a
+// navigation asks for XHTML too, jQuery's load does not.
+func wantsText(h http.Header) bool {
+	accept := h.Get("Accept")
+	text := strings.HasPrefix(accept, "text/html") || strings.HasPrefix(accept, "text/plain")
+	switch {
+	case h.Get("Sec-Fetch-Dest") == "image", strings.HasPrefix(accept, "image/"):
+		return false
+	case h.Get("X-Requested-With") == "XMLHttpRequest":
+		return true
+	case h.Get("Sec-Fetch-Dest") == "empty":
+		return strings.Contains(accept, "text/")
+	}
+	return text && !strings.Contains(accept, "application/xhtml+xml")
+}
+
+// stream answers /stream: a multipart stream, or a session's id for scripts.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.Header.Get("Accept"), "application/json") || wantsText(r.Header) {
+		s.newSession(w, r)
+		return
+	}
+	s.multipart(w, r)
+}
+
+// multipart answers with a stream that is not part of a session.
+func (s *Server) multipart(w http.ResponseWriter, r *http.Request) {
+	s.serveStream(w, r, s.ctx, false, func() {})
+}
+
+// serveStream makes the request's connection a viewer, which runs in a
+// goroutine of its own until ctx is done or it leaves, so that net/http's memory
+// for the request is given back; then done is called. It returns false, and
+// has answered, if no viewer came of it.
+func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, ctx context.Context, session bool, done func()) bool {
+	slot, err := fpsLimit(r.URL.Query())
+	if err != nil {
+		fail(w, r, http.StatusBadRequest, "%v", err)
+		return false
+	}
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary="+boundary)
+		w.Header().Set("Connection", "close")
+		return false
+	}
+	v := &viewer{name: r.RemoteAddr, session: session, since: time.Now(), slot: slot, timeout: s.ViewerTimeout}
+	if !s.admit(v) {
+		busy(w, r, "All %d places for viewers are taken; try again in a few seconds", s.MaxViewers)
+		return false
+	}
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		s.dismiss(v)
+		fail(w, r, http.StatusInternalServerError, "This connection cannot carry a stream: %v", err)
+		return false
+	}
+	s.connect(v, conn)
+	go func() {
+		defer s.dismiss(v)
+		defer done()
+		defer conn.Close()
+		s.Log.Info("viewer came", "viewer", v.name)
+		err := v.run(ctx, s.Hub)
+		s.Log.Info("viewer left", "viewer", v.name, "after", time.Since(v.since).Round(time.Second),
+			"frames", v.sent.Load(), "skipped", v.skipped.Load(), "why", leftWhy(err))
+	}()
+	return true
+}
+
+// run greets the viewer and serves it.
+func (v *viewer) run(ctx context.Context, h *Hub) error {
+	if err := v.conn.SetDeadline(time.Now().Add(v.timeout)); err != nil {
+		return err
+	}
+	if _, err := v.conn.Write([]byte(streamHead + "--" + boundary + "\r\n")); err != nil {
+		return err
+	}
+	first, leave := h.watch()
+	defer leave()
+	return v.serve(ctx, h, first)
+}
+
+func leftWhy(err error) string {
+	switch {
+	case err == nil:
+		return "the stream was ended"
+	case errors.Is(err, errStalled):
+		return err.Error()
+	default:
+		return "it closed the connection"
+	}
+}
+
+// admit takes a place for v; false means that all are taken. Who was admitted
+// is dismissed in the end.
+func (s *Server) admit(v *viewer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.viewers) >= s.MaxViewers || s.ctx.Err() != nil {
+		return false
+	}
+	s.viewers[v] = struct{}{}
+	s.streams.Add(1)
+	return true
+}
+
+func (s *Server) connect(v *viewer, conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v.conn = conn
+}
+
+func (s *Server) dismiss(v *viewer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.viewers, v)
+	s.streams.Done()
+}
+
+// closeViewers ends writes that are still under way.
+func (s *Server) closeViewers() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for v := range s.viewers {
+		if v.conn != nil {
+			v.conn.Close()
+		}
+	}
+}

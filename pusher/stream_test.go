@@ -1,0 +1,293 @@
+package pusher
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pushcam/pushcam/pusher/pushertest"
+)
+
+// The bytes on the wire, one for one: what players choke on is not visible
+// behind a parser.
+func TestStreamOnTheWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		conn := r.request("GET", "/stream")
+		read := func(n int) string {
+			b := make([]byte, n)
+			if _, err := io.ReadFull(conn, b); err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}
+		want := "HTTP/1.0 200 OK\r\n" +
+			"Connection: close\r\n" +
+			"Content-Type: multipart/x-mixed-replace; boundary=frame\r\n" +
+			"Cache-Control: no-store, no-cache, must-revalidate, private, max-age=0\r\n" +
+			"Pragma: no-cache\r\n" +
+			"X-Accel-Buffering: no\r\n" +
+			"Access-Control-Allow-Origin: *\r\n" +
+			"\r\n" +
+			"--frame\r\n"
+		if diff := cmp.Diff(want, read(len(want))); diff != "" {
+			t.Fatalf("head (-want +got):\n%s", diff)
+		}
+		synctest.Wait()
+		f := testFrame(5)
+		f.Time = time.Unix(1700000000, 42000)
+		r.server.Hub.Publish(f)
+		part := "Content-Type: image/jpeg\r\nContent-Length: 5\r\nX-Timestamp: 1700000000.000042\r\nX-Frame: 5\r\n\r\n" +
+			"\xff\xd8\x05\xff\xd9\r\n--frame\r\n"
+		if diff := cmp.Diff(part, read(len(part))); diff != "" {
+			t.Fatalf("part (-want +got):\n%s", diff)
+		}
+		go r.stop()
+		if diff := cmp.Diff("\r\n--frame--\r\n", read(13)); diff != "" {
+			t.Fatalf("end (-want +got):\n%s", diff)
+		}
+		if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("behind the end: %d bytes, %v; want EOF", n, err)
+		}
+	})
+}
+
+func TestStreamPaths(t *testing.T) {
+	for _, path := range []string{"/stream", "/stream.mjpg", "/?action=stream", "/webcam/?action=stream", "/stream?1700000000"} {
+		t.Run(path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.film()
+				s, _ := r.stream(path)
+				var seqs []uint64
+				for range 5 {
+					seqs = append(seqs, r.next(s).Seq)
+				}
+				for i, seq := range seqs {
+					if seq != seqs[0]+uint64(i) {
+						t.Fatalf("frames %v are not in order without gaps", seqs)
+					}
+				}
+				if h := s.Header; h.Get("Transfer-Encoding") != "" || h.Get("Content-Length") != "" {
+					t.Errorf("a stream's header has a length or a transfer encoding: %v", h)
+				}
+			})
+		})
+	}
+}
+
+// Who asks /stream for what, by the headers that the clients were seen to send.
+func TestWantsText(t *testing.T) {
+	const navigation = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+	tests := []struct {
+		name   string
+		header http.Header
+		want   bool
+	}{
+		{"curl, ffmpeg, VLC", http.Header{"Accept": {"*/*"}}, false},
+		{"no Accept at all", http.Header{}, false},
+		{"Chrome's img", http.Header{"Accept": {"image/avif,image/webp,image/apng,*/*;q=0.8"}}, false},
+		{"Safari's img", http.Header{"Accept": {"*/*"}, "Referer": {"http://pushcam.local/"}}, false},
+		{"navigation", http.Header{"Accept": {navigation}}, false},
+		{"navigation on localhost", http.Header{"Accept": {navigation}, "Sec-Fetch-Dest": {"document"}}, false},
+		{"iframe", http.Header{"Accept": {navigation}, "Sec-Fetch-Dest": {"iframe"}}, false},
+		{"jQuery load", http.Header{"Accept": {"text/html, */*; q=0.01"}, "Origin": {"http://other"}}, true},
+		{"jQuery load on localhost", http.Header{"Accept": {"text/html, */*; q=0.01"}, "Sec-Fetch-Dest": {"empty"}}, true},
+		{"script that wants text", http.Header{"Accept": {"text/plain"}}, true},
+		{"old script", http.Header{"Accept": {"*/*"}, "X-Requested-With": {"XMLHttpRequest"}}, true},
+		{"fetch of the stream", http.Header{"Accept": {"*/*"}, "Sec-Fetch-Dest": {"empty"}}, false},
+		{"img on localhost", http.Header{"Accept": {"image/avif,*/*"}, "Sec-Fetch-Dest": {"image"}}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := wantsText(tt.header); got != tt.want {
+				t.Errorf("wantsText = %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// ?fps=N is exact on average, whatever the camera's rate is, and shows the
+// newest frame in each slot.
+func TestStreamFPSLimit(t *testing.T) {
+	for _, tt := range []struct {
+		fps    string
+		frames int // in 10 s at 30 fps
+	}{{"1", 10}, {"7", 70}, {"20", 200}, {"29.97", 300}, {"30", 300}, {"60", 300}} {
+		t.Run(tt.fps, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.film()
+				s, conn := r.stream("/stream?fps=" + tt.fps)
+				first := r.next(s)
+				start, n := time.Now(), 1
+				var oldest time.Duration
+				for time.Since(start) < 10*time.Second {
+					p := r.next(s)
+					oldest = max(oldest, time.Since(p.Capture))
+					n++
+				}
+				conn.Close()
+				if n < tt.frames-2 || n > tt.frames+2 {
+					t.Errorf("%d frames in 10 s, want %d", n, tt.frames)
+				}
+				if oldest > time.Second/30+time.Millisecond {
+					t.Errorf("a frame was %v old, want the newest", oldest)
+				}
+				if first.Seq == 0 {
+					t.Error("the first frame has no number")
+				}
+			})
+		})
+	}
+}
+
+func TestStreamBadFPS(t *testing.T) {
+	for _, fps := range []string{"x", "0", "-1", "NaN", "Inf", "1e9", "30fps", "0.001"} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			a := r.do("GET", "/stream?fps="+fps)
+			if a.Code != http.StatusBadRequest || !strings.Contains(a.Body, "fps") || !strings.Contains(a.Body, fps) {
+				t.Errorf("fps=%s: %d %s", fps, a.Code, a.Body)
+			}
+		})
+	}
+}
+
+// A viewer that stops reading is gone after the viewer timeout; the others do
+// not notice.
+func TestStalledViewerIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.film()
+		healthy, _ := r.stream("/stream")
+		stalled, _ := r.stream("/stream")
+		r.next(stalled)
+		start := time.Now()
+		var last uint64
+		for time.Since(start) < 11*time.Second {
+			p := r.next(healthy)
+			if last != 0 && p.Seq != last+1 {
+				t.Fatalf("the healthy viewer got frame %d after %d", p.Seq, last)
+			}
+			last = p.Seq
+		}
+		r.server.mu.Lock()
+		n := len(r.server.viewers)
+		r.server.mu.Unlock()
+		if n != 1 {
+			t.Errorf("%d viewers after 11 s, want only the healthy one", n)
+		}
+		if _, err := drain(stalled); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("the stalled viewer's stream ended with %v", err)
+		}
+	})
+}
+
+func TestTooManyViewers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(s *Server) { s.MaxViewers = 2 })
+		stopFilm := r.film()
+		_, first := r.stream("/stream")
+		r.stream("/stream")
+		a := r.do("GET", "/stream")
+		if a.Code != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || !strings.Contains(a.Body, "2 places") {
+			t.Errorf("third viewer: %d %v %s", a.Code, a.Header, a.Body)
+		}
+		first.Close()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		r.stream("/stream")
+		stopFilm()
+	})
+}
+
+// Streams stay open over a loss of the camera: they carry a picture that says
+// so, then frames again.
+func TestNoticeInStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		s, _ := r.stream("/stream")
+		synctest.Wait()
+		r.server.Hub.Publish(testFrame(1))
+		r.next(s)
+		r.server.Hub.Notice(noticeFrame(), errUnplugged)
+		for range 3 { // it is repeated while it holds
+			if p := r.next(s); !strings.Contains(string(p.JPEG), "no camera") {
+				t.Fatalf("viewers see %q while there is no camera", p.JPEG)
+			}
+		}
+		synctest.Wait()
+		r.server.Hub.Publish(testFrame(2))
+		if p := r.next(s); p.Seq != 2 {
+			t.Errorf("after the camera came back: frame %d, want 2", p.Seq)
+		}
+	})
+}
+
+func TestStopEndsStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.film()
+		healthy, _ := r.stream("/stream")
+		r.next(healthy)
+		stalled, _ := r.stream("/stream")
+		r.next(stalled)
+		time.Sleep(time.Second)
+		start := time.Now()
+		stopped := make(chan error)
+		go func() { stopped <- r.stop() }()
+		if _, err := drain(healthy); !errors.Is(err, pushertest.ErrClosed) {
+			t.Errorf("a healthy stream ended with: %v", err)
+		}
+		if err := <-stopped; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		if took := time.Since(start); took > stopTimeout {
+			t.Errorf("stopping took %v, the bound is %v", took, stopTimeout)
+		}
+	})
+}
+
+func TestDemandFollowsViewers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.film()
+		if r.camera.demand.Load() {
+			t.Fatal("demand without viewers")
+		}
+		s, conn := r.stream("/stream")
+		r.next(s)
+		if !r.camera.demand.Load() {
+			t.Fatal("no demand with a viewer")
+		}
+		conn.Close()
+		time.Sleep(time.Second)
+		if r.camera.demand.Load() {
+			t.Error("demand after the viewer left")
+		}
+	})
+}
+
+// The hot path: what a viewer costs for each frame.
+func TestSendAllocatesNothing(t *testing.T) {
+	v, h, done := loopbackViewer(t)
+	defer done()
+	f := testFrame(1)
+	f.JPEG = append(make([]byte, 100_000), f.JPEG...)
+	h.Publish(f)
+	p := h.newest.Load()
+	if n := testing.AllocsPerRun(200, func() {
+		if err := v.send(p); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for each frame and viewer, want 0", n)
+	}
+}

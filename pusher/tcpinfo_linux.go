@@ -1,0 +1,128 @@
+package pusher
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Offsets into struct tcp_info, <linux/tcp.h>. The kernel only ever appends to
+// it, and says how much of it there is: tcpiDelivered since Linux 4.18.
+const (
+	tcpiState     = 0
+	tcpiMSS       = 16
+	tcpiUnacked   = 24
+	tcpiSacked    = 28
+	tcpiRTT       = 68 // µs
+	tcpiUnsent    = 144
+	tcpiMinRTT    = 148 // µs
+	tcpiDelivered = 192
+	tcpiSize      = tcpiDelivered + 4 // what the gate reads
+
+	tcpClose = 7 // TCP_CLOSE, <net/tcp_states.h>
+)
+
+// socket reads and tunes a TCP or unix socket without ever owning its
+// descriptor (File would take it away from the poller).
+type socket struct {
+	conn syscall.RawConn
+
+	// RawConn.Control takes a function: these are made once, and talk through
+	// the fields below.
+	look, tune func(fd uintptr)
+
+	raw  [256]byte
+	info tcpInfo
+	err  error
+	rate uint32
+}
+
+func newSocket(c net.Conn, timeout time.Duration) (*socket, error) {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("%T has no descriptor", c)
+	}
+	conn, err := sc.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{conn: conn}
+	if _, ok := c.(*net.TCPConn); !ok {
+		s.look, s.tune = s.readQueue, func(uintptr) {}
+		return s, nil
+	}
+	s.look, s.tune = s.readTCPInfo, s.setPace
+	var serr error
+	err = conn.Control(func(fd uintptr) {
+		serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(timeout.Milliseconds()))
+	})
+	if err := errors.Join(err, serr); err != nil {
+		return nil, fmt.Errorf("set TCP_USER_TIMEOUT: %w", err)
+	}
+	return s, nil
+}
+
+// read fills ti.
+func (s *socket) read(ti *tcpInfo) error {
+	if err := s.conn.Control(s.look); err != nil {
+		return err
+	}
+	*ti = s.info
+	return s.err
+}
+
+// pace sets the pacing rate in bytes per second. An unpaced frame is late at
+// worst, so that an error is not worth a viewer.
+func (s *socket) pace(rate uint32) {
+	s.rate = rate
+	_ = s.conn.Control(s.tune)
+}
+
+func (s *socket) readTCPInfo(fd uintptr) {
+	size := uint32(len(s.raw))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_INFO,
+		uintptr(unsafe.Pointer(&s.raw)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		s.err = fmt.Errorf("read TCP_INFO: %w", errno)
+		return
+	}
+	s.info, s.err = parseTCPInfo(s.raw[:min(int(size), len(s.raw))]), nil
+}
+
+// readQueue is for sockets without TCP_INFO: what the peer has not read yet
+// counts as unsent.
+func (s *socket) readQueue(fd uintptr) {
+	n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+	s.info, s.err = tcpInfo{Unsent: uint32(n)}, err
+}
+
+// setPace passes 32 bits, which mean the same to 32-bit and 64-bit kernels.
+func (s *socket) setPace(fd uintptr) {
+	_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE, int(s.rate))
+}
+
+// parseTCPInfo reads what the kernel wrote: b is as long as it said.
+func parseTCPInfo(b []byte) tcpInfo {
+	u32 := func(offset int) uint32 { return binary.NativeEndian.Uint32(b[offset:]) }
+	micros := func(offset int) time.Duration { return time.Duration(u32(offset)) * time.Microsecond }
+	var ti tcpInfo
+	if len(b) > tcpiState {
+		ti.Closed = b[tcpiState] == tcpClose
+	}
+	if len(b) >= tcpiUnsent+4 { // since Linux 4.6
+		ti.Unsent = u32(tcpiUnsent)
+	}
+	if len(b) >= tcpiSize {
+		ti.Full = true
+		ti.MSS, ti.Unacked, ti.Sacked = u32(tcpiMSS), u32(tcpiUnacked), u32(tcpiSacked)
+		ti.Delivered = u32(tcpiDelivered)
+		ti.MinRTT, ti.RTT = micros(tcpiMinRTT), micros(tcpiRTT)
+	}
+	return ti
+}
