@@ -1,0 +1,263 @@
+package pusher
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pushcam/pushcam/hack/bottleneck"
+)
+
+const (
+	cellWarmUp = 3 * time.Second // connections leave slow start
+	cellChange = 3 * time.Second // of the time after a change that counts
+	cellFrame  = 100_000         // bytes
+	cellRate   = 30              // frames per second
+	// cellLate is how late the emulator may run in a cell that counts.
+	cellLate = 15 * time.Millisecond
+	cellRuns = 4
+)
+
+// A cell is one condition of a link with one viewer on it.
+type cell struct {
+	name   string
+	path   bottleneck.Path
+	then   *bottleneck.Path // the path from the end of the warm-up on
+	length time.Duration    // what is measured
+	plain  bool             // a sender without a gate
+	frame  int              // bytes, cellFrame if 0
+
+	// Bounds; 0 means none.
+	maxAge  time.Duration // p50
+	minRate float64       // frames per second
+	// versusPlain bounds p50 by this share of a plain sender's.
+	versusPlain float64
+}
+
+// ages are the frames of a cell, in the order in which they arrived.
+type ages []time.Duration
+
+func (a ages) quantile(q float64) time.Duration {
+	if len(a) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(a))
+	return s[min(int(q*float64(len(s))), len(s)-1)]
+}
+
+// TestFreshness measures how old frames are behind an emulated bottleneck, and
+// how many arrive. It takes half a minute and root: hack/test sets
+// PUSHCAM_FRESHNESS=1 for it.
+func TestFreshness(t *testing.T) {
+	if os.Getenv("PUSHCAM_FRESHNESS") == "" {
+		t.Skip("set PUSHCAM_FRESHNESS=1 to measure behind an emulated bottleneck, as root")
+	}
+	probe, err := bottleneck.New(bottleneck.Path{})
+	switch {
+	case err == nil:
+		if err := probe.Close(); err != nil {
+			t.Fatal(err)
+		}
+	case os.Getenv("CI") == "true":
+		t.Fatal(err)
+	default:
+		t.Skip(err)
+	}
+	// The emulators' threads need a processor of Go's at once when they wake.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(16))
+
+	mbit := func(rate float64, rtt, buffer time.Duration) bottleneck.Path {
+		return bottleneck.Path{Rate: rate * 1e6, RTT: rtt, Buffer: bottleneck.BufferFor(rate*1e6, buffer)}
+	}
+	const ms = time.Millisecond
+	slow := mbit(4, 20*ms, time.Second)
+	far := mbit(12, 100*ms, 200*ms)
+	before := mbit(20, 20*ms, 200*ms)
+	after := before
+	after.Rate = 4e6
+	cells := []cell{
+		{name: "4 Mbit", path: slow, length: 7 * time.Second, minRate: 4.3, maxAge: 330 * ms, versusPlain: 0.6},
+		{name: "RTT 200", path: mbit(0, 200*ms, 0), length: 7 * time.Second, minRate: 27},
+		{name: "RTT 100 12 Mbit", path: far, length: 7 * time.Second, minRate: 12.5, maxAge: 210 * ms},
+		{name: "drop 20 to 4 Mbit", path: before, then: &after, length: cellChange, maxAge: 320 * ms, versusPlain: 0.6},
+	}
+	for _, c := range cells {
+		if c.versusPlain > 0 {
+			p := c
+			p.name, p.plain = c.name+" plain", true
+			p.maxAge, p.minRate, p.versusPlain = 0, 0, 0
+			cells = append(cells, p)
+		}
+	}
+	var mu sync.Mutex
+	median := make(map[string]time.Duration)
+	t.Run("cells", func(t *testing.T) {
+		for _, c := range cells {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				got := c.measure(t)
+				rate := float64(len(got)) / c.length.Seconds()
+				p50 := got.quantile(0.5)
+				t.Logf("%.1f fps, age p50 %v p99 %v", rate, p50.Round(ms), got.quantile(0.99).Round(ms))
+				mu.Lock()
+				median[c.name] = p50
+				mu.Unlock()
+				if rate < c.minRate {
+					t.Errorf("%.1f frames per second, want at least %.1f", rate, c.minRate)
+				}
+				if c.maxAge > 0 && (len(got) == 0 || p50 > c.maxAge) {
+					t.Errorf("median age %v, want at most %v", p50, c.maxAge)
+				}
+			})
+		}
+	})
+	for _, c := range cells {
+		plain := median[c.name+" plain"]
+		if c.versusPlain > 0 && (plain == 0 || median[c.name].Seconds() > c.versusPlain*plain.Seconds()) {
+			t.Errorf("%s: median age %v, want at most %v × a plain sender's %v", c.name, median[c.name], c.versusPlain, plain)
+		}
+	}
+}
+
+// measure runs the cell until the emulator was in time.
+func (c cell) measure(t *testing.T) ages {
+	for range cellRuns {
+		got, late := c.run(t)
+		if late <= cellLate {
+			return got
+		}
+		t.Logf("the emulator was %v late: once more", late)
+	}
+	t.Fatalf("the machine was too busy: the emulator was late in each of %d runs", cellRuns)
+	return nil
+}
+
+// run runs the cell once.
+func (c cell) run(t *testing.T) (ages, time.Duration) {
+	if c.frame == 0 {
+		c.frame = cellFrame
+	}
+	link, err := bottleneck.New(c.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := link.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	listener, err := link.Server.Listen(t.Context(), 80)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	client, err := link.Client.Dial(t.Context(), listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		tasks sync.WaitGroup
+		got   ages
+		begin = time.Now()
+		from  = begin.Add(cellWarmUp)
+		to    = from.Add(c.length)
+	)
+	ctx, cancel := context.WithDeadline(t.Context(), to)
+	defer cancel()
+	tasks.Go(func() {
+		if err := c.send(ctx, server); err != nil && ctx.Err() == nil {
+			t.Error(err)
+		}
+	})
+	tasks.Go(func() {
+		err := receive(client, func(captured time.Time) {
+			if now := time.Now(); now.After(from) && now.Before(to) {
+				got = append(got, now.Sub(captured))
+			}
+		})
+		if ctx.Err() == nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-time.After(time.Until(from)):
+	case <-ctx.Done():
+	}
+	link.Reset()
+	if c.then != nil {
+		link.Set(*c.then)
+	}
+	<-ctx.Done()
+	late := link.Stats().Late
+	server.Close()
+	client.Close()
+	tasks.Wait()
+	return got, late
+}
+
+// send is a viewer's loop: the newest frame whenever the link is ready for one.
+// Frames are captured at exact times since the beginning.
+func (c cell) send(ctx context.Context, conn net.Conn) error {
+	l, err := newLink(conn, 10*time.Second)
+	if err != nil {
+		return err
+	}
+	const frameTime = time.Second / cellRate
+	begin := time.Now()
+	newest := func() int { return int(time.Since(begin) / frameTime) }
+	buf := make([]byte, c.frame)
+	for sent := 0; ; {
+		var wait time.Duration
+		ok := true
+		if sent == newest() && !l.gate.sampling {
+			wait, ok = time.Until(begin.Add(time.Duration(sent+1)*frameTime)), false
+		} else if !c.plain {
+			wait, ok = l.ready(time.Since(begin))
+		}
+		if !ok {
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return nil
+			}
+			continue
+		}
+		if sent == newest() {
+			continue
+		}
+		sent = newest()
+		captured := begin.Add(time.Duration(sent) * frameTime)
+		binary.BigEndian.PutUint64(buf, uint64(captured.UnixNano()))
+		binary.BigEndian.PutUint64(buf[8:], uint64(len(buf)))
+		if _, err := conn.Write(buf); err != nil {
+			return fmt.Errorf("write frame: %w", err)
+		}
+	}
+}
+
+// receive calls frame when the last byte of one has come.
+func receive(conn net.Conn, frame func(captured time.Time)) error {
+	head := make([]byte, 16)
+	for {
+		if _, err := io.ReadFull(conn, head); err != nil {
+			return fmt.Errorf("read frame: %w", err)
+		}
+		rest := int64(binary.BigEndian.Uint64(head[8:])) - int64(len(head))
+		if _, err := io.CopyN(io.Discard, conn, rest); err != nil {
+			return fmt.Errorf("read frame: %w", err)
+		}
+		frame(time.Unix(0, int64(binary.BigEndian.Uint64(head))))
+	}
+}
