@@ -1,0 +1,150 @@
+package gpio
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// An Indicator shows patterns on LEDs. Show may be called by any goroutine, at
+// any time; Run does the work.
+//
+// It wakes only when an LED has to change: a steady pattern costs nothing, and
+// a plain blink nothing on an LED that is a Blinker.
+type Indicator struct {
+	// LEDs all show the same. They belong to Run, which closes them. None is
+	// fine: then nothing is shown.
+	LEDs []LED
+	// Hold is how long the button has to be held: Countdown takes as long. 0
+	// means DefaultHold.
+	Hold time.Duration
+	// Log gets one line for an LED that is lost. nil discards it.
+	Log *slog.Logger
+
+	mu      sync.Mutex
+	pattern Pattern
+	changed chan struct{} // closed when pattern changes; nil while nobody waits
+}
+
+// Show makes p what is shown until the next call. It never blocks. Showing what
+// is shown already changes nothing, not even the rhythm.
+func (i *Indicator) Show(p Pattern) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if p == i.pattern {
+		return
+	}
+	i.pattern = p
+	if i.changed != nil {
+		close(i.changed)
+		i.changed = nil
+	}
+}
+
+// current returns the pattern to show, and what is closed when it changes.
+func (i *Indicator) current() (Pattern, <-chan struct{}) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.changed == nil {
+		i.changed = make(chan struct{})
+	}
+	return i.pattern, i.changed
+}
+
+// Run shows what Show says until ctx is done, and then closes the LEDs. An LED
+// that cannot be written is said once, closed and left out; the others go on.
+func (i *Indicator) Run(ctx context.Context) {
+	lamps := make([]*lamp, 0, len(i.LEDs))
+	for _, led := range i.LEDs {
+		lamps = append(lamps, &lamp{led: led})
+	}
+	for ctx.Err() == nil {
+		p, changed := i.current()
+		lamps = i.play(ctx, lamps, p, changed)
+	}
+	for _, l := range lamps {
+		if err := l.led.Close(); err != nil {
+			i.log().Warn("LED was not closed", "err", err)
+		}
+	}
+}
+
+// play shows p until it changes, and returns the lamps that still work.
+func (i *Indicator) play(ctx context.Context, lamps []*lamp, p Pattern, changed <-chan struct{}) []*lamp {
+	hold := i.Hold
+	if hold <= 0 {
+		hold = DefaultHold
+	}
+	steps := p.steps(hold)
+	for _, l := range lamps {
+		l.blinkAlone(steps)
+	}
+	for begin := time.Now(); ; {
+		on, left := at(steps, time.Since(begin))
+		var working []*lamp
+		alone := true // all that still work blink without us
+		for _, l := range lamps {
+			if err := l.set(on); err != nil {
+				i.log().Warn("LED is lost; going on without it", "err", err)
+				l.led.Close() // it has failed already; there is nothing to add
+				continue
+			}
+			working = append(working, l)
+			alone = alone && l.alone
+		}
+		lamps = working
+
+		var edge <-chan time.Time
+		if !alone && left < forever/2 {
+			edge = time.After(left)
+		}
+		select {
+		case <-edge:
+		case <-changed:
+			return lamps
+		case <-ctx.Done():
+			return lamps
+		}
+	}
+}
+
+func (i *Indicator) log() *slog.Logger {
+	if i.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return i.Log
+}
+
+// lamp is an LED and what it was last told.
+type lamp struct {
+	led   LED
+	alone bool // it blinks by itself
+	told  bool // on is what was last set
+	on    bool
+}
+
+// blinkAlone prepares l for new steps: it blinks alone from now on where it and
+// they allow it, and waits for set where not.
+func (l *lamp) blinkAlone(steps []time.Duration) {
+	wasAlone := l.alone
+	l.alone = false
+	if b, ok := l.led.(Blinker); ok && len(steps) == 2 && steps[0] > 0 && steps[1] < forever {
+		// A kernel without the timer trigger is no reason to give up: then
+		// the LED is blinked like any other.
+		l.alone = b.Blink(steps[0], steps[1]) == nil
+		l.told = false
+	}
+	if wasAlone {
+		l.told = false
+	}
+}
+
+// set turns the LED on or off, unless it is so already or blinks by itself.
+func (l *lamp) set(on bool) error {
+	if l.alone || l.told && l.on == on {
+		return nil
+	}
+	l.told, l.on = true, on
+	return l.led.Set(on)
+}

@@ -1,0 +1,221 @@
+package gpio
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"periph.io/x/conn/v3/driver/driverreg"
+	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/host/v3/gpioioctl"
+)
+
+// piLabels begin the label of the chip whose lines are the pins of a Raspberry
+// Pi's header: drivers/pinctrl/bcm/pinctrl-bcm2835.c (label pinctrl-bcm2835 or
+// -bcm2711), and drivers/pinctrl/pinctrl-rp1.c on a Pi 5.
+var piLabels = []string{"pinctrl-bcm2", "pinctrl-rp1"}
+
+// A Chip is a GPIO chip, through the kernel's character device. Its lines are
+// numbered as the chip numbers them; on a Pi that is the N of GPIO N.
+type Chip struct {
+	chip *gpioioctl.GPIOChip
+
+	mu   sync.Mutex     // lines are closed by the goroutines that use them
+	used map[int]string // what a line was handed out as
+}
+
+// OpenChip opens the chip with this name (gpiochip0), path or label. An empty
+// name means the one that has the pins of a Raspberry Pi's header.
+//
+// The first call looks at all chips of the machine, once for the life of the
+// program, and keeps a descriptor of each. It belongs to the start of a program,
+// before other goroutines open files: where a symbolic link makes a chip appear
+// twice, periph closes one descriptor too often (gpioioctl/gpio.go, Close).
+func OpenChip(name string) (*Chip, error) {
+	if err := initPeriph(); err != nil {
+		return nil, err
+	}
+	var found []*gpioioctl.GPIOChip
+	var there []string
+	for _, c := range gpioioctl.Chips {
+		there = append(there, fmt.Sprintf("%s (%s)", c.Name(), c.Label()))
+		if isChip(c, name) {
+			found = append(found, c)
+		}
+	}
+	what := name
+	if name == "" {
+		what = strings.Join(piLabels, "* or ") + "*"
+	}
+	switch {
+	case len(there) == 0:
+		return nil, errors.New("no GPIO chip could be opened: there is no /dev/gpiochip*, or it is not accessible")
+	case len(found) == 0:
+		return nil, fmt.Errorf("no GPIO chip %s; there are: %s", what, strings.Join(there, ", "))
+	case len(found) > 1:
+		return nil, fmt.Errorf("several GPIO chips are %s: choose one of %s", what, strings.Join(there, ", "))
+	}
+	return &Chip{chip: found[0], used: make(map[int]string)}, nil
+}
+
+func isChip(c *gpioioctl.GPIOChip, name string) bool {
+	if name != "" {
+		return name == c.Name() || name == c.Path() || name == c.Label()
+	}
+	for _, l := range piLabels {
+		if strings.HasPrefix(c.Label(), l) {
+			return true
+		}
+	}
+	return false
+}
+
+// initPeriph fills gpioioctl.Chips. Where a chip has two names, periph closes
+// descriptor 0 with the second (gpioioctl/gpio.go: Close sets fd to 0 and then
+// closes it), so that the next file opened becomes stdin: hence what stands
+// around it.
+func initPeriph() error {
+	stdin, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return fmt.Errorf("GPIO needs descriptor 0 to be open: %w", os.NewSyscallError("fcntl", err))
+	}
+	defer unix.Close(stdin)
+	_, err = driverreg.Init()
+	if derr := unix.Dup3(stdin, 0, 0); derr != nil {
+		return fmt.Errorf("restore descriptor 0: %w", os.NewSyscallError("dup3", derr))
+	}
+	if err != nil {
+		return fmt.Errorf("look for GPIO chips: %w", err)
+	}
+	return nil
+}
+
+// String is the chip's name and label.
+func (c *Chip) String() string {
+	return fmt.Sprintf("%s (%s)", c.chip.Name(), c.chip.Label())
+}
+
+// LED makes an LED of a line, and turns it off. activeLow is for one that is on
+// while the line is low.
+func (c *Chip) LED(line int, activeLow bool) (LED, error) {
+	l, err := c.line(line, "LED")
+	if err != nil {
+		return nil, err
+	}
+	led := &lineLED{chip: c, line: l, activeLow: activeLow}
+	if err := led.Set(false); err != nil {
+		return nil, c.refused(l, err)
+	}
+	return led, nil
+}
+
+// Button makes a button of a line: pressed while the line is low, with the
+// chip's pull-up resistor, so that it takes nothing but a switch to ground.
+func (c *Chip) Button(line int) (Input, error) {
+	l, err := c.line(line, "button")
+	if err != nil {
+		return nil, err
+	}
+	b := &lineButton{chip: c, line: l}
+	if err := b.configure(); err != nil {
+		return nil, c.refused(l, err)
+	}
+	return b, nil
+}
+
+// line returns a line by its number. Names differ from kernel to kernel:
+// mainline calls line 3 of a Pi SCL1.
+func (c *Chip) line(n int, as string) (*gpioioctl.GPIOLine, error) {
+	if n < 0 || n >= c.chip.LineCount() {
+		return nil, fmt.Errorf("%s has no line %d for the %s; its lines are 0 to %d", c, n, as, c.chip.LineCount()-1)
+	}
+	// Asking periph twice gives the same line, which the second use would
+	// quietly take from the first.
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if other, ok := c.used[n]; ok {
+		return nil, fmt.Errorf("line %d of %s cannot be the %s: it is the %s already", n, c, as, other)
+	}
+	c.used[n] = as
+	return c.chip.ByNumber(n), nil
+}
+
+// refused gives a line back that could not be set up, and says who has it where
+// that is known.
+func (c *Chip) refused(l *gpioioctl.GPIOLine, err error) error {
+	if holder := l.Consumer(); holder != "" {
+		err = fmt.Errorf("%w (it was in use by %q)", err, holder)
+	}
+	// Were it not closed, periph would take the line for configured, and use
+	// descriptor 0 for it.
+	return errors.Join(err, c.release(l))
+}
+
+func (c *Chip) release(l *gpioioctl.GPIOLine) error {
+	err := l.Halt()
+	l.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.used, l.Number())
+	return err
+}
+
+// lineLED is an LED on a line. The line is never read back: for periph, reading
+// an output makes it an input.
+type lineLED struct {
+	chip      *Chip
+	line      *gpioioctl.GPIOLine
+	activeLow bool
+}
+
+func (l *lineLED) Set(on bool) error {
+	if err := l.line.Out(gpio.Level(on != l.activeLow)); err != nil {
+		return fmt.Errorf("LED on line %d of %s: %w", l.line.Number(), l.chip, err)
+	}
+	return nil
+}
+
+// Close turns the LED off before it lets go: whether a line that is given back
+// keeps its level depends on the driver (pinctrl-bcm2835's persist_gpio_outputs).
+func (l *lineLED) Close() error {
+	err := l.Set(false)
+	return errors.Join(err, l.chip.release(l.line))
+}
+
+type lineButton struct {
+	chip *Chip
+	line *gpioioctl.GPIOLine
+}
+
+func (b *lineButton) configure() error {
+	if err := b.line.In(gpio.PullUp, gpio.BothEdges); err != nil {
+		return fmt.Errorf("button on line %d of %s: %w", b.line.Number(), b.chip, err)
+	}
+	return nil
+}
+
+// Wait implements Input. periph says neither why WaitForEdge returned, nor that
+// Read failed: on a chip that is gone the first returns at once and the second
+// says low, which is "pressed". So the time is kept here, and a line that reads
+// low is configured once more as it is, which the kernel takes for nothing to do
+// as long as the chip is there, and refuses (ENODEV) as soon as it is not.
+func (b *lineButton) Wait(d time.Duration) (pressed bool, err error) {
+	d = max(d, time.Millisecond) // 0 would be for ever, and less than 0 not at all
+	begin := time.Now()
+	if !b.line.WaitForEdge(d) {
+		time.Sleep(d - time.Since(begin))
+	}
+	if b.line.Read() == gpio.High {
+		return false, nil
+	}
+	if err := b.configure(); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+func (b *lineButton) Close() error { return b.chip.release(b.line) }

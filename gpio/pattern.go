@@ -1,0 +1,140 @@
+package gpio
+
+import (
+	"fmt"
+	"time"
+)
+
+// Pattern is what an Indicator shows. The zero value is Starting.
+type Pattern int
+
+// The patterns, in the order in which a manual explains them.
+const (
+	Starting     Pattern = iota // not ready yet
+	Idle                        // ready, nobody watches
+	Live                        // somebody watches
+	Privacy                     // the owner closed the camera
+	NoCamera                    // no camera is found
+	Fault                       // the camera does not work
+	Trial                       // an update is on trial
+	Countdown                   // the button is being held
+	ShuttingDown                // on the way to power off
+	SafeToUnplug                // the power may be cut
+)
+
+// forever is the length of a last step. Two of them can still be added.
+const forever time.Duration = 1 << 61
+
+// patterns is the one place that says what a pattern looks like. Its steps are
+// on, off, on, off … and then begin again.
+//
+// They are made to be told apart across a room, by rhythm and not by patience:
+// steady light means that the picture goes out to somebody, as on every webcam;
+// an even blink that the appliance does something by itself, the faster the
+// sooner it is over; counted flashes that somebody has to look after it. Idle
+// flashes seldom, so that it disturbs nobody and still shows that the appliance
+// is alive. SafeToUnplug is dark, because that is what a program that has ended
+// and a Pi that has no power will go on showing.
+var patterns = [...]struct {
+	name, looks, means string
+	steps              []time.Duration
+}{
+	Starting: {"starting", "blinks evenly, once a second", "starting: the camera is being opened",
+		[]time.Duration{500 * ms, 500 * ms}},
+	Idle: {"idle", "one short flash every 3 seconds", "ready, nobody is watching",
+		[]time.Duration{100 * ms, 2900 * ms}},
+	Live: {"live", "steady on", "somebody is watching",
+		[]time.Duration{forever}},
+	Privacy: {"privacy", "slow: 2 seconds on, 2 seconds off", "privacy: the camera is closed until the button is pressed again",
+		[]time.Duration{2000 * ms, 2000 * ms}},
+	NoCamera: {"no-camera", "two flashes, pause", "no camera is found: check its cable",
+		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
+	Fault: {"fault", "four flashes, pause", "there is a camera and it does not work: the page says why",
+		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
+	Trial: {"trial", "one long, one short flash", "an update is on trial: leave the power on",
+		[]time.Duration{900 * ms, 300 * ms, 200 * ms, 600 * ms}},
+	Countdown: {"countdown", "faster and faster", "the button is being held: let go and nothing happens",
+		countdown(DefaultHold)},
+	ShuttingDown: {"shutting-down", "flickers, 5 times a second", "shutting down: wait until it is dark",
+		[]time.Duration{100 * ms, 100 * ms}},
+	SafeToUnplug: {"safe-to-unplug", "dark", "safe to unplug",
+		[]time.Duration{0, forever}},
+}
+
+const ms = time.Millisecond
+
+// Patterns returns all patterns, in the order in which a manual explains them.
+func Patterns() []Pattern {
+	all := make([]Pattern, len(patterns))
+	for i := range all {
+		all[i] = Pattern(i)
+	}
+	return all
+}
+
+// String is the pattern's name in one word, as logs and flags spell it.
+func (p Pattern) String() string {
+	if !p.valid() {
+		return fmt.Sprintf("pattern %d", int(p))
+	}
+	return patterns[p].name
+}
+
+// Looks says what a person sees.
+func (p Pattern) Looks() string {
+	if !p.valid() {
+		return "dark"
+	}
+	return patterns[p].looks
+}
+
+// Means says what it tells that person.
+func (p Pattern) Means() string {
+	if !p.valid() {
+		return "nothing"
+	}
+	return patterns[p].means
+}
+
+func (p Pattern) valid() bool { return p >= 0 && int(p) < len(patterns) }
+
+// steps returns how long the LED is on, off, on, off … in one round. hold is
+// how long the button has to be held, which only Countdown follows.
+func (p Pattern) steps(hold time.Duration) []time.Duration {
+	switch {
+	case !p.valid():
+		return patterns[SafeToUnplug].steps
+	case p == Countdown:
+		return countdown(hold)
+	}
+	return patterns[p].steps
+}
+
+// countdown returns ten flashes in hold, each shorter than the one before, and
+// then darkness: by then something else is to be shown.
+func countdown(hold time.Duration) []time.Duration {
+	// In fortieths of hold; together they are 40.
+	flashes := [...]time.Duration{10, 8, 6, 4, 3, 2, 2, 2, 2, 1}
+	steps := make([]time.Duration, 0, 2*len(flashes)+2)
+	for _, f := range flashes {
+		steps = append(steps, f*hold/80, f*hold/80)
+	}
+	return append(steps, 0, forever)
+}
+
+// at says whether steps have the LED on when they have been running for t, and
+// how long it stays so.
+func at(steps []time.Duration, t time.Duration) (on bool, left time.Duration) {
+	var round time.Duration
+	for _, s := range steps {
+		round += s
+	}
+	t %= round
+	for i, s := range steps {
+		if t < s {
+			return i%2 == 0, s - t
+		}
+		t -= s
+	}
+	panic("unreachable: t is less than the sum of the steps")
+}
