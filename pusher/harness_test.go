@@ -104,13 +104,19 @@ func (r *rig) film() (stop func()) {
 	return stop
 }
 
+// dial opens a connection to the server.
+func (r *rig) dial() net.Conn {
+	client, server := net.Pipe()
+	r.t.Cleanup(func() { client.Close() })
+	r.l.conns <- server
+	return client
+}
+
 // request sends a request on a connection of its own, with "Name: value" header
 // lines.
 func (r *rig) request(method, path string, header ...string) net.Conn {
 	r.t.Helper()
-	client, server := net.Pipe()
-	r.t.Cleanup(func() { client.Close() })
-	r.l.conns <- server
+	client := r.dial()
 	fmt.Fprintf(client, "%s %s HTTP/1.1\r\nHost: pushcam.local\r\n", method, path)
 	for _, h := range header {
 		fmt.Fprintf(client, "%s\r\n", h)
@@ -124,11 +130,12 @@ type answer struct {
 	Code   int
 	Header http.Header
 	Body   string
+	Close  bool // the server closes the connection
 }
 
 func (r *rig) do(method, path string, header ...string) answer {
 	r.t.Helper()
-	conn := r.request(method, path, append(header, "Connection: close")...)
+	conn := r.request(method, path, header...)
 	defer conn.Close()
 	req := &http.Request{Method: method}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
@@ -139,7 +146,7 @@ func (r *rig) do(method, path string, header ...string) answer {
 	if err != nil {
 		r.t.Fatalf("%s %s: %v", method, path, err)
 	}
-	return answer{resp.StatusCode, resp.Header, string(body)}
+	return answer{resp.StatusCode, resp.Header, string(body), resp.Close}
 }
 
 // stream opens a stream and reads its head.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -125,7 +126,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	noStore(w.Header())
 
-	methods := "GET, HEAD"
+	methods := []string{"GET", "HEAD"}
 	var answer http.HandlerFunc
 	switch path := r.URL.Path; path {
 	case "/", "/webcam/", "/webcam":
@@ -141,24 +142,25 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	case "/healthz":
 		answer = s.healthz
 	case "/sessions":
-		methods, answer = "POST", s.newSession
+		methods, answer = []string{"POST"}, s.newSession
 	default:
 		if id := path[1:]; isSessionID(id) {
-			methods, answer = "GET, HEAD, POST", s.session
+			methods, answer = []string{"GET", "HEAD", "POST"}, s.session
 			break
 		}
 		fail(w, r, http.StatusNotFound, "There is nothing at %s; the camera is at /", path)
 		return
 	}
+	allow := strings.Join(methods, ", ")
 	switch {
 	case r.Method == http.MethodOptions:
-		w.Header().Set("Allow", methods+", OPTIONS")
-		w.Header().Set("Access-Control-Allow-Methods", methods)
+		w.Header().Set("Allow", allow)
+		w.Header().Set("Access-Control-Allow-Methods", allow)
 		w.Header().Set("Access-Control-Allow-Headers", "*")
 		w.WriteHeader(http.StatusNoContent)
-	case !strings.Contains(methods, r.Method):
-		w.Header().Set("Allow", methods+", OPTIONS")
-		fail(w, r, http.StatusMethodNotAllowed, "%s takes %s, not %s", r.URL.Path, methods, r.Method)
+	case !slices.Contains(methods, r.Method):
+		w.Header().Set("Allow", allow)
+		fail(w, r, http.StatusMethodNotAllowed, "%s takes %s, not %s", r.URL.Path, allow, r.Method)
 	default:
 		answer(w, r)
 	}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pushcam/pushcam/camera"
+)
+
+// config is what the flags and their environment variables say.
+type config struct {
+	listen  string
+	verbose slog.Level
+	version bool
+
+	source   string
+	device   string
+	size     size
+	fps      float64
+	quality  int
+	idleHold time.Duration
+	alwaysOn bool
+
+	maxViewers     int
+	viewerTimeout  time.Duration
+	maxSessions    int
+	sessionFrames  int
+	sessionTimeout time.Duration
+}
+
+func (c *config) settings() camera.Settings {
+	return camera.Settings{Width: c.size.width, Height: c.size.height, FPS: c.fps, Quality: c.quality}
+}
+
+// groups is the order in which -h shows the flags.
+var groups = []struct {
+	title string
+	flags []string
+}{
+	{"Camera", []string{"source", "device", "size", "fps", "quality", "idle-hold", "always-on"}},
+	{"Viewers", []string{"listen", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout"}},
+	{"Program", []string{"log-level", "version"}},
+}
+
+// errUsage is returned for bad flags, after the reason was printed.
+var errUsage = errors.New("usage")
+
+// parse reads the command line; what it does not set comes from environment,
+// as PUSHCAM_ and the flag's name in capitals with _ for -.
+func parse(args []string, getenv func(string) string, out io.Writer, appliance bool) (*config, error) {
+	c := &config{size: size{1280, 720}}
+	port := ":8080"
+	if appliance {
+		port = ":80"
+	}
+	fs := flag.NewFlagSet("pushcam", flag.ContinueOnError)
+	fs.SetOutput(io.Discard) // errors are printed once, below
+
+	fs.StringVar(&c.source, "source", "auto", "`what` gives the pictures: auto, v4l2, pattern, or replay:PATH (a folder of JPEGs\nor an .mjpeg file); auto takes the first camera, and on a PC without one the test pattern")
+	fs.StringVar(&c.device, "device", "", "the camera: a `path`, or a part of its name or bus; without it the first one with MJPEG")
+	fs.Var(&c.size, "size", "`width×height` of the picture in pixels, as 1280x720; the camera may adjust it")
+	fs.Float64Var(&c.fps, "fps", 30, "pictures per `second`; the camera may adjust it")
+	fs.IntVar(&c.quality, "quality", 0, "JPEG quality from 1 to `100`; 0 leaves it to the camera")
+	fs.DurationVar(&c.idleHold, "idle-hold", 10*time.Second, "how `long` the camera runs on after the last viewer has left")
+	fs.BoolVar(&c.alwaysOn, "always-on", false, "keep the camera running while nobody watches")
+
+	fs.StringVar(&c.listen, "listen", port, "`address` to serve on: :8080, 127.0.0.1:8080, [::1]:8080 or unix:/path")
+	fs.IntVar(&c.maxViewers, "max-viewers", 128, "at most so `many` open streams")
+	fs.DurationVar(&c.viewerTimeout, "viewer-timeout", 10*time.Second, "drop a viewer that takes nothing for so `long`")
+	fs.IntVar(&c.maxSessions, "max-sessions", 64, "at most so `many` push sessions")
+	fs.IntVar(&c.sessionFrames, "session-frames", 60, "a push session ends without a keep-alive for so `many` frames,")
+	fs.DurationVar(&c.sessionTimeout, "session-timeout", 5*time.Second, "or for so `long` if that is longer")
+
+	fs.TextVar(&c.verbose, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
+	fs.BoolVar(&c.version, "version", false, "print the version and exit")
+
+	err := fs.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		usage(fs, out)
+		return nil, err
+	}
+	if err == nil && fs.NArg() > 0 {
+		err = fmt.Errorf("pushcam takes flags only, not %q", fs.Arg(0))
+	}
+	if err == nil {
+		err = fromEnvironment(fs, getenv)
+	}
+	if err == nil {
+		err = c.check()
+	}
+	if err != nil {
+		fmt.Fprintf(out, "pushcam: %v; pushcam -h lists the flags\n", err)
+		return nil, errUsage
+	}
+	return c, nil
+}
+
+func envName(flag string) string {
+	return "PUSHCAM_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// fromEnvironment sets the flags that the command line did not.
+func fromEnvironment(fs *flag.FlagSet, getenv func(string) string) (err error) {
+	set := make(map[string]bool)
+	fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	fs.VisitAll(func(f *flag.Flag) {
+		value := getenv(envName(f.Name))
+		if err != nil || value == "" || set[f.Name] {
+			return
+		}
+		if e := fs.Set(f.Name, value); e != nil {
+			err = fmt.Errorf("%s is %q: %w", envName(f.Name), value, e)
+		}
+	})
+	return err
+}
+
+// check refuses values that no camera or server can mean.
+func (c *config) check() error {
+	path, replay := strings.CutPrefix(c.source, "replay:")
+	switch {
+	case replay && path == "":
+		return errors.New("-source replay: needs a path, as replay:pictures/")
+	case !replay && c.source != "auto" && c.source != "v4l2" && c.source != "pattern":
+		return fmt.Errorf("-source is auto, v4l2, pattern or replay:PATH, not %q", c.source)
+	case !(c.fps > 0 && c.fps <= 1000):
+		return fmt.Errorf("-fps is above 0 and at most 1000, not %v", c.fps)
+	case c.quality < 0 || c.quality > 100:
+		return fmt.Errorf("-quality is from 1 to 100, not %d", c.quality)
+	case c.idleHold < 0:
+		return fmt.Errorf("-idle-hold is a time from 0, not %v", c.idleHold)
+	case c.maxViewers < 1:
+		return fmt.Errorf("-max-viewers is at least 1, not %d", c.maxViewers)
+	case c.maxSessions < 1:
+		return fmt.Errorf("-max-sessions is at least 1, not %d", c.maxSessions)
+	case c.viewerTimeout < time.Second:
+		return fmt.Errorf("-viewer-timeout is at least 1s, not %v", c.viewerTimeout)
+	case c.sessionFrames < 1:
+		return fmt.Errorf("-session-frames is at least 1, not %d", c.sessionFrames)
+	case c.sessionTimeout < time.Second:
+		return fmt.Errorf("-session-timeout is at least 1s, not %v", c.sessionTimeout)
+	}
+	return nil
+}
+
+func usage(fs *flag.FlagSet, out io.Writer) {
+	fmt.Fprint(out, "pushcam shows a camera to browsers and players on the network.\n\n"+
+		"Usage: pushcam [flags]\n\n"+
+		"Each flag can also be given as an environment variable, -idle-hold as PUSHCAM_IDLE_HOLD.\n")
+	for _, g := range groups {
+		fmt.Fprintf(out, "\n%s:\n", g.title)
+		for _, name := range g.flags {
+			f := fs.Lookup(name)
+			value, text := flag.UnquoteUsage(f)
+			fmt.Fprintf(out, "  -%s %s\n      %s", name, value, strings.ReplaceAll(text, "\n", "\n      "))
+			if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
+				fmt.Fprintf(out, " (default %s)", f.DefValue)
+			}
+			fmt.Fprintln(out)
+		}
+	}
+}
+
+// size is a flag's value as 1280x720.
+type size struct{ width, height int }
+
+func (s *size) String() string { return fmt.Sprintf("%dx%d", s.width, s.height) }
+
+func (s *size) Set(v string) error {
+	w, h, _ := strings.Cut(strings.ReplaceAll(v, "×", "x"), "x")
+	width, errW := strconv.Atoi(w)
+	height, errH := strconv.Atoi(h)
+	if errW != nil || errH != nil || width < 16 || height < 16 || width > 16384 || height > 16384 {
+		return errors.New("a size is width and height in pixels, as 1280x720")
+	}
+	*s = size{width, height}
+	return nil
+}
+
+// exitCode is 2 for a wrong command line, 1 for anything else that failed.
+func exitCode(err error) int {
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		return 2
+	}
+	fmt.Fprintf(os.Stderr, "pushcam: %v\n", err)
+	return 1
+}

@@ -1,0 +1,31 @@
+// Pushcam captures JPEG frames from a camera and pushes them to browsers and
+// players over HTTP. On a Raspberry Pi it is the appliance's one program; on
+// any other computer it serves a webcam, or a test pattern.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(exitCode(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)))
+}
+
+// run is the whole program. It prints where to look on stdout and logs on
+// stderr, and returns when ctx is done and everything is given back.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	c, err := parse(args, getenv, stderr, isAppliance())
+	if err != nil {
+		return err
+	}
+	if c.version {
+		return printVersion(stdout)
+	}
+	return serve(ctx, c, stdout, stderr)
+}

@@ -1,0 +1,225 @@
+package pusher
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestRoutes(t *testing.T) {
+	tests := []struct {
+		method, path string
+		code         int
+		body         string // a part of it
+	}{
+		{"GET", "/", 200, "<!DOCTYPE html>"},
+		{"HEAD", "/", 200, ""},
+		{"GET", "/webcam/", 200, "<!DOCTYPE html>"},
+		{"GET", "/?action=dance", 400, `not "dance"`},
+		{"GET", "/nowhere", 404, "nothing at /nowhere"},
+		{"GET", "/123", 404, "nothing at /123"},
+		{"GET", "/123456789012345", 404, "GET /stream begins a new one"},
+		{"POST", "/", 405, "not POST"},
+		{"DELETE", "/stream", 405, "not DELETE"},
+		{"GET", "/sessions", 405, "not GET"},
+		{"GE", "/stream", 405, "not GE"},
+		{"OPTIONS", "/stream", 204, ""},
+		{"HEAD", "/stream", 200, ""},
+		{"HEAD", "/stream.mjpg", 200, ""},
+		{"GET", "/healthz", 200, "ok\n"},
+		{"GET", "/state", 200, `"viewers": []`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				a := r.do(tt.method, tt.path)
+				if a.Code != tt.code || !strings.Contains(a.Body, tt.body) || tt.body == "" && a.Body != "" {
+					t.Errorf("%d %q, want %d with %q", a.Code, a.Body, tt.code, tt.body)
+				}
+				if allow := a.Header.Get("Allow"); tt.code == 405 && allow == "" {
+					t.Error("405 without Allow")
+				}
+				if cc := a.Header.Get("Cache-Control"); !strings.Contains(cc, "no-store") {
+					t.Errorf("Cache-Control is %q", cc)
+				}
+			})
+		})
+	}
+}
+
+func TestErrorsAsJSON(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		a := r.do("GET", "/nowhere", "Accept: application/json")
+		var got struct{ Error string }
+		if err := json.Unmarshal([]byte(a.Body), &got); err != nil || a.Code != 404 || !strings.Contains(got.Error, "/nowhere") {
+			t.Errorf("%+v, %v", a, err)
+		}
+	})
+}
+
+// A snapshot is a frame captured after the request: OctoPrint and Octolapse
+// move something and want to see it moved.
+func TestSnapshotIsFresh(t *testing.T) {
+	for _, path := range []string{"/snapshot", "/snapshot.jpg", "/?action=snapshot", "/webcam/?action=snapshot"} {
+		t.Run(path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				cached := testFrame(1)
+				r.server.Hub.Publish(cached)
+				time.Sleep(time.Millisecond)
+				got := make(chan answer)
+				go func() { got <- r.do("GET", path) }()
+				synctest.Wait()
+				if !r.camera.demand.Load() {
+					t.Error("a snapshot does not start the camera")
+				}
+				r.server.Hub.Publish(cached) // what the idle source's repeat does
+				synctest.Wait()
+				time.Sleep(time.Millisecond)
+				fresh := testFrame(2)
+				r.server.Hub.Publish(fresh)
+				a := <-got
+				want := http.Header{}
+				for _, h := range []string{"Content-Type: image/jpeg", "Content-Length: 5", "X-Frame: 2",
+					"X-Timestamp: " + string(appendUnixMicro(nil, fresh.Time)), "Last-Modified: Sat, 01 Jan 2000 00:00:00 GMT"} {
+					name, value, _ := strings.Cut(h, ": ")
+					want.Set(name, value)
+				}
+				have := http.Header{}
+				for name := range want {
+					have.Set(name, a.Header.Get(name))
+				}
+				if diff := cmp.Diff(want, have); a.Code != 200 || diff != "" || !bytes.Equal([]byte(a.Body), fresh.JPEG) {
+					t.Errorf("%d %q, header (-want +got):\n%s", a.Code, a.Body, diff)
+				}
+				synctest.Wait()
+				if r.camera.demand.Load() {
+					t.Error("a snapshot that is done still wants frames")
+				}
+			})
+		})
+	}
+}
+
+func TestSnapshotHEAD(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.film()
+		if a := r.do("HEAD", "/snapshot"); a.Code != 200 || a.Header.Get("Content-Length") != "5" || a.Body != "" {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+func TestSnapshotWithoutCamera(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.server.Hub.Notice(noticeFrame(), errUnplugged)
+		a := r.do("GET", "/snapshot")
+		if a.Code != 503 || a.Header.Get("Content-Type") != "image/jpeg" || !strings.Contains(a.Body, "no camera") ||
+			a.Header.Get("Retry-After") == "" || a.Header.Get("X-Error") != errUnplugged.Error() {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+func TestSnapshotDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		start := time.Now()
+		a := r.do("GET", "/snapshot")
+		if took := time.Since(start); a.Code != 503 || took != snapshotTimeout || !strings.Contains(a.Body, "no picture") {
+			t.Errorf("after %v: %+v", took, a)
+		}
+	})
+}
+
+func TestHealthz(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.camera.err = errUnplugged
+		if a := r.do("GET", "/healthz"); a.Code != 503 || a.Body != errUnplugged.Error()+"\n" {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+func TestState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(s *Server) {
+			s.State = map[string]func() any{"camera": func() any { return map[string]string{"phase": "live"} }}
+		})
+		s, _ := r.stream("/stream")
+		synctest.Wait()
+		r.server.Hub.Publish(testFrame(4))
+		r.next(s)
+		time.Sleep(250 * time.Millisecond)
+		r.newID()
+		var got map[string]any
+		if err := json.Unmarshal([]byte(r.do("GET", "/state").Body), &got); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]any{
+			"camera":   map[string]any{"phase": "live"},
+			"frame":    map[string]any{"seq": 4.0, "width": 64.0, "height": 48.0, "bytes": 5.0, "age_ms": 250.0},
+			"sessions": 1.0,
+			"uptime_s": 0.25,
+			"viewers": []any{map[string]any{
+				"address": "pipe", "session": false, "seconds": 0.25,
+				"frames_sent": 1.0, "frames_skipped": 0.0, "bytes": got["viewers"].([]any)[0].(map[string]any)["bytes"], "age_ms": 0.0,
+			}},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("state (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A port that cannot be served any more ends Serve, and its error says why.
+func TestServeError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		synctest.Wait()
+		r.l.Close()
+		if err := r.stop(); err != nil && !errors.Is(err, http.ErrServerClosed) && !strings.Contains(err.Error(), "closed") {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+// Requests that never end their header, and connections that say nothing, are
+// closed.
+func TestSlowRequests(t *testing.T) {
+	for name, request := range map[string]string{"silent": "", "endless header": "GET / HTTP/1.1\r\nX: "} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				conn := r.dial()
+				start := time.Now()
+				if request != "" {
+					if _, err := conn.Write([]byte(request)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				buf := make([]byte, 1024)
+				for {
+					if _, err := conn.Read(buf); err != nil {
+						break
+					}
+				}
+				if took := time.Since(start); took > readTimeout+6*time.Second {
+					t.Errorf("closed after %v", took)
+				}
+			})
+		})
+	}
+}

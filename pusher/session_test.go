@@ -1,0 +1,251 @@
+package pusher
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pushcam/pushcam/pusher/pushertest"
+)
+
+// The headers of the JPGPusher client page's three kinds of requests, from
+// another origin over plain http.
+var (
+	load      = []string{"Accept: text/html, */*; q=0.01", "Origin: http://other.local"}
+	img       = []string{"Accept: image/avif,image/webp,image/apng,*/*;q=0.8", "Referer: http://other.local/"}
+	xhr       = []string{"Accept: */*", "Origin: http://other.local", "Referer: http://other.local/"}
+	noHint    = []string{"Accept: */*"}
+	localImg  = []string{"Accept: */*", "Sec-Fetch-Dest: image"}
+	localXHR  = []string{"Accept: */*", "Sec-Fetch-Dest: empty"}
+	wantsJSON = []string{"Accept: application/json"}
+)
+
+// newID opens a session as a JPGPusher client does.
+func (r *rig) newID() string {
+	r.t.Helper()
+	a := r.do("GET", "/stream", load...)
+	if a.Code != 200 || !isSessionID(a.Body) || a.Header.Get("Content-Type") != "text/plain" ||
+		a.Header.Get("Content-Length") != "15" || a.Header.Get("Access-Control-Allow-Origin") != "*" {
+		r.t.Fatalf("GET /stream by a script: %+v", a)
+	}
+	return a.Body
+}
+
+func TestSessionLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.film()
+		id := r.newID()
+		if r.camera.demand.Load() {
+			t.Error("the camera runs before the session is shown")
+		}
+		s, conn := r.stream("/"+id, img...)
+		hits := make(chan answer, 1)
+		for range 5 { // 9 s of watching, kept by keep-alives
+			for start := time.Now(); time.Since(start) < 1800*time.Millisecond; {
+				r.next(s)
+			}
+			go func() { hits <- r.do("GET", "/"+id, xhr...) }()
+			for len(hits) == 0 {
+				r.next(s)
+			}
+			a := <-hits
+			if diff := cmp.Diff("{\n  \"expires_in\": 5\n}\n", a.Body); a.Code != 200 || diff != "" ||
+				a.Header.Get("Access-Control-Allow-Origin") != "*" {
+				t.Fatalf("keep-alive: %d %v (-want +got):\n%s", a.Code, a.Header, diff)
+			}
+		}
+
+		last := time.Now()
+		if _, err := drain(s); !errors.Is(err, pushertest.ErrClosed) {
+			t.Errorf("without keep-alives the stream ended with: %v", err)
+		}
+		if took := time.Since(last); took < 4900*time.Millisecond || took > 5100*time.Millisecond {
+			t.Errorf("without keep-alives the stream ended after %v, want 5 s", took)
+		}
+		conn.Close()
+		synctest.Wait()
+		if r.camera.demand.Load() || r.server.sessions.count() != 0 {
+			t.Errorf("after the session: demand %v, %d sessions", r.camera.demand.Load(), r.server.sessions.count())
+		}
+
+		time.Sleep(time.Minute) // the id is still known
+		s, conn = r.stream("/"+id, img...)
+		r.next(s)
+		conn.Close()
+		time.Sleep(5*time.Second + remembered + time.Second)
+		a := r.do("GET", "/"+id, img...)
+		if a.Code != http.StatusNotFound || !a.Close || !strings.Contains(a.Body, "GET /stream") {
+			t.Errorf("a forgotten session: %+v", a)
+		}
+		if n := len(r.server.sessions.byID); n != 0 {
+			t.Errorf("%d sessions are kept for nothing", n)
+		}
+	})
+}
+
+// What a hit is, by its headers and by whether the session is shown already.
+func TestSessionHits(t *testing.T) {
+	tests := []struct {
+		name          string
+		method        string
+		header        []string
+		first, second string // what it gets before and while an <img> shows the session
+	}{
+		{"img", "GET", img, "stream", "stream"},
+		{"img on localhost", "GET", localImg, "stream", "stream"},
+		{"script of another origin", "GET", xhr, "keep-alive", "keep-alive"},
+		{"script on localhost", "GET", localXHR, "keep-alive", "keep-alive"},
+		{"no hint", "GET", noHint, "stream", "keep-alive"},
+		{"our own page", "POST", noHint, "keep-alive", "keep-alive"},
+		{"HEAD", "HEAD", noHint, "keep-alive", "keep-alive"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				got := func(id string) string {
+					conn := r.request(tt.method, "/"+id, append(tt.header, "Connection: close")...)
+					defer conn.Close()
+					b := make([]byte, 8)
+					if _, err := conn.Read(b); err != nil {
+						t.Fatal(err)
+					}
+					if string(b) == "HTTP/1.0" {
+						return "stream"
+					}
+					return "keep-alive"
+				}
+				if g := got(r.newID()); g != tt.first {
+					t.Errorf("first hit got a %s, want a %s", g, tt.first)
+				}
+				id := r.newID()
+				r.stream("/"+id, img...)
+				if g := got(id); g != tt.second {
+					t.Errorf("second hit got a %s, want a %s", g, tt.second)
+				}
+			})
+		})
+	}
+}
+
+// A reloaded page shows its session again: the new connection takes over, the
+// old one ends cleanly.
+func TestSessionTakeOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		id := r.newID()
+		old, _ := r.stream("/"+id, img...)
+		ended := make(chan error)
+		go func() { _, err := drain(old); ended <- err }()
+		s, _ := r.stream("/"+id, img...)
+		if err := <-ended; !errors.Is(err, pushertest.ErrClosed) {
+			t.Errorf("the older connection ended with: %v", err)
+		}
+		synctest.Wait()
+		r.server.Hub.Publish(testFrame(1))
+		r.next(s)
+		// The older stream's end must not have detached the newer one.
+		if a := r.do("GET", "/"+id, noHint...); !strings.Contains(a.Body, "expires_in") {
+			t.Errorf("a hit beside the newer stream got %+v", a)
+		}
+	})
+}
+
+// The session's time follows the frame rate and has a floor.
+func TestSessionTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(s *Server) { s.SessionFrames = 300 })
+		var got struct {
+			ID        string  `json:"id"`
+			URL       string  `json:"url"`
+			ExpiresIn float64 `json:"expires_in"`
+			Every     float64 `json:"keepalive_every"`
+		}
+		for _, a := range []answer{r.do("POST", "/sessions"), r.do("GET", "/stream", wantsJSON...)} {
+			if err := json.Unmarshal([]byte(a.Body), &got); err != nil {
+				t.Fatal(err)
+			}
+			if !isSessionID(got.ID) || got.URL != "/"+got.ID || got.ExpiresIn < 9.99 || got.ExpiresIn > 10 || got.Every > 5 {
+				t.Errorf("session: %+v", got)
+			}
+		}
+	})
+}
+
+func TestTooManySessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(s *Server) { s.MaxSessions = 3 })
+		first := r.newID()
+		time.Sleep(time.Second)
+		r.newID()
+		r.newID()
+		if a := r.do("GET", "/stream", load...); a.Code != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
+			t.Errorf("fourth session: %+v", a)
+		}
+		time.Sleep(4500 * time.Millisecond) // the first one has ended
+		r.newID()
+		if a := r.do("GET", "/"+first, img...); a.Code != http.StatusServiceUnavailable {
+			t.Errorf("an ended session came back into a full house: %+v", a)
+		}
+	})
+}
+
+// A session's stream that finds all viewer places taken leaves the session
+// usable.
+func TestSessionWithoutViewerPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(s *Server) { s.MaxViewers = 1 })
+		r.film()
+		s, conn := r.stream("/stream")
+		r.next(s)
+		id := r.newID()
+		if a := r.do("GET", "/"+id, img...); a.Code != http.StatusServiceUnavailable {
+			t.Fatalf("session without a place: %+v", a)
+		}
+		conn.Close()
+		time.Sleep(time.Second)
+		s, _ = r.stream("/"+id, img...)
+		r.next(s)
+	})
+}
+
+func TestSessionIDsAreUnguessable(t *testing.T) {
+	ss := &sessions{max: 1000, byID: map[string]*session{}}
+	defer ss.close()
+	var digits [sessionDigits][10]int
+	for range 1000 {
+		id, err := ss.open(time.Hour)
+		if err != nil || !isSessionID(id) {
+			t.Fatalf("id %q, %v", id, err)
+		}
+		for i, d := range id {
+			digits[i][d-'0']++
+		}
+	}
+	for i, counts := range digits {
+		for d, n := range counts {
+			if n < 40 || n > 180 { // 100 ± 8 standard deviations
+				t.Errorf("digit %d is at place %d in %d of 1000 ids", d, i, n)
+			}
+		}
+	}
+}
+
+func TestIsSessionID(t *testing.T) {
+	for id, want := range map[string]bool{
+		"123456789012345": true, "000000000000000": true,
+		"": false, "12345678901234": false, "1234567890123456": false,
+		"12345678901234x": false, "-12345678901234": false, "１23456789012": false,
+	} {
+		if got := isSessionID(id); got != want {
+			t.Errorf("isSessionID(%q) = %v", id, got)
+		}
+	}
+}
