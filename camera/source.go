@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// A Source produces frames.
+// A Source produces frames. Its methods, and those of Waiter, are called one at
+// a time.
 type Source interface {
 	// Check says whether Run would find its camera now, without starting it:
 	// nil, an error that wraps ErrNoCamera, or what else is wrong. It is cheap
@@ -35,8 +36,9 @@ type Sink interface {
 
 // A Waiter is a Source that knows when it is worth trying again.
 type Waiter interface {
-	// Wait returns after d, when ctx is done, or as soon as a camera may have
-	// appeared; early is true in that last case.
+	// Wait returns after d at the latest, when ctx is done, or as soon as a
+	// camera may have appeared since the last Check or Run; early is true in that
+	// last case.
 	Wait(ctx context.Context, d time.Duration) (early bool)
 }
 

@@ -1,0 +1,266 @@
+package camera
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+)
+
+// Camera watches over a Source: starts it when somebody watches, stops it when
+// nobody does any more, notices when its frames stop and brings it back.
+//
+// The exported fields are set before Run and do not change.
+type Camera struct {
+	Source Source
+	// Deliver takes each frame, in order, from one goroutine at a time. It must
+	// not block: nothing is captured meanwhile. May be nil.
+	Deliver func(*Frame)
+	// OnState is told every change of phase, reason, device or format, in order,
+	// from one goroutine. It must not block. May be nil.
+	OnState func(State)
+	// IdleHold is how long the source runs on after the last viewer has left, so
+	// that one who comes back need not wait for the camera. Zero means 10 s.
+	IdleHold time.Duration
+	// AlwaysOn runs the source also while nobody watches.
+	AlwaysOn bool
+	// Log may be nil.
+	Log *slog.Logger
+
+	trouble trouble // of the loop alone
+
+	mu        sync.Mutex    // guards what follows
+	kick      chan struct{} // wakes the loop; made by kicks
+	watched   bool
+	leftAt    time.Time // when the last viewer left
+	state     State
+	published face
+	err       error // why there are no frames, in NoCamera and Fault
+	known     bool  // it was found out once whether there are frames
+	lost      bool  // the last run failed, and none was started since
+	run       run
+}
+
+// run is what a Camera knows of the present run of its source.
+type run struct {
+	began   time.Time // when it was called
+	started time.Time // when it said Started; zero until then
+	first   time.Time // when its first frame came; zero until then
+	last    time.Time // when its last frame came
+	frames  uint64
+	damage  DropKind // of frames that were thrown away since the last good one
+}
+
+// face is the part of a State whose changes are published.
+type face struct {
+	Phase  Phase
+	Reason string
+	Device Device
+	Format Format
+}
+
+// SetDemand says whether anybody watches. Demand that comes back within IdleHold
+// finds the source still running.
+func (c *Camera) SetDemand(watched bool) {
+	c.mu.Lock()
+	changed := c.watched != watched
+	if changed {
+		c.watched, c.leftAt = watched, time.Now()
+	}
+	c.mu.Unlock()
+	if changed {
+		c.wake()
+	}
+}
+
+// State says how the camera is.
+func (c *Camera) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.snapshot()
+}
+
+// Health is nil when frames flow or, as far as is known, would flow if somebody
+// watched; else it says why not.
+func (c *Camera) Health() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.state.Phase {
+	case Idle, Live:
+		return nil
+	case Starting:
+		if c.known {
+			return nil
+		}
+		return errors.New("it is not yet known whether there is a camera")
+	case NoCamera, Fault:
+		return c.err
+	default:
+		return errors.New("the camera is not being watched over")
+	}
+}
+
+// snapshot is called with mu held.
+func (c *Camera) snapshot() State {
+	s := c.state
+	s.Dropped = maps.Clone(s.Dropped)
+	return s
+}
+
+// set makes phase and reason the state, and publishes it when anything changed
+// since the last time. Only the loop calls it, so that states come in order.
+func (c *Camera) set(phase Phase, err error) {
+	reason := ""
+	if err != nil {
+		reason = err.Error()
+	}
+	c.mu.Lock()
+	c.err = err
+	c.known = c.known || phase != Starting
+	if s := &c.state; s.Phase != phase || s.Reason != reason {
+		s.Phase, s.Reason, s.Since = phase, reason, time.Now()
+	}
+	if phase == NoCamera {
+		c.state.Device = Device{}
+	}
+	now := face{phase, reason, c.state.Device, c.state.Format}
+	changed := now != c.published
+	c.published = now
+	s := c.snapshot()
+	c.mu.Unlock()
+	if changed && c.OnState != nil {
+		c.OnState(s)
+	}
+}
+
+// fail says what keeps frames from flowing.
+func (c *Camera) fail(err error) {
+	if errors.Is(err, ErrNoCamera) {
+		c.set(NoCamera, err)
+	} else {
+		c.set(Fault, err)
+	}
+}
+
+// follow sets the phase of a source that runs. Until its first frame a state of
+// NoCamera or Fault stays: each new try would otherwise hide the reason.
+func (c *Camera) follow() {
+	c.mu.Lock()
+	phase, flows, watched, err := c.state.Phase, !c.run.first.IsZero(), c.watched, c.err
+	c.mu.Unlock()
+	switch {
+	case flows && watched:
+		c.set(Live, nil)
+	case flows:
+		c.set(Idle, nil)
+	case phase == NoCamera || phase == Fault:
+		c.set(phase, err)
+	default:
+		c.set(Starting, nil)
+	}
+}
+
+// wanted says whether the source should be started.
+func (c *Camera) wanted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.AlwaysOn || c.watched
+}
+
+// sink takes what the source of a Camera produces.
+type sink struct{ *Camera }
+
+func (c sink) Started(d Device, f Format) {
+	c.mu.Lock()
+	c.state.Device, c.state.Format = d, f
+	c.run.started = time.Now()
+	if c.lost {
+		c.state.Restarts++
+		c.lost = false
+	}
+	c.mu.Unlock()
+	c.wake()
+}
+
+func (c sink) Frame(f *Frame) {
+	now := time.Now()
+	c.mu.Lock()
+	c.state.Frames++
+	f.Seq = c.state.Frames
+	c.run.frames++
+	c.run.last = now
+	c.run.damage = ""
+	first := c.run.first.IsZero()
+	if first {
+		c.run.first = now
+	}
+	c.mu.Unlock()
+	if c.Deliver != nil {
+		c.Deliver(f)
+	}
+	if first {
+		c.wake()
+	}
+}
+
+func (c sink) Drop(kind DropKind, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state.Dropped == nil {
+		c.state.Dropped = map[DropKind]uint64{}
+	}
+	c.state.Dropped[kind] += uint64(n)
+	if kind != DropLost && kind != DropStale {
+		c.run.damage = kind
+	}
+}
+
+// kicks is where the loop hears that demand or the source changed.
+func (c *Camera) kicks() chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kick == nil {
+		c.kick = make(chan struct{}, 1)
+	}
+	return c.kick
+}
+
+func (c *Camera) wake() {
+	select {
+	case c.kicks() <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// logger is l, or one that discards.
+func logger(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l
+}
+
+// sleep waits for d; it says false when ctx was done first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (d Device) String() string {
+	switch {
+	case d.Name == "":
+		return d.Path
+	case d.Path == "":
+		return d.Name
+	}
+	return fmt.Sprintf("%s (%s)", d.Path, d.Name)
+}

@@ -1,0 +1,265 @@
+package camera
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// How long a Camera waits for what.
+const (
+	startTimeout = 10 * time.Second // from the start of a run to Started
+	stallTimeout = 3 * time.Second  // without a frame, at least
+	stallFrames  = 10               // without a frame, in frame times
+	// answerTimeout is how long Check, and Run after it was canceled, may take
+	// before the driver counts as hanging. STREAMOFF of the Raspberry Pi's camera
+	// takes more than 3 s when its firmware does not answer.
+	answerTimeout = 5 * time.Second
+	checkInterval = 3 * time.Second // between two looks while nobody watches
+
+	minBackoff  = 250 * time.Millisecond
+	maxBackoff  = 5 * time.Second
+	steadyAfter = 10 * time.Second // of frames the trouble counts as over
+
+	defaultIdleHold = 10 * time.Second
+)
+
+var (
+	errNotAnswering = errors.New("the camera driver does not answer")
+	errUnwatched    = errors.New("nobody watches")
+)
+
+// Run watches over the source until ctx is done. It leaves nothing behind, with
+// one exception: a call into the source that has not returned 5 s after ctx was
+// done hangs in the kernel, where nothing can end it; Run then says so and
+// leaves that one goroutine to the end of the program.
+func (c *Camera) Run(ctx context.Context) error {
+	c.set(Starting, nil)
+	backoff := minBackoff
+	for ctx.Err() == nil {
+		if !c.wanted() {
+			if err := c.idle(ctx); err != nil {
+				return err
+			}
+			backoff = minBackoff
+			continue
+		}
+		err := c.watch(ctx)
+		switch {
+		case errors.Is(err, errNotAnswering):
+			return err
+		case ctx.Err() != nil:
+		case err == nil:
+			c.set(Idle, nil)
+		default:
+			if c.steady() {
+				c.settle()
+				backoff = minBackoff
+			}
+			c.mu.Lock()
+			c.lost = !c.run.started.IsZero()
+			c.mu.Unlock()
+			c.report(err)
+			if c.pause(ctx, backoff, nil) {
+				backoff = minBackoff
+			} else {
+				backoff = min(2*backoff, maxBackoff)
+			}
+		}
+	}
+	c.set(Stopping, nil)
+	return nil
+}
+
+// idle looks for the camera now and then, until somebody watches. Its error is
+// errNotAnswering, when ctx is done.
+func (c *Camera) idle(ctx context.Context) error {
+	type verdict struct {
+		device Device
+		err    error
+	}
+	for ctx.Err() == nil && !c.wanted() {
+		checked := make(chan verdict, 1)
+		go func() {
+			d, err := c.Source.Check()
+			checked <- verdict{d, err}
+		}()
+		v, err := answer(ctx, c, checked)
+		if err != nil {
+			return err
+		}
+		if v.err != nil {
+			c.report(v.err)
+		} else {
+			c.mu.Lock()
+			c.state.Device = v.device
+			c.mu.Unlock()
+			c.set(Idle, nil)
+			c.relief("camera found; it starts when somebody watches", "camera", v.device.String())
+			c.settle()
+		}
+		c.pause(ctx, checkInterval, c.kicks())
+	}
+	return nil
+}
+
+// watch runs the source once. It returns nil when nobody watches any more or ctx
+// is done, else why the source was lost; errNotAnswering only when ctx is done.
+func (c *Camera) watch(ctx context.Context) error {
+	c.mu.Lock()
+	c.run = run{began: time.Now()}
+	c.mu.Unlock()
+	c.follow()
+
+	run, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ended := make(chan error, 1)
+	go func() { ended <- c.Source.Run(run, sink{c}) }()
+
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	said := false
+	for {
+		select {
+		case err := <-ended:
+			if err == nil {
+				err = errors.New("the camera ended by itself")
+			}
+			return err
+		case <-ctx.Done():
+			c.set(Stopping, nil)
+			_, err := answer(ctx, c, ended)
+			return err
+		case <-c.kicks():
+		case <-timer.C:
+		}
+		if c.follow(); !said && c.flows() {
+			said = true
+			c.sayStarted()
+		}
+		wait, cause := c.due(time.Now())
+		if cause == nil {
+			timer.Reset(wait)
+			continue
+		}
+		cancel(cause)
+		if _, err := answer(ctx, c, ended); err != nil {
+			return err
+		}
+		if cause == errUnwatched {
+			c.sayStopped()
+			return nil
+		}
+		c.mu.Lock()
+		c.state.Stalls++
+		c.mu.Unlock()
+		return cause
+	}
+}
+
+// due says why the present run must end now, or how long it has until then.
+func (c *Camera) due(now time.Time) (wait time.Duration, cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.run
+	limit := max(stallTimeout, stallFrames*c.state.Format.FrameTime())
+	var end time.Time
+	switch {
+	case r.started.IsZero():
+		end = r.began.Add(startTimeout)
+		cause = fmt.Errorf("%w: it did not start within %v", ErrStalled, startTimeout)
+	case r.last.IsZero():
+		end = r.started.Add(limit)
+	default:
+		end = r.last.Add(limit)
+	}
+	if cause == nil {
+		cause = fmt.Errorf("%w: it gave no frame for %v", ErrStalled, limit)
+		if r.damage != "" {
+			cause = fmt.Errorf("%w: it gave only damaged frames for %v (%s)", ErrStalled, limit, r.damage)
+		}
+	}
+	if !c.watched && !c.AlwaysOn {
+		hold := c.IdleHold
+		if hold == 0 {
+			hold = defaultIdleHold
+		}
+		if idle := c.leftAt.Add(hold); idle.Before(end) {
+			end, cause = idle, errUnwatched
+		}
+	}
+	if wait = end.Sub(now); wait > 0 {
+		return wait, nil
+	}
+	return 0, cause
+}
+
+// answer waits for a call into the source that should return now. When it does
+// not, the state says so and answer waits on, since a source is never called
+// twice at a time; it gives up only when ctx is done, with errNotAnswering.
+func answer[T any](ctx context.Context, c *Camera, done <-chan T) (T, error) {
+	patience := time.NewTimer(answerTimeout)
+	defer patience.Stop()
+	select {
+	case v := <-done:
+		return v, nil
+	case <-patience.C:
+	}
+	var none T
+	if ctx.Err() != nil {
+		return none, errNotAnswering
+	}
+	c.report(errNotAnswering)
+	select {
+	case v := <-done:
+		return v, nil
+	case <-ctx.Done():
+	}
+	patience.Reset(answerTimeout)
+	select {
+	case v := <-done:
+		return v, nil
+	case <-patience.C:
+		return none, errNotAnswering
+	}
+}
+
+// pause waits for d, until ctx is done, until wake says something, or until the
+// source knows that it is worth trying again; it says true in that last case.
+func (c *Camera) pause(ctx context.Context, d time.Duration, wake <-chan struct{}) (early bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	over := make(chan bool, 1)
+	go func() {
+		if w, ok := c.Source.(Waiter); ok {
+			over <- w.Wait(ctx, d)
+		} else {
+			sleep(ctx, d)
+			over <- false
+		}
+	}()
+	select {
+	case early := <-over:
+		return early
+	case <-wake:
+		cancel()
+		<-over
+		return false
+	}
+}
+
+// flows says whether the present run gave a frame.
+func (c *Camera) flows() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.run.first.IsZero()
+}
+
+// steady says whether the last run gave frames for long enough to forget what
+// went wrong before it.
+func (c *Camera) steady() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.run.last.Sub(c.run.first) >= steadyAfter
+}

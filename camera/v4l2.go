@@ -1,0 +1,28 @@
+package camera
+
+import "log/slog"
+
+// V4L2 is a Source that captures from a Video4Linux device which compresses to
+// JPEG itself. It is in builds for Linux with cgo; in others Check and Run say
+// why it is not.
+type V4L2 struct {
+	// Device is the path of a device, or a part of its name, bus or serial
+	// number, in upper or lower case. Empty means the first camera that offers
+	// Motion-JPEG. A device that comes back under another path after it was
+	// unplugged is followed, even when Device is its old path.
+	Device string
+	// Settings are what the device is asked for. What it cannot do it adjusts,
+	// and the Format that it reports says so.
+	Settings Settings
+	// Root is where /dev, /sys and /proc are; empty means /.
+	Root string
+	// Log may be nil.
+	Log *slog.Logger
+
+	state v4l2State
+}
+
+var (
+	_ Source = (*V4L2)(nil)
+	_ Waiter = (*V4L2)(nil)
+)

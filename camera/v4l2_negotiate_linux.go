@@ -1,0 +1,146 @@
+//go:build cgo
+
+package camera
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/pushcam/pushcam/camera/internal/v4l2"
+	"golang.org/x/sys/unix"
+)
+
+// cidJPEGQuality is V4L2_CID_JPEG_COMPRESSION_QUALITY of linux/v4l2-controls.h,
+// which go4vl v0.2.0 does not name.
+const cidJPEGQuality = 0x009d0903
+
+// rateTolerance is how far a frame rate may be from the one asked for without
+// being called another: 29.97 for 30 is what every webcam does.
+const rateTolerance = 0.01
+
+// negotiate sets the device as near to the settings as it can be, and reads back
+// what it made of them.
+func (v *V4L2) negotiate(n node, device *v4l2.Device) (Format, error) {
+	want := v.Settings
+	pixel, ok := n.jpegFormat()
+	if !ok {
+		return Format{}, errors.New(n.refusal())
+	}
+	picture, err := device.Picture()
+	if err != nil {
+		return Format{}, err
+	}
+	picture.PixelFormat = pixel
+	if want.Width > 0 && want.Height > 0 {
+		picture.Width, picture.Height = want.Width, want.Height
+	}
+	if picture, err = device.SetPicture(picture); err != nil {
+		return Format{}, err
+	}
+	if picture.PixelFormat != pixel {
+		return Format{}, fmt.Errorf("it offers %s, and gives %s when asked for it", pixel, picture.PixelFormat)
+	}
+	fps, err := setRate(device, want.FPS)
+	if err != nil {
+		return Format{}, err
+	}
+	if err := v.setQuality(n, device); err != nil {
+		return Format{}, err
+	}
+	format := Format{PixelFormat: pixel.String(), Width: picture.Width, Height: picture.Height, FPS: fps}
+	format.Adjusted = adjusted(want, format, func() string { return offers(device, picture) })
+	return format, nil
+}
+
+// setRate asks for a frame rate, unless it is 0, and says what the device makes
+// of it: 0 when it does not tell. Rates are optional in V4L2.
+func setRate(device *v4l2.Device, fps float64) (float64, error) {
+	if fps > 0 {
+		err := device.SetInterval(v4l2.Fraction{Numerator: 1000, Denominator: uint32(math.Round(min(fps, 1000) * 1000))})
+		if err != nil && !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EINVAL) {
+			return 0, err
+		}
+	}
+	interval, err := device.Interval()
+	if errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EINVAL) {
+		return 0, nil
+	}
+	return rate(interval), err
+}
+
+func rate(interval v4l2.Fraction) float64 {
+	if interval.Numerator == 0 {
+		return 0
+	}
+	return float64(interval.Denominator) / float64(interval.Numerator)
+}
+
+// setQuality sets the JPEG quality where the device has such a control. Most
+// webcams choose it themselves.
+func (v *V4L2) setQuality(n node, device *v4l2.Device) error {
+	if v.Settings.Quality == 0 {
+		return nil
+	}
+	err := device.SetControl(cidJPEGQuality, int32(v.Settings.Quality))
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTTY) {
+		if !v.state.saidNoQuality {
+			logger(v.Log).Warn("camera has no JPEG quality to set; it chooses by itself", "camera", n.String(), "quality", v.Settings.Quality)
+		}
+		v.state.saidNoQuality = true
+		return nil
+	}
+	return err
+}
+
+// adjusted says how the format differs from what was asked for, and what the
+// device offers instead; nothing when it does not differ.
+func adjusted(want Settings, got Format, offers func() string) string {
+	size := want.Width > 0 && want.Height > 0 && (want.Width != got.Width || want.Height != got.Height)
+	fps := want.FPS > 0 && got.FPS > 0 && math.Abs(got.FPS-want.FPS) > rateTolerance*want.FPS
+	if !size && !fps {
+		return ""
+	}
+	var asked, gives []string
+	if size {
+		asked = append(asked, fmt.Sprintf("%d×%d", want.Width, want.Height))
+		gives = append(gives, fmt.Sprintf("%d×%d", got.Width, got.Height))
+	}
+	if fps {
+		asked = append(asked, fmt.Sprintf("%.4g fps", want.FPS))
+		gives = append(gives, fmt.Sprintf("%.4g fps", got.FPS))
+	}
+	s := fmt.Sprintf("asked for %s, the camera gives %s", strings.Join(asked, " at "), strings.Join(gives, " at "))
+	if o := offers(); o != "" {
+		s += "; it offers " + o
+	}
+	return s
+}
+
+// offers lists the sizes of a device and the rates at its present size, as far
+// as it lists them itself. An error only shortens the list.
+func offers(device *v4l2.Device, p v4l2.Picture) string {
+	var parts []string
+	if sizes, _ := device.Sizes(p.PixelFormat); len(sizes) > 0 {
+		slices.SortFunc(sizes, func(a, b v4l2.Size) int { return a.Width*a.Height - b.Width*b.Height })
+		parts = append(parts, list(sizes, func(s v4l2.Size) string { return fmt.Sprintf("%d×%d", s.Width, s.Height) }))
+	}
+	if intervals, _ := device.Intervals(p); len(intervals) > 0 {
+		rates := list(intervals, func(i v4l2.Fraction) string { return fmt.Sprintf("%.4g", rate(i)) })
+		parts = append(parts, fmt.Sprintf("%s fps at %d×%d", rates, p.Width, p.Height))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func list[T any](items []T, name func(T) string) string {
+	var b strings.Builder
+	for i, item := range items {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(name(item))
+	}
+	return b.String()
+}
