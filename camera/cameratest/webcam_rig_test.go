@@ -1,0 +1,282 @@
+//go:build linux
+
+package cameratest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+// inRig skips a test outside of hack/rig's virtual machine.
+func inRig(t *testing.T) context.Context {
+	t.Helper()
+	if os.Getenv("PUSHCAM_RIG") == "" {
+		t.Skip("needs vhci-hcd and uvcvideo: run it with \"go run ./hack/rig test\"")
+	}
+	goleak.VerifyNone(t)
+	t.Cleanup(func() { goleak.VerifyNone(t) })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func plug(t *testing.T, w *Webcam) {
+	t.Helper()
+	if err := w.Plug(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Unplug(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func node(t *testing.T, ctx context.Context, w *Webcam) string {
+	t.Helper()
+	path, err := w.Node(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// numbered is a JPEG that differs from all others.
+func numbered(t testing.TB, n int) []byte {
+	img := image.NewGray(image.Rect(0, 0, 640, 480))
+	for i := range 16 {
+		if n>>i&1 == 1 {
+			for y := range 40 {
+				for x := range 40 {
+					img.SetGray(i*40+x, y, color.Gray{255})
+				}
+			}
+		}
+	}
+	for i := 64 * 640; i < len(img.Pix); i++ { // some weight: 40 kB
+		img.Pix[i] = byte(i * i >> 7)
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestLifeOfAWebcam plugs in, streams, unplugs while streaming, and comes back.
+func TestLifeOfAWebcam(t *testing.T) {
+	ctx := inRig(t)
+	w := &Webcam{Serial: "rig-1"}
+	plug(t, w)
+	path := node(t, ctx, w)
+
+	const frames = 30
+	var want [frames][]byte
+	for i := range want {
+		want[i] = numbered(t, i)
+	}
+	r := capture(t, path, 640, 480)
+	got, err := w.Started(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wanted := (Negotiated{MJPEG, 640, 480, 30}); got != wanted {
+		t.Errorf("negotiated %+v, want %+v", got, wanted)
+	}
+	for i, jpg := range want {
+		if err := w.Send(ctx, Picture{Data: jpg}); err != nil {
+			t.Fatalf("send frame %d: %v", i, err)
+		}
+		frame, damaged, err := r.next(ctx)
+		if err != nil || damaged || !bytes.Equal(frame, jpg) {
+			t.Fatalf("frame %d: %d bytes, damaged %v, %v; want the %d bytes that were sent", i, len(frame), damaged, err, len(jpg))
+		}
+	}
+
+	if err := w.Unplug(); err != nil {
+		t.Fatal(err)
+	}
+	if err := WaitNodeGone(ctx, path); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.next(ctx); !errors.Is(err, unix.ENODEV) {
+		t.Errorf("reading after unplug: %v, want ENODEV", err)
+	}
+	if err := w.Send(ctx, Picture{Data: want[0]}); !errors.Is(err, ErrUnplugged) {
+		t.Errorf("Send after unplug: %v, want ErrUnplugged", err)
+	}
+
+	// r still holds the old node, so its number is taken.
+	w.Port = 3
+	if err := w.Plug(); err != nil {
+		t.Fatal(err)
+	}
+	again := node(t, ctx, w)
+	if again == path {
+		t.Errorf("came back as %s although that is still open", again)
+	}
+	r.stop()
+	r = capture(t, again, 640, 480)
+	if _, err := w.Started(ctx); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	if err := w.Stopped(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Streams(); got != 2 {
+		t.Errorf("%d streams, want 2", got)
+	}
+}
+
+func TestTwoWebcams(t *testing.T) {
+	ctx := inRig(t)
+	a, b := &Webcam{Name: "A"}, &Webcam{Name: "B", Modes: []Mode{{Width: 320, Height: 240}}}
+	plug(t, a)
+	plug(t, b)
+	ra, rb := capture(t, node(t, ctx, a), 640, 480), capture(t, node(t, ctx, b), 320, 240)
+	defer ra.stop()
+	defer rb.stop()
+	for _, c := range []struct {
+		w *Webcam
+		r *reader
+		n int
+	}{{a, ra, 1}, {b, rb, 2}} {
+		if _, err := c.w.Started(ctx); err != nil {
+			t.Fatal(err)
+		}
+		jpg := numbered(t, c.n)
+		if err := c.w.Send(ctx, Picture{Data: jpg}); err != nil {
+			t.Fatal(err)
+		}
+		if frame, _, err := c.r.next(ctx); err != nil || !bytes.Equal(frame, jpg) {
+			t.Errorf("webcam %s: %d bytes, %v; want the frame that was sent", c.w.Name, len(frame), err)
+		}
+	}
+}
+
+// TestFaults shows what uvcvideo makes of each: the frame, or nothing, after
+// which the good frame that follows is the first to arrive.
+func TestFaults(t *testing.T) {
+	ctx := inRig(t)
+	good := numbered(t, 1)
+	bad := numbered(t, 2)
+	tests := []struct {
+		name        string
+		keep        bool
+		picture     Picture
+		arrives     []byte // nil when it does not
+		wantDamaged bool
+	}{
+		{"half", false, Picture{Data: Half(bad)}, Half(bad), false},
+		{"no tables", false, Picture{Data: WithoutDHT(bad)}, WithoutDHT(bad), false},
+		{"empty", false, Picture{}, nil, false},
+		{"no end", false, Picture{Data: bad, NoEnd: true}, bad, false},
+		{"error", false, Picture{Data: bad, Error: true}, nil, false},
+		{"error kept", true, Picture{Data: bad, Error: true}, bad, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if err := KeepDamaged(test.keep); err != nil {
+				t.Fatal(err)
+			}
+			w := &Webcam{}
+			plug(t, w)
+			r := capture(t, node(t, ctx, w), 640, 480)
+			defer r.stop()
+			if _, err := w.Started(ctx); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range []Picture{test.picture, {Data: good}} {
+				if err := w.Send(ctx, p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.arrives != nil {
+				frame, damaged, err := r.next(ctx)
+				if err != nil || damaged != test.wantDamaged || !bytes.Equal(frame, test.arrives) {
+					t.Errorf("got %d bytes, damaged %v, %v; want %d, %v", len(frame), damaged, err, len(test.arrives), test.wantDamaged)
+				}
+			}
+			if frame, _, err := r.next(ctx); err != nil || !bytes.Equal(frame, good) {
+				t.Errorf("after it: %d bytes, %v; want the good frame", len(frame), err)
+			}
+		})
+	}
+	if err := KeepDamaged(false); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStream lets the pump run over two streams of the host.
+func TestStream(t *testing.T) {
+	ctx := inRig(t)
+	w := &Webcam{}
+	plug(t, w)
+	path := node(t, ctx, w)
+	jpg := numbered(t, 7)
+	ended := make(chan error)
+	go func() {
+		ended <- w.Stream(ctx, 200, func(int) Picture { return Picture{Data: jpg} })
+	}()
+	for range 2 {
+		r := capture(t, path, 640, 480)
+		for range 5 {
+			if frame, _, err := r.next(ctx); err != nil || !bytes.Equal(frame, jpg) {
+				t.Fatalf("%d bytes, %v; want the frame that was sent", len(frame), err)
+			}
+		}
+		r.stop()
+		if err := w.Stopped(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Unplug(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, ErrUnplugged) {
+		t.Errorf("Stream ended with %v, want ErrUnplugged", err)
+	}
+}
+
+// TestStall ends a stream of a webcam that hangs: the kernel gives up on it.
+func TestStall(t *testing.T) {
+	ctx := inRig(t)
+	w := &Webcam{}
+	plug(t, w)
+	path := node(t, ctx, w)
+	r := capture(t, path, 640, 480)
+	if _, err := w.Started(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.Stall(true)
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := w.Send(short, Picture{Data: numbered(t, 1)}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Send while stalled: %v", err)
+	}
+	r.stop() // returns although the webcam does not answer
+	w.Stall(false)
+	r = capture(t, path, 640, 480)
+	defer r.stop()
+	if _, err := w.Started(ctx); err != nil {
+		t.Fatal(err)
+	}
+	jpg := numbered(t, 3)
+	if err := w.Send(ctx, Picture{Data: jpg}); err != nil {
+		t.Fatal(err)
+	}
+	if frame, _, err := r.next(ctx); err != nil || !bytes.Equal(frame, jpg) {
+		t.Errorf("after the stall: %d bytes, %v", len(frame), err)
+	}
+}
