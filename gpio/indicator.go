@@ -81,7 +81,8 @@ func (i *Indicator) play(ctx context.Context, lamps []*lamp, p Pattern, changed 
 		l.blinkAlone(steps)
 	}
 	for begin := time.Now(); ; {
-		on, left := at(steps, time.Since(begin))
+		now := time.Now()
+		on, left := at(steps, now.Sub(begin))
 		var working []*lamp
 		alone := true // all that still work blink without us
 		for _, l := range lamps {
@@ -97,7 +98,8 @@ func (i *Indicator) play(ctx context.Context, lamps []*lamp, p Pattern, changed 
 
 		var edge <-chan time.Time
 		if !alone && left < forever/2 {
-			edge = time.After(left)
+			// Set may have taken a while: the rhythm does not wait for it.
+			edge = time.After(time.Until(now.Add(left)))
 		}
 		select {
 		case <-edge:
