@@ -1,0 +1,210 @@
+package pusher
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+func TestParseTCPInfo(t *testing.T) {
+	raw := make([]byte, 256)
+	for offset, value := range map[int]uint32{
+		tcpiMSS: 1448, tcpiUnacked: 30, tcpiSacked: 3, tcpiRTT: 25_000,
+		tcpiUnsent: 4096, tcpiMinRTT: 20_000, tcpiDelivered: 1 << 31,
+	} {
+		binary.NativeEndian.PutUint32(raw[offset:], value)
+	}
+	raw[tcpiState] = tcpClose
+	full := tcpInfo{
+		Full: true, Closed: true, MSS: 1448, Unacked: 30, Sacked: 3, Delivered: 1 << 31, Unsent: 4096,
+		MinRTT: 20 * time.Millisecond, RTT: 25 * time.Millisecond,
+	}
+	tests := []struct {
+		name string
+		size int
+		want tcpInfo
+	}{
+		{"Linux 6.18 and newer", 256, full},
+		{"Linux 4.18", tcpiSize, full},
+		{"Linux 4.9: no count of delivered segments", 192, tcpInfo{Closed: true, Unsent: 4096}},
+		{"Linux 4.4: no unsent bytes", 136, tcpInfo{Closed: true}},
+		{"one byte", 1, tcpInfo{Closed: true}},
+		{"nothing", 0, tcpInfo{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, parseTCPInfo(raw[:tt.size])); diff != "" {
+				t.Errorf("tcpInfo (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// pair returns two ends of a connection.
+func pair(t *testing.T, network, address string) (server, client net.Conn) {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if client, err = net.Dial(network, l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	if server, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	return server, client
+}
+
+func TestLink(t *testing.T) {
+	tests := []struct {
+		network, address string
+		tcp              bool
+	}{
+		{"tcp", "127.0.0.1:0", true},
+		{"unix", filepath.Join(t.TempDir(), "socket"), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.network, func(t *testing.T) {
+			server, client := pair(t, tt.network, tt.address)
+			l, err := newLink(server, 10*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if wait, ok := l.ready(0); !ok {
+				t.Errorf("new connection: wait %v, want a yes", wait)
+			}
+
+			// Nobody reads: what does not fit must close the gate.
+			if err := server.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+			n, err := server.Write(make([]byte, 32<<20))
+			if err == nil {
+				t.Fatal("32 MB fit into the buffers")
+			}
+			if wait, ok := l.ready(time.Second); ok || wait < gateMinWait {
+				t.Errorf("full buffers: %v, %v, want a no", wait, ok)
+			}
+			if l.info.Full != tt.tcp || l.info.Unsent == 0 {
+				t.Errorf("full buffers: %+v", l.info)
+			}
+
+			// Neither looking nor pacing allocates.
+			now := time.Second
+			if n := testing.AllocsPerRun(100, func() {
+				now += gateMaxWait
+				l.ready(now)
+				l.socket.pace(uint32(now))
+			}); n != 0 {
+				t.Errorf("%v allocations per look", n)
+			}
+
+			// All of it was read.
+			if _, err := io.CopyN(io.Discard, client, int64(n)); err != nil {
+				t.Fatal(err)
+			}
+			for ; ; now += gateMaxWait {
+				wait, ok := l.ready(now)
+				if ok {
+					break
+				}
+				if l.info.Unsent == 0 && l.info.Unacked == 0 {
+					t.Fatalf("empty buffers: wait %v, want a yes", wait)
+				}
+			}
+
+			// A connection that is gone opens the gate for the write to fail.
+			if err := server.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := l.ready(now); !ok {
+				t.Error("closed connection: a no, want a yes")
+			}
+		})
+	}
+}
+
+// TestLinkReset: the peer's reset kills the connection in the kernel only, and
+// no write is under way to tell.
+func TestLinkReset(t *testing.T) {
+	server, client := pair(t, "tcp", "127.0.0.1:0")
+	l, err := newLink(server, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.(*net.TCPConn).SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Read(make([]byte, 1)); err == nil {
+		t.Fatal("read from a connection that was reset")
+	}
+	if _, ok := l.ready(0); !ok || !l.info.Closed {
+		t.Errorf("ready %v, info %+v, want a yes because it is closed", ok, l.info)
+	}
+}
+
+func TestLinkSetsSocketOptions(t *testing.T) {
+	server, _ := pair(t, "tcp", "127.0.0.1:0")
+	l, err := newLink(server, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.socket.pace(1_000_000)
+	get := func(level, name int) int {
+		var n int
+		var serr error
+		if err := l.socket.conn.Control(func(fd uintptr) { n, serr = unix.GetsockoptInt(int(fd), level, name) }); err != nil || serr != nil {
+			t.Fatal(err, serr)
+		}
+		return n
+	}
+	got := map[string]int{
+		"TCP_NODELAY":        get(unix.IPPROTO_TCP, unix.TCP_NODELAY),
+		"TCP_USER_TIMEOUT":   get(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT),
+		"TCP_KEEPIDLE":       get(unix.IPPROTO_TCP, unix.TCP_KEEPIDLE),
+		"SO_KEEPALIVE":       get(unix.SOL_SOCKET, unix.SO_KEEPALIVE),
+		"SO_MAX_PACING_RATE": get(unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE),
+	}
+	want := map[string]int{
+		"TCP_NODELAY": 1, "TCP_USER_TIMEOUT": 10_000, "TCP_KEEPIDLE": 5, "SO_KEEPALIVE": 1, "SO_MAX_PACING_RATE": 1_000_000,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("socket options (-want +got):\n%s", diff)
+	}
+}
+
+func BenchmarkLinkReady(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	k, err := newLink(c, 10*time.Second)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	var now time.Duration
+	for b.Loop() {
+		now += gateMaxWait
+		k.ready(now)
+	}
+}
