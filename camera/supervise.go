@@ -54,13 +54,8 @@ func (c *Camera) Run(ctx context.Context) error {
 			c.set(Idle, nil)
 		default:
 			if c.steady() {
-				c.settle()
 				backoff = minBackoff
 			}
-			c.mu.Lock()
-			c.lost = !c.run.started.IsZero()
-			c.mu.Unlock()
-			c.report(err)
 			if c.pause(ctx, backoff, nil) {
 				backoff = minBackoff
 			} else {
@@ -126,6 +121,7 @@ func (c *Camera) watch(ctx context.Context) error {
 			if err == nil {
 				err = errors.New("the camera ended by itself")
 			}
+			c.lose(err)
 			return err
 		case <-ctx.Done():
 			c.set(Stopping, nil)
@@ -143,6 +139,9 @@ func (c *Camera) watch(ctx context.Context) error {
 			timer.Reset(wait)
 			continue
 		}
+		if cause != errUnwatched {
+			c.lose(cause)
+		}
 		cancel(cause)
 		if _, err := answer(ctx, c, ended); err != nil {
 			return err
@@ -151,11 +150,22 @@ func (c *Camera) watch(ctx context.Context) error {
 			c.sayStopped()
 			return nil
 		}
-		c.mu.Lock()
-		c.state.Stalls++
-		c.mu.Unlock()
 		return cause
 	}
+}
+
+// lose makes it known that the present run has failed.
+func (c *Camera) lose(err error) {
+	if c.steady() {
+		c.settle()
+	}
+	c.mu.Lock()
+	if errors.Is(err, ErrStalled) {
+		c.state.Stalls++
+	}
+	c.lost = c.lost || !c.run.started.IsZero()
+	c.mu.Unlock()
+	c.report(err)
 }
 
 // due says why the present run must end now, or how long it has until then.
@@ -198,30 +208,24 @@ func (c *Camera) due(now time.Time) (wait time.Duration, cause error) {
 // answer waits for a call into the source that should return now. When it does
 // not, the state says so and answer waits on, since a source is never called
 // twice at a time; it gives up only when ctx is done, with errNotAnswering.
-func answer[T any](ctx context.Context, c *Camera, done <-chan T) (T, error) {
+func answer[T any](ctx context.Context, c *Camera, done <-chan T) (v T, err error) {
 	patience := time.NewTimer(answerTimeout)
 	defer patience.Stop()
-	select {
-	case v := <-done:
-		return v, nil
-	case <-patience.C:
-	}
-	var none T
-	if ctx.Err() != nil {
-		return none, errNotAnswering
-	}
-	c.report(errNotAnswering)
-	select {
-	case v := <-done:
-		return v, nil
-	case <-ctx.Done():
+	for ctx.Err() == nil {
+		select {
+		case v := <-done:
+			return v, nil
+		case <-patience.C:
+			c.report(errNotAnswering)
+		case <-ctx.Done():
+		}
 	}
 	patience.Reset(answerTimeout)
 	select {
 	case v := <-done:
 		return v, nil
 	case <-patience.C:
-		return none, errNotAnswering
+		return v, errNotAnswering
 	}
 }
 

@@ -98,6 +98,9 @@ func (f *finder) findPath(root, path string, nodes []node) (node, error) {
 	}
 	n := f.read(root, file)
 	f.seen[n.Path] = n.identity
+	if errors.Is(n.err, fs.ErrPermission) {
+		return node{}, denied(n, n.err)
+	}
 	if n.err != nil {
 		return node{}, n.err
 	}
@@ -189,7 +192,8 @@ func identify(file string) (identity, error) {
 }
 
 // probeDevice asks a device what it is. go4vl's GetCapability is the one of its
-// calls whose memory the garbage collector cannot move (facts in issue 2).
+// calls that is safe: its others keep the address of a variable on the stack in
+// a uintptr, and the stack may move before the kernel writes there.
 func probeDevice(file string) (p probed, err error) {
 	device, err := v4l2.Open(file)
 	if err != nil {
@@ -284,13 +288,18 @@ func (n node) likeness(d Device) int {
 func noneOf(nodes []node, want string) error {
 	for _, n := range nodes {
 		if errors.Is(n.err, fs.ErrPermission) {
-			return fmt.Errorf("%s may not be opened by this program: add its user to the group of the file, usually \"video\" (%w)", n, n.err)
+			return denied(n, n.err)
 		}
 	}
 	if want != "" {
 		return fmt.Errorf("%w is called %q; %s", ErrNoCamera, want, seenInstead(nodes))
 	}
 	return fmt.Errorf("%w: %s", ErrNoCamera, seenInstead(nodes))
+}
+
+// denied says what to do when this program may not open a device.
+func denied(n node, err error) error {
+	return fmt.Errorf("this program may not open %s: add its user to the group of that file, usually \"video\" (%w)", n, err)
 }
 
 // seenInstead lists the device files and what is to be said of each.

@@ -100,7 +100,7 @@ func (v *V4L2) explain(n node, err error) error {
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("%s is in use by %s: stop that program, or choose another camera (%w)", n, users(v.root(), n.Path), err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s may not be opened by this program: add its user to the group of %s, usually \"video\" (%w)", n, n.Path, err)
+		return denied(n, err)
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO), errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: %s has just gone (%w)", ErrNoCamera, n, err)
 	default:

@@ -71,11 +71,13 @@ func setRate(device *v4l2.Device, fps float64) (float64, error) {
 	return rate(interval), err
 }
 
+// rate is in frames per second.
 func rate(interval v4l2.Fraction) float64 {
 	if interval.Numerator == 0 {
 		return 0
 	}
-	return float64(interval.Denominator) / float64(interval.Numerator)
+	fps := float64(interval.Denominator) / float64(interval.Numerator)
+	return math.Round(fps*1000) / 1000 // uvcvideo's 333333/10000000 is 30
 }
 
 // setQuality sets the JPEG quality where the device has such a control. Most

@@ -1,6 +1,3 @@
-// Package cameratest has cameras for tests: Source, whose every trouble is a
-// method call away, for the logic that watches over cameras; and a webcam that
-// is simulated on the USB, for what talks to the kernel.
 package cameratest
 
 import (

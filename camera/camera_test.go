@@ -1,0 +1,576 @@
+package camera_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/cameratest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bench is a Camera over a test source, inside a synctest bubble, and what it did.
+type bench struct {
+	*camera.Camera
+	src  *cameratest.Source
+	stop func() error // ends Run and waits for it
+	log  *bytes.Buffer
+
+	mu     sync.Mutex
+	states []string // "1.25s live", since the bench began
+	seqs   []uint64
+	began  time.Time
+}
+
+// start runs a Camera until the test ends. It must be called in a bubble, which
+// fails the test when a goroutine is left in it.
+func start(t *testing.T, src *cameratest.Source, configure func(*camera.Camera)) *bench {
+	t.Helper()
+	b := &bench{src: src, log: new(bytes.Buffer), began: time.Now()}
+	b.Camera = &camera.Camera{
+		Source: src,
+		Deliver: func(f *camera.Frame) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.seqs = append(b.seqs, f.Seq)
+		},
+		OnState: func(s camera.State) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			line := fmt.Sprintf("%v %s", time.Since(b.began).Round(time.Millisecond), s.Phase)
+			if s.Reason != "" {
+				line += ": " + s.Reason
+			}
+			_, what, _ := strings.Cut(line, " ")
+			if n := len(b.states); n > 0 && strings.HasSuffix(b.states[n-1], " "+what) {
+				return // only device or format changed
+			}
+			b.states = append(b.states, line)
+		},
+		Log: slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{
+			ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+				if a.Key == slog.TimeKey {
+					return slog.Attr{}
+				}
+				return a
+			},
+		})),
+	}
+	if configure != nil {
+		configure(b.Camera)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	b.stop = sync.OnceValue(func() error { cancel(); return <-ended })
+	t.Cleanup(func() {
+		if err := b.stop(); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	synctest.Wait()
+	return b
+}
+
+// after lets d pass, and everything that then has to happen.
+func after(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (b *bench) wantStates(t *testing.T, want ...string) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if diff := cmp.Diff(want, b.states); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+}
+
+func (b *bench) frames() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.seqs)
+}
+
+func TestDemandStartsAndHoldStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, new(cameratest.Source), nil)
+		after(time.Minute)
+		if got := b.src.Runs(); got != 0 {
+			t.Errorf("%d runs without demand, want none", got)
+		}
+		b.SetDemand(true)
+		after(time.Second)
+		if got := b.frames(); got < 29 || 30 < got {
+			t.Errorf("%d frames in a second, want 30", got)
+		}
+		b.SetDemand(false)
+		after(10*time.Second - time.Nanosecond)
+		if !b.src.Running() {
+			t.Error("the source was stopped before IdleHold")
+		}
+		after(time.Nanosecond)
+		if b.src.Running() {
+			t.Error("the source runs after IdleHold")
+		}
+		after(time.Minute)
+		b.wantStates(t,
+			"0s starting", // not yet known
+			"0s idle",
+			"1m0s starting",
+			"1m0.033s live",
+			"1m1s idle",
+		)
+		want := make([]uint64, b.frames())
+		for i := range want {
+			want[i] = uint64(i + 1)
+		}
+		if diff := cmp.Diff(want, b.seqs); diff != "" {
+			t.Errorf("sequence (-want +got):\n%s", diff)
+		}
+		if s := b.State(); s.Frames != uint64(len(want)) || s.Restarts != 0 || s.Stalls != 0 {
+			t.Errorf("state counts %d frames, %d restarts, %d stalls; want %d, 0, 0", s.Frames, s.Restarts, s.Stalls, len(want))
+		}
+	})
+}
+
+func TestDemandWithinHoldCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, new(cameratest.Source), func(c *camera.Camera) { c.IdleHold = time.Minute })
+		for range 10 {
+			b.SetDemand(true)
+			after(time.Minute)
+			b.SetDemand(false)
+			after(59 * time.Second)
+		}
+		if got := b.src.Runs(); got != 1 {
+			t.Errorf("%d runs, want 1", got)
+		}
+		if got := b.State().Phase; got != camera.Idle {
+			t.Errorf("phase %s in the hold, want idle", got)
+		}
+	})
+}
+
+func TestAlwaysOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, new(cameratest.Source), func(c *camera.Camera) { c.AlwaysOn = true })
+		after(time.Minute)
+		b.SetDemand(true)
+		after(time.Second)
+		b.SetDemand(false)
+		after(time.Hour)
+		if got := b.src.Runs(); got != 1 || !b.src.Running() {
+			t.Errorf("%d runs, running %v; want 1, true", got, b.src.Running())
+		}
+		b.wantStates(t, "0s starting", "33ms idle", "1m0s live", "1m1s idle")
+	})
+}
+
+func TestStall(t *testing.T) {
+	tests := []struct {
+		name    string
+		fps     float64
+		arrange func(*cameratest.Source)
+		within  time.Duration
+		want    string
+	}{
+		{"at 25 fps", 25, func(s *cameratest.Source) { s.Stall(true) }, 3 * time.Second,
+			"camera stalled: it gave no frame for 3s"},
+		{"at 1 fps", 1, func(s *cameratest.Source) { s.Stall(true) }, 10 * time.Second,
+			"camera stalled: it gave no frame for 10s"},
+		{"only damaged frames", 25, func(s *cameratest.Source) { s.Damage(camera.DropTruncated) }, 3 * time.Second,
+			"camera stalled: it gave only damaged frames for 3s (truncated)"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &cameratest.Source{Format: camera.Format{PixelFormat: "MJPG", Width: 640, Height: 480, FPS: tt.fps}}
+				b := start(t, src, nil)
+				b.SetDemand(true)
+				after(20 * time.Second) // a frame has just come
+				tt.arrange(src)
+				after(tt.within - time.Nanosecond)
+				if got := b.State().Phase; got != camera.Live {
+					t.Errorf("phase %s before the time is over, want live", got)
+				}
+				after(2 * time.Nanosecond)
+				s := b.State()
+				if s.Phase != camera.Fault || s.Reason != tt.want || s.Stalls != 1 {
+					t.Errorf("%s: %q, %d stalls; want fault: %q, 1", s.Phase, s.Reason, s.Stalls, tt.want)
+				}
+				if err := b.Health(); !errors.Is(err, camera.ErrStalled) {
+					t.Errorf("Health() = %v, want ErrStalled", err)
+				}
+				src.Stall(false)
+				src.Damage("")
+				after(minBackoff + time.Second)
+				if s := b.State(); s.Phase != camera.Live || s.Restarts != 1 {
+					t.Errorf("phase %s, %d restarts after the stall; want live, 1", s.Phase, s.Restarts)
+				}
+			})
+		})
+	}
+}
+
+// The back-off of a Camera, as its documentation says.
+const (
+	minBackoff = 250 * time.Millisecond
+	maxBackoff = 5 * time.Second
+)
+
+func TestNeverStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := new(cameratest.Source)
+		src.Delay(true)
+		b := start(t, src, nil)
+		b.SetDemand(true)
+		after(12 * time.Second)
+		src.Delay(false)
+		after(10 * time.Second)
+		b.wantStates(t,
+			"0s starting",
+			"0s idle",
+			"0s starting",
+			"10s fault: camera stalled: it did not start within 10s",
+			"12.017s live",
+		)
+		if s := b.State(); s.Restarts != 0 || s.Stalls != 1 {
+			t.Errorf("%d restarts, %d stalls; want 0, 1", s.Restarts, s.Stalls)
+		}
+	})
+}
+
+func TestBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := new(cameratest.Source)
+		src.Fail(errors.New("broken"))
+		// Without its Wait, or Plug would end the back-off.
+		b := start(t, nil, func(c *camera.Camera) { c.Source = struct{ camera.Source }{src} })
+		b.SetDemand(true)
+		var at []time.Duration
+		began := time.Now()
+		for last := 0; len(at) < 9; time.Sleep(time.Millisecond) {
+			if n := src.Runs(); n != last {
+				last = n
+				at = append(at, time.Since(began).Round(50*time.Millisecond))
+			}
+		}
+		ms := time.Millisecond
+		want := []time.Duration{0, 250 * ms, 750 * ms, 1750 * ms, 3750 * ms, 7750 * ms, 12750 * ms, 17750 * ms, 22750 * ms}
+		if diff := cmp.Diff(want, at); diff != "" {
+			t.Errorf("times of the tries (-want +got):\n%s", diff)
+		}
+
+		again := func() (tries int) {
+			src.Fail(errors.New("broken"))
+			synctest.Wait()
+			runs := src.Runs()
+			after(minBackoff)
+			return src.Runs() - runs
+		}
+		src.Plug()
+		after(maxBackoff + 4*time.Second)
+		if got := again(); got != 0 {
+			t.Errorf("%d tries at once after frames for 9 s, want none", got)
+		}
+		src.Plug()
+		after(maxBackoff + 11*time.Second)
+		if got := again(); got != 1 {
+			t.Errorf("%d tries at once after frames for more than 10 s, want 1", got)
+		}
+	})
+}
+
+func TestReplugEndsBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, new(cameratest.Source), nil)
+		b.SetDemand(true)
+		after(time.Second)
+		b.src.Unplug()
+		after(100 * time.Second) // in the longest back-off
+		b.src.Plug()
+		after(50 * time.Millisecond)
+		b.SetDemand(false)
+		after(time.Second)
+		b.wantStates(t,
+			"0s starting",
+			"0s idle",
+			"0s starting",
+			"33ms live",
+			"1s no-camera: no camera: unplugged by the test",
+			"1m41.033s live",
+			"1m41.05s idle",
+		)
+		if s := b.State(); s.Restarts != 1 || s.Stalls != 0 {
+			t.Errorf("%d restarts, %d stalls; want 1, 0", s.Restarts, s.Stalls)
+		}
+		if !slices.IsSorted(b.seqs) || b.seqs[len(b.seqs)-1] != uint64(len(b.seqs)) {
+			t.Errorf("the sequence has gaps over the restart: %d frames, the last is %d", len(b.seqs), b.seqs[len(b.seqs)-1])
+		}
+	})
+}
+
+func TestUnwatchedCameraIsLookedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := new(cameratest.Source)
+		src.Unplug()
+		b := start(t, src, nil)
+		if err := b.Health(); !errors.Is(err, camera.ErrNoCamera) {
+			t.Errorf("Health() = %v, want ErrNoCamera", err)
+		}
+		after(61 * time.Second)
+		if got := src.Checks(); got < 12 || 61 < got {
+			t.Errorf("%d checks in a minute, want one every few seconds", got)
+		}
+		src.Plug() // noticed at once
+		synctest.Wait()
+		if err := b.Health(); err != nil {
+			t.Errorf("Health() = %v, want nil", err)
+		}
+		after(time.Second)
+		src.Fail(errors.New("no rights"))
+		after(4 * time.Second)
+		b.wantStates(t,
+			"0s starting",
+			"0s no-camera: no camera: unplugged by the test",
+			"1m1s idle",
+			"1m4s fault: no rights",
+		)
+		if got := src.Runs(); got != 0 {
+			t.Errorf("%d runs, want none", got)
+		}
+	})
+}
+
+func TestDemandEndsWhileLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, new(cameratest.Source), nil)
+		b.SetDemand(true)
+		after(time.Second)
+		b.src.Unplug()
+		after(time.Second)
+		b.SetDemand(false)
+		after(maxBackoff)
+		runs := b.src.Runs()
+		after(time.Minute)
+		if got := b.src.Runs() - runs; got != 0 {
+			t.Errorf("%d tries although nobody watches, want none", got)
+		}
+		if got := b.State().Phase; got != camera.NoCamera {
+			t.Errorf("phase %s, want no-camera", got)
+		}
+	})
+}
+
+// endsAtOnce is a source that returns without an error and without frames.
+type endsAtOnce struct{ cameratest.Source }
+
+func (*endsAtOnce) Run(context.Context, camera.Sink) error { return nil }
+
+func TestSourceEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &camera.Camera{Source: new(endsAtOnce)}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- c.Run(ctx) }()
+		c.SetDemand(true)
+		after(time.Second)
+		if s := c.State(); s.Phase != camera.Fault || s.Reason != "the camera ended by itself" {
+			t.Errorf("%s: %q, want fault: the camera ended by itself", s.Phase, s.Reason)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run() = %v, want nil", err)
+		}
+	})
+}
+
+func TestSourceHangs(t *testing.T) {
+	const hangs = "the camera driver does not answer"
+	t.Run("while streaming", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := start(t, new(cameratest.Source), nil)
+			b.SetDemand(true)
+			after(time.Second)
+			b.src.Hang(true)
+			after(time.Minute)
+			if got := b.src.Runs(); got != 1 {
+				t.Errorf("%d runs, want 1: a source that has not returned must not be run again", got)
+			}
+			b.src.Hang(false)
+			after(time.Second)
+			b.wantStates(t,
+				"0s starting",
+				"0s idle",
+				"0s starting",
+				"33ms live",
+				"4s fault: camera stalled: it gave no frame for 3s",
+				"9s fault: "+hangs,
+				"1m1.283s live",
+			)
+		})
+	})
+	t.Run("while nobody watches", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := start(t, new(cameratest.Source), nil)
+			after(time.Second)
+			b.src.Hang(true)
+			after(time.Minute)
+			b.src.Hang(false)
+			synctest.Wait()
+			b.wantStates(t, "0s starting", "0s idle", "8s fault: "+hangs, "1m1s idle")
+		})
+	})
+	for _, watched := range []bool{false, true} {
+		t.Run(fmt.Sprintf("at the end, watched %v", watched), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := new(cameratest.Source)
+				c := &camera.Camera{Source: src}
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error)
+				go func() { ended <- c.Run(ctx) }()
+				c.SetDemand(watched)
+				after(time.Second)
+				src.Hang(true)
+				after(2500 * time.Millisecond) // also into the second Check
+				cancel()
+				stopping := time.Now()
+				if err := <-ended; err == nil || err.Error() != hangs {
+					t.Errorf("Run() = %v, want %q", err, hangs)
+				}
+				if got := time.Since(stopping); got != 5*time.Second {
+					t.Errorf("Run returned %v after its context was done, want 5s", got)
+				}
+				src.Hang(false) // or the bubble would never end
+			})
+		})
+	}
+}
+
+func TestStop(t *testing.T) {
+	tests := []struct {
+		name    string
+		arrange func(*bench)
+	}{
+		{"idle", func(*bench) {}},
+		{"live", func(b *bench) { b.SetDemand(true) }},
+		{"in the hold", func(b *bench) { b.SetDemand(true); after(time.Second); b.SetDemand(false) }},
+		{"no camera", func(b *bench) { b.src.Unplug() }},
+		{"in the back-off", func(b *bench) { b.SetDemand(true); after(time.Second); b.src.Unplug() }},
+		{"stalled", func(b *bench) { b.SetDemand(true); after(time.Second); b.src.Stall(true); after(2 * time.Second) }},
+		{"never started", func(b *bench) { b.src.Delay(true); b.SetDemand(true) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, new(cameratest.Source), nil)
+				tt.arrange(b)
+				after(time.Second)
+				before := time.Now()
+				if err := b.stop(); err != nil {
+					t.Errorf("Run() = %v, want nil", err)
+				}
+				if got := time.Since(before); got != 0 {
+					t.Errorf("it took %v to stop, want no time", got)
+				}
+				if got := b.State().Phase; got != camera.Stopping {
+					t.Errorf("phase %s, want stopping", got)
+				}
+				if b.src.Running() {
+					t.Error("the source still runs")
+				}
+				if b.Health() == nil {
+					t.Error("Health() = nil after the end")
+				}
+			})
+		})
+	}
+}
+
+func TestLogCountsRepeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &cameratest.Source{Format: camera.Format{PixelFormat: "MJPG", Width: 640, Height: 480, FPS: 25, Adjusted: "asked for more"}}
+		b := start(t, src, func(c *camera.Camera) { c.IdleHold = 9990 * time.Millisecond })
+		b.SetDemand(true)
+		after(20 * time.Second)
+		src.Fail(errors.New("broken"))
+		after(22 * time.Second) // tries after 0.25, 0.75, 1.75, 3.75, 7.75, 12.75, 17.75 s
+		src.Fail(errors.New("in use by motion"))
+		after(10 * time.Second)
+		src.Plug()
+		after(20 * time.Second)
+		b.SetDemand(false)
+		after(20 * time.Second)
+		want := []string{
+			`level=INFO msg="camera started" camera="/dev/video0 (test camera)" driver="" format="MJPG 640×480 at 25 fps" adjusted="asked for more"`,
+			`level=WARN msg="camera lost" reason=broken`,
+			`level=INFO msg="camera was lost more than once" reason=broken times=8`,
+			`level=WARN msg="camera lost" reason="in use by motion"`,
+			`level=INFO msg="camera works again" camera="/dev/video0 (test camera)" driver="" format="MJPG 640×480 at 25 fps" adjusted="asked for more" tries=2`,
+			`level=INFO msg="camera stopped: nobody watches" frames=749`,
+		}
+		got := strings.Split(strings.TrimSpace(b.log.String()), "\n")
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("log (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestDeviceAndFormatArePublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []string
+		src := new(cameratest.Source)
+		b := start(t, src, func(c *camera.Camera) {
+			c.OnState = func(s camera.State) {
+				got = append(got, fmt.Sprintf("%s, %s, %s", s.Phase, s.Device, s.Format))
+			}
+		})
+		b.SetDemand(true)
+		after(time.Second)
+		src.Unplug()
+		synctest.Wait()
+		const none, test = " 0×0 at 0 fps", "MJPG 640×480 at 30 fps"
+		want := []string{
+			"starting, , " + none,
+			"idle, /dev/video0 (test camera), " + none,
+			"starting, /dev/video0 (test camera), " + none,
+			"starting, /dev/video0 (test camera), " + test,
+			"live, /dev/video0 (test camera), " + test,
+			"no-camera, , " + test,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("states (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestStateIsAValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, new(cameratest.Source), nil)
+		b.SetDemand(true)
+		b.src.Damage(camera.DropEmpty)
+		after(time.Second)
+		before := b.State()
+		before.Dropped[camera.DropNoSOI] = 7
+		after(time.Second)
+		now := b.State()
+		if now.Dropped[camera.DropNoSOI] != 0 || now.Dropped[camera.DropEmpty] <= before.Dropped[camera.DropEmpty] {
+			t.Errorf("Dropped is shared: %v, then %v", before.Dropped, now.Dropped)
+		}
+	})
+}
