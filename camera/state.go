@@ -29,3 +29,6 @@ type State struct {
 	Restarts uint64              `json:"restarts"` // times the source was started again after it was lost
 	Stalls   uint64              `json:"stalls"`   // times it gave no frame in time
 }
+
+// FrameTime is the time between two frames in the format of the last run.
+func (c *Camera) FrameTime() time.Duration { return c.State().Format.FrameTime() }

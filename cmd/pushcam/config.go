@@ -52,14 +52,9 @@ var groups = []struct {
 // errUsage is returned for bad flags, after the reason was printed.
 var errUsage = errors.New("usage")
 
-// parse reads the command line; what it does not set comes from environment,
-// as PUSHCAM_ and the flag's name in capitals with _ for -.
-func parse(args []string, getenv func(string) string, out io.Writer, appliance bool) (*config, error) {
-	c := &config{size: size{1280, 720}}
-	port := ":8080"
-	if appliance {
-		port = ":80"
-	}
+// flags makes the flag set that fills c, with its defaults.
+func (c *config) flags(address string) *flag.FlagSet {
+	c.size = size{1280, 720}
 	fs := flag.NewFlagSet("pushcam", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // errors are printed once, below
 
@@ -71,7 +66,7 @@ func parse(args []string, getenv func(string) string, out io.Writer, appliance b
 	fs.DurationVar(&c.idleHold, "idle-hold", 10*time.Second, "how `long` the camera runs on after the last viewer has left")
 	fs.BoolVar(&c.alwaysOn, "always-on", false, "keep the camera running while nobody watches")
 
-	fs.StringVar(&c.listen, "listen", port, "`address` to serve on: :8080, 127.0.0.1:8080, [::1]:8080 or unix:/path")
+	fs.StringVar(&c.listen, "listen", address, "`address` to serve on: :8080, 127.0.0.1:8080, [::1]:8080 or unix:/path")
 	fs.IntVar(&c.maxViewers, "max-viewers", 128, "at most so `many` open streams")
 	fs.DurationVar(&c.viewerTimeout, "viewer-timeout", 10*time.Second, "drop a viewer that takes nothing for so `long`")
 	fs.IntVar(&c.maxSessions, "max-sessions", 64, "at most so `many` push sessions")
@@ -80,7 +75,18 @@ func parse(args []string, getenv func(string) string, out io.Writer, appliance b
 
 	fs.TextVar(&c.verbose, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
+	return fs
+}
 
+// parse reads the command line; what it does not set comes from environment,
+// as PUSHCAM_ and the flag's name in capitals with _ for -.
+func parse(args []string, getenv func(string) string, out io.Writer, appliance bool) (*config, error) {
+	address := ":8080"
+	if appliance {
+		address = ":80"
+	}
+	c := new(config)
+	fs := c.flags(address)
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		usage(fs, out)

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -25,7 +26,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	if c.version {
-		return printVersion(stdout)
+		_, err := fmt.Fprintln(stdout, programInfo())
+		return err
 	}
 	return serve(ctx, c, stdout, stderr)
 }

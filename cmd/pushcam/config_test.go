@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func noEnv(string) string { return "" }
+
+func TestParse(t *testing.T) {
+	env := map[string]string{
+		"PUSHCAM_SIZE": "640x480", "PUSHCAM_IDLE_HOLD": "1m", "PUSHCAM_ALWAYS_ON": "true", "PUSHCAM_LISTEN": ":9999",
+	}
+	c, err := parse([]string{"-listen", "127.0.0.1:7000", "-fps", "12.5"}, func(k string) string { return env[k] }, io.Discard, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.listen != "127.0.0.1:7000" || c.fps != 12.5 || c.size != (size{640, 480}) || c.idleHold != time.Minute || !c.alwaysOn || c.maxViewers != 128 {
+		t.Errorf("parsed %+v", c)
+	}
+}
+
+func TestParseDefaultPort(t *testing.T) {
+	for appliance, want := range map[bool]string{false: ":8080", true: ":80"} {
+		if c, err := parse(nil, noEnv, io.Discard, appliance); err != nil || c.listen != want {
+			t.Errorf("appliance %v: %+v, %v", appliance, c, err)
+		}
+	}
+}
+
+// What is wrong is said in one line with its name, and what to do.
+func TestParseErrors(t *testing.T) {
+	tests := []struct {
+		args []string
+		env  string // NAME=value
+		want string
+	}{
+		{args: []string{"-size", "big"}, want: "1280x720"},
+		{args: []string{"-size", "0x720"}, want: "1280x720"},
+		{args: []string{"-fps", "0"}, want: "-fps"},
+		{args: []string{"-fps", "NaN"}, want: "-fps"},
+		{args: []string{"-quality", "101"}, want: "-quality"},
+		{args: []string{"-source", "tv"}, want: `not "tv"`},
+		{args: []string{"-source", "replay:"}, want: "replay:pictures/"},
+		{args: []string{"-idle-hold", "-1s"}, want: "-idle-hold"},
+		{args: []string{"-max-viewers", "0"}, want: "-max-viewers"},
+		{args: []string{"-viewer-timeout", "1ms"}, want: "-viewer-timeout"},
+		{args: []string{"-session-timeout", "0"}, want: "-session-timeout"},
+		{args: []string{"-log-level", "loud"}, want: "log-level"},
+		{args: []string{"-nonsense"}, want: "nonsense"},
+		{args: []string{"picture.jpg"}, want: `not "picture.jpg"`},
+		{env: "PUSHCAM_FPS=fast", want: `PUSHCAM_FPS is "fast"`},
+		{env: "PUSHCAM_MAX_SESSIONS=-1", want: "-max-sessions"},
+	}
+	for _, tt := range tests {
+		t.Run(strings.Join(tt.args, " ")+tt.env, func(t *testing.T) {
+			name, value, _ := strings.Cut(tt.env, "=")
+			var out bytes.Buffer
+			_, err := parse(tt.args, func(k string) string {
+				if k == name {
+					return value
+				}
+				return ""
+			}, &out, false)
+			text := out.String()
+			if !errors.Is(err, errUsage) || exitCode(err) != 2 {
+				t.Errorf("error %v", err)
+			}
+			if !strings.Contains(text, tt.want) || strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "pushcam: ") {
+				t.Errorf("said %q, want one line with %q", text, tt.want)
+			}
+		})
+	}
+}
+
+func TestUsageShowsEveryFlagOnce(t *testing.T) {
+	var out bytes.Buffer
+	_, err := parse([]string{"-h"}, noEnv, &out, false)
+	if !errors.Is(err, flag.ErrHelp) || exitCode(err) != 0 {
+		t.Fatalf("-h: %v", err)
+	}
+	var shown []string
+	for line := range strings.Lines(out.String()) {
+		if name, ok := strings.CutPrefix(line, "  -"); ok {
+			shown = append(shown, strings.Fields(name)[0])
+		}
+	}
+	var c config
+	var want []string
+	c.flags(":8080").VisitAll(func(f *flag.Flag) { want = append(want, f.Name) })
+	slices.Sort(shown)
+	if !slices.Equal(shown, want) {
+		t.Errorf("-h shows\n%v, the flags are\n%v", shown, want)
+	}
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// listen opens the address that -listen names. Its errors say what to do.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return listenUnix(ctx, &lc, path)
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return nil, fmt.Errorf("-listen %s is not an address with a port, as :8080 or 127.0.0.1:8080", address)
+	}
+	l, err := lc.Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("port %s is in use by another program; end that one or choose another port, as -listen :8081", address[strings.LastIndex(address, ":")+1:])
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("only root may listen on %s; choose a port above 1023, as -listen :8080", address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("this computer does not have the address of -listen %s", address)
+	case err != nil:
+		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+// listenUnix opens a unix socket. One that a dead program left behind is
+// replaced; one that answers is not.
+func listenUnix(ctx context.Context, lc *net.ListenConfig, path string) (net.Listener, error) {
+	l, err := lc.Listen(ctx, "unix", path)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return l, err
+	}
+	var d net.Dialer
+	conn, dialErr := d.DialContext(ctx, "unix", path)
+	if dialErr == nil {
+		conn.Close()
+		return nil, fmt.Errorf("another program serves on %s", path)
+	}
+	if info, statErr := os.Lstat(path); statErr != nil || info.Mode().Type() != os.ModeSocket || !errors.Is(dialErr, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("%s is in the way: %w", path, err)
+	}
+	if err := os.Remove(path); err != nil {
+		return nil, fmt.Errorf("cannot replace the socket that another program left: %w", err)
+	}
+	return lc.Listen(ctx, "unix", path)
+}
+
+// greeting is the one line that says where to look: a link for this computer,
+// and those for others on the network.
+func greeting(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return "pushcam serves on " + a.Network() + ":" + a.String()
+	}
+	if ip := tcp.AddrPort().Addr().Unmap(); !ip.IsUnspecified() {
+		return "pushcam is at " + link(ip.String(), tcp.Port)
+	}
+	line := "pushcam is at " + link("localhost", tcp.Port)
+	if others := lanAddresses(); len(others) > 0 {
+		for i := range others {
+			others[i] = link(others[i], tcp.Port)
+		}
+		line += ", for others on your network at " + strings.Join(others, " ")
+	}
+	return line
+}
+
+func link(host string, port int) string {
+	if port == 80 {
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		return "http://" + host + "/"
+	}
+	return "http://" + net.JoinHostPort(host, fmt.Sprint(port)) + "/"
+}
+
+// lanAddresses are this computer's addresses in a home or office network, IPv4
+// only: they are what people can type.
+func lanAddresses() []string {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil // only the convenience of a link is lost
+	}
+	var all []string
+	for _, a := range addrs {
+		p, err := netip.ParsePrefix(a.String())
+		if err == nil && p.Addr().Is4() && p.Addr().IsPrivate() {
+			all = append(all, p.Addr().String())
+		}
+	}
+	slices.Sort(all)
+	return all
+}

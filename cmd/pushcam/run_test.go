@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/pushcam/pushcam/pusher/pushertest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs the program as main does and returns its greeting and what ends it.
+func start(t *testing.T, args ...string) (greeting string, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	out, in := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := run(ctx, args, noEnv, in, t.Output())
+		in.CloseWithError(io.EOF)
+		done <- err
+	}()
+	stopped := false
+	stop = func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		cancel()
+		return <-done
+	}
+	t.Cleanup(func() { stop() })
+	greeting, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("no greeting: %v; the program ended with: %v", err, stop())
+	}
+	return greeting, stop
+}
+
+func TestRun(t *testing.T) {
+	greeting, stop := start(t, "-listen", "127.0.0.1:0", "-source", "pattern", "-size", "320x240")
+	url := strings.TrimSpace(greeting[strings.Index(greeting, "http"):])
+	var web http.Client
+	defer web.CloseIdleConnections()
+	resp, err := web.Get(url + "healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("/healthz: %s", resp.Status)
+	}
+
+	conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET /stream HTTP/1.0\r\n\r\n")
+	s, err := pushertest.NewStreamReader(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if _, err := s.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Errorf("the program ended with: %v", err)
+	}
+	for {
+		if _, err := s.Next(); errors.Is(err, pushertest.ErrClosed) {
+			return
+		} else if err != nil {
+			t.Fatalf("the stream ended with: %v", err)
+		}
+	}
+}
+
+func TestRunErrors(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, err := net.SplitHostPort(taken.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct{ name, listen, want string }{
+		{"port in use", "127.0.0.1:" + port, "port " + port + " is in use"},
+		{"no port", "127.0.0.1", "not an address with a port"},
+		{"not our address", "192.0.2.1:8080", "does not have the address"},
+		{"file in the way of a socket", "unix:" + file, "in the way"},
+		{"folder of a socket is missing", "unix:" + dir + "/no/socket", "no such file"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := run(t.Context(), []string{"-listen", tt.listen}, noEnv, io.Discard, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") || exitCode(err) != 1 {
+				t.Errorf("error %v, want one line with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// A socket that a killed program left is replaced; one that is served is not.
+func TestListenUnix(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	l, err := listen(t.Context(), "unix:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listen(t.Context(), "unix:"+path); err == nil || !strings.Contains(err.Error(), "another program serves") {
+		t.Errorf("a served socket: %v", err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	l, err = listen(t.Context(), "unix:"+path)
+	if err != nil {
+		t.Fatalf("a socket that was left: %v", err)
+	}
+	l.Close()
+}
+
+func TestGreeting(t *testing.T) {
+	for address, want := range map[string]string{
+		"127.0.0.1:8080": "pushcam is at http://127.0.0.1:8080/",
+		"[::1]:80":       "pushcam is at http://[::1]/",
+		"[::]:80":        "pushcam is at http://localhost/",
+		"0.0.0.0:8080":   "pushcam is at http://localhost:8080/",
+	} {
+		a, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := greeting(a); !strings.HasPrefix(got, want) {
+			t.Errorf("greeting for %s: %q, want %q", address, got, want)
+		}
+	}
+	if got := greeting(&net.UnixAddr{Net: "unix", Name: "/run/x"}); got != "pushcam serves on unix:/run/x" {
+		t.Error(got)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var out strings.Builder
+	if err := run(t.Context(), []string{"-version"}, noEnv, &out, io.Discard); err != nil || !strings.HasPrefix(out.String(), "pushcam ") {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/pusher"
+)
+
+// serve wires the parts together and runs them until ctx is done or one fails.
+func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.verbose}))
+	listener, err := listen(ctx, c.listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	cam := &camera.Camera{
+		Source:   newSource(c, log.With("component", "camera")),
+		IdleHold: c.idleHold,
+		AlwaysOn: c.alwaysOn,
+		Log:      log.With("component", "camera"),
+	}
+	hub := pusher.NewHub(cam.SetDemand)
+	notices := &notices{hub: hub, states: make(chan camera.State, 1), size: c.size, log: log}
+	cam.Deliver = hub.Publish
+	cam.OnState = notices.show
+	server := &pusher.Server{
+		Hub:    hub,
+		Camera: cam,
+		State: map[string]func() any{
+			"camera":  func() any { return cam.State() },
+			"program": func() any { return programInfo() },
+		},
+		Log:            log.With("component", "pusher"),
+		MaxViewers:     c.maxViewers,
+		ViewerTimeout:  c.viewerTimeout,
+		MaxSessions:    c.maxSessions,
+		SessionFrames:  c.sessionFrames,
+		SessionTimeout: c.sessionTimeout,
+	}
+	fmt.Fprintln(stdout, greeting(listener.Addr()))
+
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return server.Serve(ctx, listener) })
+	all.Go(func() error { return cam.Run(ctx) })
+	all.Go(func() error { notices.run(ctx); return nil })
+	if err := all.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// newSource makes what -source asks for.
+func newSource(c *config, log *slog.Logger) camera.Source {
+	webcam := &camera.V4L2{Device: c.device, Settings: c.settings(), Log: log}
+	path, replay := strings.CutPrefix(c.source, "replay:")
+	switch {
+	case replay:
+		return &camera.Replay{Path: path, Settings: c.settings()}
+	case c.source == "pattern":
+		return &camera.Pattern{Settings: c.settings()}
+	case c.source == "v4l2", c.device != "", isAppliance():
+		return webcam
+	}
+	return &camera.Fallback{Source: webcam, Otherwise: func(why error) camera.Source {
+		return &camera.Pattern{Settings: c.settings(), Caption: why.Error()}
+	}}
+}
+
+// notices turns the camera's states into what viewers see while there is no
+// picture. Drawing takes a Pi a while, so it has a goroutine of its own, which
+// draws the newest state only.
+type notices struct {
+	hub    *pusher.Hub
+	states chan camera.State // holds the newest
+	size   size
+	log    *slog.Logger
+}
+
+// show takes the camera's next state; it does not block, and has one caller.
+func (n *notices) show(s camera.State) {
+	select {
+	case <-n.states:
+	default:
+	}
+	n.states <- s
+}
+
+func (n *notices) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-n.states:
+			n.draw(s)
+		}
+	}
+}
+
+func (n *notices) draw(s camera.State) {
+	title := ""
+	switch s.Phase {
+	case camera.Idle, camera.Live:
+		n.hub.Up()
+		return
+	case camera.NoCamera:
+		title = "No camera"
+	case camera.Fault:
+		title = "The camera does not work"
+	default:
+		return
+	}
+	f, err := camera.Placard(n.size.width, n.size.height, title, s.Reason)
+	if err != nil {
+		n.log.Error("cannot draw the picture that says why there is none", "err", err)
+		return
+	}
+	n.hub.Notice(f, errors.New(s.Reason))
+}
+
+// version is what -version and /state say.
+type version struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit,omitempty"`
+	Go      string `json:"go"`
+	System  string `json:"system"`
+}
+
+func programInfo() version {
+	v := version{Version: "(devel)", Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
+	if b, ok := debug.ReadBuildInfo(); ok {
+		v.Version = b.Main.Version
+		for _, s := range b.Settings {
+			if s.Key == "vcs.revision" {
+				v.Commit = s.Value
+			}
+		}
+	}
+	return v
+}
+
+func (v version) String() string {
+	name := "pushcam " + v.Version
+	if v.Commit != "" {
+		name += " " + v.Commit
+	}
+	return name + " (" + v.Go + ", " + v.System + ")"
+}
