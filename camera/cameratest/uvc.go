@@ -267,6 +267,9 @@ func (d *uvcDevice) parse(p *[probeLen]byte) Negotiated {
 // Committed is what the host asked to be streamed.
 func (d *uvcDevice) Committed() Negotiated { return d.parse(&d.commit) }
 
+// FrameSize is the most bytes that a frame of the committed mode may have.
+func (d *uvcDevice) FrameSize() int { return int(le.Uint32(d.commit[18:])) }
+
 // interval is a frame rate as UVC says it, in units of 100 ns.
 func interval(fps float64) uint32 { return uint32(math.Round(1e7 / fps)) }
 

@@ -9,6 +9,7 @@ package cameratest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -74,7 +75,7 @@ const maxPending = 64
 // A Picture is one video frame as it is sent, with its faults. For half a frame
 // or one without tables see [Half] and [WithoutDHT].
 type Picture struct {
-	// Data is sent as it is. A frame of no bytes is a header without video;
+	// Data is sent as it is, at most 2 bytes for each pixel. A frame of no bytes is a header without video;
 	// uvcvideo delivers nothing for it.
 	Data []byte
 	// Error sets the error bit. uvcvideo drops such a frame, unless
@@ -105,6 +106,9 @@ func (w *Webcam) Send(ctx context.Context, p Picture) error {
 	defer w.mu.Unlock()
 	if w.bus == nil {
 		return ErrUnplugged
+	}
+	if most := w.dev.FrameSize(); len(p.Data) > most {
+		return fmt.Errorf("a frame of %d bytes: this webcam has told its host that none is over %d", len(p.Data), most)
 	}
 	stream := w.stream
 	w.frameBit ^= bitFrameID
