@@ -36,8 +36,10 @@ const (
 	// A round trip that rose makes the gate starve the link: it is closed
 	// often (gateStarvedChecks a second), and yet the mean rate stays below
 	// gateStarvedShare of the peak. Then the base round trip is measured again,
-	// on a link that was left to drain, every gateProbe at most; what was
-	// measured counts for gateProbeLife.
+	// on a link that was left to drain, every gateProbe at most; and once more
+	// every gateProbeLife while that differs from the kernel's minimum, because
+	// the round trip may have fallen again. (To fall back on the minimum instead
+	// would starve the link each time.)
 	gateStarvedChecks = 5
 	gateStarvedShare  = 0.8
 	gateProbe         = 5 * time.Second
@@ -157,7 +159,7 @@ func (g *gate) check(now time.Duration, ti *tcpInfo) verdict {
 		return verdict{wait: gateSamplePoll}
 	}
 
-	drain := g.starved && now-g.probed > gateProbe
+	drain := g.starved && now-g.probed > gateProbe || g.base > ti.MinRTT && now-g.probed > gateProbeLife
 	limit := g.limit(ti, drain)
 	if ti.Unsent > gateUnsent || queued > limit {
 		g.closed++
@@ -209,9 +211,6 @@ func (g *gate) measureRate(now time.Duration, ti *tcpInfo) {
 // measureBase goes on with the measurement of the base round trip, and says
 // whether it needs another look soon.
 func (g *gate) measureBase(now time.Duration, ti *tcpInfo) bool {
-	if g.base > 0 && now-g.probed >= gateProbeLife {
-		g.base = 0
-	}
 	if !g.sampling {
 		return false
 	}
@@ -223,7 +222,7 @@ func (g *gate) measureBase(now time.Duration, ti *tcpInfo) bool {
 		if now-g.sampledAt > gateQueue {
 			took = min(took, ti.RTT)
 		}
-		g.base = max(took, 0)
+		g.base = min(max(took, 0), gateSampleTime)
 	case took < gateSampleTime:
 		g.sampledAt = now
 		return true
