@@ -18,7 +18,7 @@ import (
 func (w *Webcam) Node(ctx context.Context) (string, error) {
 	var node string
 	err := watch(ctx, "/dev", func() (bool, error) {
-		dir, err := w.transport.sysfs()
+		dir, err := w.transport.device()
 		if err != nil {
 			return false, err
 		}
@@ -42,6 +42,16 @@ func (w *Webcam) Node(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("the webcam's video node: %w", err)
 	}
 	return node, nil
+}
+
+// device is sysfs for a webcam that is plugged in.
+func (t *transport) device() (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == nil {
+		return "", ErrUnplugged
+	}
+	return t.sysfs()
 }
 
 // WaitNode returns when the file exists. It fails when ctx is done.

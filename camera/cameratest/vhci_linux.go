@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,8 +74,9 @@ func (w *Webcam) Plug() error {
 	return nil
 }
 
-// Unplug pulls the cable and returns when the kernel has let go of the port. All
-// goroutines of the webcam have ended then. It may be plugged in again.
+// Unplug pulls the cable and returns when the kernel has noticed: the device, its
+// nodes and all goroutines of the webcam are gone then. It may be plugged in
+// again.
 func (w *Webcam) Unplug() error {
 	t := &w.transport
 	t.mu.Lock()
@@ -85,12 +87,21 @@ func (w *Webcam) Unplug() error {
 	t.conn.Close()
 	t.done.Wait()
 	t.conn = nil
-	// The kernel tells nobody when it is done with the port.
+	// vhci-hcd frees the port at once, but the hub looks at its ports only four
+	// times a second. Whoever plugs in before that has not unplugged: the kernel
+	// goes on with the device that it knows. There is nothing to wait on.
+	device, err := t.sysfs()
+	if err != nil {
+		return fmt.Errorf("unplug: %w", err)
+	}
 	for deadline := time.Now().Add(unplugTimeout); ; time.Sleep(2 * time.Millisecond) {
-		if _, err := freePort(t.port + 1); err == nil {
+		_, portErr := freePort(t.port + 1)
+		_, statErr := os.Stat(device)
+		switch {
+		case portErr == nil && errors.Is(statErr, fs.ErrNotExist):
 			return nil
-		} else if time.Now().After(deadline) {
-			return fmt.Errorf("unplug: %w", err)
+		case time.Now().After(deadline):
+			return fmt.Errorf("unplug: %s is still there after %v", device, unplugTimeout)
 		}
 	}
 }
@@ -127,14 +138,8 @@ func parsePorts(status string, want int) (int, error) {
 	return 0, fmt.Errorf("there is no vhci port %d", want)
 }
 
-// sysfs is the folder of the plugged-in webcam's USB device, which may not exist
-// yet.
+// sysfs is the folder that the USB device in the port has, when there is one.
 func (t *transport) sysfs() (string, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.conn == nil {
-		return "", ErrUnplugged
-	}
 	hubs, err := filepath.Glob(vhciPath + "/usb*/speed")
 	if err != nil {
 		return "", err

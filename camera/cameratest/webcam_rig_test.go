@@ -6,11 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"image"
-	"image/jpeg"
 	"os"
-	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -51,25 +47,6 @@ func node(t *testing.T, ctx context.Context, w *Webcam) string {
 	}
 	return path
 }
-
-// numbered is a JPEG of about 50 kB that differs from all others: n stands in a
-// comment after SOI.
-func numbered(n int) []byte {
-	comment := []byte{0xff, 0xfe, 0, 6, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
-	return slices.Concat(picture()[:2], comment, picture()[2:])
-}
-
-var picture = sync.OnceValue(func() []byte {
-	img := image.NewGray(image.Rect(0, 0, 640, 480))
-	for i := range len(img.Pix) / 3 {
-		img.Pix[i] = byte(i * i >> 12)
-	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, img, nil); err != nil {
-		panic(err)
-	}
-	return b.Bytes()
-})
 
 // TestLifeOfAWebcam plugs in, streams, unplugs while streaming, and comes back.
 func TestLifeOfAWebcam(t *testing.T) {
@@ -167,52 +144,66 @@ func TestTwoWebcams(t *testing.T) {
 // which the good frame that follows is the first to arrive.
 func TestFaults(t *testing.T) {
 	ctx := inRig(t)
-	good := numbered(1)
+	w := &Webcam{}
+	plug(t, w)
+	path := node(t, ctx, w)
 	bad := numbered(2)
 	tests := []struct {
-		name        string
-		keep        bool
-		picture     Picture
-		arrives     []byte // nil when it does not
-		wantDamaged bool
+		name    string
+		picture Picture
+		arrives []byte // nil when it does not
 	}{
-		{"half", false, Picture{Data: Half(bad)}, Half(bad), false},
-		{"no tables", false, Picture{Data: WithoutDHT(bad)}, WithoutDHT(bad), false},
-		{"empty", false, Picture{}, nil, false},
-		{"no end", false, Picture{Data: bad, NoEnd: true}, bad, false},
-		{"error", false, Picture{Data: bad, Error: true}, nil, false},
-		{"error kept", true, Picture{Data: bad, Error: true}, bad, true},
+		{"half", Picture{Data: Half(bad)}, Half(bad)},
+		{"no tables", Picture{Data: WithoutDHT(bad)}, WithoutDHT(bad)},
+		{"empty", Picture{}, nil},
+		{"no end", Picture{Data: bad, NoEnd: true}, bad},
+		{"error", Picture{Data: bad, Error: true}, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if err := KeepDamaged(test.keep); err != nil {
-				t.Fatal(err)
-			}
-			w := &Webcam{}
-			plug(t, w)
-			r := capture(t, node(t, ctx, w), 640, 480)
-			defer r.stop()
-			if _, err := w.Started(ctx); err != nil {
-				t.Fatal(err)
-			}
-			for _, p := range []Picture{test.picture, {Data: good}} {
-				if err := w.Send(ctx, p); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if test.arrives != nil {
-				frame, damaged, err := r.next(ctx)
-				if err != nil || damaged != test.wantDamaged || !bytes.Equal(frame, test.arrives) {
-					t.Errorf("got %d bytes, damaged %v, %v; want %d, %v", len(frame), damaged, err, len(test.arrives), test.wantDamaged)
-				}
-			}
-			if frame, _, err := r.next(ctx); err != nil || !bytes.Equal(frame, good) {
-				t.Errorf("after it: %d bytes, %v; want the good frame", len(frame), err)
-			}
+			sendFault(t, ctx, w, path, test.picture, test.arrives, false)
 		})
 	}
-	if err := KeepDamaged(false); err != nil {
+}
+
+func TestKeepDamaged(t *testing.T) {
+	ctx := inRig(t)
+	if err := KeepDamaged(true); err != nil {
 		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := KeepDamaged(false); err != nil {
+			t.Error(err)
+		}
+	})
+	w := &Webcam{}
+	plug(t, w)
+	bad := numbered(2)
+	sendFault(t, ctx, w, node(t, ctx, w), Picture{Data: bad, Error: true}, bad, true)
+}
+
+// sendFault sends one picture and a good one, and looks at what arrives of them.
+func sendFault(t *testing.T, ctx context.Context, w *Webcam, path string, p Picture, arrives []byte, wantDamaged bool) {
+	t.Helper()
+	good := numbered(1)
+	r := capture(t, path, 640, 480)
+	defer r.stop()
+	if _, err := w.Started(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []Picture{p, {Data: good}} {
+		if err := w.Send(ctx, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if arrives != nil {
+		frame, damaged, err := r.next(ctx)
+		if err != nil || damaged != wantDamaged || !bytes.Equal(frame, arrives) {
+			t.Errorf("got %d bytes, damaged %v, %v; want %d, %v", len(frame), damaged, err, len(arrives), wantDamaged)
+		}
+	}
+	if frame, damaged, err := r.next(ctx); err != nil || damaged || !bytes.Equal(frame, good) {
+		t.Errorf("after it: %d bytes, damaged %v, %v; want the good frame", len(frame), damaged, err)
 	}
 }
 
