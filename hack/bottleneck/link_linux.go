@@ -114,7 +114,14 @@ func (l *Link) kick() {
 func (l *Link) run() {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -19)
+	// Where this is refused, Late tells what came of it. A nice value would only
+	// count against the other threads of this session (autogroup scheduling).
+	_ = unix.SchedSetAttr(0, &unix.SchedAttr{
+		Size:     unix.SizeofSchedAttr,
+		Policy:   unix.SCHED_FIFO,
+		Priority: 1,
+		Flags:    unix.SCHED_FLAG_RESET_ON_FORK,
+	}, 0)
 
 	start := time.Now()
 	now := func() time.Duration { return time.Since(start) }
