@@ -71,7 +71,9 @@ func guestMain() {
 		st.Kernel = kernelLog()
 	}
 	report(st)
-	select {}
+	for { // a select{} without other goroutines is a deadlock to Go
+		unix.Pause()
+	}
 }
 
 func report(st status) {
