@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
-	"encoding/base64"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -38,34 +37,42 @@ func browse(t *testing.T) context.Context {
 	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, options...)
 	ctx, cancelTab := chromedp.NewContext(ctx)
 	t.Cleanup(func() { cancelTab(); cancelAllocator(); cancel() })
-	if err := chromedp.Run(ctx, chromedp.Navigate("about:blank")); err != nil {
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
 		t.Fatalf("Chromium does not start: %v", err)
 	}
 	return ctx
 }
 
+// until waits for a JavaScript expression to come true.
+func until(expression string) chromedp.Action[chromedp.Void] {
+	return chromedp.Steps(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond))(ctx, target)
+		return err
+	}))
+}
+
 // shown waits until the selected <img> shows a picture.
-func shown(selector string) chromedp.Action {
-	return chromedp.Poll(`document.querySelector("`+selector+`")?.naturalWidth > 0`, nil, chromedp.WithPollingInterval(20*time.Millisecond))
+func shown(selector string) chromedp.Action[chromedp.Void] {
+	return until(`document.querySelector("` + selector + `")?.naturalWidth > 0`)
 }
 
 // moves takes screenshots of the selected element until they differ.
-func moves(t *testing.T, selector string) chromedp.ActionFunc {
-	return func(ctx context.Context) error {
+func moves(t *testing.T, selector string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		var first []byte
 		for {
-			var shot []byte
-			if err := chromedp.Screenshot(selector, &shot, chromedp.ByQuery).Do(ctx); err != nil {
+			shot, err := chromedp.Screenshot(chromedp.CSS(selector))(ctx, target)
+			switch {
+			case err != nil:
 				return err
-			}
-			if first == nil {
+			case first == nil:
 				first = shot
 				keep(t, "picture.png", shot)
-			} else if !bytes.Equal(first, shot) {
+			case !bytes.Equal(first, shot):
 				return nil
 			}
 		}
-	}
+	})
 }
 
 // keep writes what a person may want to look at.
@@ -80,26 +87,26 @@ func keep(t *testing.T, name string, data []byte) {
 func TestChromiumPage(t *testing.T) {
 	ctx := browse(t)
 	p := start(t)
-	if err := chromedp.Run(ctx, chromedp.Navigate(p.url+"/"), shown("#picture")); err != nil {
+	if err := chromedp.Do(ctx, chromedp.Navigate(p.url+"/"), shown("#picture")); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("picture in Chromium %v after the program's start", time.Since(p.began).Round(time.Millisecond))
-	if err := chromedp.Run(ctx, moves(t, "#picture")); err != nil {
+	if err := chromedp.Do(ctx, moves(t, "#picture")); err != nil {
 		t.Fatal(err)
 	}
-	var page []byte
-	if err := chromedp.Run(ctx, chromedp.FullScreenshot(&page, 100)); err != nil {
+	page, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
 		t.Fatal(err)
 	}
 	keep(t, "page.png", page)
 
 	p.process.Signal(os.Interrupt)
-	if err := chromedp.Run(ctx, chromedp.Poll(`document.getElementById("state").classList.contains("bad")`, nil)); err != nil {
+	if err := chromedp.Do(ctx, until(`document.getElementById("state").classList.contains("bad")`)); err != nil {
 		t.Fatal(err)
 	}
 	again := start(t, "-listen", "127.0.0.1:"+p.port)
 	again.await("the page shows the stream again", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 })
-	if err := chromedp.Run(ctx, moves(t, "#picture")); err != nil {
+	if err := chromedp.Do(ctx, moves(t, "#picture")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -132,19 +139,18 @@ func TestChromiumJPGPusherClient(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			serveJQuery(t, ctx)
-			if err := chromedp.Run(ctx, fetch.Enable().WithPatterns([]*fetch.RequestPattern{{URLPattern: "https://*"}}),
-				chromedp.Navigate("http://"+tt.page+":"+port+"/"), shown("#screen"), moves(t, "#screen")); err != nil {
+			defer serveJQuery(t, ctx)()
+			if err := chromedp.Do(ctx, chromedp.Navigate("http://"+tt.page+":"+port+"/"), shown("#screen"), moves(t, "#screen")); err != nil {
 				t.Fatal(err)
 			}
 			// Longer than a session lives without keep-alives.
 			p.await("8 s of frames", func(s state) bool {
 				return len(s.Viewers) == 1 && s.Viewers[0].Session && s.Viewers[0].Sent > 8*30
 			})
-			if err := chromedp.Run(ctx, moves(t, "#screen")); err != nil {
+			if err := chromedp.Do(ctx, moves(t, "#screen")); err != nil {
 				t.Fatal(err)
 			}
-			if err := chromedp.Run(ctx, chromedp.Navigate("about:blank")); err != nil {
+			if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
 				t.Fatal(err)
 			}
 			p.await("the session's end and a camera that rests", func(s state) bool {
@@ -156,8 +162,9 @@ func TestChromiumJPGPusherClient(t *testing.T) {
 	}
 }
 
-// serveJQuery answers the page's request for jQuery with Debian's copy.
-func serveJQuery(t *testing.T, ctx context.Context) {
+// serveJQuery answers the page's request for jQuery with Debian's copy, until
+// the returned function is called.
+func serveJQuery(t *testing.T, ctx context.Context) (stop func()) {
 	t.Helper()
 	const path = "/usr/share/javascript/jquery/jquery.min.js"
 	script, err := os.ReadFile(path)
@@ -167,13 +174,25 @@ func serveJQuery(t *testing.T, ctx context.Context) {
 		}
 		t.Skipf("skipped: libjs-jquery is not installed: %v", err)
 	}
-	chromedp.ListenTarget(ctx, func(event any) {
-		paused, ok := event.(*fetch.EventRequestPaused)
-		if !ok {
-			return
+	ctx, cancel := context.WithCancel(ctx)
+	requests := chromedp.Events(ctx, fetch.RequestPaused)
+	if _, err := chromedp.Call(ctx, fetch.Enable, fetch.EnableParams{Patterns: []*fetch.RequestPattern{{URLPattern: "https://*"}}}); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		for request, err := range requests {
+			if err != nil {
+				return // the browser or the test ended
+			}
+			chromedp.Call(ctx, fetch.FulfillRequest, fetch.FulfillRequestParams{
+				RequestID:       request.RequestID,
+				ResponseCode:    http.StatusOK,
+				ResponseHeaders: []*fetch.HeaderEntry{{Name: "Content-Type", Value: "text/javascript"}},
+				Body:            script,
+			})
 		}
-		go chromedp.Run(ctx, fetch.FulfillRequest(paused.RequestID, 200).
-			WithResponseHeaders([]*fetch.HeaderEntry{{Name: "Content-Type", Value: "text/javascript"}}).
-			WithBody(base64.StdEncoding.EncodeToString(script)))
-	})
+	}()
+	return func() { cancel(); <-answered }
 }
