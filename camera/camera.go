@@ -123,9 +123,6 @@ func (c *Camera) set(phase Phase, err error) {
 	if s := &c.state; s.Phase != phase || s.Reason != reason {
 		s.Phase, s.Reason, s.Since = phase, reason, time.Now()
 	}
-	if phase == NoCamera {
-		c.state.Device = Device{}
-	}
 	now := face{phase, reason, c.state.Device, c.state.Format}
 	changed := now != c.published
 	c.published = now
@@ -138,11 +135,14 @@ func (c *Camera) set(phase Phase, err error) {
 
 // fail says what keeps frames from flowing.
 func (c *Camera) fail(err error) {
-	if errors.Is(err, ErrNoCamera) {
-		c.set(NoCamera, err)
-	} else {
+	if !errors.Is(err, ErrNoCamera) {
 		c.set(Fault, err)
+		return
 	}
+	c.mu.Lock()
+	c.state.Device = Device{}
+	c.mu.Unlock()
+	c.set(NoCamera, err)
 }
 
 // follow sets the phase of a source that runs. Until its first frame a state of

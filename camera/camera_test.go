@@ -543,7 +543,9 @@ func TestDeviceAndFormatArePublished(t *testing.T) {
 		b.SetDemand(true)
 		after(time.Second)
 		src.Unplug()
-		synctest.Wait()
+		after(time.Second)
+		src.Plug()
+		after(time.Second)
 		const none, test = " 0×0 at 0 fps", "MJPG 640×480 at 30 fps"
 		want := []string{
 			"starting, , " + none,
@@ -552,6 +554,8 @@ func TestDeviceAndFormatArePublished(t *testing.T) {
 			"starting, /dev/video0 (test camera), " + test,
 			"live, /dev/video0 (test camera), " + test,
 			"no-camera, , " + test,
+			"no-camera, /dev/video0 (test camera), " + test,
+			"live, /dev/video0 (test camera), " + test,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("states (-want +got):\n%s", diff)

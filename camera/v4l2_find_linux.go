@@ -142,7 +142,7 @@ func (f *finder) read(root, file string) node {
 	if n.probed, n.err = probe(file); n.err != nil {
 		return n // it is tried again
 	}
-	n.Name, n.Driver, n.Bus, n.Serial = n.name, n.driver, n.bus, usbSerial(root, filepath.Base(file))
+	n.Name, n.Driver, n.Bus, n.Serial = plainName(n.name), n.driver, n.bus, usbSerial(root, filepath.Base(file))
 	if f.known == nil {
 		f.known = map[string]node{}
 	}
@@ -211,6 +211,15 @@ func probeDevice(file string) (p probed, err error) {
 		}
 	}
 	return p, nil
+}
+
+// plainName undoes what uvcvideo makes of webcams that give their one function
+// the name of the product: "Integrated Camera: Integrated C", cut at 31 bytes.
+func plainName(card string) string {
+	if product, function, ok := strings.Cut(card, ": "); ok && strings.HasPrefix(product, function) {
+		return product
+	}
+	return card
 }
 
 // usbSerial reads the serial number of the USB device behind a device file,

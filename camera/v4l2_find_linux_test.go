@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -202,6 +203,19 @@ func TestFindFollowsLinks(t *testing.T) {
 	}
 }
 
+func TestPlainName(t *testing.T) {
+	for card, want := range map[string]string{
+		"HD Pro Webcam C920":              "HD Pro Webcam C920",
+		"Integrated Camera: Integrated C": "Integrated Camera",
+		"Webcam: Infrared":                "Webcam: Infrared",
+		"":                                "",
+	} {
+		if got := plainName(card); got != want {
+			t.Errorf("plainName(%q) = %q, want %q", card, got, want)
+		}
+	}
+}
+
 func TestFindPrefersMJPG(t *testing.T) {
 	if p, ok := (node{probed: pi}).jpegFormat(); !ok || p.String() != "MJPG" {
 		t.Errorf("got %s, %v; want MJPG: the Pi's JPEG comes first in its list and is slow", p, ok)
@@ -358,4 +372,13 @@ func TestUsers(t *testing.T) {
 	m.write(t, "proc/14/comm", "cheese\n")
 	link("14/fd/9", "/dev/video0")
 	want("motion (process 12), cheese (process 14)")
+
+	self := strconv.Itoa(os.Getpid())
+	m.write(t, "proc/"+self+"/comm", "pushcam\n")
+	link(self+"/fd/5", "/dev/video0")
+	want("motion (process 12), cheese (process 14)")
+	link(self+"/fd/6", "/dev/video0")
+	if got := users(root, "/dev/video0"); !strings.Contains(got, "this program itself (process "+self+")") {
+		t.Errorf("users() = %q, want this program itself among them", got)
+	}
 }

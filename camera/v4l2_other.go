@@ -9,23 +9,24 @@ import (
 	"time"
 )
 
+// v4l2State is the absence of V4L2.
 type v4l2State struct{}
 
-// errNoV4L2 wraps ErrNoCamera because that is what it comes to: this program
-// will never find one.
-func errNoV4L2() error {
-	why := "it was built without cgo"
+// why says why V4L2 is not in this build. It is ErrNoCamera because that is what
+// it comes to: this program will never find one.
+func (v4l2State) why() error {
+	reason := "it was built without cgo"
 	if runtime.GOOS != "linux" {
-		why = "it was built for " + runtime.GOOS + " and V4L2 is Linux's"
+		reason = "it was built for " + runtime.GOOS + " and V4L2 is Linux's"
 	}
-	return fmt.Errorf("%w: this program has no V4L2 in it, because %s", ErrNoCamera, why)
+	return fmt.Errorf("%w: this program has no V4L2 in it, because %s", ErrNoCamera, reason)
 }
 
 // Check says why V4L2 is not in this build.
-func (v *V4L2) Check() (Device, error) { return Device{}, errNoV4L2() }
+func (v *V4L2) Check() (Device, error) { return Device{}, v.state.why() }
 
 // Run says why V4L2 is not in this build.
-func (v *V4L2) Run(context.Context, Sink) error { return errNoV4L2() }
+func (v *V4L2) Run(context.Context, Sink) error { return v.state.why() }
 
 // Wait waits for d or until ctx is done: no camera can appear.
 func (v *V4L2) Wait(ctx context.Context, d time.Duration) (early bool) {
