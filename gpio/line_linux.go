@@ -121,7 +121,7 @@ func (c *Chip) Button(line int) (Input, error) {
 		return nil, err
 	}
 	b := &lineButton{chip: c, line: l}
-	if err := b.configure(); err != nil {
+	if err := b.configure(gpio.PullUp); err != nil {
 		return nil, c.refused(l, err)
 	}
 	return b, nil
@@ -191,8 +191,8 @@ type lineButton struct {
 	line *gpioioctl.GPIOLine
 }
 
-func (b *lineButton) configure() error {
-	if err := b.line.In(gpio.PullUp, gpio.BothEdges); err != nil {
+func (b *lineButton) configure(pull gpio.Pull) error {
+	if err := b.line.In(pull, gpio.BothEdges); err != nil {
 		return fmt.Errorf("button on line %d of %s: %w", b.line.Number(), b.chip, err)
 	}
 	return nil
@@ -201,8 +201,9 @@ func (b *lineButton) configure() error {
 // Wait implements Input. periph says neither why WaitForEdge returned, nor that
 // Read failed: on a chip that is gone the first returns at once and the second
 // says low, which is "pressed". So the time is kept here, and a line that reads
-// low is configured once more as it is, which the kernel takes for nothing to do
-// as long as the chip is there, and refuses (ENODEV) as soon as it is not.
+// low is configured once more, with nothing changed (the resistor stays as it
+// is): the kernel does nothing then as long as the chip is there, and refuses
+// (ENODEV) as soon as it is not.
 func (b *lineButton) Wait(d time.Duration) (pressed bool, err error) {
 	d = max(d, time.Millisecond) // 0 would be for ever, and less than 0 not at all
 	begin := time.Now()
@@ -212,7 +213,7 @@ func (b *lineButton) Wait(d time.Duration) (pressed bool, err error) {
 	if b.line.Read() == gpio.High {
 		return false, nil
 	}
-	if err := b.configure(); err != nil {
+	if err := b.configure(gpio.PullNoChange); err != nil {
 		return false, err
 	}
 	return true, nil

@@ -26,7 +26,9 @@
 //
 // uvcvideo and vhci-hcd are loaded for [camera/cameratest], gpio-sim for
 // [gpio/gpiotest]. The exit status is the test's. A kernel that warned or oopsed
-// during the test makes it fail, and its messages are shown.
+// during the test makes it fail, and its messages are shown. A test that cannot
+// do without a warning announces it first, in /dev/kmsg: "rig: expect a warning
+// from FUNCTION".
 //
 // Timings under emulation swing with the load of the host: the rig is for
 // correctness, never for benchmarks.

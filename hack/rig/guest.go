@@ -67,8 +67,10 @@ func guestMain() {
 		st.Error = err.Error()
 	}
 	st.Code = code
-	if tainted() {
-		st.Kernel = kernelLog()
+	if died, warned := tainted(); died || warned {
+		if log := kernelLog(); died || unannounced(log) {
+			st.Kernel = log[max(0, len(log)-32<<10):]
+		}
 	}
 	report(st)
 	for { // a select{} without other goroutines is a deadlock to Go
@@ -236,19 +238,21 @@ func loopbackUp() error {
 	return nil
 }
 
-// tainted says whether the kernel died a little (an oops) or warned, as
-// Documentation/admin-guide/tainted-kernels.rst numbers it.
-func tainted() bool {
-	const died, warned = 1 << 7, 1 << 9
+// tainted says whether the kernel died a little (an oops), and whether it
+// warned, as Documentation/admin-guide/tainted-kernels.rst numbers it.
+func tainted() (died, warned bool) {
 	data, err := os.ReadFile("/proc/sys/kernel/tainted")
 	flags, perr := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
-	return err == nil && perr == nil && flags&(died|warned) != 0
+	if err != nil || perr != nil {
+		return false, false
+	}
+	return flags&(1<<7) != 0, flags&(1<<9) != 0
 }
 
-// kernelLog is the end of the kernel's message buffer.
+// kernelLog is the kernel's message buffer, which holds 128 KiB in Debian.
 func kernelLog() string {
 	const actionReadAll = 3 // SYSLOG_ACTION_READ_ALL
-	buf := make([]byte, 32<<10)
+	buf := make([]byte, 256<<10)
 	n, err := unix.Klogctl(actionReadAll, buf)
 	if err != nil {
 		return "kernel messages: " + err.Error()

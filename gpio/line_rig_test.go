@@ -1,0 +1,460 @@
+//go:build linux
+
+package gpio_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pushcam/pushcam/gpio"
+	"github.com/pushcam/pushcam/gpio/gpiotest"
+	"golang.org/x/sys/unix"
+)
+
+// The lines of the simulated Pi.
+const (
+	sclLine    = 3  // has a name, on mainline kernels
+	ledLine    = 17 // these have none
+	buttonLine = 22
+	busyLine   = 26 // and the next
+)
+
+// TestLines runs on chips that the kernel simulates. periph looks for chips once
+// in the life of a program, so all of it is one test.
+func TestLines(t *testing.T) {
+	if os.Getenv("PUSHCAM_RIG") == "" {
+		t.Skip("needs gpio-sim: run it with \"go run ./hack/rig test ./gpio/...\"")
+	}
+	names := make([]string, 28)
+	names[sclLine] = "SCL1"
+	pi := newSim(t, "pinctrl-bcm2711", names...)
+	idle := newSim(t, "goes-away-idle", "", "")
+	pressed := newSim(t, "goes-away-pressed", "", "")
+	newSim(t, "twin", "")
+	newSim(t, "twin", "")
+	holdLine(t, pi, busyLine)
+	holdLine(t, pi, busyLine+1)
+
+	// Raspberry Pi OS has such a link, and periph closes descriptor 0 for it.
+	link := "/dev/gpiochip99"
+	if err := os.Symlink(filepath.Base(pi.Path), link); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(link) })
+	stdin := identity(t, 0)
+	chip, err := gpio.OpenChip("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := identity(t, 0); now != stdin {
+		t.Errorf("descriptor 0 was %s and is %s", stdin, now)
+	}
+	if f, err := os.Open(os.DevNull); err != nil {
+		t.Error(err)
+	} else {
+		if f.Fd() == 0 {
+			t.Error("descriptor 0 was left closed")
+		}
+		f.Close()
+	}
+	if want := fmt.Sprintf("%s (pinctrl-bcm2711)", filepath.Base(pi.Path)); chip.String() != want {
+		t.Errorf("the chip of a Pi is %s, want %s", chip, want)
+	}
+	open := openDescriptors(t)
+
+	t.Run("OpenChip", func(t *testing.T) { testOpenChip(t, pi) })
+	t.Run("LED", func(t *testing.T) { testLED(t, chip, pi) })
+	t.Run("refused", func(t *testing.T) { testRefused(t, chip, pi) })
+	t.Run("Button", func(t *testing.T) { testButtonLine(t, chip, pi) })
+	t.Run("stuck at boot", func(t *testing.T) { testStuck(t, chip, pi) })
+	t.Run("idle costs nothing", func(t *testing.T) { testIdle(t, chip) })
+	if now := openDescriptors(t); now != open {
+		t.Errorf("%d descriptors are open, %d were", now, open)
+	}
+	t.Run("goes away while idle", func(t *testing.T) { testGoesAway(t, idle, "goes-away-idle", false) })
+	t.Run("goes away while pressed", func(t *testing.T) { testGoesAway(t, pressed, "goes-away-pressed", true) })
+	if now := openDescriptors(t); now != open {
+		t.Errorf("%d descriptors are open, %d were", now, open)
+	}
+}
+
+func testOpenChip(t *testing.T, pi *gpiotest.Sim) {
+	for _, name := range []string{"pinctrl-bcm2711", pi.Path, filepath.Base(pi.Path)} {
+		if c, err := gpio.OpenChip(name); err != nil || !strings.HasPrefix(c.String(), filepath.Base(pi.Path)) {
+			t.Errorf("OpenChip(%q): %v, %v", name, c, err)
+		}
+	}
+	for name, want := range map[string][]string{
+		"gpiochip98": {"no GPIO chip gpiochip98", "there are", "(pinctrl-bcm2711)", "(twin)"},
+		"twin":       {"several"},
+	} {
+		_, err := gpio.OpenChip(name)
+		checkError(t, err, want...)
+	}
+}
+
+func testLED(t *testing.T, chip *gpio.Chip, pi *gpiotest.Sim) {
+	for _, line := range []int{sclLine, ledLine} {
+		for _, activeLow := range []bool{false, true} {
+			t.Run(fmt.Sprintf("line %d active low %v", line, activeLow), func(t *testing.T) {
+				led, err := chip.LED(line, activeLow)
+				if err != nil {
+					t.Fatal(err)
+				}
+				check := func(on bool) {
+					t.Helper()
+					if high, err := pi.Value(line); err != nil || high != (on != activeLow) {
+						t.Errorf("LED on %v: the line is high %v, %v", on, high, err)
+					}
+				}
+				check(false)
+				for _, on := range []bool{true, true, false, true} {
+					if err := led.Set(on); err != nil {
+						t.Error(err)
+					}
+					check(on)
+				}
+				if !lineInUse(t, pi, line) {
+					t.Error("the kernel does not know that the line is used")
+				}
+				if err := led.Close(); err != nil {
+					t.Error(err)
+				}
+				if lineInUse(t, pi, line) {
+					t.Error("the line is still used after Close")
+				}
+			})
+		}
+	}
+}
+
+func testRefused(t *testing.T, chip *gpio.Chip, pi *gpiotest.Sim) {
+	for _, line := range []int{-1, 28} {
+		_, err := chip.LED(line, false)
+		checkError(t, err, fmt.Sprintf("no line %d", line), "0 to 27")
+	}
+	_, err := chip.LED(busyLine, false)
+	checkError(t, err, fmt.Sprintf("LED on line %d", busyLine), "busy", `"the test"`)
+	_, err = chip.Button(busyLine + 1)
+	checkError(t, err, fmt.Sprintf("button on line %d", busyLine+1), "busy", `"the test"`)
+	led, err := chip.LED(ledLine, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = chip.Button(ledLine)
+	checkError(t, err, "it is the LED already")
+	if err := led.Set(true); err != nil {
+		t.Error(err)
+	}
+	if high, err := pi.Value(ledLine); err != nil || !high {
+		t.Errorf("the LED's line is high %v, %v after another use was refused", high, err)
+	}
+	if err := led.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// watched is a button whose events a test takes one by one.
+type watched struct {
+	events chan string
+	done   chan error
+	cancel context.CancelFunc
+}
+
+func watch(t *testing.T, in gpio.Input) *watched {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &watched{events: make(chan string, 100), done: make(chan error, 1), cancel: cancel}
+	say := func(what string) func() { return func() { w.events <- what } }
+	b := gpio.Button{Input: in,
+		OnPress: say("press"), OnRelease: say("release"), OnShort: say("short"), OnHold: say("hold")}
+	go func() { w.done <- b.Run(ctx) }()
+	return w
+}
+
+// next is the button's next event. Its bound is only there to end a test that
+// failed.
+func (w *watched) next(t *testing.T) string {
+	t.Helper()
+	select {
+	case e := <-w.events:
+		return e
+	case err := <-w.done:
+		w.done <- err
+		return fmt.Sprintf("Run returned %v", err)
+	case <-time.After(time.Minute):
+		t.Fatal("no event in a minute")
+		return ""
+	}
+}
+
+// rest ends the button and returns what is left of its events.
+func (w *watched) rest() (events []string, err error) {
+	w.cancel()
+	err = <-w.done
+	close(w.events)
+	for e := range w.events {
+		events = append(events, e)
+	}
+	return events, err
+}
+
+// armed is longer than a button has to be seen released.
+const armed = 2 * time.Second
+
+func testButtonLine(t *testing.T, chip *gpio.Chip, pi *gpiotest.Sim) {
+	in, err := chip.Button(buttonLine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Nothing pulls the line but the chip's own resistor.
+	if high, err := pi.Value(buttonLine); err != nil || !high {
+		t.Errorf("untouched, the line is high %v, %v", high, err)
+	}
+	w := watch(t, in)
+	time.Sleep(armed)
+	pull(t, pi, buttonLine, false)
+	got := []string{w.next(t), w.next(t)}
+	time.Sleep(time.Second) // held on
+	pull(t, pi, buttonLine, true)
+	time.Sleep(500 * ms)
+	pull(t, pi, buttonLine, false)
+	got = append(got, w.next(t))
+	pull(t, pi, buttonLine, true)
+	got = append(got, w.next(t))
+	if diff := cmp.Diff([]string{"press", "hold", "press", "release"}, got); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	// On a machine that swings, the last press may have been short or not.
+	rest, err := w.rest()
+	for _, e := range rest {
+		if e != "short" {
+			t.Errorf("and then %q", e)
+		}
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	if lineInUse(t, pi, buttonLine) {
+		t.Error("the line is still used after Run")
+	}
+}
+
+func testStuck(t *testing.T, chip *gpio.Chip, pi *gpiotest.Sim) {
+	in, err := chip.Button(buttonLine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pull(t, pi, buttonLine, false)
+	w := watch(t, in)
+	time.Sleep(gpio.DefaultHold + 2*time.Second)
+	if events, err := w.rest(); len(events) > 0 || err != nil {
+		t.Errorf("events %q, error %v; want none", events, err)
+	}
+	pull(t, pi, buttonLine, true)
+}
+
+// A loop that does not wait would use all of a processor. This one uses a
+// hundredth or so of an emulated one, and must not use a fifth.
+func testIdle(t *testing.T, chip *gpio.Chip) {
+	in, err := chip.Button(buttonLine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	led, err := chip.LED(ledLine, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ind := &gpio.Indicator{LEDs: []gpio.LED{led}}
+	ind.Show(gpio.Idle)
+	stop := start(ind)
+	w := watch(t, in)
+	time.Sleep(armed)
+	begin, used := time.Now(), cpuTime(t)
+	time.Sleep(6 * time.Second)
+	share := float64(cpuTime(t)-used) / float64(time.Since(begin))
+	t.Logf("idle button and LED use %.2f %% of a processor", 100*share)
+	if share > 0.2 {
+		t.Errorf("idle, %.1f %% of a processor are used", 100*share)
+	}
+	if events, err := w.rest(); len(events) > 0 || err != nil {
+		t.Errorf("events %q, error %v; want none", events, err)
+	}
+	stop()
+}
+
+func testGoesAway(t *testing.T, sim *gpiotest.Sim, label string, whilePressed bool) {
+	chip, err := gpio.OpenChip(label)
+	if err != nil {
+		t.Fatal(err)
+	}
+	led, err := chip.LED(0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := chip.Button(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log logbook
+	ind := &gpio.Indicator{LEDs: []gpio.LED{led}, Log: log.logger()}
+	stop := start(ind)
+	w := watch(t, in)
+	time.Sleep(armed)
+	var want, got []string
+	if whilePressed {
+		want = []string{"press", "release"}
+		pull(t, sim, 1, false)
+		got = append(got, w.next(t))
+	}
+	// Linux 6.1 complains of the interrupt that is still requested.
+	expectKernelWarning(t, "remove_proc_entry")
+	if err := sim.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	err = <-w.done // of its own accord
+	w.done <- nil
+	checkError(t, err, "button is lost", "button on line 1 of", "("+label+")", "no such device")
+	rest, _ := w.rest()
+	if diff := cmp.Diff(want, append(got, rest...)); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	// The LED is blinking, and finds out for itself.
+	time.Sleep(3 * time.Second)
+	ind.Show(gpio.Fault)
+	stop()
+	lines := log.lines()
+	if len(lines) != 1 || !strings.Contains(lines[0], "no such device") {
+		t.Errorf("logged %q, want one line", lines)
+	}
+}
+
+func checkError(t *testing.T, err error, want ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("no error, want %q in it", want)
+		return
+	}
+	for _, w := range want {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q, want %q in it", err, w)
+		}
+	}
+}
+
+func newSim(t *testing.T, label string, names ...string) *gpiotest.Sim {
+	t.Helper()
+	s, err := gpiotest.NewSim(label, names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func pull(t *testing.T, s *gpiotest.Sim, line int, high bool) {
+	t.Helper()
+	if err := s.Pull(line, high); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expectKernelWarning tells the rig that the kernel will rightly warn once.
+func expectKernelWarning(t *testing.T, function string) {
+	t.Helper()
+	if err := os.WriteFile("/dev/kmsg", []byte("rig: expect a warning from "+function), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lineInfo and handleRequest are those of linux/gpio.h, first version.
+type lineInfo struct {
+	offset, flags  uint32
+	name, consumer [32]byte
+}
+
+type handleRequest struct {
+	offsets  [64]uint32
+	flags    uint32
+	values   [64]byte
+	consumer [32]byte
+	lines    uint32
+	fd       int32
+}
+
+const (
+	getLineInfo   = 0xc048b402
+	getLineHandle = 0xc16cb403
+	asInput       = 1
+	inUse         = 1
+)
+
+func chipIoctl(t *testing.T, s *gpiotest.Sim, req uintptr, arg unsafe.Pointer) {
+	t.Helper()
+	f, err := os.Open(s.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), req, uintptr(arg)); errno != 0 {
+		t.Fatalf("ioctl %#x: %v", req, errno)
+	}
+}
+
+// lineInUse asks the kernel whether anybody has requested a line.
+func lineInUse(t *testing.T, s *gpiotest.Sim, line int) bool {
+	t.Helper()
+	info := lineInfo{offset: uint32(line)}
+	chipIoctl(t, s, getLineInfo, unsafe.Pointer(&info))
+	return info.flags&inUse != 0
+}
+
+// holdLine requests a line past the package, as another program would.
+func holdLine(t *testing.T, s *gpiotest.Sim, line int) {
+	t.Helper()
+	r := handleRequest{flags: asInput, lines: 1}
+	r.offsets[0] = uint32(line)
+	copy(r.consumer[:], "the test")
+	chipIoctl(t, s, getLineHandle, unsafe.Pointer(&r))
+	t.Cleanup(func() { unix.Close(int(r.fd)) })
+}
+
+// identity says which file a descriptor is.
+func identity(t *testing.T, fd int) string {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%d:%d:%d", st.Dev, st.Ino, st.Rdev)
+}
+
+func openDescriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func cpuTime(t *testing.T) time.Duration {
+	t.Helper()
+	var ru unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &ru); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+}
