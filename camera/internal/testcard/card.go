@@ -8,7 +8,6 @@ import (
 	"image"
 	"image/color"
 	"math"
-	"strconv"
 	"time"
 )
 
@@ -51,24 +50,25 @@ func New(c Config) (*Card, error) {
 // is where it belongs when frames are numbered without a gap at the card's
 // rate. The bytes are the caller's.
 func (c *Card) Frame(now time.Time, n uint64) ([]byte, error) {
-	c.text = now.AppendFormat(c.text[:0], clockLayout)
-	c.clock.show(c.mosaic, c.text)
-
-	c.text = append(c.text[:0], counterLabel...)
-	number := n % 100_000_000
-	for pad := uint64(10_000_000); pad > max(number, 1); pad /= 10 {
-		c.text = append(c.text, '0')
-	}
-	c.text = strconv.AppendUint(c.text, number, 10)
-	c.counter.show(c.mosaic, c.text)
-
-	c.ball.show(c.mosaic, n)
+	c.update(now, n)
 	return c.mosaic.encode()
 }
 
+// update draws what moves.
+func (c *Card) update(now time.Time, n uint64) {
+	c.text = now.AppendFormat(c.text[:0], clockLayout)
+	c.clock.show(c.mosaic, c.text)
+
+	c.text = fmt.Appendf(c.text[:0], counterLabel+"%0*d", counterDigits, n%100_000_000)
+	c.counter.show(c.mosaic, c.text)
+
+	c.ball.show(c.mosaic, n)
+}
+
 const (
-	clockLayout  = "15:04:05.000"
-	counterLabel = "frame "
+	clockLayout   = "15:04:05.000"
+	counterLabel  = "frame "
+	counterDigits = 8
 )
 
 // The colours of the card.
@@ -138,7 +138,7 @@ func (c *Card) draw(font *typeface, cfg Config) error {
 	drawCaption(canvas, small, size, grid, cfg.Caption)
 
 	c.clock = newCells(large, band(-0.95, -0.22, 0.95, 0.03).Add(corner), white, len(clockLayout))
-	c.counter = newCells(small, band(-0.9, 0.035, 0.9, 0.135).Add(corner), yellow, len(counterLabel)+8)
+	c.counter = newCells(small, band(-0.9, 0.035, 0.9, 0.135).Add(corner), yellow, len(counterLabel)+counterDigits)
 	c.ball = newBall(band(-0.9, 0.15, 0.9, 0.35).Add(corner), cfg.FPS)
 	fill(canvas, c.ball.track, black)
 	c.ball.drawTrack(canvas, c.ball.track)

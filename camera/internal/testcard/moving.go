@@ -1,6 +1,7 @@
 package testcard
 
 import (
+	"bytes"
 	"image"
 	"math"
 )
@@ -21,26 +22,28 @@ func newCells(f *face, box image.Rectangle, ink image.Image, n int) cells {
 	}
 	left := (box.Min.X + box.Max.X - n*f.advance) / 2
 	box.Min.X, box.Max.X = left, left+n*f.advance
-	return cells{face: f, box: box, ink: ink, shown: make([]byte, n)}
+	return cells{face: f, box: box, ink: ink, shown: bytes.Repeat([]byte{' '}, n)}
 }
 
 // show writes text, ASCII of as many characters as there are cells.
 func (c *cells) show(m *mosaic, text []byte) {
-	for i := range c.shown {
-		if c.shown[i] == text[i] {
+	if c.face == nil {
+		return
+	}
+	for i, is := range text {
+		was := c.shown[i]
+		if was == is {
 			continue
 		}
-		c.shown[i] = text[i]
+		c.shown[i] = is
 		cell := c.box
 		cell.Min.X += i * c.face.advance
 		cell.Max.X = cell.Min.X + c.face.advance
-		baseline := (c.box.Min.Y + c.box.Max.Y + c.face.ascent) / 2
+		pen := image.Pt(cell.Min.X, (c.box.Min.Y+c.box.Max.Y+c.face.ascent)/2)
 		fill(m.canvas, cell, black)
-		c.face.text(m.canvas, cell, image.Pt(cell.Min.X, baseline), c.ink, string(rune(text[i])))
-		// Above and below the character nothing ever changes.
-		cell.Min.Y = max(cell.Min.Y, baseline-c.face.ascent-1)
-		cell.Max.Y = min(cell.Max.Y, baseline+c.face.descent)
-		m.changed(cell)
+		c.face.text(m.canvas, cell, pen, c.ink, string(rune(is)))
+		touched := c.face.glyph(rune(was)).at.Union(c.face.glyph(rune(is)).at)
+		m.changed(touched.Add(pen).Intersect(cell))
 	}
 }
 
