@@ -190,8 +190,7 @@ func initramfs(k kernel, j job) (*os.File, error) {
 
 func qemuArgs(k kernel, j job, verbose bool) []string {
 	// nokaslr and mitigations=off save time; random.trust_cpu keeps the guest
-	// from waiting for entropy. LA57 is off for the race detector, which does
-	// not know five-level page tables.
+	// from waiting for entropy.
 	cmdline := "console=ttyS0 panic=-1 mitigations=off nokaslr random.trust_cpu=on tsc=reliable"
 	if verbose {
 		cmdline += " ignore_loglevel"
@@ -200,7 +199,7 @@ func qemuArgs(k kernel, j job, verbose bool) []string {
 	}
 	args := []string{
 		"-machine", "q35,usb=off,vmport=off,hpet=off", "-accel", "tcg,thread=multi,tb-size=256",
-		"-cpu", "max,la57=off", "-smp", "2", "-m", "1024",
+		"-cpu", "max", "-smp", "2", "-m", "1024",
 		"-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio",
 		"-kernel", k.Image, "-initrd", "/proc/self/fd/3", "-append", cmdline,
 		"-device", "virtio-serial-pci",
