@@ -90,7 +90,9 @@ type viewerState struct {
 	Sent    uint64  `json:"frames_sent"`
 	Skipped uint64  `json:"frames_skipped"`
 	Bytes   uint64  `json:"bytes"`
-	AgeMS   float64 `json:"age_ms"` // when it was handed to the kernel
+	AgeMS   float64 `json:"age_ms"`          // when it was handed to the kernel
+	Rate    int64   `json:"link_bits_per_s"` // at its peak lately; 0 is not known
+	RTTMS   float64 `json:"link_rtt_ms"`     // without a queue; 0 is not known
 }
 
 // state answers with everything that is known, as JSON.
@@ -123,6 +125,8 @@ func (s *Server) viewerStates() []viewerState {
 			Skipped: v.skipped.Load(),
 			Bytes:   v.bytes.Load(),
 			AgeMS:   milliseconds(time.Duration(v.age.Load())),
+			Rate:    8 * v.rate.Load(),
+			RTTMS:   milliseconds(time.Duration(v.rtt.Load())),
 		})
 	}
 	slices.SortFunc(states, func(a, b viewerState) int {

@@ -101,10 +101,11 @@ func TestHubRepeatsWhenIdle(t *testing.T) {
 		if n := h.newest.Load().n; n != 1 {
 			t.Errorf("the frame was repeated %d times with nobody watching", n-1)
 		}
-		p, leave := h.watch()
+		_, leave := h.watch()
 		h.Publish(testFrame(2))
 		start := time.Now()
-		for p = h.newest.Load(); p.n < 5; p = h.newest.Load() {
+		p := h.newest.Load()
+		for ; p.n < 5; p = h.newest.Load() {
 			<-p.next
 		}
 		if took := time.Since(start); took != 3*resendAfter || p.frame.Seq != 2 {

@@ -12,7 +12,7 @@ import (
 type link struct {
 	gate   gate
 	info   tcpInfo // as of the last ready
-	socket *socket
+	socket *socket // nil if it cannot be looked into; then it is always ready
 	paced  uint32
 }
 
@@ -20,6 +20,9 @@ type link struct {
 // acknowledges nothing, or takes nothing, for timeout. The caller keeps c.
 // Small segments are not delayed: that is net's default.
 func newLink(c net.Conn, timeout time.Duration) (*link, error) {
+	if inner, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+		c = inner.NetConn()
+	}
 	if tc, ok := c.(*net.TCPConn); ok {
 		// For a connection on which nothing is outstanding.
 		err := tc.SetKeepAliveConfig(net.KeepAliveConfig{
@@ -43,9 +46,12 @@ func newLink(c net.Conn, timeout time.Duration) (*link, error) {
 // fixed moment, and if not, how long to wait before asking again. After a yes
 // the caller writes one frame at once.
 //
-// While l.gate.sampling is set, the answer is awaited in steps of 1 ms: ask
-// again even if there is no frame to write.
+// While it is sampling, ask again every gateSamplePoll, even if there is no
+// frame to write.
 func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
+	if l.socket == nil {
+		return 0, true
+	}
 	if err := l.socket.read(&l.info); err != nil {
 		return 0, true // the connection is gone: the write will say why
 	}
@@ -55,4 +61,13 @@ func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
 		l.paced = v.pace
 	}
 	return v.wait, v.open
+}
+
+// poll is how soon to ask ready again when there is no frame to write; 0 means
+// that there is no need.
+func (l *link) poll() time.Duration {
+	if l.gate.sampling {
+		return gateSamplePoll
+	}
+	return 0
 }

@@ -46,6 +46,7 @@ type Server struct {
 	sessions *sessions
 
 	mu      sync.Mutex
+	places  int // taken by viewers
 	viewers map[*viewer]struct{}
 }
 

@@ -176,6 +176,7 @@ func TestState(t *testing.T) {
 			"viewers": []any{map[string]any{
 				"address": "pipe", "session": false, "seconds": 0.25,
 				"frames_sent": 1.0, "frames_skipped": 0.0, "bytes": got["viewers"].([]any)[0].(map[string]any)["bytes"], "age_ms": 0.0,
+				"link_bits_per_s": 0.0, "link_rtt_ms": 0.0,
 			}},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -3,7 +3,6 @@ package pusher
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -68,20 +67,21 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, ctx context
 		w.Header().Set("Connection", "close")
 		return false
 	}
-	v := &viewer{name: r.RemoteAddr, session: session, since: time.Now(), slot: slot, timeout: s.ViewerTimeout}
-	if !s.admit(v) {
+	if !s.takePlace() {
 		busy(w, r, "All %d places for viewers are taken; try again in a few seconds", s.MaxViewers)
 		return false
 	}
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		s.dismiss(v)
+		s.leavePlace(nil)
 		fail(w, r, http.StatusInternalServerError, "This connection cannot carry a stream: %v", err)
 		return false
 	}
-	s.connect(v, conn)
+	v := newViewer(conn, s.ViewerTimeout)
+	v.slot, v.session = slot, session
+	s.seat(v)
 	go func() {
-		defer s.dismiss(v)
+		defer s.leavePlace(v)
 		defer done()
 		defer conn.Close()
 		s.Log.Info("viewer came", "viewer", v.name)
@@ -116,29 +116,31 @@ func leftWhy(err error) string {
 	}
 }
 
-// admit takes a place for v; false means that all are taken. Who was admitted
-// is dismissed in the end.
-func (s *Server) admit(v *viewer) bool {
+// takePlace takes one of the places for viewers; false means that all are
+// taken. Who got one seats the viewer and leaves in the end.
+func (s *Server) takePlace() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.viewers) >= s.MaxViewers || s.ctx.Err() != nil {
+	if s.places >= s.MaxViewers || s.ctx.Err() != nil {
 		return false
 	}
-	s.viewers[v] = struct{}{}
+	s.places++
 	s.streams.Add(1)
 	return true
 }
 
-func (s *Server) connect(v *viewer, conn net.Conn) {
+func (s *Server) seat(v *viewer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v.conn = conn
+	s.viewers[v] = struct{}{}
 }
 
-func (s *Server) dismiss(v *viewer) {
+// leavePlace gives back a place, and what sat there, if anything did.
+func (s *Server) leavePlace(v *viewer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.viewers, v)
+	s.places--
 	s.streams.Done()
 }
 
@@ -147,8 +149,6 @@ func (s *Server) closeViewers() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for v := range s.viewers {
-		if v.conn != nil {
-			v.conn.Close()
-		}
+		v.conn.Close()
 	}
 }

@@ -274,20 +274,3 @@ func TestDemandFollowsViewers(t *testing.T) {
 		}
 	})
 }
-
-// The hot path: what a viewer costs for each frame.
-func TestSendAllocatesNothing(t *testing.T) {
-	v, h, done := loopbackViewer(t)
-	defer done()
-	f := testFrame(1)
-	f.JPEG = append(make([]byte, 100_000), f.JPEG...)
-	h.Publish(f)
-	p := h.newest.Load()
-	if n := testing.AllocsPerRun(200, func() {
-		if err := v.send(p); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations for each frame and viewer, want 0", n)
-	}
-}

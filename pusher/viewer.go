@@ -23,12 +23,16 @@ type viewer struct {
 	session bool          // belongs to a push session
 	since   time.Time     // when it came
 	slot    time.Duration // at most one frame in each; 0 sends all
-	timeout time.Duration // for a write without progress
+	timeout time.Duration // for a link that takes nothing
+	link    *link
+	timer   *time.Timer
 
 	sent    atomic.Uint64 // frames
 	skipped atomic.Uint64 // frames it was too slow for, or asked not to get
 	bytes   atomic.Uint64
 	age     atomic.Int64 // of the last frame when it was handed to the kernel, in nanoseconds
+	rate    atomic.Int64 // of its link at its peak, in bytes per second; 0 is not known
+	rtt     atomic.Int64 // of its link without a queue, in nanoseconds; 0 is not known
 
 	// The parts of one writev. net.Buffers eats its own slice header, so it is
 	// made anew over the same array for each frame.
@@ -38,49 +42,79 @@ type viewer struct {
 
 var tail = []byte(partTail)
 
-// serve sends the newest frames, beginning with p, until ctx is done, which
+// newViewer makes conn a viewer, which does not own it.
+func newViewer(conn net.Conn, timeout time.Duration) *viewer {
+	v := &viewer{conn: conn, name: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout}
+	var err error
+	if v.link, err = newLink(conn, timeout); err != nil {
+		v.link = new(link) // stale pictures are better than none
+	}
+	v.timer = time.NewTimer(0)
+	v.timer.Stop()
+	return v
+}
+
+// serve sends the newest frames, beginning with first, until ctx is done, which
 // ends the stream with its closing boundary, or the viewer is gone.
-func (v *viewer) serve(ctx context.Context, h *Hub, p *part) error {
-	timer := time.NewTimer(0)
-	timer.Stop()
-	defer timer.Stop()
-	due := time.Now() // when the next frame may be sent
+func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
+	sent := first.n // the last part that needs no sending
+	if first.frame != nil {
+		sent--
+	}
+	due := v.since // when the next frame may be sent
 	for {
-		if p.frame == nil {
-			select {
-			case <-p.next:
-			case <-ctx.Done():
+		p := h.newest.Load()
+		now := time.Now()
+		if p.n == sent {
+			if !v.await(ctx, p.next, v.link.poll()) {
 				return v.end()
 			}
-			p = h.newest.Load()
+			if v.link.gate.sampling {
+				v.link.ready(time.Since(v.since))
+			}
 			continue
 		}
-		if v.slot > 0 {
-			if wait := time.Until(due); wait > 0 {
-				timer.Reset(wait)
-				select {
-				case <-timer.C:
-				case <-ctx.Done():
-					return v.end()
-				}
-				newest := h.newest.Load()
-				v.skipped.Add(newest.n - p.n)
-				p = newest
+		if wait := due.Sub(now); v.slot > 0 && wait > 0 {
+			if !v.await(ctx, nil, wait) {
+				return v.end()
 			}
-			due = nextSlot(due, v.slot)
+			continue
+		}
+		if wait, open := v.link.ready(now.Sub(v.since)); !open {
+			if v.link.gate.stalled(now.Sub(v.since)) > v.timeout {
+				return errStalled
+			}
+			if !v.await(ctx, p.next, wait) {
+				return v.end()
+			}
+			continue
 		}
 		if err := v.send(p); err != nil {
 			return err
 		}
-		sent := p
-		select {
-		case <-p.next:
-		case <-ctx.Done():
-			return v.end()
-		}
-		p = h.newest.Load()
-		v.skipped.Add(p.n - sent.n - 1)
+		v.skipped.Add(p.n - sent - 1)
+		sent = p.n
+		due = nextSlot(due, v.slot)
 	}
+}
+
+// await waits for d, for news, or for the end of ctx, whichever comes first; it
+// says false for the last. No time and no channel are waited for if they are 0
+// and nil.
+func (v *viewer) await(ctx context.Context, news <-chan struct{}, d time.Duration) bool {
+	var late <-chan time.Time
+	if d > 0 {
+		v.timer.Reset(d)
+		defer v.timer.Stop()
+		late = v.timer.C
+	}
+	select {
+	case <-news:
+	case <-late:
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 // nextSlot is the slot after due, or now if the viewer has fallen behind by
@@ -98,6 +132,8 @@ func (v *viewer) send(p *part) error {
 	v.iov = [3][]byte{p.head, p.frame.JPEG, tail}
 	v.bufs = v.iov[:]
 	v.age.Store(int64(time.Since(p.frame.Time)))
+	v.rate.Store(int64(v.link.gate.rate()))
+	v.rtt.Store(int64(v.link.gate.baseRTT(&v.link.info)))
 	for {
 		if err := v.conn.SetWriteDeadline(time.Now().Add(v.timeout)); err != nil {
 			return err
