@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"math"
 	"time"
 )
@@ -184,7 +185,8 @@ func drawCaption(dst *image.RGBA, f *face, size image.Point, grid int, text stri
 		rows[maxCaption-1] = cut(rows[maxCaption-1]+"…", room)
 	}
 	height := f.ascent * 8 / 5
-	box := image.Rect(0, 0, size.X, height).Add(image.Pt(0, size.Y-grid*3/4-height*len(rows)))
+	bottom := size.Y - grid*3/4 - height*(maxCaption-len(rows))/2
+	box := image.Rect(0, bottom-height*len(rows), size.X, bottom-height*(len(rows)-1))
 	for _, row := range rows {
 		width := f.width(row) + 2*f.advance
 		fill(dst, image.Rect((size.X-width)/2, box.Min.Y, (size.X+width)/2, box.Max.Y), black)
@@ -239,7 +241,16 @@ func cutOut(dst, square *image.RGBA, corner image.Point, radius float64) {
 	middle := float64(square.Rect.Dx()) / 2
 	for y := range square.Rect.Dy() {
 		dy := float64(y) + 0.5 - middle
-		for x := range square.Rect.Dx() {
+		chord := func(r float64) image.Rectangle {
+			half := math.Sqrt(max(0, r*r-dy*dy))
+			return image.Rect(int(middle-half), y, int(middle+half), y+1)
+		}
+		inner, outer := chord(radius-1), chord(radius+1)
+		draw.Draw(dst, inner.Add(corner), square, inner.Min, draw.Src)
+		for x := outer.Min.X; x <= outer.Max.X; x++ {
+			if x == inner.Min.X {
+				x = inner.Max.X
+			}
 			dx := float64(x) + 0.5 - middle
 			blend(dst, corner.X+x, corner.Y+y, square.RGBAAt(x, y), radius-math.Sqrt(dx*dx+dy*dy))
 		}

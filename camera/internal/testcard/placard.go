@@ -49,6 +49,7 @@ type row struct {
 	face   *face
 	ink    image.Image
 	text   string
+	gap    int // above it, in pixels
 	height int
 }
 
@@ -62,8 +63,8 @@ func write(font *typeface, canvas *image.RGBA, box image.Rectangle, px int, titl
 			return err
 		}
 		shown, height := 0, 0
-		for shown < len(rows) && height+rows[shown].height <= box.Dy() {
-			height += rows[shown].height
+		for shown < len(rows) && height+rows[shown].gap+rows[shown].height <= box.Dy() {
+			height += rows[shown].gap + rows[shown].height
 			shown++
 		}
 		if shown < len(rows) && px > smallest {
@@ -76,6 +77,7 @@ func write(font *typeface, canvas *image.RGBA, box image.Rectangle, px int, titl
 		at := box
 		at.Min.Y += (box.Dy() - height) / 2
 		for _, r := range rows[:shown] {
+			at.Min.Y += r.gap
 			at.Max.Y = at.Min.Y + r.height
 			r.face.centred(canvas, at, r.ink, r.text)
 			at.Min.Y = at.Max.Y
@@ -98,11 +100,12 @@ func layOut(font *typeface, width, px int, title string, lines []string) ([]row,
 	add := func(r row) {
 		for _, r.text = range wrap(cut(r.text, maxTextLength), max(1, width/r.face.advance)) {
 			rows = append(rows, r)
+			r.gap = 0
 		}
 	}
-	add(row{large, white, title, px * 5 / 2})
+	add(row{large, white, title, 0, px * 2})
 	for _, line := range lines {
-		add(row{small, pale, line, px * 3 / 2})
+		add(row{small, pale, line, px / 2, px * 4 / 3})
 	}
 	return rows, nil
 }
