@@ -106,7 +106,8 @@ func (c *Camera) Health() error {
 // snapshot is called with mu held.
 func (c *Camera) snapshot() State {
 	s := c.state
-	s.Dropped = maps.Clone(s.Dropped)
+	s.Dropped = map[DropKind]uint64{}
+	maps.Copy(s.Dropped, c.state.Dropped)
 	return s
 }
 

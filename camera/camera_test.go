@@ -502,6 +502,33 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// TestStopIsNoTrouble stops while the loop is busy, so that it finds its context
+// done and its source ended in the same moment.
+func TestStopIsNoTrouble(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			b := start(t, new(cameratest.Source), func(c *camera.Camera) {
+				note := c.OnState
+				c.OnState = func(s camera.State) {
+					note(s)
+					if s.Phase == camera.Live {
+						time.Sleep(time.Second)
+					}
+				}
+			})
+			b.SetDemand(true)
+			after(500 * time.Millisecond)
+			if err := b.stop(); err != nil {
+				t.Errorf("Run() = %v, want nil", err)
+			}
+			b.wantStates(t, "0s starting", "0s idle", "0s starting", "33ms live", "1.033s stopping")
+			if strings.Contains(b.log.String(), "trouble") {
+				t.Errorf("the log tells of trouble:\n%s", b.log)
+			}
+		})
+	}
+}
+
 func TestLogCountsRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &cameratest.Source{Format: camera.Format{PixelFormat: "MJPG", Width: 640, Height: 480, FPS: 25, Adjusted: "asked for more"}}
@@ -518,9 +545,9 @@ func TestLogCountsRepeats(t *testing.T) {
 		after(20 * time.Second)
 		want := []string{
 			`level=INFO msg="camera started" camera="/dev/video0 (test camera)" driver="" format="MJPG 640×480 at 25 fps" adjusted="asked for more"`,
-			`level=WARN msg="camera lost" reason=broken`,
-			`level=INFO msg="camera was lost more than once" reason=broken times=8`,
-			`level=WARN msg="camera lost" reason="in use by motion"`,
+			`level=WARN msg="camera trouble" reason=broken`,
+			`level=INFO msg="camera trouble came more than once" reason=broken times=8`,
+			`level=WARN msg="camera trouble" reason="in use by motion"`,
 			`level=INFO msg="camera works again" camera="/dev/video0 (test camera)" driver="" format="MJPG 640×480 at 25 fps" adjusted="asked for more" tries=2`,
 			`level=INFO msg="camera stopped: nobody watches" frames=749`,
 		}

@@ -36,6 +36,7 @@ var (
 // leaves that one goroutine to the end of the program.
 func (c *Camera) Run(ctx context.Context) error {
 	c.set(Starting, nil)
+	defer c.set(Stopping, nil)
 	backoff := minBackoff
 	for ctx.Err() == nil {
 		if !c.wanted() {
@@ -63,7 +64,6 @@ func (c *Camera) Run(ctx context.Context) error {
 			}
 		}
 	}
-	c.set(Stopping, nil)
 	return nil
 }
 
@@ -118,6 +118,9 @@ func (c *Camera) watch(ctx context.Context) error {
 	for {
 		select {
 		case err := <-ended:
+			if ctx.Err() != nil {
+				return nil
+			}
 			if err == nil {
 				err = errors.New("the camera ended by itself")
 			}

@@ -20,7 +20,7 @@ func (c *Camera) report(err error) {
 	}
 	c.settle()
 	*t = trouble{what: err.Error(), times: 1, told: 1}
-	logger(c.Log).Warn("camera lost", "reason", err)
+	logger(c.Log).Warn("camera trouble", "reason", err)
 }
 
 // relief logs that the camera is well, when the log says that it is not.
@@ -35,7 +35,7 @@ func (c *Camera) relief(message string, args ...any) {
 // settle ends a trouble, and logs how often it came if the log does not tell yet.
 func (c *Camera) settle() {
 	if t := c.trouble; t.times > t.told {
-		logger(c.Log).Info("camera was lost more than once", "reason", t.what, "times", t.times)
+		logger(c.Log).Info("camera trouble came more than once", "reason", t.what, "times", t.times)
 	}
 	c.trouble = trouble{}
 }

@@ -14,7 +14,7 @@ type V4L2 struct {
 	// Settings are what the device is asked for. What it cannot do it adjusts,
 	// and the Format that it reports says so.
 	Settings Settings
-	// Root is where /dev, /sys and /proc are; empty means /.
+	// Root is the absolute path of where /dev, /sys and /proc are; empty means /.
 	Root string
 	// Log may be nil.
 	Log *slog.Logger

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pushcam/pushcam/camera/internal/v4l2"
 	go4vl "github.com/vladimirvivien/go4vl/v4l2"
+	"golang.org/x/sys/unix"
 )
 
 // A finder chooses the camera among the device files. It is for one goroutine
@@ -78,7 +79,7 @@ func (f *finder) find(root, want string) (node, error) {
 		})
 		return cameras[0], nil
 	}
-	return node{}, noneOf(nodes, want)
+	return node{}, noneOf(root, want, nodes)
 }
 
 // findPath finds the camera at a path, or, when nothing is there any more, the
@@ -98,11 +99,8 @@ func (f *finder) findPath(root, path string, nodes []node) (node, error) {
 	}
 	n := f.read(root, file)
 	f.seen[n.Path] = n.identity
-	if errors.Is(n.err, fs.ErrPermission) {
-		return node{}, denied(n, n.err)
-	}
 	if n.err != nil {
-		return node{}, n.err
+		return node{}, explain(root, n, n.err)
 	}
 	if why := n.refusal(); why != "" {
 		return node{}, fmt.Errorf("%s cannot be used: %s; %s", n, why, seenInstead(nodes))
@@ -202,12 +200,12 @@ func probeDevice(file string) (p probed, err error) {
 	defer device.Close()
 	c, err := go4vl.GetCapability(device.FD())
 	if err != nil {
-		return p, fmt.Errorf("%s is not a video device, or does not answer: %w", file, err)
+		return p, fmt.Errorf("it is not a video device, or does not answer: %w", err)
 	}
 	p = probed{name: c.Card, driver: c.Driver, bus: c.BusInfo, capabilities: c.GetCapabilities()}
 	if p.capabilities&go4vl.CapVideoCapture != 0 {
 		if p.formats, err = device.Formats(); err != nil {
-			return p, fmt.Errorf("%s: %w", file, err)
+			return p, err
 		}
 	}
 	return p, nil
@@ -293,11 +291,11 @@ func (n node) likeness(d Device) int {
 }
 
 // noneOf says that no device is the wanted camera, and what was looked at. It is
-// not ErrNoCamera when one was there that this program may not open.
-func noneOf(nodes []node, want string) error {
+// not ErrNoCamera when a device did not even say what it is.
+func noneOf(root, want string, nodes []node) error {
 	for _, n := range nodes {
-		if errors.Is(n.err, fs.ErrPermission) {
-			return denied(n, n.err)
+		if n.err != nil {
+			return explain(root, n, n.err)
 		}
 	}
 	if want != "" {
@@ -306,9 +304,18 @@ func noneOf(nodes []node, want string) error {
 	return fmt.Errorf("%w: %s", ErrNoCamera, seenInstead(nodes))
 }
 
-// denied says what to do when this program may not open a device.
-func denied(n node, err error) error {
-	return fmt.Errorf("this program may not open %s: add its user to the group of that file, usually \"video\" (%w)", n, err)
+// explain says what an error of a device means to its owner.
+func explain(root string, n node, err error) error {
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("%s is in use by %s: stop that program, or choose another camera (%w)", n, users(root, n.Path), err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("this program may not open %s: add its user to the group of that file, usually \"video\" (%w)", n, err)
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO), errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %s has just gone (%w)", ErrNoCamera, n, err)
+	default:
+		return fmt.Errorf("%s: %w", n, err)
+	}
 }
 
 // seenInstead lists the device files and what is to be said of each.

@@ -5,6 +5,7 @@ package camera
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	go4vl "github.com/vladimirvivien/go4vl/v4l2"
+	"golang.org/x/sys/unix"
 
 	"github.com/pushcam/pushcam/camera/internal/v4l2"
 )
@@ -248,17 +250,34 @@ func TestFindOpensOnce(t *testing.T) {
 	find()
 }
 
-func TestFindNotPermitted(t *testing.T) {
-	for _, want := range []string{"", "/dev/video0"} {
-		m := newMachine(t)
-		m.plug(t, "video0", probed{}, &fs.PathError{Op: "open", Path: "/dev/video0", Err: fs.ErrPermission}, "")
-		_, err := m.find(m.root, want)
-		if !errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrNoCamera) || !strings.Contains(err.Error(), `"video"`) {
-			t.Errorf("find(%q): %v; want advice, and not ErrNoCamera", want, err)
-		}
-		m.plug(t, "video0", webcam, nil, "")
-		if n, err := m.find(m.root, want); err != nil {
-			t.Errorf("find(%q) after permission was given: %v, %v; want it tried again", want, n, err)
+func TestFindCannotOpen(t *testing.T) {
+	tests := []struct {
+		name string
+		err  error
+		none bool // the answer is ErrNoCamera
+		says string
+	}{
+		{"no permission", unix.EACCES, false,
+			`this program may not open /dev/video0: add its user to the group of that file, usually "video" (permission denied)`},
+		{"in use", unix.EBUSY, false,
+			`/dev/video0 is in use by a program that this one may not look at: stop that program, or choose another camera (device or resource busy)`},
+		{"broken", unix.EIO, false, `/dev/video0: input/output error`},
+		{"gone meanwhile", unix.ENODEV, true, `no camera: /dev/video0 has just gone (no such device)`},
+	}
+	for _, tt := range tests {
+		for _, want := range []string{"", "/dev/video0"} {
+			t.Run(fmt.Sprintf("%s, wanted %q", tt.name, want), func(t *testing.T) {
+				m := newMachine(t)
+				m.plug(t, "video0", probed{}, tt.err, "")
+				_, err := m.find(m.root, want)
+				if !errors.Is(err, tt.err) || errors.Is(err, ErrNoCamera) != tt.none || err.Error() != tt.says {
+					t.Errorf("got %v\nwant %s", err, tt.says)
+				}
+				m.plug(t, "video0", webcam, nil, "")
+				if n, err := m.find(m.root, want); err != nil {
+					t.Errorf("when it can be opened: %v, %v; want it tried again", n, err)
+				}
+			})
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"path/filepath"
 	"time"
 
 	"github.com/pushcam/pushcam/camera/internal/v4l2"
@@ -40,17 +40,17 @@ func (v *V4L2) Run(ctx context.Context, sink Sink) error {
 	}
 	device, err := v4l2.Open(n.file)
 	if err != nil {
-		return v.explain(n, err)
+		return explain(v.root(), n, err)
 	}
 	// What cannot be given back is gone with the device or with its descriptor.
 	defer device.Close()
 
 	format, err := v.negotiate(n, device)
 	if err != nil {
-		return v.explain(n, err)
+		return explain(v.root(), n, err)
 	}
 	if err := device.Start(captureBuffers); err != nil {
-		return v.explain(n, err)
+		return explain(v.root(), n, err)
 	}
 	canceled := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { device.Cancel(); close(canceled) })
@@ -69,31 +69,14 @@ func (v *V4L2) Run(ctx context.Context, sink Sink) error {
 	case errors.Is(err, unix.ENODEV):
 		return fmt.Errorf("%w: %s was unplugged", ErrNoCamera, n)
 	default:
-		return v.explain(n, err)
+		return explain(v.root(), n, err)
 	}
 }
 
 func (v *V4L2) root() string {
-	if v.Root == "" {
-		return "/"
-	}
-	return v.Root
+	return filepath.Join("/", v.Root)
 }
 
 func (v *V4L2) find() (node, error) {
 	return v.state.finder.find(v.root(), v.Device)
-}
-
-// explain says what an error of a device means to its owner.
-func (v *V4L2) explain(n node, err error) error {
-	switch {
-	case errors.Is(err, unix.EBUSY):
-		return fmt.Errorf("%s is in use by %s: stop that program, or choose another camera (%w)", n, users(v.root(), n.Path), err)
-	case errors.Is(err, fs.ErrPermission):
-		return denied(n, err)
-	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO), errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: %s has just gone (%w)", ErrNoCamera, n, err)
-	default:
-		return fmt.Errorf("%s: %w", n, err)
-	}
 }

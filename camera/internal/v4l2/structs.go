@@ -131,7 +131,6 @@ type buffer struct {
 	length    uint32
 	_         uint32
 	requestFD int32
-	_         [wordPad]byte
 }
 
 // The requests, as _IOR, _IOW and _IOWR of ioctl.h make them.
