@@ -17,12 +17,13 @@
 // # What a test finds in the machine
 //
 // The machine is QEMU with software emulation and Debian's own kernel. Its root
-// is the host's, read-only, with fresh /dev, /proc, /sys, /run and /tmp, so that
-// a test binary runs as it is, with its libraries and its testdata. Only the
-// folder that the go command made for the binary can be written to, which is
-// where it wants coverage. The environment is the host's and PUSHCAM_RIG=1: a
-// test that needs the rig skips where that is not set, and fails where it is set
-// and a device is missing. There is one network interface, the loopback.
+// is the host's, read-only, with fresh /dev, /proc, /sys and /run, and a TMPDIR
+// and HOME of its own, so that a test binary runs as it is, with its libraries
+// and its testdata. On the host it can write only to the folder that the go
+// command made for it, which is where coverage goes. The environment is the
+// host's and PUSHCAM_RIG=1: a test that needs the rig skips where that is not
+// set, and fails where it is set and a device is missing. There is one network
+// interface, the loopback.
 //
 // uvcvideo and vhci-hcd are loaded for [camera/cameratest], gpio-sim for
 // [gpio/gpiotest]. The exit status is the test's. A kernel that warned or oopsed
@@ -36,13 +37,14 @@
 // # Setting up
 //
 // The first run downloads about 215 MB of Debian packages, builds gpio-sim from
-// the kernel's own source and leaves the result, about 40 MB, in
+// the kernel's own source and leaves the result, about 60 MB, in
 // hack/rig/.cache, which git ignores. What it needs on the machine it names, or
 // installs when it may. Runs after that use what is there; "rig setup" looks
 // whether Debian has a newer kernel. The folder may be deleted at any time.
 //
 // # When something is wrong
 //
-// PUSHCAM_RIG_VERBOSE=1 shows the kernel's messages and what the rig does. A run
-// ends 30 seconds after the test binary's own -test.timeout at the latest.
+// PUSHCAM_RIG_VERBOSE=1 shows all messages of the kernel. A test binary that
+// outlives its own -test.timeout by 30 seconds is made to say where its
+// goroutines stand, and the machine is stopped a minute later at the latest.
 package main

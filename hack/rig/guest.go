@@ -24,6 +24,7 @@ const (
 	guestModules = "/modules"      // *.ko
 	guestOrder   = "/modules.list" // their names, in the order to load them in
 	guestRoot    = "/root"
+	guestTmp     = "/run/tmp" // in guestRoot; the host's /tmp may hold the checkout
 )
 
 // Tags of the 9p shares; a writable one has its number appended.
@@ -182,7 +183,7 @@ func mountHost(writable []string) error {
 		{"shm", guestRoot + "/dev/shm", "tmpfs", 0, ""},
 		{"configfs", guestRoot + "/sys/kernel/config", "configfs", 0, ""},
 		{"run", guestRoot + "/run", "tmpfs", 0, ""},
-		{"tmp", guestRoot + "/tmp", "tmpfs", 0, "mode=1777"},
+		{"tmp", guestRoot + guestTmp, "tmpfs", 0, "mode=1777"},
 	}
 	for i, dir := range writable {
 		// Nothing is cached: the host reads the files as soon as we are done.

@@ -34,13 +34,19 @@ type packages struct {
 // has neither video nor GPIO.
 const metapackage = "linux-image-amd64"
 
-// candidate asks this machine's package lists for the current kernel.
+// candidate asks this machine's package lists for the current kernel: its image
+// and its source, without what modules are built with.
 func candidate(ctx context.Context) (packages, error) {
 	meta, err := output(ctx, "", "apt-cache", "show", "--no-all-versions", metapackage)
 	if err != nil {
 		return packages{}, fmt.Errorf("no kernel to be had: the package lists of this machine do not name Debian's %s: run apt-get update, on Debian: %w", metapackage, err)
 	}
-	p, err := parseMeta(meta)
+	return parseMeta(meta)
+}
+
+// candidateWithHeaders is candidate with all that is needed to build modules.
+func candidateWithHeaders(ctx context.Context) (packages, error) {
+	p, err := candidate(ctx)
 	if err != nil {
 		return packages{}, err
 	}
@@ -137,9 +143,13 @@ func (b builder) unpack(ctx context.Context, p packages) error {
 // function that is not exported, so that becomes a part of the module.
 func (b builder) buildGPIOSim(ctx context.Context, p packages) error {
 	const main, header, irq = "drivers/gpio/gpio-sim.c", "drivers/gpio/gpiolib.h", "kernel/irq/irq_sim.c"
+	source := filepath.Join(b.dir, "source")
+	if err := os.Mkdir(source, 0o755); err != nil {
+		return err
+	}
 	// tar stops after the last of the three, which xz takes for a broken pipe.
 	pipe := `xz -dcq -T0 "$1" | tar xf - --occurrence=1 --strip-components=1 "$2" "$3" "$4"`
-	if _, err := output(ctx, b.dir, "sh", "-c", pipe, "sh",
+	if _, err := output(ctx, source, "sh", "-c", pipe, "sh",
 		filepath.Join(b.root, "usr/src", p.Source+".tar.xz"),
 		p.Source+"/"+main, p.Source+"/"+header, p.Source+"/"+irq); err != nil {
 		return fmt.Errorf("gpio-sim's source: %w", err)
@@ -152,16 +162,16 @@ func (b builder) buildGPIOSim(ctx context.Context, p packages) error {
 	if err := os.WriteFile(filepath.Join(module, "Kbuild"), []byte(kbuild), 0o644); err != nil {
 		return err
 	}
-	for source, target := range map[string]string{main: "gpio-sim-main.c", header: "gpiolib.h"} {
-		if err := os.Rename(filepath.Join(b.dir, source), filepath.Join(module, target)); err != nil {
+	for from, to := range map[string]string{main: "gpio-sim-main.c", header: "gpiolib.h"} {
+		if err := os.Rename(filepath.Join(source, from), filepath.Join(module, to)); err != nil {
 			return err
 		}
 	}
-	source, err := os.ReadFile(filepath.Join(b.dir, irq))
+	original, err := os.ReadFile(filepath.Join(source, irq))
 	if err != nil {
 		return err
 	}
-	patched, err := patchIRQSim(string(source))
+	patched, err := patchIRQSim(string(original))
 	if err != nil {
 		return err
 	}

@@ -126,9 +126,9 @@ func (s setup) build(ctx context.Context) error {
 	if err := s.install(ctx, requiredPackages); err != nil {
 		return err
 	}
-	pkgs, err := candidate(ctx)
+	pkgs, err := candidateWithHeaders(ctx)
 	if err != nil && s.updateLists(ctx) == nil {
-		pkgs, err = candidate(ctx)
+		pkgs, err = candidateWithHeaders(ctx)
 	}
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (s setup) build(ctx context.Context) error {
 	err = b.download(ctx, pkgs)
 	if err != nil && s.updateLists(ctx) == nil {
 		// The mirror drops a version as soon as there is a newer one.
-		if pkgs, err = candidate(ctx); err == nil {
+		if pkgs, err = candidateWithHeaders(ctx); err == nil {
 			err = b.download(ctx, pkgs)
 		}
 	}
@@ -252,6 +252,7 @@ func output(ctx context.Context, dir, name string, args ...string) (string, erro
 	var stderr tail
 	stderr.max = 4 << 10
 	cmd.Stderr = &stderr
+	cmd.WaitDelay = time.Second // for what it has started itself
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args[:min(len(args), 3)], " "), err, strings.TrimSpace(stderr.String()))

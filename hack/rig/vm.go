@@ -133,7 +133,7 @@ func newJob(argv []string) (job, error) {
 	return job{
 		Argv: append([]string{path}, argv[1:]...),
 		// Of two values for one name, os/exec takes the last.
-		Env:      append(os.Environ(), "PUSHCAM_RIG=1", "TMPDIR=/tmp", "HOME=/tmp"),
+		Env:      append(os.Environ(), "PUSHCAM_RIG=1", "TMPDIR="+guestTmp, "HOME="+guestTmp),
 		Dir:      dir,
 		Writable: writable,
 		// go test gives one pipe for both, and their order matters to it.
