@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -54,7 +53,7 @@ func (a ages) quantile(q float64) time.Duration {
 }
 
 // TestFreshness measures how old frames are behind an emulated bottleneck, and
-// how many arrive. It takes half a minute and root: hack/test sets
+
 // PUSHCAM_FRESHNESS=1 for it.
 func TestFreshness(t *testing.T) {
 	if os.Getenv("PUSHCAM_FRESHNESS") == "" {
@@ -71,9 +70,6 @@ func TestFreshness(t *testing.T) {
 	default:
 		t.Skip(err)
 	}
-	// The emulators' threads need a processor of Go's at once when they wake.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(16))
-
 	mbit := func(rate float64, rtt, buffer time.Duration) bottleneck.Path {
 		return bottleneck.Path{Rate: rate * 1e6, RTT: rtt, Buffer: bottleneck.BufferFor(rate*1e6, buffer)}
 	}

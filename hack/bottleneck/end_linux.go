@@ -35,6 +35,7 @@ func newEnd(addr string) (*End, error) {
 	go func() {
 		defer close(e.done)
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		ordinary()
 		err := e.setup()
 		ready <- err
 		if err != nil {

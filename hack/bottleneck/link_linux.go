@@ -45,8 +45,10 @@ type Link struct {
 }
 
 // New makes a link. It needs root, network namespaces and /dev/net/tun; its
-// error says what is missing. The caller closes it.
+// error says what is missing. The caller closes it. From then on the whole
+// process runs in real time, but not the processes that its ends start.
 func New(p Path) (*Link, error) {
+	realTime()
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("bottleneck: eventfd: %w", err)
@@ -109,20 +111,10 @@ func (l *Link) kick() {
 	_, _ = unix.Write(l.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 }
 
-// run moves packets until Close. It has a thread of its own that goes before
-// all others, and timers without slack.
+// run moves packets until Close, on a thread whose timers have no slack.
 func (l *Link) run() {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	// Where this is refused, Late tells what came of it. A nice value would only
-	// count against the other threads of this session (autogroup scheduling).
-	_ = unix.SchedSetAttr(0, &unix.SchedAttr{
-		Size:     unix.SizeofSchedAttr,
-		Policy:   unix.SCHED_FIFO,
-		Priority: 1,
-		Flags:    unix.SCHED_FLAG_RESET_ON_FORK,
-	}, 0)
-
 	start := time.Now()
 	now := func() time.Duration { return time.Since(start) }
 	var (

@@ -107,7 +107,7 @@ func TestProcessesRunAtTheirEnd(t *testing.T) {
 	for _, e := range []*End{l.Server, l.Client} {
 		var out []byte
 		err := e.Do(func() (err error) {
-			out, err = exec.Command("cat", "/proc/self/net/fib_trie").Output()
+			out, err = exec.Command("cat", "/proc/self/net/fib_trie", "/proc/self/stat").Output()
 			return err
 		})
 		if err != nil {
@@ -115,6 +115,12 @@ func TestProcessesRunAtTheirEnd(t *testing.T) {
 		}
 		if !strings.Contains(string(out), e.Addr+"\n") {
 			t.Errorf("a process at %s has other addresses:\n%s", e.Addr, out)
+		}
+		// proc_pid_stat(5): the scheduling policy is field 41; the name, field 2,
+		// is the last with a parenthesis.
+		_, stat, _ := strings.Cut(string(out), "(cat) ")
+		if fields := strings.Fields(stat); len(fields) < 39 || fields[41-3] != "0" {
+			t.Errorf("a process at %s has not the ordinary scheduling policy:\n%s", e.Addr, stat)
 		}
 	}
 }
