@@ -104,3 +104,6 @@ const (
 	DropLost        DropKind = "lost"        // lost between sensor and program, known from sequence or time stamps
 	DropStale       DropKind = "stale"       // a newer frame was ready before this one was taken
 )
+
+// DropKinds are all of them.
+var DropKinds = []DropKind{DropEmpty, DropFlagged, DropNoSOI, DropTruncated, DropMalformed, DropUnsupported, DropTooLarge, DropLost, DropStale}

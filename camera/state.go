@@ -15,6 +15,9 @@ const (
 	Stopping Phase = "stopping"  // the program ends
 )
 
+// Phases are all of them, in the order in which a camera usually goes through.
+var Phases = []Phase{Starting, Idle, Live, NoCamera, Fault, Stopping}
+
 // State is what a Camera says of itself. It is a value: nothing in it changes
 // after it was handed out.
 type State struct {

@@ -28,7 +28,7 @@ func loopbackViewer(tb testing.TB) (*viewer, *Hub, func()) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return newViewer(conn, 10*time.Second), NewHub(nil), func() {
+	return newViewer(conn, 10*time.Second, new(ageHistogram)), NewHub(nil), func() {
 		conn.Close()
 		l.Close()
 		<-drained

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -32,7 +33,9 @@ type Server struct {
 	Camera Camera
 	// State gives the sections of /state beside the server's own.
 	State map[string]func() any
-	Log   *slog.Logger
+	// Metrics writes more lines of /metrics, in Prometheus' text format.
+	Metrics func(io.Writer)
+	Log     *slog.Logger
 
 	MaxViewers     int           // open streams, 128
 	ViewerTimeout  time.Duration // a viewer that takes nothing for so long is dropped, 10 s
@@ -48,6 +51,9 @@ type Server struct {
 	mu      sync.Mutex
 	places  int // taken by viewers
 	viewers map[*viewer]struct{}
+	totals  totals // of what is over
+
+	ages ageHistogram
 }
 
 const (
@@ -140,6 +146,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		answer = s.snapshot
 	case "/state":
 		answer = s.state
+	case "/metrics":
+		answer = s.metrics
 	case "/healthz":
 		answer = s.healthz
 	case "/sessions":

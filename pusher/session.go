@@ -183,6 +183,9 @@ func (s *Server) newSession(w http.ResponseWriter, r *http.Request) {
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, errTooManySessions):
+		s.mu.Lock()
+		s.totals.refusedSessions++
+		s.mu.Unlock()
 		busy(w, r, "All %d places for sessions are taken; try again in a few seconds", s.sessions.max)
 	case errors.Is(err, errUnknownSession):
 		w.Header().Set("Connection", "close")

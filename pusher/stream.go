@@ -2,7 +2,6 @@ package pusher
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -73,19 +72,19 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, ctx context
 	}
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		s.leavePlace(nil)
+		s.leavePlace(nil, err)
 		fail(w, r, http.StatusInternalServerError, "This connection cannot carry a stream: %v", err)
 		return false
 	}
-	v := newViewer(conn, s.ViewerTimeout)
+	v := newViewer(conn, s.ViewerTimeout, &s.ages)
 	v.slot, v.session = slot, session
 	s.seat(v)
 	go func() {
-		defer s.leavePlace(v)
-		defer done()
-		defer conn.Close()
 		s.Log.Info("viewer came", "viewer", v.name)
 		err := v.run(ctx, s.Hub)
+		conn.Close()
+		done()
+		s.leavePlace(v, err)
 		s.Log.Info("viewer left", "viewer", v.name, "after", time.Since(v.since).Round(time.Second),
 			"frames", v.sent.Load(), "skipped", v.skipped.Load(), "why", leftWhy(err))
 	}()
@@ -109,8 +108,8 @@ func leftWhy(err error) string {
 	switch {
 	case err == nil:
 		return "the stream was ended"
-	case errors.Is(err, errStalled):
-		return err.Error()
+	case evicted(err):
+		return errStalled.Error()
 	default:
 		return "it closed the connection"
 	}
@@ -122,6 +121,7 @@ func (s *Server) takePlace() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.places >= s.MaxViewers || s.ctx.Err() != nil {
+		s.totals.refusedViewers++
 		return false
 	}
 	s.places++
@@ -133,13 +133,20 @@ func (s *Server) seat(v *viewer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.viewers[v] = struct{}{}
+	s.totals.viewers++
 }
 
-// leavePlace gives back a place, and what sat there, if anything did.
-func (s *Server) leavePlace(v *viewer) {
+// leavePlace gives back a place; v is who had it, if anybody, and why it left.
+func (s *Server) leavePlace(v *viewer, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.viewers, v)
+	if v != nil {
+		delete(s.viewers, v)
+		s.totals.count(v)
+		if evicted(why) {
+			s.totals.evicted++
+		}
+	}
 	s.places--
 	s.streams.Done()
 }

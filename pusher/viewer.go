@@ -26,6 +26,7 @@ type viewer struct {
 	timeout time.Duration // for a link that takes nothing
 	link    *link
 	timer   *time.Timer
+	ages    *ageHistogram // of all viewers
 
 	sent    atomic.Uint64 // frames
 	skipped atomic.Uint64 // frames it was too slow for, or asked not to get
@@ -42,9 +43,10 @@ type viewer struct {
 
 var tail = []byte(partTail)
 
-// newViewer makes conn a viewer, which does not own it.
-func newViewer(conn net.Conn, timeout time.Duration) *viewer {
-	v := &viewer{conn: conn, name: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout}
+// newViewer makes conn a viewer, which does not own it. It counts the ages of its
+// frames in ages too.
+func newViewer(conn net.Conn, timeout time.Duration, ages *ageHistogram) *viewer {
+	v := &viewer{conn: conn, name: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout, ages: ages}
 	var err error
 	if v.link, err = newLink(conn, timeout); err != nil {
 		v.link = new(link) // stale pictures are better than none
@@ -131,7 +133,9 @@ func nextSlot(due time.Time, slot time.Duration) time.Time {
 func (v *viewer) send(p *part) error {
 	v.iov = [3][]byte{p.head, p.frame.JPEG, tail}
 	v.bufs = v.iov[:]
-	v.age.Store(int64(time.Since(p.frame.Time)))
+	age := time.Since(p.frame.Time)
+	v.age.Store(int64(age))
+	v.ages.add(age)
 	v.rate.Store(int64(v.link.gate.rate()))
 	v.rtt.Store(int64(v.link.gate.baseRTT(&v.link.info)))
 	for {

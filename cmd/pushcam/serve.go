@@ -42,6 +42,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 			"camera":  func() any { return cam.State() },
 			"program": func() any { return programInfo() },
 		},
+		Metrics:        func(w io.Writer) { writeCameraMetrics(w, cam.State()) },
 		Log:            log.With("component", "pusher"),
 		MaxViewers:     c.maxViewers,
 		ViewerTimeout:  c.viewerTimeout,

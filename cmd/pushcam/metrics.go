@@ -1,0 +1,27 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/pushcam/pushcam/camera"
+)
+
+// writeCameraMetrics writes the camera's part of /metrics.
+func writeCameraMetrics(w io.Writer, s camera.State) {
+	metrics.WriteCounterUint64(w, "pushcam_frames_captured_total", s.Frames)
+	for _, kind := range camera.DropKinds {
+		metrics.WriteCounterUint64(w, fmt.Sprintf("pushcam_frames_dropped_total{kind=%q}", kind), s.Dropped[kind])
+	}
+	for _, phase := range camera.Phases {
+		is := uint64(0)
+		if s.Phase == phase {
+			is = 1
+		}
+		metrics.WriteGaugeUint64(w, fmt.Sprintf("pushcam_camera_phase{phase=%q}", phase), is)
+	}
+	metrics.WriteCounterUint64(w, "pushcam_camera_restarts_total", s.Restarts)
+	metrics.WriteCounterUint64(w, "pushcam_camera_stalls_total", s.Stalls)
+}
