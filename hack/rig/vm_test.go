@@ -15,6 +15,9 @@ import (
 // rig runs a shell script in the virtual machine, with the rig as it is built.
 func rig(t *testing.T, script string) (code int, stdout, stderr string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("boots a virtual machine, which takes 5 s and more: not with -short")
+	}
 	if k := (setup{Dir: ".cache"}).Kernel(); k.Recipe != recipe() {
 		t.Skip("the virtual machine is not made yet: run \"go run ./hack/rig setup\"")
 	}
