@@ -2,9 +2,7 @@ package pusher
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"slices"
@@ -12,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/hack/bottleneck"
+	"github.com/pushcam/pushcam/pusher/pushertest"
 )
 
 const (
@@ -31,8 +31,7 @@ type cell struct {
 	path   bottleneck.Path
 	then   *bottleneck.Path // the path from the end of the warm-up on
 	length time.Duration    // what is measured
-	plain  bool             // a sender without a gate
-	frame  int              // bytes, cellFrame if 0
+	plain  bool             // the server's viewer without its gate
 
 	// Bounds; 0 means none.
 	maxAge  time.Duration // p50
@@ -136,11 +135,9 @@ func (c cell) measure(t *testing.T) ages {
 	return nil
 }
 
-// run runs the cell once.
+// run runs the cell once: the real server, or its viewer without a gate, and a
+// client at the other end of the link.
 func (c cell) run(t *testing.T) (ages, time.Duration) {
-	if c.frame == 0 {
-		c.frame = cellFrame
-	}
 	link, err := bottleneck.New(c.path)
 	if err != nil {
 		t.Fatal(err)
@@ -154,31 +151,31 @@ func (c cell) run(t *testing.T) (ages, time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	client, err := link.Client.Dial(t.Context(), listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var (
-		tasks sync.WaitGroup
-		got   ages
-		begin = time.Now()
-		from  = begin.Add(cellWarmUp)
-		to    = from.Add(c.length)
-	)
+	begin := time.Now()
+	from := begin.Add(cellWarmUp)
+	to := from.Add(c.length)
 	ctx, cancel := context.WithDeadline(t.Context(), to)
 	defer cancel()
+
+	var tasks sync.WaitGroup
+	hub := NewHub(nil)
+	tasks.Go(func() { film(ctx, hub) })
 	tasks.Go(func() {
-		if err := c.send(ctx, server); err != nil && ctx.Err() == nil {
+		serve := (&Server{Hub: hub, Camera: new(fakeCamera)}).Serve
+		if c.plain {
+			serve = func(ctx context.Context, l ...net.Listener) error { return servePlain(ctx, hub, l[0]) }
+		}
+		if err := serve(ctx, listener); err != nil {
 			t.Error(err)
 		}
 	})
+	client, err := link.Client.Dial(ctx, listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got ages
 	tasks.Go(func() {
-		err := receive(client, func(captured time.Time) {
+		err := receive(client, listener.Addr().String(), func(captured time.Time) {
 			if now := time.Now(); now.After(from) && now.Before(to) {
 				got = append(got, now.Sub(captured))
 			}
@@ -197,63 +194,58 @@ func (c cell) run(t *testing.T) (ages, time.Duration) {
 	}
 	<-ctx.Done()
 	late := link.Stats().Late
-	server.Close()
 	client.Close()
 	tasks.Wait()
 	return got, late
 }
 
-// send is a viewer's loop: the newest frame whenever the link is ready for one.
-// Frames are captured at exact times since the beginning.
-func (c cell) send(ctx context.Context, conn net.Conn) error {
-	l, err := newLink(conn, 10*time.Second)
-	if err != nil {
-		return err
-	}
-	const frameTime = time.Second / cellRate
-	begin := time.Now()
-	newest := func() int { return int(time.Since(begin) / frameTime) }
-	buf := make([]byte, c.frame)
-	for sent := 0; ; {
-		var wait time.Duration
-		ok := true
-		if sent == newest() && !l.gate.sampling {
-			wait, ok = time.Until(begin.Add(time.Duration(sent+1)*frameTime)), false
-		} else if !c.plain {
-			wait, ok = l.ready(time.Since(begin))
-		}
-		if !ok {
-			select {
-			case <-time.After(wait):
-			case <-ctx.Done():
-				return nil
-			}
-			continue
-		}
-		if sent == newest() {
-			continue
-		}
-		sent = newest()
-		captured := begin.Add(time.Duration(sent) * frameTime)
-		binary.BigEndian.PutUint64(buf, uint64(captured.UnixNano()))
-		binary.BigEndian.PutUint64(buf[8:], uint64(len(buf)))
-		if _, err := conn.Write(buf); err != nil {
-			return fmt.Errorf("write frame: %w", err)
+// film publishes frames until ctx is done.
+func film(ctx context.Context, hub *Hub) {
+	jpeg := make([]byte, cellFrame)
+	copy(jpeg, "\xff\xd8")
+	copy(jpeg[len(jpeg)-2:], "\xff\xd9")
+	tick := time.NewTicker(time.Second / cellRate)
+	defer tick.Stop()
+	for seq := uint64(1); ; seq++ {
+		select {
+		case now := <-tick.C:
+			hub.Publish(&camera.Frame{JPEG: jpeg, Seq: seq, Time: now})
+		case <-ctx.Done():
+			return
 		}
 	}
 }
 
-// receive calls frame when the last byte of one has come.
-func receive(conn net.Conn, frame func(captured time.Time)) error {
-	head := make([]byte, 16)
+// servePlain runs one viewer that has the newest frame always, but no gate.
+func servePlain(ctx context.Context, hub *Hub, l net.Listener) error {
+	defer l.Close()
+	conn, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	v := newViewer(conn, 10*time.Second, new(ageHistogram))
+	v.link = new(link)
+	if err := v.run(ctx, hub); ctx.Err() == nil {
+		return err
+	}
+	return nil // the client may have left before the closing boundary
+}
+
+// receive asks for a stream, and calls frame when the last byte of one has come.
+func receive(conn net.Conn, host string, frame func(captured time.Time)) error {
+	if _, err := fmt.Fprintf(conn, "GET /stream HTTP/1.1\r\nHost: %s\r\n\r\n", host); err != nil {
+		return fmt.Errorf("request a stream: %w", err)
+	}
+	stream, err := pushertest.NewStreamReader(conn)
+	if err != nil {
+		return err
+	}
 	for {
-		if _, err := io.ReadFull(conn, head); err != nil {
-			return fmt.Errorf("read frame: %w", err)
+		p, err := stream.Next()
+		if err != nil {
+			return err
 		}
-		rest := int64(binary.BigEndian.Uint64(head[8:])) - int64(len(head))
-		if _, err := io.CopyN(io.Discard, conn, rest); err != nil {
-			return fmt.Errorf("read frame: %w", err)
-		}
-		frame(time.Unix(0, int64(binary.BigEndian.Uint64(head))))
+		frame(p.Capture)
 	}
 }
