@@ -70,18 +70,20 @@ const (
 // once.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.Log = cmp.Or(s.Log, slog.New(slog.DiscardHandler))
-	s.MaxViewers = cmp.Or(s.MaxViewers, 128)
+	s.MaxViewers = cmp.Or(s.MaxViewers, ViewersFor(DefaultMemory))
 	s.ViewerTimeout = cmp.Or(s.ViewerTimeout, 10*time.Second)
 	s.started = time.Now()
 	s.viewers = make(map[*viewer]struct{})
-	s.sessions = &sessions{max: cmp.Or(s.MaxSessions, 64), byID: make(map[string]*session)}
+	s.sessions = &sessions{max: cmp.Or(s.MaxSessions, ViewersFor(DefaultMemory)/2), byID: make(map[string]*session)}
 	defer s.sessions.close()
 
 	var endStreams context.CancelFunc
 	s.ctx, endStreams = context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
 
+	var limit requestLimit
 	web := &http.Server{
+		ConnState:         limit.connState,
 		Handler:           http.HandlerFunc(s.route),
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -222,5 +224,39 @@ func TestSlowRequests(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Connections that ask for nothing cannot keep others out for ever, nor eat the
+// memory: beyond a limit they are told so.
+func TestTooManyConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.film()
+		viewer, _ := r.stream("/stream") // viewers have their own places
+		var idle []net.Conn
+		for range maxRequests {
+			idle = append(idle, r.dial())
+		}
+		synctest.Wait()
+		one := r.dial()
+		text, err := io.ReadAll(one)
+		if err != nil || string(text) != refusal {
+			t.Errorf("one too many got %q, %v", text, err)
+		}
+		r.next(viewer)
+		idle[0].Close()
+		synctest.Wait()
+		if a := r.do("GET", "/healthz"); a.Code != 200 {
+			t.Errorf("with a place free again: %+v", a)
+		}
+	})
+}
+
+func TestViewersFor(t *testing.T) {
+	for memory, want := range map[int64]int{0: 2, DefaultMemory: 128, 64 << 20: 64, 33 << 20: 2, 1 << 30: 1984} {
+		if got := ViewersFor(memory); got != want {
+			t.Errorf("ViewersFor(%d) = %d, want %d", memory, got, want)
+		}
 	}
 }

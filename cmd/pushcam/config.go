@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/pusher"
 )
 
 // config is what the flags and their environment variables say.
@@ -28,6 +29,7 @@ type config struct {
 	idleHold time.Duration
 	alwaysOn bool
 
+	memory         int // MiB
 	maxViewers     int
 	viewerTimeout  time.Duration
 	maxSessions    int
@@ -46,7 +48,7 @@ var groups = []struct {
 }{
 	{"Camera", []string{"source", "device", "size", "fps", "quality", "idle-hold", "always-on"}},
 	{"Viewers", []string{"listen", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout"}},
-	{"Program", []string{"log-level", "version"}},
+	{"Program", []string{"memory", "log-level", "version"}},
 }
 
 // errUsage is returned for bad flags, after the reason was printed.
@@ -67,12 +69,13 @@ func (c *config) flags(address string) *flag.FlagSet {
 	fs.BoolVar(&c.alwaysOn, "always-on", false, "keep the camera running while nobody watches")
 
 	fs.StringVar(&c.listen, "listen", address, "`address` to serve on: :8080, 127.0.0.1:8080, [::1]:8080 or unix:/path")
-	fs.IntVar(&c.maxViewers, "max-viewers", 128, "at most so `many` open streams")
+	fs.IntVar(&c.maxViewers, "max-viewers", 0, "at most so `many` open streams; 0 is as many as -memory allows, 128 by default")
 	fs.DurationVar(&c.viewerTimeout, "viewer-timeout", 10*time.Second, "drop a viewer that takes nothing for so `long`")
-	fs.IntVar(&c.maxSessions, "max-sessions", 64, "at most so `many` push sessions")
+	fs.IntVar(&c.maxSessions, "max-sessions", 0, "at most so `many` push sessions; 0 is half of the viewers that -memory allows")
 	fs.IntVar(&c.sessionFrames, "session-frames", 60, "a push session ends without a keep-alive for so `many` frames,")
 	fs.DurationVar(&c.sessionTimeout, "session-timeout", 5*time.Second, "or for so `long` if that is longer")
 
+	fs.IntVar(&c.memory, "memory", pusher.DefaultMemory>>20, "memory budget of the whole program in `MiB`")
 	fs.TextVar(&c.verbose, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
 	return fs
@@ -100,6 +103,12 @@ func parse(args []string, getenv func(string) string, out io.Writer, appliance b
 	}
 	if err == nil {
 		err = c.check()
+	}
+	if c.maxViewers == 0 {
+		c.maxViewers = pusher.ViewersFor(int64(c.memory) << 20)
+	}
+	if c.maxSessions == 0 {
+		c.maxSessions = pusher.ViewersFor(int64(c.memory)<<20) / 2
 	}
 	if err != nil {
 		fmt.Fprintf(out, "pushcam: %v; pushcam -h lists the flags\n", err)
@@ -142,10 +151,12 @@ func (c *config) check() error {
 		return fmt.Errorf("-quality is from 1 to 100, not %d", c.quality)
 	case c.idleHold < 0:
 		return fmt.Errorf("-idle-hold is a time from 0, not %v", c.idleHold)
-	case c.maxViewers < 1:
-		return fmt.Errorf("-max-viewers is at least 1, not %d", c.maxViewers)
-	case c.maxSessions < 1:
-		return fmt.Errorf("-max-sessions is at least 1, not %d", c.maxSessions)
+	case c.maxViewers < 0:
+		return fmt.Errorf("-max-viewers is from 0, not %d", c.maxViewers)
+	case c.maxSessions < 0:
+		return fmt.Errorf("-max-sessions is from 0, not %d", c.maxSessions)
+	case c.memory < 40 || c.memory > 1<<20:
+		return fmt.Errorf("-memory is from 40 MiB, not %d", c.memory)
 	case c.viewerTimeout < time.Second:
 		return fmt.Errorf("-viewer-timeout is at least 1s, not %v", c.viewerTimeout)
 	case c.sessionFrames < 1:

@@ -26,6 +26,23 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// The limits follow from the memory budget where they are not given.
+func TestParseMemory(t *testing.T) {
+	for _, tt := range []struct {
+		args              []string
+		viewers, sessions int
+	}{
+		{nil, 128, 64},
+		{[]string{"-memory", "64"}, 64, 32},
+		{[]string{"-memory", "64", "-max-viewers", "5"}, 5, 32},
+	} {
+		c, err := parse(tt.args, noEnv, io.Discard, false)
+		if err != nil || c.maxViewers != tt.viewers || c.maxSessions != tt.sessions {
+			t.Errorf("%v: %+v, %v; want %d viewers and %d sessions", tt.args, c, err, tt.viewers, tt.sessions)
+		}
+	}
+}
+
 func TestParseDefaultPort(t *testing.T) {
 	for appliance, want := range map[bool]string{false: ":8080", true: ":80"} {
 		if c, err := parse(nil, noEnv, io.Discard, appliance); err != nil || c.listen != want {
@@ -49,7 +66,8 @@ func TestParseErrors(t *testing.T) {
 		{args: []string{"-source", "tv"}, want: `not "tv"`},
 		{args: []string{"-source", "replay:"}, want: "replay:pictures/"},
 		{args: []string{"-idle-hold", "-1s"}, want: "-idle-hold"},
-		{args: []string{"-max-viewers", "0"}, want: "-max-viewers"},
+		{args: []string{"-max-viewers", "-1"}, want: "-max-viewers"},
+		{args: []string{"-memory", "10"}, want: "-memory"},
 		{args: []string{"-viewer-timeout", "1ms"}, want: "-viewer-timeout"},
 		{args: []string{"-session-timeout", "0"}, want: "-session-timeout"},
 		{args: []string{"-log-level", "loud"}, want: "log-level"},

@@ -8,12 +8,52 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
 
-// listen opens the address that -listen names. Its errors say what to do.
-func listen(ctx context.Context, address string) (net.Listener, error) {
+// listen opens the address that -listen names, or takes what systemd opened for
+// us. Its errors say what to do.
+func listen(ctx context.Context, address string) ([]net.Listener, error) {
+	if all, err := activated(); len(all) > 0 || err != nil {
+		return all, err
+	}
+	l, err := listenOn(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	return []net.Listener{l}, nil
+}
+
+// firstActivated is where systemd puts the sockets that it opened; see
+// sd_listen_fds(3).
+const firstActivated = 3
+
+// activated returns the sockets of systemd's socket activation, none without it.
+func activated() ([]net.Listener, error) {
+	pid, count := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
+	if pid != strconv.Itoa(os.Getpid()) {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 1 || n > 64 {
+		return nil, fmt.Errorf("LISTEN_FDS is %q, not a number of sockets", count)
+	}
+	var all []net.Listener
+	for fd := firstActivated; fd < firstActivated+n; fd++ {
+		f := os.NewFile(uintptr(fd), "LISTEN_FDS")
+		l, err := net.FileListener(f)
+		f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("socket %d of systemd's %d cannot be listened on: %w", fd, n, err)
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+func listenOn(ctx context.Context, address string) (net.Listener, error) {
 	var lc net.ListenConfig
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return listenUnix(ctx, &lc, path)

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -123,20 +125,49 @@ func TestRunErrors(t *testing.T) {
 // A socket that a killed program left is replaced; one that is served is not.
 func TestListenUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
-	l, err := listen(t.Context(), "unix:"+path)
+	l, err := listenOn(t.Context(), "unix:"+path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listen(t.Context(), "unix:"+path); err == nil || !strings.Contains(err.Error(), "another program serves") {
+	if _, err := listenOn(t.Context(), "unix:"+path); err == nil || !strings.Contains(err.Error(), "another program serves") {
 		t.Errorf("a served socket: %v", err)
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
-	l, err = listen(t.Context(), "unix:"+path)
+	l, err = listenOn(t.Context(), "unix:"+path)
 	if err != nil {
 		t.Fatalf("a socket that was left: %v", err)
 	}
 	l.Close()
+}
+
+// systemd opens the socket and starts the program with it as descriptor 3. A
+// shell stands for systemd: LISTEN_PID must be the program's own.
+func TestSocketActivation(t *testing.T) {
+	if os.Getenv("LISTEN_FDS") != "" {
+		greeting, _ := start(t, "-source", "pattern", "-listen", "127.0.0.1:1")
+		fmt.Print(greeting)
+		return
+	}
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skipf("skipped: %v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" -test.run=TestSocketActivation`, os.Args[0])
+	cmd.ExtraFiles = []*os.File{f}
+	out, err := cmd.Output()
+	if want := "pushcam is at http://" + l.Addr().String() + "/"; err != nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v, output %q, want %q", err, out, want)
+	}
 }
 
 func TestGreeting(t *testing.T) {

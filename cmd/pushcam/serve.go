@@ -19,11 +19,11 @@ import (
 // serve wires the parts together and runs them until ctx is done or one fails.
 func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.verbose}))
-	listener, err := listen(ctx, c.listen)
+	debug.SetMemoryLimit(int64(c.memory) << 20)
+	listeners, err := listen(ctx, c.listen)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
 
 	cam := &camera.Camera{
 		Source:   newSource(c, log.With("component", "camera")),
@@ -50,10 +50,10 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		SessionFrames:  c.sessionFrames,
 		SessionTimeout: c.sessionTimeout,
 	}
-	fmt.Fprintln(stdout, greeting(listener.Addr()))
+	fmt.Fprintln(stdout, greeting(listeners[0].Addr()))
 
 	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error { return server.Serve(ctx, listener) })
+	all.Go(func() error { return server.Serve(ctx, listeners...) })
 	all.Go(func() error { return cam.Run(ctx) })
 	all.Go(func() error { notices.run(ctx); return nil })
 	if err := all.Wait(); err != nil && !errors.Is(err, context.Canceled) {
