@@ -187,7 +187,7 @@ func TestCapture(t *testing.T) {
 		{"lost ones", []any{buf(0, 0, picture(0)), nil, buf(1, 4, picture(1)), nil},
 			took{frame(0), "3 lost", frame(1)}, []int{0, 1}, 0, canceled},
 		{"nothing ready", []any{nil, nil}, nil, nil, 0, canceled},
-		{"EIO, and well again", []any{buf(0, 7, picture(0)), nil, eio, buf(0, 0, picture(1)), nil, eio, buf(1, 0, picture(2)), nil},
+		{"EIO, and well again", []any{buf(0, 7, picture(0)), nil, eio, buf(0, 20, picture(1)), nil, eio, buf(1, 0, picture(2)), nil},
 			took{frame(0), frame(1), frame(2)}, []int{0, 0, 1}, 2, canceled},
 		{"EIO while one is held", []any{buf(0, 0, picture(0)), eio, buf(0, 0, picture(1)), nil},
 			took{frame(1)}, []int{0}, 1, canceled},

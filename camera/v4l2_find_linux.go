@@ -27,7 +27,8 @@ type finder struct {
 	known map[string]node // what was read of the device files, by path
 	seen  map[string]identity
 
-	probe func(file string) (probed, error) // a test's; nil means probeDevice
+	probe   func(file string) (probed, error) // a test's; nil means probeDevice
+	waiting func()                            // a test's: called before wait sleeps
 }
 
 // node is a device file, and what the device says of itself.

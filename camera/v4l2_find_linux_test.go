@@ -3,17 +3,11 @@
 package camera
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	go4vl "github.com/vladimirvivien/go4vl/v4l2"
@@ -279,125 +273,5 @@ func TestFindCannotOpen(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// TestWait is on the real clock, since inotify is outside of synctest's; it
-// returns as soon as it may, and fails only when that never happens.
-func TestWait(t *testing.T) {
-	const never = time.Hour
-	tests := []struct {
-		name   string
-		before func(*testing.T, *machine) // after find and before wait
-		during func(*testing.T, *machine)
-	}{
-		{name: "appeared in between", before: func(t *testing.T, m *machine) { m.plug(t, "video1", webcam, nil, "") }},
-		{name: "appears", during: func(t *testing.T, m *machine) { m.write(t, "dev/video1", "") }},
-		{name: "permission in between", before: func(t *testing.T, m *machine) { chmod(t, m, 0o660) }},
-		{name: "permission", during: func(t *testing.T, m *machine) { chmod(t, m, 0o660) }},
-		{name: "comes back", during: func(t *testing.T, m *machine) {
-			m.write(t, "dev/other", "")
-			m.unplug(t, "video0")
-			m.write(t, "dev/video0", "")
-		}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			m := newMachine(t)
-			m.plug(t, "video0", metadata, nil, "")
-			if _, err := m.find(m.root, ""); err == nil {
-				t.Fatal("found a camera")
-			}
-			if tt.before != nil {
-				tt.before(t, m)
-			}
-			early := make(chan bool)
-			go func() { early <- m.wait(t.Context(), m.root, never) }()
-			if tt.during != nil {
-				tt.during(t, m)
-			}
-			if !<-early {
-				t.Error("wait was not early")
-			}
-		})
-	}
-}
-
-func TestWaitIsNotEarly(t *testing.T) {
-	m := newMachine(t)
-	m.plug(t, "video0", webcam, nil, "")
-	m.plug(t, "video1", metadata, nil, "")
-	if _, err := m.find(m.root, ""); err != nil {
-		t.Fatal(err)
-	}
-	m.unplug(t, "video1")
-	m.write(t, "dev/ttyUSB0", "")
-	if m.wait(t.Context(), m.root, time.Millisecond) {
-		t.Error("early although no camera appeared")
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	early := make(chan bool)
-	go func() { early <- m.wait(ctx, m.root, time.Hour) }()
-	cancel()
-	if <-early {
-		t.Error("early although its context was done")
-	}
-}
-
-func TestWaitWithoutInotify(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := &machine{root: filepath.Join(t.TempDir(), "nowhere")}
-		before := time.Now()
-		if m.wait(t.Context(), m.root, time.Hour) || time.Since(before) != unwatchedWait {
-			t.Errorf("wait took %v, want %v: it must look by itself", time.Since(before), unwatchedWait)
-		}
-	})
-}
-
-func chmod(t *testing.T, m *machine, mode fs.FileMode) {
-	t.Helper()
-	if err := os.Chmod(filepath.Join(m.root, "dev/video0"), mode); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestUsers(t *testing.T) {
-	root := t.TempDir()
-	m := machine{root: root}
-	link := func(fd, target string) {
-		t.Helper()
-		file := filepath.Join(root, "proc", fd)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink(target, file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := func(want string) {
-		t.Helper()
-		if got := users(root, "/dev/video0"); got != want {
-			t.Errorf("users() = %q, want %q", got, want)
-		}
-	}
-	want("a program that this one may not look at")
-	m.write(t, "proc/12/comm", "motion\n")
-	link("12/fd/3", "/dev/video0")
-	link("12/fd/4", "/dev/video0")
-	link("self/fd/3", "/dev/video0")
-	m.write(t, "proc/13/comm", "other\n")
-	link("13/fd/3", "/dev/video01")
-	want("motion (process 12)")
-	m.write(t, "proc/14/comm", "cheese\n")
-	link("14/fd/9", "/dev/video0")
-	want("motion (process 12), cheese (process 14)")
-
-	self := strconv.Itoa(os.Getpid())
-	m.write(t, "proc/"+self+"/comm", "pushcam\n")
-	link(self+"/fd/5", "/dev/video0")
-	want("motion (process 12), cheese (process 14)")
-	link(self+"/fd/6", "/dev/video0")
-	if got := users(root, "/dev/video0"); !strings.Contains(got, "this program itself (process "+self+")") {
-		t.Errorf("users() = %q, want this program itself among them", got)
 	}
 }

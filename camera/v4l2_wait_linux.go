@@ -36,6 +36,9 @@ func (f *finder) wait(ctx context.Context, root string, d time.Duration) (early 
 	}()
 	events := make([]byte, 4096) // what they say does not matter
 	for !f.changed(root) {
+		if f.waiting != nil {
+			f.waiting()
+		}
 		if _, err := watch.Read(events); err != nil {
 			return false
 		}
