@@ -1,3 +1,5 @@
+//go:build ignore
+
 /*
  * fakecam.so is a V4L2 camera inside one process, for streamers that we measure
  * beside ours on machines without a camera:

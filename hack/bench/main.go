@@ -1,0 +1,237 @@
+//go:build linux
+
+// Bench measures pushcam beside Debian's ustreamer and a bare writev loop, on
+// one machine in one run, and says which of the product's numbers are reached:
+//
+//	go run ./hack/bench                    # everything, about 15 minutes
+//	go run ./hack/bench -quick             # a look, about 3 minutes
+//	go run ./hack/bench -only cost,links   # some of cost, links, stall, matrix
+//	go run ./hack/bench -write             # and keep the figures in README.md
+//
+// It needs root, gcc, iproute2 and ustreamer. Everything runs in network
+// namespaces that end with it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:])
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the program, or one of the processes that it starts.
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		switch rest := args[1:]; args[0] {
+		case "watch":
+			var w watching
+			if err := w.flags().Parse(rest); err != nil {
+				return err
+			}
+			return w.watch(os.Stdin, os.Stdout)
+		case "cell":
+			return serveCell(ctx, os.Stdin, os.Stdout, os.Stderr)
+		case "serve-writev":
+			l, picture, err := listenAndRead(ctx, rest[0], rest[1])
+			if err != nil {
+				return err
+			}
+			return serveWritev(ctx, l, picture)
+		case "serve-hub":
+			l, picture, err := listenAndRead(ctx, rest[0], rest[1])
+			if err != nil {
+				return err
+			}
+			return serveHub(ctx, l, picture, os.Stdin, os.Stdout)
+		}
+	}
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	return o.measure(ctx, os.Stdout)
+}
+
+// sections are what can be measured apart.
+var sections = []string{"cost", "links", "stall", "matrix"}
+
+type options struct {
+	quick   bool
+	only    []string
+	write   bool
+	repeats int
+	wait    time.Duration
+	verbose bool
+}
+
+func parse(args []string) (*options, error) {
+	o := &options{only: sections}
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.BoolVar(&o.quick, "quick", false, "one short look at everything; the figures are rough")
+	fs.Func("only", "measure only these `sections` of "+strings.Join(sections, ","), func(s string) error {
+		o.only = strings.Split(s, ",")
+		for _, name := range o.only {
+			if !slices.Contains(sections, name) {
+				return fmt.Errorf("there is no section %q", name)
+			}
+		}
+		return nil
+	})
+	fs.BoolVar(&o.write, "write", false, "write the tables and plots into hack/bench")
+	fs.IntVar(&o.repeats, "repeats", 3, "how `often` costs and links are measured")
+	fs.DurationVar(&o.wait, "wait", 2*time.Minute, "wait so `long` at most for an idle machine before each section")
+	fs.BoolVar(&o.verbose, "v", false, "show what servers log")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	switch {
+	case fs.NArg() > 0:
+		return nil, fmt.Errorf("bench takes flags only, not %q", fs.Arg(0))
+	case o.repeats < 1:
+		return nil, fmt.Errorf("-repeats is at least 1, not %d", o.repeats)
+	case o.write && len(o.only) < len(sections):
+		return nil, errors.New("-write keeps a whole run; leave -only out")
+	}
+	return o, nil
+}
+
+// A bench is one run.
+type bench struct {
+	tools      *tools
+	home       *thread
+	proc       proc
+	out        io.Writer
+	wait       time.Duration
+	repeats    int
+	costTime   time.Duration // of each measurement of cost
+	linkTime   time.Duration // of each link
+	conditions []condition
+}
+
+func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.out, format+"\n", args...) }
+
+// measure measures what was asked for, and reports.
+func (o *options) measure(ctx context.Context, out io.Writer) error {
+	if os.Geteuid() != 0 {
+		return errors.New("network namespaces need root; run it as root")
+	}
+	for _, need := range []struct{ program, pkg string }{
+		{"ustreamer", "ustreamer"}, {"gcc", "gcc"}, {"ip", "iproute2"}, {"tc", "iproute2"}, {"go", "golang"},
+	} {
+		if _, err := exec.LookPath(need.program); err != nil {
+			return fmt.Errorf("%s is missing; apt-get install %s", need.program, need.pkg)
+		}
+	}
+	module, err := moduleDir(ctx)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	log := io.Discard
+	if o.verbose {
+		log = os.Stderr
+	}
+	fmt.Fprintln(out, "building …")
+	t, err := newTools(ctx, dir, module, log)
+	if err != nil {
+		return err
+	}
+	b := &bench{tools: t, home: newThread(), out: out, wait: o.wait, repeats: o.repeats,
+		costTime: 8 * time.Second, linkTime: 20 * time.Second, conditions: conditions()}
+	defer b.home.close()
+	if o.quick {
+		b.repeats, b.costTime, b.linkTime, b.conditions = 1, 3*time.Second, 10*time.Second, quickConditions()
+	}
+	r, err := b.sections(ctx, o.only)
+	if err != nil {
+		return err
+	}
+	r.about = about(ctx, o, b, module, r.busy)
+	fmt.Fprintf(out, "\n%s", r.markdown())
+	if o.write {
+		return r.write(filepath.Join(module, "hack", "bench"))
+	}
+	return nil
+}
+
+// sections measures them in turn, each on a machine that is idle if possible.
+func (b *bench) sections(ctx context.Context, names []string) (r results, err error) {
+	r.busy = make(map[string]float64)
+	for _, name := range names {
+		if r.busy[name], err = b.awaitIdle(ctx); err != nil {
+			return r, err
+		}
+		b.say("\n%s (the machine was %.0f %% busy)", name, 100*r.busy[name])
+		switch name {
+		case "cost":
+			r.costs, err = b.measureCosts(ctx)
+		case "links":
+			r.links, err = b.measureLinks(ctx)
+		case "stall":
+			r.stalls, err = b.measureStalls(ctx)
+		case "matrix":
+			r.cells, err = b.measureMatrix(ctx)
+		}
+		if err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// idleShare of busy time is what a machine has that does nothing.
+const idleShare = 0.05
+
+// awaitIdle waits until others leave the machine alone, and says what share of
+// its time they took at last.
+func (b *bench) awaitIdle(ctx context.Context) (busy float64, err error) {
+	for begin := time.Now(); ; {
+		idle, all, err := b.proc.idle()
+		if err != nil {
+			return 0, err
+		}
+		if err := sleep(ctx, 2*time.Second); err != nil {
+			return 0, err
+		}
+		idleThen, allThen, err := b.proc.idle()
+		if err != nil {
+			return 0, err
+		}
+		busy = 1 - float64(idleThen-idle)/float64(max(allThen-all, 1))
+		if busy < idleShare || time.Since(begin) > b.wait {
+			return busy, nil
+		}
+	}
+}
+
+// moduleDir is the root of the checkout.
+func moduleDir(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/pushcam/pushcam").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the checkout (run bench inside it): %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}

@@ -1,0 +1,147 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A place is where processes and sockets live: a network namespace of ours, or
+// an end of an emulated link.
+type place interface {
+	// Do runs f on a thread inside: sockets that f opens and processes that it
+	// starts stay there. One f runs at a time.
+	Do(f func() error) error
+}
+
+// A thread is a place where one thread of the operating system stays. What it
+// starts can be tied to its life.
+type thread struct {
+	work chan func()
+	done chan struct{}
+}
+
+func newThread() *thread {
+	t := &thread{work: make(chan func()), done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		for f := range t.work {
+			f()
+		}
+	}()
+	return t
+}
+
+func (t *thread) Do(f func() error) error {
+	result := make(chan error)
+	t.work <- func() { result <- f() }
+	return <-result
+}
+
+// close ends the thread, after its processes.
+func (t *thread) close() {
+	close(t.work)
+	<-t.done
+}
+
+// A namespace is a thread in a network of its own, with nothing but a loopback
+// device. The network is gone with the last process and socket in it, however
+// that ends.
+type namespace struct{ *thread }
+
+// loopbackMTU is what the kernel gives to the loopback device; 1500 makes it
+// carry packets as a LAN does.
+const loopbackMTU = 65536
+
+// newNamespace makes a namespace whose loopback device has the mtu.
+func newNamespace(ctx context.Context, mtu int) (*namespace, error) {
+	n := &namespace{newThread()}
+	err := n.Do(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("make a network namespace (needs root): %w", err)
+		}
+		return nil
+	})
+	if err == nil {
+		err = command(ctx, n, "ip", "link", "set", "lo", "up", "mtu", strconv.Itoa(mtu))
+	}
+	if err == nil {
+		err = plainTCP(ctx, n, loopbackRoutes...)
+	}
+	if err != nil {
+		n.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// Routes of a loopback device, and of an end of an emulated link, as the kernel
+// makes them.
+var (
+	loopbackRoutes = []string{
+		"table local local 127.0.0.0/8 dev lo proto kernel scope host src 127.0.0.1",
+		"table local local 127.0.0.1 dev lo proto kernel scope host src 127.0.0.1",
+	}
+	linkRoute = "10.77.0.0/24 dev link proto kernel scope link src "
+)
+
+// plainTCP gives a place what Linux and gokrazy have by default, whatever this
+// machine's own setting: cubic; and no memory of earlier connections. The
+// congestion control is the routes', because a namespace may not choose each.
+func plainTCP(ctx context.Context, where place, routes ...string) error {
+	err := where.Do(func() error {
+		return os.WriteFile("/proc/sys/net/ipv4/tcp_no_metrics_save", []byte("1"), 0)
+	})
+	for _, route := range routes {
+		args := append([]string{"route", "replace"}, strings.Fields(route+" congctl cubic")...)
+		err = errors.Join(err, command(ctx, where, "ip", args...))
+	}
+	return err
+}
+
+// command runs a command in a place.
+func command(ctx context.Context, where place, name string, args ...string) error {
+	return where.Do(func() error {
+		out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
+		}
+		return nil
+	})
+}
+
+// limit makes the loopback device as slow as a link of rate Mbit/s, by the tc verb
+// add or change: what waits
+// is at most 150 kB.
+func (n *namespace) limit(ctx context.Context, verb string, rate float64) error {
+	return command(ctx, n, "tc", "qdisc", verb, "dev", "lo", "root", "tbf",
+		"rate", fmt.Sprintf("%gmbit", rate), "burst", "16k", "limit", "150k")
+}
+
+// grace is how long a process has to end itself when it is asked to.
+const grace = 5 * time.Second
+
+// start starts cmd in a place. It is asked to end when its context is done, and
+// dies with this program in any case.
+func start(where place, cmd *exec.Cmd) error {
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = grace
+	// The thread that Do runs on lives as long as the place.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := where.Do(cmd.Start); err != nil {
+		return fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	return nil
+}

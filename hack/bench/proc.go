@@ -1,0 +1,151 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// proc reads a proc file system.
+type proc struct {
+	root string // "" is /proc
+}
+
+func (p proc) read(path ...string) ([]byte, error) {
+	root := p.root
+	if root == "" {
+		root = "/proc"
+	}
+	return os.ReadFile(filepath.Join(append([]string{root}, path...)...))
+}
+
+// cpuTime is what a process has used, in user and system mode, exact to the
+// scheduler's nanosecond; /proc/PID/stat counts in 10 ms.
+func cpuTime(pid int) (time.Duration, error) {
+	const sched = 2 // CPUCLOCK_SCHED, of MAKE_PROCESS_CPUCLOCK in <linux/posix-timers.h>
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|sched), &ts); err != nil {
+		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
+	}
+	return time.Duration(ts.Nano()), nil
+}
+
+// rss is a process's resident memory in bytes.
+func (p proc) rss(pid int) (int, error) {
+	b, err := p.read(strconv.Itoa(pid), "status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
+			return kb << 10, err
+		}
+	}
+	return 0, fmt.Errorf("process %d has no VmRSS: it has ended", pid)
+}
+
+// A tcpQueue is one socket of a namespace, as /proc/PID/net/tcp has it.
+type tcpQueue struct {
+	local, remote int // ports
+	sending       int // bytes that the peer has not acknowledged
+	receiving     int // bytes that nobody has read
+}
+
+// queues lists the sockets of the namespace that pid lives in.
+func (p proc) queues(pid int) ([]tcpQueue, error) {
+	b, err := p.read(strconv.Itoa(pid), "net", "tcp")
+	if err != nil {
+		return nil, err
+	}
+	var all []tcpQueue
+	for i, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+		f := strings.Fields(line)
+		if i == 0 || len(f) < 5 {
+			continue // the titles
+		}
+		sending, receiving, _ := strings.Cut(f[4], ":")
+		var q tcpQueue
+		var errs [4]error
+		q.local, errs[0] = port(f[1])
+		q.remote, errs[1] = port(f[2])
+		q.sending, errs[2] = hexInt(sending)
+		q.receiving, errs[3] = hexInt(receiving)
+		if err := errors.Join(errs[:]...); err != nil {
+			return nil, fmt.Errorf("net/tcp line %d: %w", i, err)
+		}
+		all = append(all, q)
+	}
+	return all, nil
+}
+
+func port(address string) (int, error) {
+	_, p, _ := strings.Cut(address, ":")
+	return hexInt(p)
+}
+
+func hexInt(s string) (int, error) {
+	v, err := strconv.ParseUint(s, 16, 32)
+	return int(v), err
+}
+
+// idle counts the time that all processors together have done nothing for, and
+// all their time, in ticks.
+func (p proc) idle() (idle, all int, err error) {
+	b, err := p.read("stat")
+	if err != nil {
+		return 0, 0, err
+	}
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	fields := strings.Fields(string(line))
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0, 0, fmt.Errorf("/proc/stat begins with %q", line)
+	}
+	// guest times, after the eighth, are contained in user's
+	for i, f := range fields[1:9] {
+		v, err := strconv.Atoi(f)
+		if err != nil {
+			return 0, 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		all += v
+		if i == 3 || i == 4 { // idle, iowait
+			idle += v
+		}
+	}
+	return idle, all, nil
+}
+
+// A machine is what the figures were measured on.
+type machine struct {
+	CPU, Kernel string
+}
+
+func (p proc) machine() machine {
+	var m machine
+	if b, err := p.read("cpuinfo"); err == nil {
+		m.CPU = value(b, "model name")
+	}
+	if b, err := p.read("sys", "kernel", "osrelease"); err == nil {
+		m.Kernel = strings.TrimSpace(string(b))
+	}
+	return m
+}
+
+// value finds a line "name : value".
+func value(b []byte, name string) string {
+	for line := range strings.Lines(string(b)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,211 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	stallCrowd = 100
+	// stallAfter is when the bad viewer stops to read, after its first frame.
+	stallAfter = time.Second
+	// stallPoll is how exactly its end is known.
+	stallPoll = 50 * time.Millisecond
+	// stallGiveUp is when a server has kept it for ever.
+	stallGiveUp = 30 * time.Second
+)
+
+// A stallRun is what one viewer that stops reading does to a server with
+// stallCrowd healthy ones.
+type stallRun struct {
+	server string
+	// gone is the time from the last byte that the viewer's system took until
+	// the server had ended it and the kernel had forgotten its bytes.
+	gone  time.Duration
+	ended bool
+	kept  float64 // MB that the kernel held for it, at most
+	// ages are those of the healthy viewers: before, while it was there, after.
+	ages [3][]float64
+	// memory is what the server and the kernel hold, in MB.
+	memory [3]float64
+}
+
+func (b *bench) measureStalls(ctx context.Context) ([]stallRun, error) {
+	var all []stallRun
+	for _, s := range []server{ustreamer, pushcam} {
+		r, err := b.measureStall(ctx, s)
+		if err != nil {
+			return nil, fmt.Errorf("stalled viewer of %s: %w", s.name, err)
+		}
+		b.say("%-12s a stalled viewer: ended %v, after %v, kernel kept %.1f MB; memory %.1f MB; age p99 %.1f, %.1f, %.1f ms", r.server, r.ended, r.gone.Round(stallPoll), r.kept, r.memory,
+			quantile(r.ages[0], 0.99), quantile(r.ages[1], 0.99), quantile(r.ages[2], 0.99))
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+func (b *bench) measureStall(ctx context.Context, s server) (r stallRun, err error) {
+	r.server = s.name
+	where, err := newNamespace(ctx, loopbackMTU)
+	if err != nil {
+		return r, err
+	}
+	defer where.close()
+	serving, err := s.begin(ctx, b.tools, where, serveAddress, frameSize)
+	if err != nil {
+		return r, err
+	}
+	defer serving.end()
+	crowd, err := startViewers(ctx, b.tools, where, watching{Address: serveAddress, Viewers: stallCrowd})
+	if err != nil {
+		return r, err
+	}
+	if err := sleep(ctx, costSettle); err != nil {
+		return r, err
+	}
+
+	var windows [3][2]int64
+	// during notes a window, and the memory at its end.
+	during := func(i int, f func() error) error {
+		windows[i][0] = time.Now().UnixNano()
+		if err := f(); err != nil {
+			return err
+		}
+		windows[i][1] = time.Now().UnixNano()
+		r.memory[i], err = b.memory(ctx, serving.pid())
+		return err
+	}
+	rest := func() error { return sleep(ctx, b.costTime) }
+	if err := during(0, rest); err != nil {
+		return r, err
+	}
+	err = during(1, func() error {
+		bad, err := startViewers(ctx, b.tools, where, watching{Address: serveAddress, Viewers: 1, Stall: stallAfter})
+		if err != nil {
+			return err
+		}
+		if err := r.follow(ctx, b.proc, where, serving.pid(), bad.port); err != nil {
+			return err
+		}
+		_, err = bad.end()
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	if err := during(2, rest); err != nil {
+		return r, err
+	}
+	seen, err := crowd.end()
+	if err != nil {
+		return r, err
+	}
+	all := slices.Concat(seen...)
+	for i, w := range windows {
+		r.ages[i] = all.between(w[0], w[1]).ages()
+	}
+	return r, nil
+}
+
+// follow watches the connection from port until the server has ended it.
+func (r *stallRun) follow(ctx context.Context, p proc, where *namespace, pid, port int) error {
+	if err := sleep(ctx, stallAfter); err != nil {
+		return err
+	}
+	web := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			err = where.Do(func() error {
+				var d net.Dialer
+				conn, err = d.DialContext(ctx, network, address)
+				return err
+			})
+			return conn, err
+		},
+	}}
+	took, unread := time.Now(), 0
+	for begin := time.Now(); time.Since(begin) < stallGiveUp; {
+		queues, err := p.queues(pid)
+		if err != nil {
+			return err
+		}
+		held := 0
+		for _, q := range queues {
+			switch port {
+			case q.remote:
+				held = q.sending
+			case q.local:
+				if q.receiving > unread {
+					took, unread = time.Now(), q.receiving
+				}
+			}
+		}
+		r.kept = max(r.kept, float64(held)/1e6)
+		listed := held > 0
+		if r.server == pushcam.name && !listed {
+			if listed, err = isListed(ctx, &web, port); err != nil {
+				return err
+			}
+		}
+		if !listed && time.Since(took) > time.Second {
+			r.gone, r.ended = time.Since(took), true
+			return nil
+		}
+		if err := sleep(ctx, stallPoll); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isListed says whether pushcam's /state has a viewer whose connection comes
+// from port.
+func isListed(ctx context.Context, web *http.Client, port int) (bool, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+serveAddress+"/state", nil)
+	if err != nil {
+		return false, err
+	}
+	answer, err := web.Do(request)
+	if err != nil {
+		return false, err
+	}
+	defer answer.Body.Close()
+	var state struct {
+		Viewers []struct{ Address string }
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&state); err != nil {
+		return false, fmt.Errorf("/state: %w", err)
+	}
+	return slices.ContainsFunc(state.Viewers, func(v struct{ Address string }) bool {
+		_, p, err := net.SplitHostPort(v.Address)
+		return err == nil && p == strconv.Itoa(port)
+	}), nil
+}
+
+// memory is what the server has resident, and what the kernel holds of its
+// streams, in MB: the middle of many looks, because frames come and go.
+func (b *bench) memory(ctx context.Context, pid int) (float64, error) {
+	var looks []float64
+	for range 20 {
+		resident, err1 := b.proc.rss(pid)
+		queues, err2 := b.proc.queues(pid)
+		if err := errors.Join(err1, err2, sleep(ctx, stallPoll)); err != nil {
+			return 0, err
+		}
+		sum := resident
+		for _, q := range queues {
+			sum += q.sending
+		}
+		looks = append(looks, float64(sum)/1e6)
+	}
+	return median(looks), nil
+}

@@ -1,0 +1,213 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A frame's JPEG begins with a comment that says when it was captured and
+// which one it is, as fakecam.c writes it: SOI, FF FE, length, 16 hexadecimal
+// digits of Unix nanoseconds, 16 of the sequence number. Zeros mean that the
+// part's X-Timestamp says it.
+const (
+	stampAt     = 6
+	stampDigits = 16
+	stampEnd    = stampAt + 2*stampDigits
+)
+
+// A frame is what a viewer saw of one. All times are Unix nanoseconds.
+type frame struct {
+	Captured int64
+	First    int64 // when its header was there
+	Last     int64 // when its last byte was there
+}
+
+// age is how old the frame was when the viewer had it, in milliseconds.
+func (f frame) age() float64 { return float64(f.Last-f.Captured) / 1e6 }
+
+// A byteStream is a connection whose bytes can be skipped more cheaply than read.
+type byteStream interface {
+	io.Reader
+	Discard(n int) error
+}
+
+// A frameReader finds frames in any streamer's multipart stream. It trusts
+// Content-Length and looks at nothing but headers and stamps: 100 of them shall
+// leave the machine to the server.
+type frameReader struct {
+	src    byteStream
+	buf    [2048]byte
+	lo, hi int
+}
+
+var errNoFrame = errors.New("this is no multipart stream")
+
+// head reads up to and including an empty line. The bytes are valid until the
+// next call of a method.
+func (r *frameReader) head() ([]byte, error) {
+	for {
+		if i := bytes.Index(r.buf[r.lo:r.hi], []byte("\r\n\r\n")); i >= 0 {
+			h := r.buf[r.lo : r.lo+i+4]
+			r.lo += len(h)
+			return h, nil
+		}
+		if err := r.fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// fill reads what is there, at least one byte.
+func (r *frameReader) fill() error {
+	if r.lo > 0 {
+		r.hi = copy(r.buf[:], r.buf[r.lo:r.hi])
+		r.lo = 0
+	}
+	if r.hi == len(r.buf) {
+		return fmt.Errorf("%w: no end of the header in %d bytes", errNoFrame, r.hi)
+	}
+	n, err := r.src.Read(r.buf[r.hi:])
+	r.hi += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// answer reads the answer to the request.
+func (r *frameReader) answer() error {
+	h, err := r.head()
+	if err != nil {
+		return err
+	}
+	if status, _, _ := bytes.Cut(h, []byte("\r\n")); !bytes.Contains(status, []byte(" 200 ")) {
+		return fmt.Errorf("%w: the answer is %q", errNoFrame, status)
+	}
+	return nil
+}
+
+// next reads one frame.
+func (r *frameReader) next(now func() int64) (frame, error) {
+	h, err := r.head()
+	if err != nil {
+		return frame{}, err
+	}
+	f := frame{First: now()}
+	size, err := strconv.Atoi(field(h, "Content-Length: "))
+	if err != nil || size < stampEnd {
+		return frame{}, fmt.Errorf("%w: a part's header is %q", errNoFrame, h)
+	}
+	stamp := field(h, "X-Timestamp: ") // before fill moves the header
+	for r.hi-r.lo < stampEnd {
+		if err := r.fill(); err != nil {
+			return frame{}, err
+		}
+	}
+	if f.Captured, err = captured(r.buf[r.lo:r.hi], stamp); err != nil {
+		return frame{}, err
+	}
+	have := min(r.hi-r.lo, size)
+	r.lo += have
+	if err := r.src.Discard(size - have); err != nil {
+		return frame{}, err
+	}
+	f.Last = now()
+	return f, nil
+}
+
+// field returns the value of a header line.
+func field(h []byte, name string) string {
+	_, after, _ := bytes.Cut(h, []byte(name))
+	value, _, _ := bytes.Cut(after, []byte("\r\n"))
+	return string(value)
+}
+
+// captured is when the picture was captured, from its own stamp or the part's.
+func captured(jpeg []byte, header string) (int64, error) {
+	ns, err := strconv.ParseInt(string(jpeg[stampAt:stampAt+stampDigits]), 16, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: a picture without our stamp: % x", errNoFrame, jpeg[:stampEnd])
+	}
+	if ns != 0 {
+		return ns, nil
+	}
+	s, err := strconv.ParseFloat(header, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: X-Timestamp is %q", errNoFrame, header)
+	}
+	return int64(s*1e6) * 1e3, nil
+}
+
+// putStamp writes when and which into a picture that has room for it.
+func putStamp(jpeg []byte, at time.Time, seq uint64) {
+	b := jpeg[stampAt:stampAt]
+	for _, v := range []uint64{uint64(at.UnixNano()), seq} {
+		s := strconv.AppendUint(nil, v, 16)
+		for range stampDigits - len(s) {
+			b = append(b, '0')
+		}
+		b = append(b, s...)
+	}
+}
+
+// A socket is a TCP connection that throws bytes away without copying them.
+type socket struct {
+	net.Conn
+	raw  syscall.RawConn
+	drop func(fd uintptr) bool // made once
+	left int
+	err  error
+}
+
+func newSocket(c *net.TCPConn) (*socket, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{Conn: c, raw: raw}
+	s.drop = s.dropSome
+	return s, nil
+}
+
+// Discard skips n bytes, which it waits for.
+func (s *socket) Discard(n int) error {
+	if n == 0 {
+		return nil
+	}
+	s.left, s.err = n, nil
+	if err := s.raw.Read(s.drop); err != nil {
+		return err
+	}
+	return s.err
+}
+
+// dropSome says whether it is done. tcp(7) has MSG_TRUNC as "discard" for TCP.
+func (s *socket) dropSome(fd uintptr) bool {
+	for s.left > 0 {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, fd, 0, uintptr(s.left), unix.MSG_TRUNC|unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == unix.EAGAIN:
+			return false
+		case errno == unix.EINTR:
+		case errno != 0:
+			s.err = errno
+			return true
+		case n == 0:
+			s.err = io.ErrUnexpectedEOF
+			return true
+		default:
+			s.left -= int(n)
+		}
+	}
+	return true
+}

@@ -1,0 +1,188 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/gob"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// watching is how viewers look at a stream.
+type watching struct {
+	Address string
+	Viewers int
+	FPS     float64       // a viewer reads at most so many frames; 0 for all
+	Stall   time.Duration // it stops reading after this time; 0 for never
+}
+
+func (w *watching) flags() *flag.FlagSet {
+	fs := flag.NewFlagSet("watch", flag.ContinueOnError)
+	fs.StringVar(&w.Address, "address", "", "")
+	fs.IntVar(&w.Viewers, "viewers", 1, "")
+	fs.Float64Var(&w.FPS, "fps", 0, "")
+	fs.DurationVar(&w.Stall, "stall", 0, "")
+	return fs
+}
+
+// connectTime is how long a server has to start.
+const connectTime = 20 * time.Second
+
+// watch opens the streams, and says on out that all have their first frame, and
+// the port of the last one's connection. When in ends, it closes them and sends
+// what was seen.
+func (w watching) watch(in io.Reader, out io.Writer) error {
+	var (
+		running sync.WaitGroup
+		closing atomic.Bool
+		seen    = make([]frames, w.Viewers)
+		errs    = make(chan error, w.Viewers+1)
+		firsts  = make(chan struct{}, w.Viewers)
+		conns   []net.Conn
+	)
+	hangUp := func() {
+		closing.Store(true)
+		for _, c := range conns {
+			c.Close()
+		}
+		running.Wait()
+	}
+	defer hangUp()
+	for i := range w.Viewers {
+		conn, err := connect(w.Address)
+		if err != nil {
+			return err
+		}
+		conns = append(conns, conn)
+		running.Go(func() {
+			err := w.view(conn, func(f frame) {
+				if len(seen[i]) == 0 {
+					firsts <- struct{}{}
+				}
+				seen[i] = append(seen[i], f)
+			})
+			if !closing.Load() && err != nil {
+				errs <- fmt.Errorf("viewer %d: %w", i, err)
+			}
+		})
+	}
+	for range w.Viewers {
+		select {
+		case <-firsts:
+		case err := <-errs:
+			return err
+		}
+	}
+	_, local, _ := net.SplitHostPort(conns[w.Viewers-1].LocalAddr().String())
+	if _, err := fmt.Fprintln(out, local); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { // ends with the process: a read cannot be interrupted
+		_, err := io.Copy(io.Discard, in)
+		ended <- err
+	}()
+	select {
+	case err := <-errs:
+		return err
+	case err := <-ended:
+		if err != nil {
+			return err
+		}
+	}
+	hangUp()
+	return gob.NewEncoder(out).Encode(seen)
+}
+
+// connect waits for the server to start.
+func connect(address string) (conn net.Conn, err error) {
+	for deadline := time.Now().Add(connectTime); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if conn, err = net.Dial("tcp4", address); err == nil {
+			return conn, nil
+		}
+	}
+	return nil, fmt.Errorf("no server: %w", err)
+}
+
+// view calls saw for each frame until the connection ends.
+func (w watching) view(conn net.Conn, saw func(frame)) error {
+	if _, err := fmt.Fprintf(conn, "GET /stream HTTP/1.1\r\nHost: %s\r\n\r\n", w.Address); err != nil {
+		return err
+	}
+	s, err := newSocket(conn.(*net.TCPConn))
+	if err != nil {
+		return err
+	}
+	r := frameReader{src: s}
+	if err := r.answer(); err != nil {
+		return err
+	}
+	begin := time.Now()
+	for n := 1; w.Stall == 0 || time.Since(begin) < w.Stall; n++ {
+		f, err := r.next(func() int64 { return time.Now().UnixNano() })
+		if err != nil {
+			return err
+		}
+		saw(f)
+		if w.FPS > 0 {
+			time.Sleep(time.Until(begin.Add(time.Duration(float64(n) / w.FPS * float64(time.Second)))))
+		}
+	}
+	return nil
+}
+
+// viewers is a process that watches.
+type viewers struct {
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  *bufio.Reader
+	port int // of the last viewer
+}
+
+// startViewers returns when every viewer has its first frame.
+func startViewers(ctx context.Context, t *tools, where place, w watching) (*viewers, error) {
+	cmd := exec.CommandContext(ctx, t.self, "watch", "-address="+w.Address, "-viewers="+strconv.Itoa(w.Viewers),
+		"-fps="+strconv.FormatFloat(w.FPS, 'g', -1, 64), "-stall="+w.Stall.String())
+	cmd.Stderr = t.log
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := start(where, cmd); err != nil {
+		return nil, err
+	}
+	v := &viewers{cmd: cmd, in: in, out: bufio.NewReader(out)}
+	line, err := v.out.ReadString('\n')
+	if err == nil {
+		v.port, err = strconv.Atoi(strings.TrimSpace(line))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("no stream from %s: %w", w.Address, err), v.cmd.Wait())
+	}
+	return v, nil
+}
+
+// end closes the streams and returns what each viewer saw, in order.
+func (v *viewers) end() ([]frames, error) {
+	if err := v.in.Close(); err != nil {
+		return nil, err
+	}
+	var seen []frames
+	err := gob.NewDecoder(v.out).Decode(&seen)
+	return seen, errors.Join(err, v.cmd.Wait())
+}
