@@ -17,9 +17,14 @@ import (
 
 const (
 	boundary = "frame"
-	// Chrome and Firefox show a part only when they have seen the boundary
-	// behind it (crbug 527446), so a part ends with the next one's boundary.
+	// Firefox shows a part only when it has seen the boundary behind it, so a
+	// part ends with the next one's boundary.
 	partTail = "\r\n--" + boundary + "\r\n"
+	// blinkHead is a part's header without what is not known before its frame.
+	// Chrome and Edge want the whole header of the next part before they show a
+	// part (crbug 527446): for them it goes ahead, as with ustreamer's
+	// advance_headers.
+	blinkHead = "Content-Type: image/jpeg\r\n\r\n"
 	// streamEnd follows a partTail: an empty part, then the closing delimiter.
 	streamEnd = "\r\n--" + boundary + "--\r\n"
 

@@ -18,7 +18,7 @@ import (
 // another origin over plain http.
 var (
 	load      = []string{"Accept: text/html, */*; q=0.01", "Origin: http://other.local"}
-	img       = []string{"Accept: image/avif,image/webp,image/apng,*/*;q=0.8", "Referer: http://other.local/"}
+	img       = []string{"Accept: image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", "Referer: http://other.local/"} // Firefox's, whose parts the strict parser takes
 	xhr       = []string{"Accept: */*", "Origin: http://other.local", "Referer: http://other.local/"}
 	noHint    = []string{"Accept: */*"}
 	localImg  = []string{"Accept: */*", "Sec-Fetch-Dest: image"}

@@ -37,6 +37,12 @@ func wantsText(h http.Header) bool {
 	return text && !strings.Contains(accept, "application/xhtml+xml")
 }
 
+// isBlink tells Chrome, Edge and their kin, which alone name image/apng, whether
+// they load an <img> or a person has opened the stream itself.
+func isBlink(h http.Header) bool {
+	return strings.Contains(h.Get("Accept"), "image/apng")
+}
+
 // stream answers /stream: a multipart stream, or a session's id for scripts.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.Header.Get("Accept"), "application/json") || wantsText(r.Header) {
@@ -77,7 +83,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, ctx context
 		return false
 	}
 	v := newViewer(conn, s.ViewerTimeout, &s.ages)
-	v.slot, v.session = slot, session
+	v.slot, v.session, v.blink = slot, session, isBlink(r.Header)
 	s.seat(v)
 	go func() {
 		s.Log.Info("viewer came", "viewer", v.name)
@@ -96,7 +102,11 @@ func (v *viewer) run(ctx context.Context, h *Hub) error {
 	if err := v.conn.SetDeadline(time.Now().Add(v.timeout)); err != nil {
 		return err
 	}
-	if _, err := v.conn.Write([]byte(streamHead + "--" + boundary + "\r\n")); err != nil {
+	greeting := streamHead + "--" + boundary + "\r\n"
+	if v.blink {
+		greeting += blinkHead
+	}
+	if _, err := v.conn.Write([]byte(greeting)); err != nil {
 		return err
 	}
 	first, leave := h.watch()

@@ -15,19 +15,11 @@ import (
 )
 
 // The bytes on the wire, one for one: what players choke on is not visible
-// behind a parser.
+// behind a parser. Chrome shows a part when it has the next one's header, which
+// therefore goes ahead of its frame, for an <img> and for the address bar.
 func TestStreamOnTheWire(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		conn := r.request("GET", "/stream")
-		read := func(n int) string {
-			b := make([]byte, n)
-			if _, err := io.ReadFull(conn, b); err != nil {
-				t.Fatal(err)
-			}
-			return string(b)
-		}
-		want := "HTTP/1.0 200 OK\r\n" +
+	const (
+		head = "HTTP/1.0 200 OK\r\n" +
 			"Connection: close\r\n" +
 			"Content-Type: multipart/x-mixed-replace; boundary=frame\r\n" +
 			"Cache-Control: no-store, no-cache, must-revalidate, private, max-age=0\r\n" +
@@ -36,26 +28,46 @@ func TestStreamOnTheWire(t *testing.T) {
 			"Access-Control-Allow-Origin: *\r\n" +
 			"\r\n" +
 			"--frame\r\n"
-		if diff := cmp.Diff(want, read(len(want))); diff != "" {
-			t.Fatalf("head (-want +got):\n%s", diff)
-		}
-		synctest.Wait()
-		f := testFrame(5)
-		f.Time = time.Unix(1700000000, 42000)
-		r.server.Hub.Publish(f)
-		part := "Content-Type: image/jpeg\r\nContent-Length: 5\r\nX-Timestamp: 1700000000.000042\r\nX-Frame: 5\r\n\r\n" +
-			"\xff\xd8\x05\xff\xd9\r\n--frame\r\n"
-		if diff := cmp.Diff(part, read(len(part))); diff != "" {
-			t.Fatalf("part (-want +got):\n%s", diff)
-		}
-		go r.stop()
-		if diff := cmp.Diff("\r\n--frame--\r\n", read(13)); diff != "" {
-			t.Fatalf("end (-want +got):\n%s", diff)
-		}
-		if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("behind the end: %d bytes, %v; want EOF", n, err)
-		}
-	})
+		partHead = "Content-Type: image/jpeg\r\nContent-Length: 5\r\nX-Timestamp: 1700000000.000042\r\nX-Frame: 5\r\n\r\n"
+		frame    = "\xff\xd8\x05\xff\xd9"
+		tail     = "\r\n--frame\r\n"
+		ahead    = "Content-Type: image/jpeg\r\n\r\n"
+	)
+	for _, tt := range []struct{ name, accept, begin, part string }{
+		{"player", "*/*", head, partHead + frame + tail},
+		{"Firefox", "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", head, partHead + frame + tail},
+		{"Chrome's img", "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", head + ahead, frame + tail + ahead},
+		{"Chrome's address bar", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8",
+			head + ahead, frame + tail + ahead},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				conn := r.request("GET", "/stream", "Accept: "+tt.accept)
+				expect := func(what, want string) {
+					t.Helper()
+					b := make([]byte, len(want))
+					if _, err := io.ReadFull(conn, b); err != nil {
+						t.Fatal(err)
+					}
+					if diff := cmp.Diff(want, string(b)); diff != "" {
+						t.Fatalf("%s (-want +got):\n%s", what, diff)
+					}
+				}
+				expect("head", tt.begin)
+				synctest.Wait()
+				f := testFrame(5)
+				f.Time = time.Unix(1700000000, 42000)
+				r.server.Hub.Publish(f)
+				expect("part", tt.part)
+				go r.stop()
+				expect("end", "\r\n--frame--\r\n")
+				if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
+					t.Errorf("behind the end: %d bytes, %v; want EOF", n, err)
+				}
+			})
+		})
+	}
 }
 
 func TestStreamPaths(t *testing.T) {

@@ -21,6 +21,7 @@ type viewer struct {
 	conn    net.Conn
 	name    string        // its address
 	session bool          // belongs to a push session
+	blink   bool          // is Chrome or Edge: the header of a part goes ahead of it
 	since   time.Time     // when it came
 	slot    time.Duration // at most one frame in each; 0 sends all
 	timeout time.Duration // for a link that takes nothing
@@ -41,7 +42,10 @@ type viewer struct {
 	bufs net.Buffers
 }
 
-var tail = []byte(partTail)
+var (
+	tail      = []byte(partTail)
+	blinkTail = []byte(partTail + blinkHead)
+)
 
 // newViewer makes conn a viewer, which does not own it. It counts the ages of its
 // frames in ages too.
@@ -132,6 +136,9 @@ func nextSlot(due time.Time, slot time.Duration) time.Time {
 // send writes one part whole.
 func (v *viewer) send(p *part) error {
 	v.iov = [3][]byte{p.head, p.frame.JPEG, tail}
+	if v.blink {
+		v.iov[0], v.iov[2] = nil, blinkTail
+	}
 	v.bufs = v.iov[:]
 	age := time.Since(p.frame.Time)
 	v.age.Store(int64(age))
