@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -36,9 +35,12 @@ func command(t *testing.T, name string, args ...string) (stdout, stderr []byte) 
 // ffmpeg (and with it OpenCV, go2rtc and VLC's fallback) wants a boundary before
 // the first part, CRLF, and Content-Length.
 func TestFFmpeg(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	for _, path := range []string{"/stream", "/stream.mjpg", "/?action=stream"} {
 		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			covers(t, "ffmpeg", "decodes "+path+" without a complaint")
 			_, log := command(t, "ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-stats", "-i", p.url+path, "-frames:v", "100", "-f", "null", "-")
 			stats := strings.TrimSpace(string(log))
 			if i := strings.LastIndexAny(stats, "\r\n"); i >= 0 {
@@ -57,7 +59,9 @@ func TestFFmpeg(t *testing.T) {
 // ffmpeg takes the closing boundary of a stopping server for the end of the
 // file, not for an error.
 func TestFFmpegAtTheEnd(t *testing.T) {
+	t.Parallel()
 	need(t, "ffmpeg")
+	covers(t, "ffmpeg", "takes a stopping camera for the end of the file, not for an error")
 	p := start(t)
 	cmd := exec.Command("ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-f", "mpjpeg", "-i", p.url+"/stream", "-f", "null", "-")
 	var log bytes.Buffer
@@ -66,15 +70,18 @@ func TestFFmpegAtTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.await("30 frames sent", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent >= 30 })
-	p.process.Signal(syscall.SIGTERM)
+	p.stop()
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("ffmpeg: %v\n%s", err, log.Bytes())
 	}
 }
 
+// curl stands for scripts.
 func TestCurl(t *testing.T) {
+	t.Parallel()
 	p := start(t)
 	t.Run("snapshot", func(t *testing.T) {
+		covers(t, "curl", "a snapshot")
 		body, _ := command(t, "curl", "--silent", "--show-error", "--fail", p.url+"/snapshot.jpg")
 		img, err := jpeg.Decode(bytes.NewReader(body))
 		if err != nil || img.Bounds().Dx() != 1280 || img.Bounds().Dy() != 720 {
@@ -82,6 +89,7 @@ func TestCurl(t *testing.T) {
 		}
 	})
 	t.Run("stream", func(t *testing.T) {
+		covers(t, "curl", "a stream, which the strict parser reads through it")
 		need(t, "curl")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -93,23 +101,30 @@ func TestCurl(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		readFrames(t, out, 30)
+		frames, err := pushertest.NewStreamReader(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readFrames(t, frames, 30)
 		cancel()
 		cmd.Wait() // it was killed
 	})
 	t.Run("script that wants a session", func(t *testing.T) {
+		covers(t, "curl", "a session's id for a script that wants text")
 		id, _ := command(t, "curl", "--silent", "--header", "Accept: text/plain", p.url+"/stream")
 		if len(id) != 15 {
 			t.Errorf("the session's id is %q", id)
 		}
 	})
 	t.Run("HEAD", func(t *testing.T) {
+		covers(t, "curl", "HEAD of a stream ends")
 		head, _ := command(t, "curl", "--silent", "--head", p.url+"/stream")
 		if !bytes.Contains(head, []byte("multipart/x-mixed-replace; boundary=frame\r\n")) {
 			t.Errorf("HEAD /stream: %s", head)
 		}
 	})
 	t.Run("HTTP/1.0", func(t *testing.T) {
+		covers(t, "curl", "a snapshot by HTTP/1.0")
 		body, _ := command(t, "curl", "--silent", "--http1.0", "--fail", p.url+"/snapshot")
 		if _, err := jpeg.DecodeConfig(bytes.NewReader(body)); err != nil {
 			t.Error(err)
@@ -119,12 +134,8 @@ func TestCurl(t *testing.T) {
 
 // readFrames reads n frames with the strict parser: in order, each newer than
 // the one before.
-func readFrames(t *testing.T, r io.Reader, n int) {
+func readFrames(t *testing.T, s *pushertest.StreamReader, n int) {
 	t.Helper()
-	s, err := pushertest.NewStreamReader(r)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var last pushertest.Part
 	for range n {
 		p, err := s.Next()
@@ -141,6 +152,8 @@ func readFrames(t *testing.T, r io.Reader, n int) {
 // Go's mime/multipart stands for the strict parsers (py-mjpeg PR 2): it takes
 // the boundary from the header by its letters.
 func TestGoMultipart(t *testing.T) {
+	t.Parallel()
+	covers(t, "Go mime/multipart", "the boundary of the header is that of the parts, and the stream's end is one")
 	p := start(t)
 	resp, err := http.Get(p.url + "/stream")
 	if err != nil {
@@ -161,7 +174,7 @@ func TestGoMultipart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.process.Signal(syscall.SIGTERM)
+	p.stop()
 	for {
 		if _, err := parts.NextPart(); errors.Is(err, io.EOF) {
 			return

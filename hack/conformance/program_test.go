@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -50,13 +52,30 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
+// extra skips a test that only hack/conformance/all runs: its client is large,
+// slow or rare.
+func extra(t *testing.T) {
+	t.Helper()
+	if os.Getenv("PUSHCAM_CONFORMANCE") != "all" {
+		t.Skip("skipped: hack/conformance/all runs this one (PUSHCAM_CONFORMANCE is not all)")
+	}
+}
+
+// covers says which client a test is about and what of it; the README's table
+// is made of these.
+func covers(t *testing.T, client, quirk string) {
+	t.Helper()
+	t.Attr("client", client)
+	t.Attr("quirk", quirk)
+}
+
 // program is a running pushcam.
 type program struct {
 	t       *testing.T
-	url     string // http://127.0.0.1:port
+	url     string // http://127.0.0.1:port, without a slash behind
 	port    string
 	began   time.Time
-	process *os.Process
+	stop    func() // sends SIGTERM, once: a second one would kill it
 }
 
 var link = regexp.MustCompile(`http://[^ ]*:(\d+)/`)
@@ -75,11 +94,11 @@ func start(t *testing.T, args ...string) *program {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.process = cmd.Process
+	p.stop = sync.OnceFunc(func() { cmd.Process.Signal(syscall.SIGTERM) })
 	t.Cleanup(func() {
 		timer := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
 		defer timer.Stop()
-		cmd.Process.Signal(syscall.SIGTERM)
+		p.stop()
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("pushcam ended with: %v", err)
 		}
@@ -92,8 +111,7 @@ func start(t *testing.T, args ...string) *program {
 	if m == nil {
 		t.Fatalf("no link in %q", line)
 	}
-	p.port = m[1]
-	p.url = "http://127.0.0.1:" + p.port
+	p.url, p.port = strings.TrimSuffix(m[0], "/"), m[1]
 	return p
 }
 
@@ -106,6 +124,7 @@ type state struct {
 	Viewers []struct {
 		Session bool   `json:"session"`
 		Sent    uint64 `json:"frames_sent"`
+		Skipped uint64 `json:"frames_skipped"`
 	} `json:"viewers"`
 	Sessions int `json:"sessions"`
 }
@@ -127,17 +146,28 @@ func (p *program) state() state {
 // await asks /state until ok says that it is as it should be.
 func (p *program) await(what string, ok func(state) bool) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 40*time.Second)
+	var s state
+	await(p.t, func() string { return fmt.Sprintf("%s; the state is %+v", what, s) }, func() bool {
+		s = p.state()
+		return ok(s)
+	})
+}
+
+// patience is for what a busy machine may take long for.
+const patience = 40 * time.Second
+
+// await asks ok until it says yes.
+func await(t *testing.T, what func() string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for tick := time.NewTicker(100 * time.Millisecond); ; {
-		s := p.state()
-		if ok(s) {
-			return
-		}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			p.t.Fatalf("waited in vain for: %s; the state is %+v", what, s)
+			t.Fatalf("waited in vain for: %s", what())
 		}
 	}
 }

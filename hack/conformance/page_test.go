@@ -1,0 +1,173 @@
+package conformance
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The viewer page shows a moving picture, with one connection that stays open.
+// It shows it again after the camera's program was restarted: an <img> alone
+// never recovers (mjpg-streamer 265, 206).
+func TestPage(t *testing.T) {
+	eachBrowser(t, "the page's picture moves, and moves again after the camera restarted", func(t *testing.T, b browser) {
+		p := start(t)
+		tb := b.newTab(t)
+		tb.open(p.url + "/")
+		shown(t, tb, "#picture")
+		t.Logf("picture %v after the program's start", time.Since(p.began).Round(time.Millisecond))
+		moves(t, tb, "#picture")
+		keep(t, "page.png", tb.screenshot("body"))
+		p.await("one viewer", func(s state) bool { return len(s.Viewers) == 1 && s.Sessions == 0 })
+
+		p.stop()
+		until(t, tb, `document.getElementById("state").classList.contains("bad")`)
+		again := start(t, "-listen", "127.0.0.1:"+p.port)
+		again.await("the page shows the stream again", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 })
+		moves(t, tb, "#picture")
+	})
+}
+
+// Browsers show each frame one late if a part ends with its last byte (crbug
+// 527446): ours ends with the next boundary. The camera takes a picture in
+// another colour every 2.5 s; what the browser shows must be the newest, and
+// before it is sent again, which it is after 1 s.
+func TestNewestFrame(t *testing.T) {
+	eachBrowser(t, "shows the newest frame, not the one before", func(t *testing.T, b browser) {
+		const period, resend = 2500 * time.Millisecond, time.Second
+		p := start(t, "-source", "replay:"+recording(t), "-fps", "0.4")
+		tb := b.newTab(t)
+		tb.open(p.url + "/")
+		shown(t, tb, "#picture")
+
+		frames := p.get(t, "/stream", "1.0")
+		part, err := frames.Next()
+		for tries := 1; ; tries++ {
+			for old := part.Seq; err == nil && part.Seq == old; {
+				part, err = frames.Next()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			came, want := time.Now(), colour(t, part.JPEG)
+			for colour(t, tb.screenshot("#picture")) != want {
+				if time.Since(came) > period {
+					t.Fatalf("frame %d is %s, and is not shown %v after it came", part.Seq, want, period)
+				}
+			}
+			after := time.Since(came)
+			t.Logf("frame %d shown within %v", part.Seq, after.Round(time.Millisecond))
+			if after < resend {
+				return
+			}
+			if tries == 4 { // the machine cannot be that busy
+				t.Fatalf("no frame was shown before it was sent again")
+			}
+		}
+	})
+}
+
+// Browsers keep at most 6 connections to a host (Motion 1465, ZoneMinder 441):
+// five pages in sight of each other need five for their streams, and all share
+// the sixth for the state.
+func TestFivePagesAtOnce(t *testing.T) {
+	eachBrowser(t, "one connection a page stays open: five pages at once share the 6 that a browser has", func(t *testing.T, b browser) {
+		p := start(t, "-size", "320x240", "-fps", "5")
+		tb := b.newTab(t)
+		tb.open(p.url + "/")
+		shown(t, tb, "#picture")
+		var done bool
+		tb.eval(`(() => {
+			for (let i = 0; i < 4; i++) document.body.append(Object.assign(document.createElement("iframe"), { src: "/" }));
+			return true;
+		})()`, &done)
+		const pages = `[document, ...[...document.querySelectorAll("iframe")].map(f => f.contentDocument)]`
+		until(t, tb, pages+`.every(d => d.querySelector("#picture")?.naturalWidth > 0)`)
+		until(t, tb, pages+`.every(d => d.querySelector("#state").textContent.includes("5 watching"))`)
+		p.await("five viewers with frames", func(s state) bool {
+			for _, v := range s.Viewers {
+				if v.Sent < 10 {
+					return false
+				}
+			}
+			return len(s.Viewers) == 5
+		})
+	})
+}
+
+// A hidden page takes no frames, so that the camera may rest, and shows the
+// stream again in front. So the seventh tab has a connection, too.
+func TestHiddenPage(t *testing.T) {
+	eachBrowser(t, "a hidden page pauses, and shows the stream again in front; seven tabs work", func(t *testing.T, b browser) {
+		p := start(t, "-idle-hold", "1s", "-size", "640x360")
+		var tabs []tab
+		for range 7 {
+			tb := b.newTab(t)
+			tb.open(p.url + "/")
+			shown(t, tb, "#picture")
+			tabs = append(tabs, tb)
+		}
+		moves(t, tabs[6], "#picture")
+		p.await("one viewer, in the tab in front", func(s state) bool { return len(s.Viewers) == 1 })
+
+		b.newTab(t).front()
+		p.await("no viewer, and a camera that rests", func(s state) bool { return len(s.Viewers) == 0 && s.Camera.Phase == "idle" })
+		tabs[0].front()
+		p.await("one viewer", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 })
+		moves(t, tabs[0], "#picture")
+	})
+}
+
+// On a LAN, plain http is no secure context: the page does without what
+// browsers keep for https and localhost, and its console stays empty.
+func TestInsecureContext(t *testing.T) {
+	eachBrowser(t, "plain http under a LAN's name: no secure context, nothing in the console", func(t *testing.T, b browser) {
+		p := start(t)
+		tb := b.newTab(t)
+		tb.open("http://pushcam.test:" + p.port + "/")
+		var secure bool
+		if tb.eval("isSecureContext", &secure); secure {
+			t.Fatal("the browser takes the page for secure: this test shows nothing")
+		}
+		shown(t, tb, "#picture")
+		moves(t, tb, "#picture")
+		until(t, tb, `document.getElementById("state").textContent.includes("watching")`)
+		if said := tb.complaints(); len(said) > 0 {
+			t.Errorf("the console says:\n%s", strings.Join(said, "\n"))
+		}
+	})
+}
+
+// A page from elsewhere, as of a home automation, may show the stream and read
+// a snapshot and the state (CORS), without credentials.
+func TestPageFromElsewhere(t *testing.T) {
+	eachBrowser(t, "a third-party page shows the stream and reads a snapshot (CORS)", func(t *testing.T, b browser) {
+		p := start(t)
+		site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.Write([]byte("<!DOCTYPE html><title>elsewhere</title><img>"))
+		}))
+		t.Cleanup(site.Close)
+		tb := b.newTab(t)
+		tb.open(strings.Replace(site.URL, "127.0.0.1", "page.test", 1) + "/")
+		camera := `"http://pushcam.test:` + p.port
+		var answer string
+		tb.eval(`document.querySelector("img").src = `+camera+`/stream"`, &answer)
+		shown(t, tb, "img")
+		moves(t, tb, "img")
+		for path, want := range map[string]string{"/snapshot.jpg": "image/jpeg", "/state": "application/json"} {
+			tb.eval(`fetch(`+camera+path+`").then(r => r.blob()).then(b => b.size > 0 && b.type, String)`, &answer)
+			if answer != want {
+				t.Errorf("a script gets %q of %s, want %s", answer, path, want)
+			}
+		}
+		// The browser must refuse a script that would send a password along.
+		var refused bool
+		tb.eval(`fetch(`+camera+`/state", { credentials: "include" }).then(() => false, () => true)`, &refused)
+		if !refused {
+			t.Error("a script of another origin reads the answer to a request with credentials")
+		}
+	})
+}
