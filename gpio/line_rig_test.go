@@ -196,6 +196,19 @@ func (w *watched) next(t *testing.T) string {
 	}
 }
 
+// ended waits for Run to return of its own accord, and returns what it returned.
+func (w *watched) ended(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-w.done:
+		w.done <- nil
+		return err
+	case <-time.After(time.Minute):
+		t.Error("Run has not returned for a minute")
+		return nil
+	}
+}
+
 // rest ends the button and returns what is left of its events.
 func (w *watched) rest() (events []string, err error) {
 	w.cancel()
@@ -320,8 +333,7 @@ func testGoesAway(t *testing.T, sim *gpiotest.Sim, label string, whilePressed bo
 	if err := sim.Remove(); err != nil {
 		t.Fatal(err)
 	}
-	err = <-w.done // of its own accord
-	w.done <- nil
+	err = w.ended(t)
 	checkError(t, err, "button is lost", "button on line 1 of", "("+label+")", "no such device")
 	rest, _ := w.rest()
 	if diff := cmp.Diff(want, append(got, rest...)); diff != "" {
