@@ -90,7 +90,7 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 			if v.link.gate.stalled(now.Sub(v.since)) > v.timeout {
 				return errStalled
 			}
-			if !v.await(ctx, p.next, wait) {
+			if !v.await(ctx, nil, wait) { // a newer frame would not open it
 				return v.end()
 			}
 			continue

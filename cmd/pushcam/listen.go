@@ -55,6 +55,9 @@ func activated() ([]net.Listener, error) {
 
 func listenOn(ctx context.Context, address string) (net.Listener, error) {
 	var lc net.ListenConfig
+	// Go would speak multipath TCP, whose sockets do not tell what the freshness
+	// of a stream rests on (TCP_INFO, TCP_USER_TIMEOUT).
+	lc.SetMultipathTCP(false)
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return listenUnix(ctx, &lc, path)
 	}

@@ -47,6 +47,7 @@ var steps = []step{
 	{name: "windows", what: "compiles for Windows", args: []string{"go", "vet", "./cmd/..."}, env: []string{"GOOS=windows"}},
 	{name: "unit", what: "unit tests, with the race detector", args: []string{"go", "test", "-json", "-race", "./camera/...", "./cmd/...", "./gpio/...", "./gokrazy/...", "./pusher/...", "./hack/bottleneck/...", "./hack/check/..."}, kind: goTests},
 	{name: "conformance", what: "real browsers and players", args: []string{"go", "test", "-json", "-count=1", "./hack/conformance/..."}, kind: goTests},
+	{name: "fresh", what: "the age of frames behind an emulated bottleneck", args: []string{"go", "test", "-json", "-count=1", "-parallel=6", "-run=TestFreshness", "./pusher"}, env: []string{"PUSHCAM_FRESHNESS=1"}, kind: goTests},
 	{name: "rig", what: "real kernel devices in a virtual machine", args: []string{"go", "run", "./hack/rig", "test", "-json", "-count=1", "./camera/...", "./gpio/..."}, kind: goTests},
 	{name: "machine", what: "the virtual machine itself", args: []string{"go", "test", "-json", "-count=1", "./hack/rig/..."}, kind: goTests},
 }
