@@ -93,6 +93,12 @@ func (r *report) read(step string, events io.Reader, out io.Writer) (ran int, er
 		delete(output, key)
 		if e.Test == "" {
 			if e.Action == "fail" {
+				// A test that hung or crashed has no end of its own.
+				for _, test := range slices.Sorted(maps.Keys(output)) {
+					if strings.HasPrefix(test, key+".") {
+						fmt.Fprint(out, strings.Join(output[test], ""))
+					}
+				}
 				fmt.Fprint(out, strings.Join(text, ""))
 				r.set(result{step: step, test: key, status: failed})
 			}

@@ -23,6 +23,9 @@ func TestReport(t *testing.T) {
 {"Action":"pass","Package":"github.com/pushcam/pushcam/camera","Test":"TestRig","Elapsed":0.1}
 {"Action":"output","Package":"github.com/pushcam/pushcam/camera","Test":"TestB","Output":"wrong\n"}
 {"Action":"fail","Package":"github.com/pushcam/pushcam/camera","Test":"TestB"}
+{"Action":"output","Package":"github.com/pushcam/pushcam/camera","Test":"TestHangs","Output":"goroutine 7\n"}
+{"Action":"output","Package":"github.com/pushcam/pushcam/camera","Output":"FAIL\n"}
+{"Action":"fail","Package":"github.com/pushcam/pushcam/camera","Elapsed":600}
 `
 	var r report
 	var out bytes.Buffer
@@ -36,12 +39,16 @@ func TestReport(t *testing.T) {
 	want := `pass	camera	1.0s
 not JSON
 wrong
+goroutine 7
+FAIL
+fail	camera	600.0s
 
+FAILED   rig camera
 FAILED   rig camera.TestB
 skipped  unit camera.TestVLC: no VLC
-ran      rig: 2
+ran      rig: 3
 ran      unit: 1
-2 passed, 1 failed, 1 skipped
+2 passed, 2 failed, 1 skipped
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
