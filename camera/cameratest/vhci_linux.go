@@ -159,6 +159,9 @@ func (t *transport) sysfs() (string, error) {
 // for one webcam.
 type usbip struct {
 	conn io.ReadWriter // an os.File, but for tests
+
+	submitted uint32            // the last request; the host numbers them upwards
+	early     map[uint32]uint32 // requests that were taken back before they came, and by which command
 }
 
 const (
@@ -227,7 +230,26 @@ func (u *usbip) serve(w *Webcam) error {
 }
 
 func (u *usbip) handle(w *Webcam, c usbipCommand, data []byte) error {
+	if c.Command == cmdSubmit {
+		u.submitted = c.Seq
+		if unlink, ok := u.early[c.Seq]; ok {
+			delete(u.early, c.Seq)
+			return u.reply(retUnlink, unlink, -int32(unix.ECONNRESET), 0, nil)
+		}
+	}
 	switch {
+	case c.Command == cmdUnlink && int32(c.Victim-u.submitted) > 0:
+		// vhci-hcd has a queue for each of the two commands (vhci_tx_loop), so one
+		// can overtake the other. Answered now, the kernel would either forget the
+		// request and hang up when it is answered, or wait for it for ever.
+		if len(u.early) == maxPending {
+			return errTooMany
+		}
+		if u.early == nil {
+			u.early = map[uint32]uint32{}
+		}
+		u.early[c.Victim] = c.Seq
+		return nil
 	case c.Command == cmdUnlink:
 		// The host controller takes requests back, whether the device hangs or
 		// not: the kernel would wait for ever.

@@ -134,3 +134,27 @@ func TestUSBIPConversation(t *testing.T) {
 		t.Errorf("answers (-want +got):\n%s", diff)
 	}
 }
+
+// TestUSBIPOvertaking has a request that is taken back before it comes.
+func TestUSBIPOvertaking(t *testing.T) {
+	host := &fakeHost{Reader: bytes.NewReader(bytes.Join([][]byte{
+		command(cmdSubmit, 6, 1, 1, 0, 512, ""),
+		command(cmdUnlink, 8, 0, 0, 7, 0, ""),
+		command(cmdSubmit, 7, 1, 1, 0, 512, ""),
+	}, nil))}
+	link, w := &usbip{conn: host}, &Webcam{}
+	if err := w.attach(link); err != nil {
+		t.Fatal(err)
+	}
+	if err := link.serve(w); err != io.EOF {
+		t.Fatal(err)
+	}
+	if len(w.pending) != 1 || w.pending[0].id != 6 {
+		t.Errorf("pending are %v, want request 6 alone", w.pending)
+	}
+	be := binary.BigEndian
+	if len(host.answers) != 1 || be.Uint32(host.answers[0]) != retUnlink || be.Uint32(host.answers[0][4:]) != 8 ||
+		int32(be.Uint32(host.answers[0][20:])) != -int32(unix.ECONNRESET) {
+		t.Errorf("answered %x, want command 8 answered with ECONNRESET, after request 7 came", host.answers)
+	}
+}
