@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -163,10 +162,4 @@ func (p *Power) onGokrazy() bool {
 	return err == nil && exe == initPath
 }
 
-func (p *Power) path(elem ...string) string {
-	root := p.Root
-	if root == "" {
-		root = "/"
-	}
-	return filepath.Join(append([]string{root}, elem...)...)
-}
+func (p *Power) path(elem ...string) string { return below(p.Root, elem...) }

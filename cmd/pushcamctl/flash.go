@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+
+	"github.com/pushcam/pushcam/gokrazy/image"
+)
+
+func (p *program) flash(fs *flag.FlagSet) func(context.Context, []string) error {
+	var (
+		path  = fs.String("image", "pushcam.img", "the image's `file`")
+		large = fs.Bool("large", false, "write to a disk even if it is larger than 256 GB")
+		yes   = fs.Bool("yes", false, "do not ask")
+	)
+	return func(ctx context.Context, operands []string) error {
+		if len(operands) == 0 {
+			return p.misused(fmt.Errorf("which disk is the card? %s", p.candidates()), "pushcamctl flash -h")
+		}
+		bar := &progress{out: p.stdout, terminal: isTerminal(p.stdout)}
+		f := &image.Flasher{System: &p.system, Large: *large, Progress: bar.show}
+		disk, err := f.Target(*path, operands[0])
+		if err != nil {
+			return err
+		}
+		if !*yes {
+			if err := p.confirm(disk); err != nil {
+				return err
+			}
+		}
+		err = f.Flash(ctx, *path, operands[0])
+		bar.end()
+		if errors.Is(err, context.Canceled) {
+			return fmt.Errorf("stopped: %s is not complete", disk)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(p.stdout, "%s is written and checked: take it out, put it into the Raspberry Pi and switch that on.\n", disk)
+		return nil
+	}
+}
+
+// candidates says what DEVICE may be.
+func (p *program) candidates() string {
+	all := p.system.Candidates()
+	if len(all) == 0 {
+		return "name it, for instance /dev/sdb; no card is in a reader now"
+	}
+	var names []string
+	for _, d := range all {
+		names = append(names, d.String())
+	}
+	return "this computer has " + strings.Join(names, " and ")
+}
+
+// confirm asks before the disk is overwritten.
+func (p *program) confirm(disk *image.Disk) error {
+	fmt.Fprintf(p.stdout, "All that is on %s will be lost. Write to it? [y/N] ", disk)
+	answer, err := readLine(p.stdin)
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	if err != nil {
+		fmt.Fprintln(p.stdout) // there was no answer to end the line
+	}
+	return fmt.Errorf("%s was left as it is; -yes writes without asking", disk)
+}

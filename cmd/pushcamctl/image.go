@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/bits"
+	"strconv"
+	"strings"
+
+	"github.com/pushcam/pushcam/gokrazy/image"
+)
+
+func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error {
+	var (
+		size    = byteSize(image.DefaultSize)
+		output  = fs.String("o", "pushcam.img", "the `file` to write")
+		host    = fs.String("hostname", "pushcam", "the camera's `name` on the network")
+		given   = fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept, or a new one")
+		wifi    = fs.String("wifi-ssid", "", "not possible yet: connect the camera with a `cable`")
+		verbose = fs.Bool("v", false, "show what the compiler and gok print")
+	)
+	fs.Var(&size, "size", "the image's `size`, for instance 2GiB; the card may be larger")
+	return func(ctx context.Context, _ []string) error {
+		if *wifi != "" {
+			return p.misused(errors.New("-wifi-ssid: images cannot join a Wi-Fi network yet; connect the camera with a cable"), "pushcamctl image -h")
+		}
+		if *output == "" {
+			return p.misused(errors.New("-o needs a file"), "pushcamctl image -h")
+		}
+		checkout, err := image.FindCheckout(".")
+		if err != nil {
+			return err
+		}
+		b := &image.Builder{Checkout: checkout, Hostname: *host, Size: int64(size), Password: "to come", Log: p.log()}
+		if *verbose {
+			b.Output = p.stderr
+		}
+		if err := b.Check(); err != nil {
+			return p.misused(err, "pushcamctl image -h")
+		}
+		password := *given
+		if password == "-" {
+			if password, err = readLine(p.stdin); err != nil {
+				return fmt.Errorf("read the password: %w", err)
+			}
+		}
+		keeper := passwords{dir: p.configDir}
+		password, origin, err := keeper.choose(*host, password)
+		if err != nil {
+			return err
+		}
+		b.Password = password
+		img, err := b.Build(ctx, *output)
+		if err != nil {
+			return err
+		}
+		// Not before: until there is a new card, the camera has the old one.
+		file, err := keeper.keep(*host, password)
+		p.report(img, origin, password, file)
+		return err
+	}
+}
+
+// report says what was made and what to do next. It is the one place that shows
+// a new password. file is where it is kept, if it is.
+func (p *program) report(img *image.Image, origin passwordOrigin, password, file string) {
+	fmt.Fprintf(p.stdout, "%s: pushcam %s for http://%s.local/\n", img.Path, img.Version, img.Hostname)
+	fmt.Fprintf(p.stdout, "  root file system: %.1f MB, SHA-256 %s\n", float64(img.RootSize)/1e6, img.RootSum)
+	if origin == newPassword {
+		fmt.Fprintf(p.stdout, "  owner's password: %s\n", password)
+	}
+	if file != "" {
+		fmt.Fprintf(p.stdout, "  the owner's password is kept in %s\n", file)
+	}
+	fmt.Fprintf(p.stdout, "Next, with a card in this computer: go build ./cmd/pushcamctl && sudo ./pushcamctl flash -image %s DEVICE\n", img.Path)
+}
+
+func (p *program) log() *slog.Logger {
+	return slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
+
+// maxLine bounds what is read of an answer, in bytes.
+const maxLine = 4096
+
+func readLine(r io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, maxLine)).ReadString('\n')
+	if line = strings.TrimRight(line, "\r\n"); line != "" {
+		return line, nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = errors.New("nothing was entered")
+	}
+	return "", err
+}
+
+// byteSize is a flag's value as 2GiB.
+type byteSize int64
+
+var units = []struct {
+	name  string
+	shift int
+}{{"TiB", 40}, {"GiB", 30}, {"MiB", 20}, {"KiB", 10}}
+
+func (b *byteSize) String() string {
+	for _, u := range units {
+		if n := int64(*b); n > 0 && bits.TrailingZeros64(uint64(n)) >= u.shift {
+			return strconv.FormatInt(n>>u.shift, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(*b), 10)
+}
+
+func (b *byteSize) Set(s string) error {
+	number, shift := s, 0
+	for _, u := range units {
+		for _, name := range []string{u.name, u.name[:1]} { // 2GiB or 2G
+			if n, ok := strings.CutSuffix(strings.ToLower(s), strings.ToLower(name)); ok && shift == 0 {
+				number, shift = n, u.shift
+			}
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n > 1<<62>>shift {
+		return errors.New("a size is a number of bytes, or as 2GiB or 1500MiB")
+	}
+	*b = byteSize(n << shift)
+	return nil
+}

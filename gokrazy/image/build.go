@@ -1,0 +1,187 @@
+// Package image makes the card image of the appliance and writes it to a card.
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// DefaultSize of an image in bytes. It fits every card that is sold, and QEMU's
+// emulated Pi wants a power of two.
+const DefaultSize = 2 << 30
+
+const (
+	// MinSize is the smallest image in bytes: gok's 1200 MiB for boot, two
+	// roots and 100 MiB of /perm, and 4 MiB before the first partition.
+	MinSize = 1204 << 20
+	// maxSize in bytes: gok counts the sectors of /perm in 32 bits.
+	maxSize = 1 << 40
+)
+
+// Builder makes a card image. The zero value of a field that is not required is
+// useful.
+type Builder struct {
+	// Checkout is the root folder of a checkout of pushcam. Required.
+	Checkout string
+	// Hostname is the appliance's name on the network: one DNS label. Empty
+	// means "pushcam".
+	Hostname string
+	// Password is the owner's. Only its hash is on the card, on /perm
+	// (device.Owner), so a root file system holds no secret and can be given
+	// to others. Required.
+	Password string
+	// Size of the image in bytes. 0 means DefaultSize.
+	Size int64
+	// Version and Time are what the image calls itself. Empty means those of
+	// the checkout's commit, or, if files differ from it, "-dirty" and now.
+	Version string
+	Time    time.Time
+	// Output gets what gok and the compiler print. nil discards it; the end of
+	// it is in the error of a build that failed.
+	Output io.Writer
+	// Log gets a line per step. nil discards.
+	Log *slog.Logger
+}
+
+// Image is what was built.
+type Image struct {
+	Path     string
+	Hostname string
+	Version  string
+	Time     time.Time // of the commit
+	Size     int64     // bytes
+	RootSize int64     // bytes of the root file system
+	// RootSum is the SHA-256 of the root file system: the same for builds of
+	// one commit and host name with one version of Go and of the C compiler,
+	// and with the CA certificates and the time zone of the computer that
+	// builds, which gok copies into it.
+	RootSum string
+}
+
+var hostname = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`) // RFC 1123, one label
+
+// Check says what is wrong with the settings, in one sentence.
+func (b *Builder) Check() error {
+	switch size := b.size(); {
+	case !hostname.MatchString(b.hostname()):
+		return fmt.Errorf("the host name %q is not one: use up to 63 letters a-z, digits and hyphens", b.Hostname)
+	case size < MinSize:
+		return fmt.Errorf("an image of %d bytes is too small: it needs at least %d MiB", size, MinSize>>20)
+	case size > maxSize:
+		return fmt.Errorf("an image of %d bytes is too large: at most %d GiB", size, maxSize>>30)
+	case size%sectorSize != 0:
+		return fmt.Errorf("the image's size is a multiple of %d bytes, not %d", sectorSize, size)
+	case b.Password == "":
+		return errors.New("an image needs a password for its owner")
+	}
+	return nil
+}
+
+// Build writes the image to path. It is written beside it and renamed, so what
+// was at path stays if the build fails.
+func (b *Builder) Build(ctx context.Context, path string) (img *Image, err error) {
+	if err := b.Check(); err != nil {
+		return nil, err
+	}
+	inst, err := b.instance()
+	if err != nil {
+		return nil, err
+	}
+	mkfs, err := checkTools(ctx, inst.compiler())
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSpace(filepath.Dir(path), os.TempDir()); err != nil {
+		return nil, err
+	}
+	img = &Image{Path: path, Hostname: b.hostname(), Version: b.Version, Time: b.Time, Size: b.size()}
+	if img.Version == "" || img.Time.IsZero() {
+		img.Version, img.Time = b.commit(ctx)
+	}
+
+	part := path + ".part"
+	defer func() {
+		if err != nil {
+			os.Remove(part)
+		}
+	}()
+	started := time.Now()
+	b.log().Info("building; the first time takes minutes", "version", img.Version, "hostname", img.Hostname)
+	if err := b.gok(ctx, inst, img, part); err != nil {
+		return nil, fmt.Errorf("build the image: %w", err)
+	}
+	b.log().Info("built", "took", time.Since(started).Round(time.Second))
+	if err := b.finish(ctx, img, part, mkfs); err != nil {
+		return nil, fmt.Errorf("finish the image: %w", err)
+	}
+	return img, os.Rename(part, path)
+}
+
+// finish does what gok leaves to others.
+func (b *Builder) finish(ctx context.Context, img *Image, path, mkfs string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	l, err := readLayout(f, img.Size)
+	if err != nil {
+		return err
+	}
+	if img.RootSize, err = stampRoot(newSection(f, l.rootA), img.Time); err != nil {
+		return fmt.Errorf("root file system: %w", err)
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(f, l.rootA.offset, img.RootSize)); err != nil {
+		return err
+	}
+	img.RootSum = hex.EncodeToString(sum.Sum(nil))
+	if err := formatPerm(ctx, mkfs, path, l.perm, b.Password); err != nil {
+		return err
+	}
+	b.log().Info("formatted /perm", "bytes", l.perm.size)
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (b *Builder) hostname() string {
+	if b.Hostname == "" {
+		return "pushcam"
+	}
+	return b.Hostname
+}
+
+func (b *Builder) size() int64 {
+	if b.Size == 0 {
+		return DefaultSize
+	}
+	return b.Size
+}
+
+func (b *Builder) log() *slog.Logger {
+	if b.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return b.Log
+}
+
+// section is a part of a file, with offsets of its own.
+type section struct {
+	io.ReaderAt
+	io.WriterAt
+}
+
+func newSection(f *os.File, s span) section {
+	return section{io.NewSectionReader(f, s.offset, s.size), io.NewOffsetWriter(f, s.offset)}
+}

@@ -1,0 +1,33 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// openCard opens a disk for this program alone: with O_EXCL, the kernel refuses
+// one that is mounted, or becomes so (open(2)).
+func openCard(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_EXCL, 0)
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("only root may write to %s: run this with sudo", path)
+	case errors.Is(err, unix.EBUSY):
+		return nil, fmt.Errorf("%s is in use by another program or mounted", path)
+	case errors.Is(err, unix.ENOMEDIUM):
+		return nil, fmt.Errorf("%s has no card in it", path)
+	}
+	return f, err
+}
+
+// forget has the kernel drop what it remembers of the card, so that the next
+// read is of the card itself. What is not yet written would not be dropped.
+func forget(card *os.File) error {
+	if err := card.Sync(); err != nil {
+		return err
+	}
+	return os.NewSyscallError("fadvise", unix.Fadvise(int(card.Fd()), 0, 0, unix.FADV_DONTNEED))
+}

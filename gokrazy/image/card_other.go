@@ -1,0 +1,12 @@
+//go:build !linux
+
+package image
+
+import (
+	"errors"
+	"os"
+)
+
+func openCard(string) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func forget(*os.File) error { return errors.ErrUnsupported }

@@ -1,0 +1,186 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// Flasher writes an image to a card and reads it back.
+type Flasher struct {
+	// System has the disks. nil means this computer's.
+	System *System
+	// Large allows disks larger than Large.
+	Large bool
+	// Progress is called after each piece that was written, and then after each
+	// that was compared, from the goroutine of Flash. nil is fine.
+	Progress func(Progress)
+}
+
+// Progress is how far a card is.
+type Progress struct {
+	Checking bool // it was written, and is read back now
+	Done     int64
+	Total    int64 // bytes
+	Elapsed  time.Duration
+}
+
+// piece is how much is written at a time, in bytes. Cards are fastest with whole
+// erase blocks, which have 4 MiB (SD specification, AU_SIZE of most cards).
+const piece = 4 << 20
+
+// Target says whether an image can be written to the disk at path.
+func (f *Flasher) Target(image, path string) (*Disk, error) {
+	img, err := openImage(image)
+	if err != nil {
+		return nil, err
+	}
+	defer img.Close()
+	return f.target(img, path)
+}
+
+func (f *Flasher) target(img *imageFile, path string) (*Disk, error) {
+	s := f.System
+	if s == nil {
+		s = new(System)
+	}
+	disk, err := s.Disk(path)
+	if err != nil {
+		return nil, err
+	}
+	return disk, disk.fits(img.size, f.Large)
+}
+
+// Flash writes the image to the disk at path, reads it back and compares. The
+// first piece, with the partition table, is written last: a card that is not
+// complete has none, and does not pretend to be one. When ctx ends, so does it.
+func (f *Flasher) Flash(ctx context.Context, image, path string) error {
+	img, err := openImage(image)
+	if err != nil {
+		return err
+	}
+	defer img.Close()
+	disk, err := f.target(img, path)
+	if err != nil {
+		return err
+	}
+	card, err := openCard(disk.node)
+	if err != nil {
+		return err
+	}
+	defer card.Close()
+	if err := f.write(ctx, img, card); err != nil {
+		return fmt.Errorf("write to %s: %w; the card is not complete", disk, err)
+	}
+	if err := f.compare(ctx, img, card); err != nil {
+		return fmt.Errorf("read back from %s: %w", disk, err)
+	}
+	return card.Close()
+}
+
+func (f *Flasher) write(ctx context.Context, img *imageFile, card *os.File) error {
+	started, buf := time.Now(), make([]byte, piece)
+	if _, err := card.WriteAt(buf[:min(piece, img.size)], 0); err != nil {
+		return err
+	}
+	// Each piece is on the card before the next: or else the progress would be
+	// that of this computer's memory, and the end take minutes.
+	put := func(at int64) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b := buf[:min(piece, img.size-at)]
+		if _, err := img.ReadAt(b, at); err != nil {
+			return fmt.Errorf("%s: %w", img.Name(), err)
+		}
+		if _, err := card.WriteAt(b, at); err != nil {
+			return err
+		}
+		return card.Sync()
+	}
+	done := int64(0)
+	for i := range img.pieces() {
+		at := (i + 1) % img.pieces() * piece // the first piece last
+		if err := put(at); err != nil {
+			return err
+		}
+		done += min(piece, img.size-at)
+		f.report(Progress{Done: done, Total: img.size, Elapsed: time.Since(started)})
+	}
+	return nil
+}
+
+func (f *Flasher) compare(ctx context.Context, img *imageFile, card *os.File) error {
+	started := time.Now()
+	if err := forget(card); err != nil {
+		return err
+	}
+	want, got := make([]byte, piece), make([]byte, piece)
+	for i := range img.pieces() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		at := i * piece
+		n := min(piece, img.size-at)
+		if _, err := img.ReadAt(want[:n], at); err != nil {
+			return fmt.Errorf("%s: %w", img.Name(), err)
+		}
+		if _, err := card.ReadAt(got[:n], at); err != nil {
+			return err
+		}
+		if !bytes.Equal(want[:n], got[:n]) {
+			return fmt.Errorf("it differs from what was written, after byte %d: the card is worn out, broken or a fake; use another one", at+firstDifference(want[:n], got[:n]))
+		}
+		f.report(Progress{Checking: true, Done: at + n, Total: img.size, Elapsed: time.Since(started)})
+	}
+	return nil
+}
+
+func (f *Flasher) report(p Progress) {
+	if f.Progress != nil {
+		f.Progress(p)
+	}
+}
+
+func firstDifference(a, b []byte) int64 {
+	for i := range a {
+		if a[i] != b[i] {
+			return int64(i)
+		}
+	}
+	return int64(len(a))
+}
+
+// imageFile is a card image that is open for reading.
+type imageFile struct {
+	*os.File
+	size int64 // bytes
+}
+
+func (i *imageFile) pieces() int64 { return (i.size + piece - 1) / piece }
+
+func openImage(path string) (*imageFile, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no image %s; make one with: pushcamctl image -o %s", path, path)
+	} else if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a file")
+	}
+	if err == nil {
+		_, err = readLayout(io.NewSectionReader(f, 0, info.Size()), info.Size())
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &imageFile{f, info.Size()}, nil
+}

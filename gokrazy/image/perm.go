@@ -1,0 +1,45 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
+)
+
+// formatPerm makes /perm: ext4, with the owner's password in it.
+func formatPerm(ctx context.Context, mkfs, image string, at span, password string) error {
+	content, err := os.MkdirTemp("", "pushcam-perm-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(content)
+	if err := os.Chmod(content, 0o755); err != nil {
+		return err
+	}
+	owner := filepath.Join(content, device.OwnerFile)
+	if err := os.MkdirAll(filepath.Dir(owner), 0o755); err != nil {
+		return err
+	}
+	hash, err := device.HashPassword(password)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(owner, []byte(hash+"\n"), 0o600); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, mkfs, "-q", "-F",
+		"-L", "perm",
+		"-m", "0", // no blocks kept for root: everything here is root's
+		"-d", content,
+		"-E", fmt.Sprintf("offset=%d,root_owner=0:0", at.offset),
+		image, fmt.Sprintf("%dk", at.size>>10))
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("make the file system of /perm: %w: %s", err, strings.TrimSpace(string(said)))
+	}
+	return nil
+}
