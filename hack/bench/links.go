@@ -12,11 +12,10 @@ import (
 )
 
 const (
-	slowRate    = 12.0 // Mbit/s
-	dropFrom    = 20.0
-	dropTo      = 4.0
-	linkSettle  = 5 * time.Second // queues of the worst are full by then
-	ethernetMTU = 1500
+	slowRate   = 12.0 // Mbit/s
+	dropFrom   = 20.0
+	dropTo     = 4.0
+	linkSettle = 5 * time.Second // queues of the worst are full by then
 )
 
 // A linkCase is a slow link, or a slow reader, for one viewer.
@@ -84,22 +83,24 @@ func (b *bench) measureLinks(ctx context.Context) (links, error) {
 }
 
 func (b *bench) measureLink(ctx context.Context, c linkCase, s server) (r linkRun, err error) {
-	where, err := newNamespace(ctx, ethernetMTU)
+	near, far, err := newCable(ctx)
 	if err != nil {
 		return linkRun{}, err
 	}
-	defer where.close()
+	defer near.close()
+	defer far.close()
 	if c.rate > 0 {
-		if err := where.limit(ctx, "add", c.rate); err != nil {
+		if err := near.limit(ctx, "add", c.rate); err != nil {
 			return linkRun{}, err
 		}
 	}
-	serving, err := s.begin(ctx, b.tools, where, serveAddress, frameSize)
+	const address = cableServer + ":8080"
+	serving, err := s.begin(ctx, b.tools, near, address, frameSize)
 	if err != nil {
 		return linkRun{}, err
 	}
 	defer serving.end()
-	watcher, err := startViewers(ctx, b.tools, where, watching{Address: serveAddress, Viewers: 1, FPS: c.fps})
+	watcher, err := startViewers(ctx, b.tools, far, watching{Address: address, Viewers: 1, FPS: c.fps})
 	if err != nil {
 		return linkRun{}, fmt.Errorf("%s: %w", s.name, err)
 	}
@@ -108,7 +109,7 @@ func (b *bench) measureLink(ctx context.Context, c linkCase, s server) (r linkRu
 	}
 	r = linkRun{server: s.name, begin: time.Now().UnixNano(), length: b.linkTime}
 	if c.then > 0 {
-		if err := where.limit(ctx, "change", c.then); err != nil {
+		if err := near.limit(ctx, "change", c.then); err != nil {
 			return linkRun{}, err
 		}
 	}

@@ -122,11 +122,57 @@ func command(ctx context.Context, where place, name string, args ...string) erro
 	})
 }
 
-// limit makes the loopback device as slow as a link of rate Mbit/s, by the tc verb
+// newCable makes two namespaces with a cable between them, their device "link".
+func newCable(ctx context.Context) (server, client *namespace, err error) {
+	if server, err = newNamespace(ctx, loopbackMTU); err != nil {
+		return nil, nil, err
+	}
+	if client, err = newNamespace(ctx, loopbackMTU); err != nil {
+		server.close()
+		return nil, nil, err
+	}
+	var path string
+	err = client.Do(func() error {
+		path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
+		return nil
+	})
+	steps := []struct {
+		where *namespace
+		args  string
+	}{
+		{server, "link add name link mtu 1500 type veth peer name link mtu 1500 netns " + path},
+		{server, "addr add " + cableServer + "/24 dev link"},
+		{client, "addr add " + cableClient + "/24 dev link"},
+		{server, "link set dev link up"},
+		{client, "link set dev link up"},
+	}
+	for _, s := range steps {
+		if err == nil {
+			err = command(ctx, s.where, "ip", strings.Fields(s.args)...)
+		}
+	}
+	if err == nil {
+		err = errors.Join(plainTCP(ctx, server, cableRoute+cableServer), plainTCP(ctx, client, cableRoute+cableClient))
+	}
+	if err != nil {
+		server.close()
+		client.close()
+		return nil, nil, err
+	}
+	return server, client, nil
+}
+
+const (
+	cableServer = "10.78.0.1"
+	cableClient = "10.78.0.2"
+	cableRoute  = "10.78.0.0/24 dev link proto kernel scope link src "
+)
+
+// limit makes the device of a cable send as slowly as a link of rate Mbit/s, by the tc verb
 // add or change: what waits
 // is at most 150 kB.
 func (n *namespace) limit(ctx context.Context, verb string, rate float64) error {
-	return command(ctx, n, "tc", "qdisc", verb, "dev", "lo", "root", "tbf",
+	return command(ctx, n, "tc", "qdisc", verb, "dev", "link", "root", "tbf",
 		"rate", fmt.Sprintf("%gmbit", rate), "burst", "16k", "limit", "150k")
 }
 

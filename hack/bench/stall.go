@@ -164,6 +164,7 @@ func (r *stallRun) follow(ctx context.Context, p proc, where *namespace, pid, po
 			return err
 		}
 	}
+	r.gone = time.Since(took)
 	return nil
 }
 

@@ -96,8 +96,19 @@ func (r *frameReader) answer() error {
 	return nil
 }
 
-// next reads one frame.
+// next reads one frame of the camera. Pictures without a stamp are those that
+// streamers show while they have none.
 func (r *frameReader) next(now func() int64) (frame, error) {
+	for {
+		f, err := r.part(now)
+		if err != nil || f.Captured != 0 {
+			return f, err
+		}
+	}
+}
+
+// part reads one part. Captured is 0 if its picture has no stamp.
+func (r *frameReader) part(now func() int64) (frame, error) {
 	h, err := r.head()
 	if err != nil {
 		return frame{}, err
@@ -132,11 +143,18 @@ func field(h []byte, name string) string {
 	return string(value)
 }
 
-// captured is when the picture was captured, from its own stamp or the part's.
+// stampHead is what precedes the stamp's digits.
+var stampHead = []byte{0xff, 0xd8, 0xff, 0xfe, 0, 2 + 2*stampDigits}
+
+// captured is when the picture was captured, by its own stamp or the part's
+// header; 0 if it has no stamp.
 func captured(jpeg []byte, header string) (int64, error) {
+	if !bytes.HasPrefix(jpeg, stampHead) {
+		return 0, nil
+	}
 	ns, err := strconv.ParseInt(string(jpeg[stampAt:stampAt+stampDigits]), 16, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%w: a picture without our stamp: % x", errNoFrame, jpeg[:stampEnd])
+		return 0, fmt.Errorf("%w: a stamp is %q", errNoFrame, jpeg[stampAt:stampEnd])
 	}
 	if ns != 0 {
 		return ns, nil
