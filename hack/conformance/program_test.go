@@ -71,11 +71,11 @@ func covers(t *testing.T, client, quirk string) {
 
 // program is a running pushcam.
 type program struct {
-	t       *testing.T
-	url     string // http://127.0.0.1:port, without a slash behind
-	port    string
-	began   time.Time
-	stop    func() // sends SIGTERM, once: a second one would kill it
+	t     *testing.T
+	url   string // http://127.0.0.1:port, without a slash behind
+	port  string
+	began time.Time
+	stop  func() // sends SIGTERM, once: a second one would kill it
 }
 
 var link = regexp.MustCompile(`http://[^ ]*:(\d+)/`)

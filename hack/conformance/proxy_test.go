@@ -1,0 +1,115 @@
+package conformance
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// nginx runs nginx in front of a pushcam, at /webcam/ as OctoPrint's images
+// have it and at /, with its own defaults for everything else, and returns its
+// address.
+func nginx(t *testing.T, p *program) string {
+	t.Helper()
+	need(t, "nginx")
+	// nginx takes no port 0: it gets one that was free a moment ago.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	address, dir := l.Addr().String(), t.TempDir()
+	config := fmt.Sprintf(`daemon off;
+master_process off;
+pid %[1]s/pid;
+error_log stderr;
+events {}
+http {
+	access_log off;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	server {
+		listen %[2]s;
+		location / { proxy_pass %[3]s; }
+		location /webcam/ { proxy_pass %[3]s/; }
+	}
+}
+`, dir, address, p.url)
+	path := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("nginx", "-e", "stderr", "-p", dir, "-c", path)
+	cmd.Stderr = t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		timer := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		defer timer.Stop()
+		cmd.Wait() // it is nginx's affair how it ends
+	})
+	await(t, func() string { return "nginx to listen" }, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	})
+	return address
+}
+
+// nginx collects small answers, unless X-Accel-Buffering forbids it: frames of
+// 1 kB would come some seconds late, together.
+func TestNginxPassesFramesAtOnce(t *testing.T) {
+	extra(t)
+	t.Parallel()
+	covers(t, "nginx", "passes small frames at once (X-Accel-Buffering), under /webcam/ too")
+	p := start(t, "-source", "replay:"+recording(t), "-fps", "5")
+	address := nginx(t, p)
+	for _, path := range []string{"/stream", "/webcam/?action=stream", "/webcam/stream.mjpg"} {
+		// In HTTP/1.0 nginx does not chunk what has no length.
+		frames := get(t, address, path, "1.0")
+		var least time.Duration
+		for i := range 10 {
+			part, err := frames.Next()
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			if age := time.Since(part.Capture); i == 0 || age < least {
+				least = age
+			}
+		}
+		t.Logf("%s: the quickest of 10 frames was %v old", path, least.Round(time.Microsecond))
+		if least > 100*time.Millisecond { // half of the time between two frames
+			t.Errorf("%s: even the quickest frame was held back: it was %v old", path, least)
+		}
+	}
+}
+
+// The page works behind nginx, and so does the stream where OctoPrint has it.
+func TestPageBehindNginx(t *testing.T) {
+	extra(t)
+	eachBrowser(t, "page and /webcam/?action=stream behind nginx", func(t *testing.T, b browser) {
+		p := start(t)
+		proxy := "http://" + nginx(t, p)
+		tb := b.newTab(t)
+		tb.open(proxy + "/")
+		shown(t, tb, "#picture")
+		moves(t, tb, "#picture")
+		var id string
+		tb.eval(`document.body.appendChild(Object.assign(new Image(), { id: "octoprint", src: "/webcam/?action=stream" })).id`, &id)
+		shown(t, tb, "#octoprint")
+		moves(t, tb, "#octoprint")
+	})
+}
