@@ -35,6 +35,7 @@ type Camera struct {
 	mu        sync.Mutex    // guards what follows
 	kick      chan struct{} // wakes the loop; made by kicks
 	watched   bool
+	private   bool
 	leftAt    time.Time // when the last viewer left
 	state     State
 	published face
@@ -76,6 +77,18 @@ func (c *Camera) SetDemand(watched bool) {
 	}
 }
 
+// SetPrivacy closes the camera, whoever watches, or allows it to be opened
+// again.
+func (c *Camera) SetPrivacy(private bool) {
+	c.mu.Lock()
+	changed := c.private != private
+	c.private = private
+	c.mu.Unlock()
+	if changed {
+		c.wake()
+	}
+}
+
 // State says how the camera is.
 func (c *Camera) State() State {
 	c.mu.Lock()
@@ -96,7 +109,7 @@ func (c *Camera) Health() error {
 			return nil
 		}
 		return errors.New("it is not yet known whether there is a camera")
-	case NoCamera, Fault:
+	case Privacy, NoCamera, Fault:
 		return c.err
 	default:
 		return errors.New("the camera is not being watched over")
@@ -168,7 +181,14 @@ func (c *Camera) follow() {
 func (c *Camera) wanted() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.AlwaysOn || c.watched
+	return !c.private && (c.AlwaysOn || c.watched)
+}
+
+// closed says whether the owner has closed the camera.
+func (c *Camera) closed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.private
 }
 
 // sink takes what the source of a Camera produces.

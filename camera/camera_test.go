@@ -200,7 +200,7 @@ func TestLogCountsRepeats(t *testing.T) {
 			`level=INFO msg="camera trouble came more than once" reason=broken times=8`,
 			`level=WARN msg="camera trouble" reason="in use by motion"`,
 			`level=INFO msg="camera works again" camera="/dev/video0 (test camera)" driver="" format="MJPG 640×480 at 25 fps" adjusted="asked for more" tries=2`,
-			`level=INFO msg="camera stopped: nobody watches" frames=749`,
+			`level=INFO msg="camera stopped" why="nobody watches" frames=749`,
 		}
 		got := strings.Split(strings.TrimSpace(b.log.String()), "\n")
 		if diff := cmp.Diff(want, got); diff != "" {

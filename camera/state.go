@@ -10,19 +10,20 @@ const (
 	Starting Phase = "starting"  // not yet known, or the first frame is awaited
 	Idle     Phase = "idle"      // ready, nobody watches
 	Live     Phase = "live"      // frames flow to somebody
+	Privacy  Phase = "privacy"   // the owner has closed it
 	NoCamera Phase = "no-camera" // there is none; it is looked for
 	Fault    Phase = "fault"     // there is one and it does not work; it is tried again
 	Stopping Phase = "stopping"  // the program ends
 )
 
 // Phases are all of them, in the order in which a camera usually goes through.
-var Phases = []Phase{Starting, Idle, Live, NoCamera, Fault, Stopping}
+var Phases = []Phase{Starting, Idle, Live, Privacy, NoCamera, Fault, Stopping}
 
 // State is what a Camera says of itself. It is a value: nothing in it changes
 // after it was handed out.
 type State struct {
 	Phase  Phase     `json:"phase"`
-	Reason string    `json:"reason,omitempty"` // a sentence, in NoCamera and Fault
+	Reason string    `json:"reason,omitempty"` // a sentence, in Privacy, NoCamera and Fault
 	Since  time.Time `json:"since"`            // when Phase or Reason last changed
 	Device Device    `json:"device"`
 	Format Format    `json:"format"` // of the running or the last run

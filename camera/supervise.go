@@ -28,6 +28,7 @@ const (
 var (
 	errNotAnswering = errors.New("the camera driver does not answer")
 	errUnwatched    = errors.New("nobody watches")
+	errPrivate      = errors.New("the camera is closed until its owner opens it again")
 )
 
 // Run watches over the source until ctx is done. It leaves nothing behind, with
@@ -39,6 +40,14 @@ func (c *Camera) Run(ctx context.Context) error {
 	defer c.set(Stopping, nil)
 	backoff := minBackoff
 	for ctx.Err() == nil {
+		if c.closed() {
+			c.set(Privacy, errPrivate)
+			select {
+			case <-c.kicks():
+			case <-ctx.Done():
+			}
+			continue
+		}
 		if !c.wanted() {
 			if err := c.idle(ctx); err != nil {
 				return err
@@ -51,13 +60,14 @@ func (c *Camera) Run(ctx context.Context) error {
 		case errors.Is(err, errNotAnswering):
 			return err
 		case ctx.Err() != nil:
+		case c.closed():
 		case err == nil:
 			c.set(Idle, nil)
 		default:
 			if c.steady() {
 				backoff = minBackoff
 			}
-			if c.pause(ctx, backoff, nil) {
+			if c.pause(ctx, backoff, c.kicks()) {
 				backoff = minBackoff
 			} else {
 				backoff = min(2*backoff, maxBackoff)
@@ -74,7 +84,7 @@ func (c *Camera) idle(ctx context.Context) error {
 		device Device
 		err    error
 	}
-	for ctx.Err() == nil && !c.wanted() {
+	for ctx.Err() == nil && !c.wanted() && !c.closed() {
 		checked := make(chan verdict, 1)
 		go func() {
 			d, err := c.Source.Check()
@@ -142,15 +152,16 @@ func (c *Camera) watch(ctx context.Context) error {
 			timer.Reset(wait)
 			continue
 		}
-		if cause != errUnwatched {
+		wished := cause == errUnwatched || cause == errPrivate
+		if !wished {
 			c.lose(cause)
 		}
 		cancel(cause)
 		if _, err := answer(ctx, c, ended); err != nil {
 			return err
 		}
-		if cause == errUnwatched {
-			c.sayStopped()
+		if wished {
+			c.sayStopped(cause)
 			return nil
 		}
 		return cause
@@ -175,6 +186,9 @@ func (c *Camera) lose(err error) {
 func (c *Camera) due(now time.Time) (wait time.Duration, cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.private {
+		return 0, errPrivate
+	}
 	r := c.run
 	limit := max(stallTimeout, stallFrames*c.state.Format.FrameTime())
 	var end time.Time

@@ -53,10 +53,10 @@ func (c *Camera) sayStarted() {
 	c.relief("camera works again", args...)
 }
 
-// sayStopped logs that the source was stopped because nobody watches.
-func (c *Camera) sayStopped() {
+// sayStopped logs that the source was stopped because that was wished.
+func (c *Camera) sayStopped(why error) {
 	c.mu.Lock()
 	frames := c.run.frames
 	c.mu.Unlock()
-	logger(c.Log).Info("camera stopped: nobody watches", "frames", frames)
+	logger(c.Log).Info("camera stopped", "why", why, "frames", frames)
 }

@@ -7,11 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/gpio"
 	"github.com/pushcam/pushcam/pusher"
 )
 
@@ -20,6 +22,16 @@ type config struct {
 	listen  string
 	verbose slog.Level
 	version bool
+
+	stateDir string
+
+	gpioChip      string
+	ledGPIO       int
+	ledActiveLow  bool
+	ledSys        string
+	buttonGPIO    int
+	buttonHold    time.Duration
+	privacyButton bool
 
 	source   string
 	device   string
@@ -48,14 +60,34 @@ var groups = []struct {
 }{
 	{"Camera", []string{"source", "device", "size", "fps", "quality", "idle-hold", "always-on"}},
 	{"Viewers", []string{"listen", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout"}},
-	{"Program", []string{"memory", "log-level", "version"}},
+	{"LED and button", []string{"led-sys", "led-gpio", "led-active-low", "button-gpio", "button-hold", "privacy-button", "gpio-chip"}},
+	{"Program", []string{"state-dir", "memory", "log-level", "version"}},
 }
 
 // errUsage is returned for bad flags, after the reason was printed.
 var errUsage = errors.New("usage")
 
-// flags makes the flag set that fills c, with its defaults.
-func (c *config) flags(address string) *flag.FlagSet {
+// defaults are those that differ between the appliance and a PC.
+type defaults struct {
+	listen              string
+	ledSys              string
+	ledGPIO, buttonGPIO int
+	stateDir            string
+}
+
+func defaultsFor(appliance bool) defaults {
+	if appliance {
+		return defaults{listen: ":80", ledSys: "auto", ledGPIO: 17, buttonGPIO: 3, stateDir: "/perm/pushcam"}
+	}
+	d := defaults{listen: ":8080", ledSys: "none", ledGPIO: -1, buttonGPIO: -1}
+	if dir, err := os.UserConfigDir(); err == nil {
+		d.stateDir = filepath.Join(dir, "pushcam")
+	}
+	return d
+}
+
+// flags makes the flag set that fills c.
+func (c *config) flags(d defaults) *flag.FlagSet {
 	c.size = size{1280, 720}
 	fs := flag.NewFlagSet("pushcam", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // errors are printed once, below
@@ -68,13 +100,22 @@ func (c *config) flags(address string) *flag.FlagSet {
 	fs.DurationVar(&c.idleHold, "idle-hold", 10*time.Second, "how `long` the camera runs on after the last viewer has left")
 	fs.BoolVar(&c.alwaysOn, "always-on", false, "keep the camera running while nobody watches")
 
-	fs.StringVar(&c.listen, "listen", address, "`address` to serve on: :8080, 127.0.0.1:8080, [::1]:8080 or unix:/path")
+	fs.StringVar(&c.listen, "listen", d.listen, "`address` to serve on: :8080, 127.0.0.1:8080, [::1]:8080 or unix:/path")
 	fs.IntVar(&c.maxViewers, "max-viewers", 0, "at most so `many` open streams; 0 is as many as -memory allows, 128 by default")
 	fs.DurationVar(&c.viewerTimeout, "viewer-timeout", 10*time.Second, "drop a viewer that takes nothing for so `long`")
 	fs.IntVar(&c.maxSessions, "max-sessions", 0, "at most so `many` push sessions; 0 is half of the viewers that -memory allows")
 	fs.IntVar(&c.sessionFrames, "session-frames", 60, "a push session ends without a keep-alive for so `many` frames,")
 	fs.DurationVar(&c.sessionTimeout, "session-timeout", 5*time.Second, "or for so `long` if that is longer")
 
+	fs.StringVar(&c.ledSys, "led-sys", d.ledSys, "the board's own LED, by its `name` in /sys/class/leds; auto is a Pi's ACT LED, none is none")
+	fs.IntVar(&c.ledGPIO, "led-gpio", d.ledGPIO, "GPIO `line` of a status LED; -1 is none")
+	fs.BoolVar(&c.ledActiveLow, "led-active-low", false, "that LED is on while its line is low")
+	fs.IntVar(&c.buttonGPIO, "button-gpio", d.buttonGPIO, "GPIO `line` of a button to ground; -1 is none")
+	fs.DurationVar(&c.buttonHold, "button-hold", gpio.DefaultHold, "how `long` the button is held to switch off")
+	fs.BoolVar(&c.privacyButton, "privacy-button", true, "a short press closes the camera, and opens it again")
+	fs.StringVar(&c.gpioChip, "gpio-chip", "", "`name` or label of the GPIO chip; without it the one with a Pi's pins")
+
+	fs.StringVar(&c.stateDir, "state-dir", d.stateDir, "`folder` for what is changed while the program runs")
 	fs.IntVar(&c.memory, "memory", pusher.DefaultMemory>>20, "memory budget of the whole program in `MiB`")
 	fs.TextVar(&c.verbose, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
@@ -84,12 +125,8 @@ func (c *config) flags(address string) *flag.FlagSet {
 // parse reads the command line; what it does not set comes from environment,
 // as PUSHCAM_ and the flag's name in capitals with _ for -.
 func parse(args []string, getenv func(string) string, out io.Writer, appliance bool) (*config, error) {
-	address := ":8080"
-	if appliance {
-		address = ":80"
-	}
 	c := new(config)
-	fs := c.flags(address)
+	fs := c.flags(defaultsFor(appliance))
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		usage(fs, out)
@@ -155,6 +192,12 @@ func (c *config) check() error {
 		return fmt.Errorf("-max-viewers is from 0, not %d", c.maxViewers)
 	case c.maxSessions < 0:
 		return fmt.Errorf("-max-sessions is from 0, not %d", c.maxSessions)
+	case c.ledGPIO < -1 || c.buttonGPIO < -1:
+		return errors.New("-led-gpio and -button-gpio are line numbers from 0, or -1 for none")
+	case c.ledGPIO >= 0 && c.ledGPIO == c.buttonGPIO:
+		return fmt.Errorf("-led-gpio and -button-gpio are both line %d", c.ledGPIO)
+	case c.buttonHold < 500*time.Millisecond || c.buttonHold > time.Minute:
+		return fmt.Errorf("-button-hold is from 500ms to 1m, not %v", c.buttonHold)
 	case c.memory < 40 || c.memory > 1<<20:
 		return fmt.Errorf("-memory is from 40 MiB, not %d", c.memory)
 	case c.viewerTimeout < time.Second:

@@ -68,6 +68,9 @@ func TestParseErrors(t *testing.T) {
 		{args: []string{"-idle-hold", "-1s"}, want: "-idle-hold"},
 		{args: []string{"-max-viewers", "-1"}, want: "-max-viewers"},
 		{args: []string{"-memory", "10"}, want: "-memory"},
+		{args: []string{"-led-gpio", "-2"}, want: "-led-gpio"},
+		{args: []string{"-led-gpio", "3", "-button-gpio", "3"}, want: "both line 3"},
+		{args: []string{"-button-hold", "1ms"}, want: "-button-hold"},
 		{args: []string{"-viewer-timeout", "1ms"}, want: "-viewer-timeout"},
 		{args: []string{"-session-timeout", "0"}, want: "-session-timeout"},
 		{args: []string{"-log-level", "loud"}, want: "log-level"},
@@ -111,7 +114,7 @@ func TestUsageShowsEveryFlagOnce(t *testing.T) {
 	}
 	var c config
 	var want []string
-	c.flags(":8080").VisitAll(func(f *flag.Flag) { want = append(want, f.Name) })
+	c.flags(defaultsFor(false)).VisitAll(func(f *flag.Flag) { want = append(want, f.Name) })
 	slices.Sort(shown)
 	if !slices.Equal(shown, want) {
 		t.Errorf("-h shows\n%v, the flags are\n%v", shown, want)

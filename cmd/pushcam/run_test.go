@@ -27,6 +27,7 @@ func start(t *testing.T, args ...string) (greeting string, stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	out, in := io.Pipe()
 	done := make(chan error, 1)
+	args = append([]string{"-state-dir", t.TempDir()}, args...)
 	go func() {
 		err := run(ctx, args, noEnv, in, t.Output())
 		in.CloseWithError(io.EOF)

@@ -9,38 +9,61 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gpio"
 	"github.com/pushcam/pushcam/pusher"
 )
 
-// serve wires the parts together and runs them until ctx is done or one fails.
+// errHeld is why the program stops when its button was held.
+var errHeld = errors.New("the button was held")
+
+// serve wires the parts together and runs them until ctx is done, the button is
+// held, or one of them fails.
 func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.verbose}))
 	debug.SetMemoryLimit(int64(c.memory) << 20)
+	panel := openPanel(c, log.With("component", "panel"))
+	settings := openSettings(c.stateDir, log.With("component", "settings"))
+
+	// The LEDs show the program's end too: they run longer than the rest.
+	light, dark := context.WithCancel(context.WithoutCancel(ctx))
+	var lit sync.WaitGroup
+	lit.Go(func() { panel.run(light) })
+	defer lit.Wait()
+	defer dark()
+
 	listeners, err := listen(ctx, c.listen)
 	if err != nil {
 		return err
 	}
-
 	cam := &camera.Camera{
 		Source:   newSource(c, log.With("component", "camera")),
 		IdleHold: c.idleHold,
 		AlwaysOn: c.alwaysOn,
 		Log:      log.With("component", "camera"),
 	}
+	cam.SetPrivacy(settings.privacy())
 	hub := pusher.NewHub(cam.SetDemand)
 	notices := &notices{hub: hub, states: make(chan camera.State, 1), size: c.size, log: log}
 	cam.Deliver = hub.Publish
-	cam.OnState = notices.show
+	cam.OnState = func(s camera.State) {
+		panel.follow(s.Phase)
+		notices.show(s)
+	}
 	server := &pusher.Server{
 		Hub:    hub,
 		Camera: cam,
 		State: map[string]func() any{
-			"camera":  func() any { return cam.State() },
-			"program": func() any { return programInfo() },
+			"camera":   func() any { return cam.State() },
+			"panel":    panel.state,
+			"settings": settings.state,
+			"program":  func() any { return programInfo() },
 		},
 		Metrics:        func(w io.Writer) { writeCameraMetrics(w, cam.State()) },
 		Log:            log.With("component", "pusher"),
@@ -52,14 +75,46 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintln(stdout, greeting(listeners[0].Addr()))
 
-	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error { return server.Serve(ctx, listeners...) })
-	all.Go(func() error { return cam.Run(ctx) })
-	all.Go(func() error { notices.run(ctx); return nil })
-	if err := all.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-		return err
+	until, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	short := func() { cam.SetPrivacy(settings.togglePrivacy()) }
+	if !c.privacyButton {
+		short = nil
 	}
+	all, until := errgroup.WithContext(until)
+	context.AfterFunc(until, func() { panel.end(gpio.ShuttingDown) })
+	all.Go(func() error { return server.Serve(until, listeners...) })
+	all.Go(func() error { return cam.Run(until) })
+	all.Go(func() error { notices.run(until); return nil })
+	all.Go(func() error {
+		panel.runButton(until, short, func() { stop(errHeld) }, log.With("component", "panel"))
+		return nil
+	})
+	err = all.Wait()
 	log.Info("stopped")
+	if errors.Is(context.Cause(until), errHeld) && isAppliance() {
+		return powerOff(ctx, panel, log)
+	}
+	return err
+}
+
+// unplugTime is how long the program waits for its end after the system was
+// told to switch off.
+const unplugTime = 20 * time.Second
+
+// powerOff switches the appliance off, and shows that it is safe to unplug until
+// the system ends the program, which is when ctx is done.
+func powerOff(ctx context.Context, p *panel, log *slog.Logger) error {
+	log.Info("switching off: the button was held")
+	power := device.Power{Log: log}
+	if err := power.Off(ctx); err != nil {
+		return fmt.Errorf("cannot switch off: %w", err)
+	}
+	p.end(gpio.SafeToUnplug)
+	select {
+	case <-ctx.Done():
+	case <-time.After(unplugTime):
+	}
 	return nil
 }
 
@@ -116,6 +171,8 @@ func (n *notices) draw(s camera.State) {
 	case camera.Idle, camera.Live:
 		n.hub.Up()
 		return
+	case camera.Privacy:
+		title = "Privacy"
 	case camera.NoCamera:
 		title = "No camera"
 	case camera.Fault:
@@ -139,9 +196,13 @@ type version struct {
 	System  string `json:"system"`
 }
 
+// imageVersion is that of the image, whose build knows no other. The linker sets
+// it (package gokrazy/image).
+var imageVersion string
+
 func programInfo() version {
-	v := version{Version: "(devel)", Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
-	if b, ok := debug.ReadBuildInfo(); ok {
+	v := version{Version: imageVersion, Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
+	if b, ok := debug.ReadBuildInfo(); ok && imageVersion == "" {
 		v.Version = b.Main.Version
 		for _, s := range b.Settings {
 			if s.Key == "vcs.revision" {

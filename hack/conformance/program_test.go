@@ -84,7 +84,7 @@ var link = regexp.MustCompile(`http://[^ ]*:(\d+)/`)
 // args say, until the test is over; then it must stop cleanly.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
-	cmd := exec.Command(pushcam, append([]string{"-listen", "127.0.0.1:0", "-source", "pattern"}, args...)...)
+	cmd := exec.Command(pushcam, append([]string{"-listen", "127.0.0.1:0", "-source", "pattern", "-state-dir", t.TempDir()}, args...)...)
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/gpio"
+)
+
+// panel is the front of the appliance: its LEDs and its button. Whatever of it
+// is missing is said once, and the camera goes on without.
+type panel struct {
+	indicator gpio.Indicator
+	button    gpio.Button
+
+	leds int // that were found
+
+	mu     sync.Mutex
+	camera gpio.Pattern // what the camera's state looks like
+	held   bool         // the button is pressed: the LEDs count down
+	ending bool         // the program ends: what is shown is final
+	shown  gpio.Pattern
+}
+
+// openPanel opens what the flags name. It comes before anything else that opens
+// files: see gpio.OpenChip.
+func openPanel(c *config, log *slog.Logger) *panel {
+	p := &panel{
+		indicator: gpio.Indicator{Hold: c.buttonHold, Log: log},
+		button:    gpio.Button{Hold: c.buttonHold, Log: log},
+	}
+	if c.ledGPIO >= 0 || c.buttonGPIO >= 0 {
+		chip, err := gpio.OpenChip(c.gpioChip)
+		if err != nil {
+			log.Warn("no LED and no button on GPIO lines", "err", err)
+		} else {
+			p.openLines(chip, c, log)
+		}
+	}
+	if c.ledSys != "none" {
+		name := c.ledSys
+		if name == "auto" {
+			name = ""
+		}
+		led, err := gpio.OpenSysLED("/", name)
+		if err != nil {
+			log.Warn("the board's own LED shows nothing", "err", err)
+		} else {
+			p.indicator.LEDs = append(p.indicator.LEDs, led)
+		}
+	}
+	p.leds = len(p.indicator.LEDs)
+	return p
+}
+
+func (p *panel) openLines(chip *gpio.Chip, c *config, log *slog.Logger) {
+	if c.ledGPIO >= 0 {
+		led, err := chip.LED(c.ledGPIO, c.ledActiveLow)
+		if err != nil {
+			log.Warn("no status LED", "err", err)
+		} else {
+			p.indicator.LEDs = append(p.indicator.LEDs, led)
+		}
+	}
+	if c.buttonGPIO >= 0 {
+		button, err := chip.Button(c.buttonGPIO)
+		if err != nil {
+			log.Warn("no button", "err", err)
+		} else {
+			p.button.Input = button
+		}
+	}
+}
+
+// run shows the LEDs until ctx is done, when they are given back.
+func (p *panel) run(ctx context.Context) { p.indicator.Run(ctx) }
+
+// runButton watches the button until ctx is done. A press up to 0.6 s calls
+// short, one of -button-hold calls hold.
+func (p *panel) runButton(ctx context.Context, short, hold func(), log *slog.Logger) {
+	if p.button.Input == nil {
+		return
+	}
+	p.button.OnPress = func() { p.press(true) }
+	p.button.OnRelease = func() { p.press(false) }
+	p.button.OnShort = short
+	p.button.OnHold = hold
+	if err := p.button.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		log.Warn("the button is gone", "err", err)
+	}
+}
+
+// follow makes the LEDs show a camera's phase, when nothing else is to be shown.
+func (p *panel) follow(phase camera.Phase) {
+	p.change(func() {
+		switch phase {
+		case camera.Idle:
+			p.camera = gpio.Idle
+		case camera.Live:
+			p.camera = gpio.Live
+		case camera.Privacy:
+			p.camera = gpio.Privacy
+		case camera.NoCamera:
+			p.camera = gpio.NoCamera
+		case camera.Fault:
+			p.camera = gpio.Fault
+		default:
+			p.camera = gpio.Starting
+		}
+	})
+}
+
+func (p *panel) press(held bool) { p.change(func() { p.held = held }) }
+
+// end shows one of the last patterns: from now on only end changes it.
+func (p *panel) end(last gpio.Pattern) {
+	p.change(func() { p.ending, p.shown = true, last })
+}
+
+func (p *panel) change(what func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	what()
+	switch {
+	case p.ending:
+	case p.held:
+		p.shown = gpio.Countdown
+	default:
+		p.shown = p.camera
+	}
+	p.indicator.Show(p.shown)
+}
+
+// state is the part of /state: what the LEDs show, if there are any.
+func (p *panel) state() any {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return map[string]any{
+		"pattern": p.shown.String(),
+		"meaning": p.shown.Means(),
+		"leds":    p.leds,
+		"button":  p.button.Input != nil,
+	}
+}
