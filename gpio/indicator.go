@@ -3,6 +3,7 @@ package gpio
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -83,21 +84,16 @@ func (i *Indicator) play(ctx context.Context, lamps []*lamp, p Pattern, changed 
 	for begin := time.Now(); ; {
 		now := time.Now()
 		on, left := at(steps, now.Sub(begin))
-		var working []*lamp
-		alone := true // all that still work blink without us
-		for _, l := range lamps {
-			if err := l.set(on); err != nil {
+		lamps = slices.DeleteFunc(lamps, func(l *lamp) bool {
+			err := l.set(on)
+			if err != nil {
 				i.log().Warn("LED is lost; going on without it", "err", err)
 				l.led.Close() // it has failed already; there is nothing to add
-				continue
 			}
-			working = append(working, l)
-			alone = alone && l.alone
-		}
-		lamps = working
-
+			return err != nil
+		})
 		var edge <-chan time.Time
-		if !alone && left < forever/2 {
+		if slices.ContainsFunc(lamps, func(l *lamp) bool { return !l.alone }) {
 			// Set may have taken a while: the rhythm does not wait for it.
 			edge = time.After(time.Until(now.Add(left)))
 		}
@@ -129,15 +125,11 @@ type lamp struct {
 // blinkAlone prepares l for new steps: it blinks alone from now on where it and
 // they allow it, and waits for set where not.
 func (l *lamp) blinkAlone(steps []time.Duration) {
-	wasAlone := l.alone
 	l.alone = false
-	if b, ok := l.led.(Blinker); ok && len(steps) == 2 && steps[0] > 0 && steps[1] < forever {
+	if b, ok := l.led.(Blinker); ok && len(steps) == 2 && steps[0] > 0 {
 		// A kernel without the timer trigger is no reason to give up: then
 		// the LED is blinked like any other.
 		l.alone = b.Blink(steps[0], steps[1]) == nil
-		l.told = false
-	}
-	if wasAlone {
 		l.told = false
 	}
 }

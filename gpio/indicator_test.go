@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -266,6 +267,44 @@ func TestPlainBlinksAreTheLEDsOwn(t *testing.T) {
 				synctest.Wait()
 				if diff := cmp.Diff("0- 0-", timeline(led.Changes())); diff != "" {
 					t.Errorf("then set (-want +got):\n%s", diff)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// What need not be woken is not woken: whoever wakes makes a timer, and that
+// would be tens of thousands of allocations in a day.
+func TestSteadyPatternsCostNothing(t *testing.T) {
+	led, blinker := func() gpio.LED { return &gpiotest.LED{} }, func() gpio.LED { return &gpiotest.Blinker{} }
+	tests := []struct {
+		name string
+		led  func() gpio.LED
+		show gpio.Pattern
+		free bool
+	}{
+		{"steady on", led, gpio.Live, true},
+		{"dark", led, gpio.SafeToUnplug, true},
+		{"countdown that is over", led, gpio.Countdown, true},
+		{"blinks by itself", blinker, gpio.Idle, true},
+		{"steady after blinking by itself", blinker, gpio.Live, true},
+		{"blinked", led, gpio.Idle, false}, // the test can tell
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ind := &gpio.Indicator{LEDs: []gpio.LED{tc.led()}}
+				stop := start(ind)
+				synctest.Wait()
+				ind.Show(tc.show)
+				time.Sleep(time.Minute)
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				time.Sleep(24 * time.Hour)
+				runtime.ReadMemStats(&after)
+				if n := after.Mallocs - before.Mallocs; (n < 10_000) != tc.free {
+					t.Errorf("%d allocations in a day", n)
 				}
 				stop()
 			})

@@ -107,7 +107,7 @@ func (p *Power) ask(ctx context.Context, r request) error {
 // update.go, powerHandler).
 func (p *Power) post(ctx context.Context, path string) error {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", p.path(httpSocket))
+	conn, err := d.DialContext(ctx, "unix", below(p.Root, httpSocket))
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (p *Power) post(ctx context.Context, path string) error {
 // password looks where gokrazy looks (its readConfigFile). None is fine.
 func (p *Power) password() string {
 	for _, dir := range []string{"perm", "etc", ""} {
-		if b, err := os.ReadFile(p.path(dir, "gokr-pw.txt")); err == nil {
+		if b, err := os.ReadFile(below(p.Root, dir, "gokr-pw.txt")); err == nil {
 			return strings.TrimSpace(string(b))
 		}
 	}
@@ -158,8 +158,6 @@ func (p *Power) password() string {
 }
 
 func (p *Power) onGokrazy() bool {
-	exe, err := os.Readlink(p.path("proc/1/exe"))
+	exe, err := os.Readlink(below(p.Root, "proc/1/exe"))
 	return err == nil && exe == initPath
 }
-
-func (p *Power) path(elem ...string) string { return below(p.Root, elem...) }
