@@ -47,13 +47,12 @@ func get(t *testing.T, address, path, version string) *pushertest.StreamReader {
 // held back.
 func TestURLs(t *testing.T) {
 	t.Parallel()
-	const client = "strict parser"
+	covers(t, "strict parser", "5 URLs of the stream, HTTP/1.0 and 1.1, IPv4 and IPv6: exact to the byte, not chunked, not to be cached")
 	for _, host := range []string{"127.0.0.1", "[::1]"} {
 		p := start(t, "-listen", host+":0", "-size", "320x240")
 		for _, path := range []string{"/stream", "/stream.mjpg", "/?action=stream", "/webcam/?action=stream", "/webcam?action=stream"} {
 			for _, version := range []string{"1.0", "1.1"} {
 				t.Run(host+path+" HTTP/"+version, func(t *testing.T) {
-					covers(t, client, "GET "+path+", HTTP/"+version+", on "+host+": exact to the byte, not chunked, not to be cached")
 					s := p.get(t, path, version)
 					for name, want := range map[string]string{
 						"Transfer-Encoding": "", "Connection": "close", "X-Accel-Buffering": "no", "Pragma": "no-cache",
@@ -75,12 +74,12 @@ func TestURLs(t *testing.T) {
 // the same without the picture.
 func TestSnapshot(t *testing.T) {
 	t.Parallel()
+	covers(t, "Go", "4 URLs of the snapshot, GET and HEAD: captured after the request, Content-Length, Last-Modified, not to be cached")
 	p := start(t, "-size", "320x240", "-fps", "2")
 	p.get(t, "/stream", "1.1") // keeps the camera running, so that there is something to cache
 	for _, path := range []string{"/snapshot", "/snapshot.jpg", "/?action=snapshot", "/webcam/?action=snapshot"} {
 		for _, method := range []string{"GET", "HEAD"} {
 			t.Run(method+" "+path, func(t *testing.T) {
-				covers(t, "Go net/http", method+" "+path+": captured after the request, Content-Length, Last-Modified, not to be cached")
 				request, err := http.NewRequestWithContext(t.Context(), method, p.url+path, nil)
 				if err != nil {
 					t.Fatal(err)
@@ -120,7 +119,7 @@ func TestSnapshot(t *testing.T) {
 // decoders have none of their own (go2rtc PR 2439): Go's has none either.
 func TestFramesWithoutTables(t *testing.T) {
 	t.Parallel()
-	covers(t, "Go image/jpeg", "frames of a webcam without Huffman tables get the standard ones")
+	covers(t, "Go", "image/jpeg: frames of a webcam without Huffman tables get the standard ones")
 	dir := recording(t)
 	pictures, err := filepath.Glob(filepath.Join(dir, "*.jpg"))
 	if err != nil || len(pictures) == 0 {

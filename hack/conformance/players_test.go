@@ -153,7 +153,7 @@ func readFrames(t *testing.T, s *pushertest.StreamReader, n int) {
 // the boundary from the header by its letters.
 func TestGoMultipart(t *testing.T) {
 	t.Parallel()
-	covers(t, "Go mime/multipart", "the boundary of the header is that of the parts, and the stream's end is one")
+	covers(t, "Go", "mime/multipart: the boundary of the header is that of the parts, and the stream's end is one")
 	p := start(t)
 	resp, err := http.Get(p.url + "/stream")
 	if err != nil {
