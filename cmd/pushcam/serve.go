@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -56,6 +57,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		panel.follow(s.Phase)
 		notices.show(s)
 	}
+	var sensors device.Sensors
 	server := &pusher.Server{
 		Hub:    hub,
 		Camera: cam,
@@ -63,6 +65,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 			"camera":   func() any { return cam.State() },
 			"panel":    panel.state,
 			"settings": settings.state,
+			"board":    func() any { return sensors.Read() },
 			"program":  func() any { return programInfo() },
 		},
 		Metrics:        func(w io.Writer) { writeCameraMetrics(w, cam.State()) },
@@ -90,12 +93,37 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		panel.runButton(until, short, func() { stop(errHeld) }, log.With("component", "panel"))
 		return nil
 	})
+	if isAppliance() {
+		watch := guard{
+			state: cam.State,
+			get:   selfCheck(listeners[0].Addr()),
+			log:   log.With("component", "guard"),
+			end: func(why error) {
+				log.Error("the program hangs and ends itself", "why", why)
+				dump(stderr)
+				os.Exit(1)
+			},
+		}
+		all.Go(func() error { watch.run(until); return nil })
+		all.Go(func() error { loadDrivers(log); return nil })
+	}
 	err = all.Wait()
 	log.Info("stopped")
 	if errors.Is(context.Cause(until), errHeld) && isAppliance() {
 		return powerOff(ctx, panel, log)
 	}
 	return err
+}
+
+// drivers are the kernel's modules for cameras: gokrazy has no udev that would
+// load them.
+var drivers = []string{"uvcvideo"}
+
+func loadDrivers(log *slog.Logger) {
+	modules := device.Modules{Log: log.With("component", "modules")}
+	if err := modules.Load(drivers...); err != nil {
+		log.Error("cameras may be missing: their drivers cannot be loaded", "err", err)
+	}
 }
 
 // unplugTime is how long the program waits for its end after the system was

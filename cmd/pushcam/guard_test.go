@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pushcam/pushcam/camera"
+)
+
+func TestGuard(t *testing.T) {
+	flows := func() camera.State {
+		return camera.State{Phase: camera.Live, Frames: uint64(time.Now().UnixMilli())}
+	}
+	still := func(phase camera.Phase) func() camera.State {
+		return func() camera.State { return camera.State{Phase: phase, Frames: 7} }
+	}
+	fine := func(context.Context) error { return nil }
+	refused := func(context.Context) error { return errors.New("refused") }
+	hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	calls := 0
+	flaky := func(context.Context) error {
+		if calls++; calls%3 == 0 {
+			return nil
+		}
+		return errors.New("busy")
+	}
+	for _, tt := range []struct {
+		name  string
+		state func() camera.State
+		get   func(context.Context) error
+		want  string        // part of the reason; "" if it must not end
+		after time.Duration // at the latest
+	}{
+		{"all well", flows, fine, "", 0},
+		{"nobody watches", still(camera.Idle), fine, "", 0},
+		{"no camera", still(camera.NoCamera), fine, "", 0},
+		{"closed", still(camera.Privacy), fine, "", 0},
+		{"two failures in a row, now and then", flows, flaky, "", 0},
+		{"server refuses", flows, refused, "did not answer 3 times: refused", 30 * time.Second},
+		{"server hangs", flows, hangs, "did not answer 3 times", 40 * time.Second},
+		{"live without frames", still(camera.Live), fine, "live for 1m0s", 80 * time.Second},
+		{"never started", still(camera.Starting), fine, "starting for 1m0s", 80 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				began := time.Now()
+				var why error
+				g := guard{state: tt.state, get: tt.get, log: slog.New(slog.DiscardHandler), end: func(err error) { why = err }}
+				g.run(ctx)
+				took := time.Since(began)
+				switch {
+				case tt.want == "" && why != nil:
+					t.Errorf("ended after %v: %v", took, why)
+				case tt.want != "" && (why == nil || !strings.Contains(why.Error(), tt.want) || took > tt.after):
+					t.Errorf("after %v: %v, want %q", took, why, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestSelfCheck(t *testing.T) {
+	greeting, _ := start(t, "-listen", "127.0.0.1:0", "-source", "pattern")
+	url := strings.TrimSuffix(strings.TrimSpace(greeting[strings.Index(greeting, "http://")+len("http://"):]), "/")
+	if err := selfCheck(address(url))(t.Context()); err != nil {
+		t.Errorf("a program that works: %v", err)
+	}
+	if err := selfCheck(address("127.0.0.1:1"))(t.Context()); err == nil {
+		t.Error("nobody answers, and that is fine?")
+	}
+}
+
+type address string
+
+func (address) Network() string  { return "tcp" }
+func (a address) String() string { return string(a) }
+
+func TestDump(t *testing.T) {
+	var b strings.Builder
+	dump(&b)
+	if !strings.Contains(b.String(), "TestDump") {
+		t.Errorf("the dump does not show this test:\n%s", b.String())
+	}
+	dump(io.Discard)
+}
