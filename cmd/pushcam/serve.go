@@ -135,7 +135,8 @@ const unplugTime = 20 * time.Second
 func powerOff(ctx context.Context, p *panel, log *slog.Logger) error {
 	log.Info("switching off: the button was held")
 	power := device.Power{Log: log}
-	if err := power.Off(ctx); err != nil {
+	// The system's way to switch off begins with ending this program.
+	if err := power.Off(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("cannot switch off: %w", err)
 	}
 	p.end(gpio.SafeToUnplug)
