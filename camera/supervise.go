@@ -67,6 +67,10 @@ func (c *Camera) Run(ctx context.Context) error {
 			if c.steady() {
 				backoff = minBackoff
 			}
+			select {
+			case <-c.kicks(): // by the run that has ended: no reason to hurry
+			default:
+			}
 			if c.pause(ctx, backoff, c.kicks()) {
 				backoff = minBackoff
 			} else {

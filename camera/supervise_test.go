@@ -138,6 +138,32 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
+// startsAndEnds is a source that starts and is lost at once.
+type startsAndEnds struct{ runs int }
+
+func (*startsAndEnds) Check() (camera.Device, error) { return camera.Device{Name: "loose plug"}, nil }
+
+func (s *startsAndEnds) Run(_ context.Context, sink camera.Sink) error {
+	s.runs++
+	sink.Started(camera.Device{Name: "loose plug"}, camera.Format{})
+	return errors.New("lost")
+}
+
+// TestBackoffAfterStart: what a run said before it was lost must not end the
+// pause after it.
+func TestBackoffAfterStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := new(startsAndEnds)
+		b := start(t, nil, func(c *camera.Camera) { c.Source = src })
+		b.SetDemand(true)
+		after(60 * time.Second)
+		// After 0, 0.25, 0.75, 1.75, 3.75 and 7.75 s, then every 5 s.
+		if src.runs != 16 {
+			t.Errorf("%d tries in a minute, want 16", src.runs)
+		}
+	})
+}
+
 func TestReplugEndsBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, new(cameratest.Source), nil)
