@@ -145,7 +145,8 @@ func (*startsAndEnds) Check() (camera.Device, error) { return camera.Device{Name
 
 func (s *startsAndEnds) Run(_ context.Context, sink camera.Sink) error {
 	s.runs++
-	sink.Started(camera.Device{Name: "loose plug"}, camera.Format{})
+	sink.Started(camera.Device{Name: fmt.Sprint("loose plug ", s.runs)}, camera.Format{})
+	sink.Frame(new(camera.Frame)) // while OnState is told of the device
 	return errors.New("lost")
 }
 
@@ -154,7 +155,10 @@ func (s *startsAndEnds) Run(_ context.Context, sink camera.Sink) error {
 func TestBackoffAfterStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := new(startsAndEnds)
-		b := start(t, nil, func(c *camera.Camera) { c.Source = src })
+		b := start(t, nil, func(c *camera.Camera) {
+			c.Source = src
+			c.OnState = func(camera.State) { time.Sleep(time.Millisecond) }
+		})
 		b.SetDemand(true)
 		after(60 * time.Second)
 		// After 0, 0.25, 0.75, 1.75, 3.75 and 7.75 s, then every 5 s.
