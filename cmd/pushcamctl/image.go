@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -20,7 +19,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		size    = byteSize(image.DefaultSize)
 		output  = fs.String("o", "pushcam.img", "the `file` to write")
 		host    = fs.String("hostname", "pushcam", "the camera's `name` on the network")
-		given   = fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept, or a new one")
+		given   = fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept for this name, or a new one")
 		wifi    = fs.String("wifi-ssid", "", "not possible yet: connect the camera with a `cable`")
 		verbose = fs.Bool("v", false, "show what the compiler and gok print")
 	)
@@ -36,21 +35,20 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		if err != nil {
 			return err
 		}
-		b := &image.Builder{Checkout: checkout, Hostname: *host, Size: int64(size), Password: "to come", Log: p.log()}
+		b := &image.Builder{Checkout: checkout, Hostname: *host, Size: int64(size), Step: func(what string) { fmt.Fprintln(p.stderr, what) }}
 		if *verbose {
 			b.Output = p.stderr
 		}
 		if err := b.Check(); err != nil {
 			return p.misused(err, "pushcamctl image -h")
 		}
-		password := *given
-		if password == "-" {
-			if password, err = readLine(p.stdin); err != nil {
+		if *given == "-" {
+			if *given, err = readLine(p.stdin); err != nil {
 				return fmt.Errorf("read the password: %w", err)
 			}
 		}
 		keeper := passwords{dir: p.configDir}
-		password, origin, err := keeper.choose(*host, password)
+		password, origin, err := keeper.choose(*host, *given)
 		if err != nil {
 			return err
 		}
@@ -78,17 +76,6 @@ func (p *program) report(img *image.Image, origin passwordOrigin, password, file
 		fmt.Fprintf(p.stdout, "  the owner's password is kept in %s\n", file)
 	}
 	fmt.Fprintf(p.stdout, "Next, with a card in this computer: go build ./cmd/pushcamctl && sudo ./pushcamctl flash -image %s DEVICE\n", img.Path)
-}
-
-func (p *program) log() *slog.Logger {
-	return slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{
-		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
-				return slog.Attr{}
-			}
-			return a
-		},
-	}))
 }
 
 // maxLine bounds what is read of an answer, in bytes.

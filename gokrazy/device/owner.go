@@ -28,7 +28,7 @@ const (
 	// rounds of PBKDF2 hash 12.8 MB, which takes a Pi Zero 2 W some 0.3 s (by
 	// reckoning). The count is stored with the hash.
 	rounds    = 100_000
-	maxRounds = 10_000_000
+	maxRounds = 1_000_000
 	scheme    = "pbkdf2-sha256"
 	// maxOwnerFile is how much of the file is read, in bytes.
 	maxOwnerFile = 1 << 10

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -48,8 +47,8 @@ type Builder struct {
 	// Output gets what gok and the compiler print. nil discards it; the end of
 	// it is in the error of a build that failed.
 	Output io.Writer
-	// Log gets a line per step. nil discards.
-	Log *slog.Logger
+	// Step is called with what begins, in a few words. nil is fine.
+	Step func(what string)
 }
 
 // Image is what was built.
@@ -69,7 +68,7 @@ type Image struct {
 
 var hostname = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`) // RFC 1123, one label
 
-// Check says what is wrong with the settings, in one sentence.
+// Check says what is wrong with the name or the size, in one sentence.
 func (b *Builder) Check() error {
 	switch size := b.size(); {
 	case !hostname.MatchString(b.hostname()):
@@ -80,8 +79,6 @@ func (b *Builder) Check() error {
 		return fmt.Errorf("an image of %d bytes is too large: at most %d GiB", size, maxSize>>30)
 	case size%sectorSize != 0:
 		return fmt.Errorf("the image's size is a multiple of %d bytes, not %d", sectorSize, size)
-	case b.Password == "":
-		return errors.New("an image needs a password for its owner")
 	}
 	return nil
 }
@@ -91,6 +88,9 @@ func (b *Builder) Check() error {
 func (b *Builder) Build(ctx context.Context, path string) (img *Image, err error) {
 	if err := b.Check(); err != nil {
 		return nil, err
+	}
+	if b.Password == "" {
+		return nil, errors.New("an image needs a password for its owner")
 	}
 	inst, err := b.instance()
 	if err != nil {
@@ -114,12 +114,10 @@ func (b *Builder) Build(ctx context.Context, path string) (img *Image, err error
 			os.Remove(part)
 		}
 	}()
-	started := time.Now()
-	b.log().Info("building; the first time takes minutes", "version", img.Version, "hostname", img.Hostname)
+	b.step("building pushcam %s; the first time takes minutes", img.Version)
 	if err := b.gok(ctx, inst, img, part); err != nil {
 		return nil, fmt.Errorf("build the image: %w", err)
 	}
-	b.log().Info("built", "took", time.Since(started).Round(time.Second))
 	if err := b.finish(ctx, img, part, mkfs); err != nil {
 		return nil, fmt.Errorf("finish the image: %w", err)
 	}
@@ -145,10 +143,10 @@ func (b *Builder) finish(ctx context.Context, img *Image, path, mkfs string) err
 		return err
 	}
 	img.RootSum = hex.EncodeToString(sum.Sum(nil))
+	b.step("formatting /perm, %d MB", l.perm.size/1e6)
 	if err := formatPerm(ctx, mkfs, path, l.perm, b.Password); err != nil {
 		return err
 	}
-	b.log().Info("formatted /perm", "bytes", l.perm.size)
 	if err := f.Sync(); err != nil {
 		return err
 	}
@@ -169,11 +167,10 @@ func (b *Builder) size() int64 {
 	return b.Size
 }
 
-func (b *Builder) log() *slog.Logger {
-	if b.Log == nil {
-		return slog.New(slog.DiscardHandler)
+func (b *Builder) step(format string, args ...any) {
+	if b.Step != nil {
+		b.Step(fmt.Sprintf(format, args...))
 	}
-	return b.Log
 }
 
 // section is a part of a file, with offsets of its own.

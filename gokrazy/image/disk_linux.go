@@ -14,11 +14,9 @@ import (
 
 // System knows this computer's disks. The zero value is ready.
 type System struct {
-	// Root is where /dev, /sys and /proc are looked for: an absolute path.
-	// Empty means "/".
+	// Root is where /dev, /sys and /proc are looked for: an absolute path, below
+	// which a plain file stands for a device. Empty means "/".
 	Root string
-
-	isDevice func(fs.FileInfo) bool // nil means a block device
 }
 
 // Disk finds a disk by its path, a link to it included, and refuses what an image
@@ -222,8 +220,8 @@ func (s *System) has(dir, name string) bool {
 }
 
 func (s *System) block(info fs.FileInfo) bool {
-	if s.isDevice != nil {
-		return s.isDevice(info)
+	if s.Root != "" && info.Mode().IsRegular() {
+		return true
 	}
 	return info.Mode()&(fs.ModeDevice|fs.ModeCharDevice) == fs.ModeDevice
 }

@@ -1,0 +1,157 @@
+package device
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// uvcDep is of gokrazy's kernel.rpi 6.12.47.
+const uvcDep = `kernel/drivers/media/common/uvc.ko:
+kernel/drivers/media/common/videobuf2/videobuf2-common.ko:
+kernel/drivers/media/common/videobuf2/videobuf2-memops.ko:
+kernel/drivers/media/common/videobuf2/videobuf2-v4l2.ko: kernel/drivers/media/common/videobuf2/videobuf2-common.ko
+kernel/drivers/media/common/videobuf2/videobuf2-vmalloc.ko: kernel/drivers/media/common/videobuf2/videobuf2-memops.ko kernel/drivers/media/common/videobuf2/videobuf2-common.ko
+kernel/drivers/media/usb/uvc/uvcvideo.ko: kernel/drivers/media/common/videobuf2/videobuf2-vmalloc.ko kernel/drivers/media/common/videobuf2/videobuf2-memops.ko kernel/drivers/media/common/uvc.ko kernel/drivers/media/common/videobuf2/videobuf2-v4l2.ko kernel/drivers/media/common/videobuf2/videobuf2-common.ko
+`
+
+// modulesRoot is a system with modules.dep and the files that it names, but for
+// the missing ones.
+func modulesRoot(t *testing.T, dep, builtin string, missing ...string) string {
+	t.Helper()
+	root := t.TempDir()
+	dir := filepath.Join(root, "lib/modules/6.12.47-v8")
+	files := map[string]string{"modules.dep": dep}
+	if builtin != "" {
+		files["modules.builtin"] = builtin
+	}
+	for _, word := range strings.Fields(dep) {
+		files[strings.TrimSuffix(word, ":")] = "ELF"
+	}
+	for name, content := range files {
+		if slices.Contains(missing, name) {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func TestModules(t *testing.T) {
+	uvc := []string{"videobuf2-common.ko", "videobuf2-v4l2.ko", "uvc.ko", "videobuf2-memops.ko", "videobuf2-vmalloc.ko", "uvcvideo.ko"}
+	tests := []struct {
+		name    string
+		dep     string
+		builtin string
+		missing []string
+		load    []string
+		refuse  map[string]error // by the kernel
+		want    []string         // what the kernel was given
+		wantErr []string         // none is no error
+	}{
+		{name: "with all that it needs", dep: uvcDep, load: []string{"uvcvideo"}, want: uvc},
+		{name: "minus is underscore", dep: uvcDep, load: []string{"videobuf2_common"}, want: uvc[:1]},
+		{name: "underscore is minus", dep: "kernel/a_b.ko:\n", load: []string{"a-b"}, want: []string{"a_b.ko"}},
+		{name: "loaded already", dep: uvcDep, load: []string{"uvcvideo"}, want: uvc,
+			refuse: map[string]error{"videobuf2-common.ko": os.NewSyscallError("finit_module", fs.ErrExist), "uvcvideo.ko": fs.ErrExist}},
+		{name: "built in", dep: uvcDep, builtin: "kernel/drivers/media/v4l2-core/videodev.ko\n", load: []string{"videodev"}},
+		{name: "compressed", dep: "kernel/a.ko.xz: kernel/b.ko.zst kernel/c.ko\n", load: []string{"a"}, want: []string{"c.ko", "b.ko.zst compressed", "a.ko.xz compressed"}},
+		{name: "unknown", dep: uvcDep, load: []string{"bcm2835-v4l2"}, wantErr: []string{"bcm2835-v4l2", "6.12.47-v8", ErrNoModule.Error()}},
+		{name: "refused", dep: uvcDep, load: []string{"uvcvideo"}, want: uvc[:2],
+			refuse:  map[string]error{"videobuf2-v4l2.ko": errors.New("exec format error")},
+			wantErr: []string{"uvcvideo", "videobuf2-v4l2.ko", "exec format error"}},
+		{name: "one fails, the next is loaded", dep: uvcDep, load: []string{"nonesuch", "uvc"}, want: []string{"uvc.ko"}, wantErr: []string{"nonesuch"}},
+		{name: "file is missing", dep: "kernel/a.ko:\n", missing: []string{"kernel/a.ko"}, load: []string{"a"}, wantErr: []string{"kernel/a.ko", "no such file"}},
+		{name: "no index", builtin: "kernel/a.ko\n", missing: []string{"modules.dep"}, load: []string{"uvcvideo"}, wantErr: []string{"6.12.47-v8", "modules.dep", "no such file"}},
+		{name: "index is damaged", dep: "kernel/a.ko\n", load: []string{"a"}, wantErr: []string{"modules.dep", "line 1", "colon"}},
+		{name: "out of the folder", dep: "kernel/a.ko: ../../../../etc/passwd\n", missing: []string{"../../../../etc/passwd"}, load: []string{"a"}, wantErr: []string{"line 1", "etc/passwd"}},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			var got []string
+			m := &Modules{
+				Root:    modulesRoot(t, tc.dep, tc.builtin, tc.missing...),
+				release: func() (string, error) { return "6.12.47-v8", nil },
+				insert: func(module *os.File, compressed bool) error {
+					given := filepath.Base(module.Name())
+					if compressed {
+						given += " compressed"
+					}
+					got = append(got, given)
+					return tc.refuse[filepath.Base(module.Name())]
+				},
+			}
+			checkError(t, m.Load(tc.load...), tc.wantErr...)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("given to the kernel (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestModulesWithoutAFolder(t *testing.T) {
+	m := &Modules{Root: t.TempDir(), release: func() (string, error) { return "6.12.47-v8", nil }}
+	checkError(t, m.Load("uvcvideo"), "lib/modules/6.12.47-v8", "no such file")
+}
+
+// A folder of modules that is a link out of the system's root is not followed
+// from below it.
+func TestModulesStayInTheirFolder(t *testing.T) {
+	root := modulesRoot(t, "kernel/a.ko:\n", "", "kernel/a.ko")
+	dir := filepath.Join(root, "lib/modules/6.12.47-v8")
+	outside := filepath.Join(t.TempDir(), "a.ko")
+	if err := os.WriteFile(outside, []byte("ELF"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "kernel"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(dir, "kernel/a.ko")); err != nil {
+		t.Fatal(err)
+	}
+	m := &Modules{Root: root, release: func() (string, error) { return "6.12.47-v8", nil },
+		insert: func(*os.File, bool) error { return errors.New("it was loaded") }}
+	checkError(t, m.Load("a"), "escapes")
+}
+
+func FuzzParseDep(f *testing.F) {
+	for _, seed := range []string{uvcDep, "", "a.ko:", "a.ko", "/a.ko:", "../a.ko: b.ko", "# x\n\na.ko.xz: b.ko  c.ko\n", ": :", "a: a a"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		known, err := parseDep(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		for name, files := range known {
+			if len(files) == 0 || moduleName(files[len(files)-1]) != name {
+				t.Errorf("%q is loaded by %q, which does not end with its own file", name, files)
+			}
+			for _, file := range files {
+				if !filepath.IsLocal(file) {
+					t.Errorf("%q needs a file elsewhere: %q", name, file)
+				}
+			}
+		}
+	})
+}
+
+func ExampleModules() {
+	m := new(Modules)
+	if err := m.Load("uvcvideo"); errors.Is(err, ErrNoModule) {
+		fmt.Println("this kernel has no USB cameras")
+	}
+}
