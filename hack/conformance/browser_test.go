@@ -30,6 +30,7 @@ type tab interface {
 
 // eachBrowser runs a test in every browser.
 func eachBrowser(t *testing.T, quirk string, test func(*testing.T, browser)) {
+	t.Parallel()
 	t.Run("Chromium", func(t *testing.T) {
 		t.Parallel()
 		covers(t, "Chromium", quirk)

@@ -21,6 +21,7 @@ var clientPage string
 // text, shows it in an <img>, and keeps it alive by XMLHttpRequest. Only its
 // address is changed where it is not the page's own localhost:12340.
 func TestJPGPusherClient(t *testing.T) {
+	t.Parallel()
 	const original = "localhost:12340"
 	for _, tt := range []struct{ name, listen, page, camera string }{
 		{"unchanged", "127.0.0.1:12340", "127.0.0.1", original},
