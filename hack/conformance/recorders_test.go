@@ -131,7 +131,10 @@ func gstreamer(_ *testing.T, url, dir string) []string {
 		" ! multipartdemux ! jpegdec ! videoconvert ! pngenc ! multifilesink location=" + dir + "/%05d.png")
 }
 
-func opencv(_ *testing.T, url, dir string) []string {
+func opencv(t *testing.T, url, dir string) []string {
+	if exec.Command("/usr/bin/python3", "-c", "import cv2").Run() != nil {
+		missing(t, "python3-opencv")
+	}
 	const script = `import cv2, itertools, sys
 stream = cv2.VideoCapture(sys.argv[1])
 for n in itertools.count():

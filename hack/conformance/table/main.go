@@ -123,7 +123,7 @@ var clients = []client{
 	{"Chromium", []string{"chromium", "--version"}},
 	{"Firefox ESR", []string{"firefox-esr", "--version"}},
 	{"ffmpeg", []string{"ffmpeg", "-version"}},
-	{"VLC", []string{"vlc", "--version"}},
+	{"VLC", []string{"dpkg-query", "-W", "vlc-bin"}}, // vlc says nothing to root
 	{"GStreamer", []string{"gst-launch-1.0", "--version"}},
 	{"OpenCV", []string{"/usr/bin/python3", "-c", "import cv2; print(cv2.__version__)"}},
 	{"motion", []string{"motion", "-h"}},
@@ -133,7 +133,7 @@ var clients = []client{
 	{"strict parser", nil},
 }
 
-var number = regexp.MustCompile(`\d+(\.\d+)+\w*`)
+var number = regexp.MustCompile(`\d+\.\d+\.\d+(\.\d+)*\w*`)
 
 // place is where a client stands in the table; those that it does not know come
 // first.
