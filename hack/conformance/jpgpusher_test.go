@@ -31,7 +31,7 @@ func TestJPGPusherClient(t *testing.T) {
 			t.Parallel()
 			covers(t, "Chromium", "the JPGPusher README's client, "+tt.name)
 			// Frames are few and small: this is about the session.
-			p := start(t, "-listen", tt.listen, "-idle-hold", "1s", "-fps", "10", "-size", "640x360", "-session-frames", "20", "-session-timeout", "2500ms")
+			p := start(t, "-listen", tt.listen, "-idle-hold", "1s", "-fps", "10", "-size", "640x360", "-session-frames", "40", "-session-timeout", "4s")
 			html := clientPage
 			if tt.camera != original {
 				html = strings.ReplaceAll(html, original, tt.camera+":"+p.port)
@@ -50,10 +50,10 @@ func TestJPGPusherClient(t *testing.T) {
 			tb.open("http://" + tt.page + ":" + port + "/")
 			shown(t, tb, "#screen")
 			moves(t, tb, "#screen")
-			// Twice as long as a session lives without keep-alives; the client's
-			// come every 1.8 s.
-			p.await("5 s of frames", func(s state) bool {
-				return len(s.Viewers) == 1 && s.Viewers[0].Session && s.Viewers[0].Sent+s.Viewers[0].Skipped > 5*10
+			// Longer than a session lives without keep-alives; the client's come
+			// every 1.8 s.
+			p.await("6 s of frames", func(s state) bool {
+				return len(s.Viewers) == 1 && s.Viewers[0].Session && s.Viewers[0].Sent+s.Viewers[0].Skipped > 6*10
 			})
 			moves(t, tb, "#screen")
 			tb.open("about:blank")
