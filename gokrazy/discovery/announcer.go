@@ -1,0 +1,191 @@
+package discovery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// lookInterval is how often the networks are looked at.
+	lookInterval = 2 * time.Second
+	// goodbyes are sent so often, because wireless networks lose some.
+	goodbyes     = 2
+	goodbyePause = 100 * time.Millisecond
+)
+
+// An Announcer makes a pushcam found on the networks of its computer, whichever
+// there are, and says goodbye in the end.
+type Announcer struct {
+	// Hostname is the wanted name, to which ".local" is added; what a name cannot
+	// have in it is replaced. Empty means "pushcam".
+	Hostname string
+	Port     int    // of the web server
+	Path     string // of its page; empty means "/"
+	Version  string // of the program
+	Model    string // of the board; empty if it is not known
+	// OnState, if not nil, takes each change of the state. It is called by Run's
+	// goroutine and must not block.
+	OnState func(State)
+	Log     *slog.Logger
+
+	root     string // where /sys is looked for; a test's
+	networks func() ([]*network, error)
+	open     func([]*network) (wire, error)
+	state    atomic.Pointer[State]
+}
+
+// State is what an Announcer says of itself. It is a value: nothing in it changes
+// after it was handed out.
+type State struct {
+	// Host is the name that this computer can be called by, as pushcam.local.
+	// Empty means that it has none (yet).
+	Host string `json:"host,omitempty"`
+	// Addresses are those announced with it.
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+	// Reason is why there is no name, or why it is not the wanted one, in a
+	// sentence.
+	Reason string `json:"reason,omitempty"`
+}
+
+func (s State) equal(o State) bool {
+	return s.Host == o.Host && s.Reason == o.Reason && slices.Equal(s.Addresses, o.Addresses)
+}
+
+// State is the latest. It may be called at any time, by any goroutine.
+func (a *Announcer) State() State {
+	if s := a.state.Load(); s != nil {
+		return *s
+	}
+	return State{Reason: "the networks were not yet looked at"}
+}
+
+func (a *Announcer) publish(s State) {
+	if before := a.state.Swap(&s); a.OnState != nil && (before == nil || !before.equal(s)) {
+		a.OnState(s)
+	}
+}
+
+// Run announces until ctx is done. Only then, or if the configuration cannot
+// work, does it return: without a network it waits for one. It runs once.
+func (a *Announcer) Run(ctx context.Context) error {
+	if a.Port < 1 || a.Port > 65535 {
+		return fmt.Errorf("cannot announce port %d: a port is from 1 to 65535", a.Port)
+	}
+	a.Log = cmp.Or(a.Log, slog.New(slog.DiscardHandler))
+	if a.networks == nil {
+		a.networks = func() ([]*network, error) { return systemNetworks(cmp.Or(a.root, "/")) }
+	}
+	if a.open == nil {
+		a.open = openSockets
+	}
+	defer a.publish(State{Reason: "stopped"})
+	r := &responder{base: label(a.Hostname), profile: a.profile()}
+	var said string
+	for ctx.Err() == nil {
+		err := a.announce(ctx, r)
+		if err == nil {
+			said = ""
+			continue
+		}
+		a.publish(State{Reason: err.Error()})
+		if why := err.Error(); why != said {
+			said = why
+			a.Log.Warn("this computer cannot be found by name; it is tried again until it can", "why", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(lookInterval):
+		}
+	}
+	return nil
+}
+
+func (a *Announcer) profile() profile {
+	text := map[string]string{"path": cmp.Or(a.Path, "/"), "version": a.Version}
+	if a.Model != "" {
+		text["model"] = a.Model
+	}
+	for k, v := range text {
+		text[k] = strings.ReplaceAll(printable(v), `\`, `\\`) // miekg/dns takes it off again
+	}
+	return profile{port: a.Port, path: text["path"], pushcam: text}
+}
+
+var errNoNetwork = errors.New("there is no network")
+
+// announce serves the networks that there are until they change, which is nil,
+// or ctx is done.
+func (a *Announcer) announce(ctx context.Context, r *responder) error {
+	networks, err := a.networks()
+	if err != nil {
+		return fmt.Errorf("cannot list the networks: %w", err)
+	}
+	if len(networks) == 0 {
+		return errNoNetwork
+	}
+	w, err := a.open(networks)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+
+	r.start(time.Now(), w, networks)
+	look := time.NewTicker(lookInterval)
+	defer look.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		timer.Stop()
+		if next := r.next(); !next.IsZero() {
+			timer.Reset(time.Until(next))
+		}
+		select {
+		case <-ctx.Done():
+			for range goodbyes {
+				r.goodbye()
+				time.Sleep(goodbyePause)
+			}
+			return nil
+		case p := <-w.packets():
+			r.handle(time.Now(), p)
+		case <-timer.C:
+			r.step(time.Now())
+		case <-look.C:
+			if now, err := a.networks(); err == nil && !sameNetworks(now, networks) {
+				a.Log.Debug("the networks have changed")
+				return nil
+			}
+		}
+		if r.held {
+			a.report(r)
+		}
+	}
+}
+
+// report tells of a name that is held.
+func (a *Announcer) report(r *responder) {
+	s := State{Host: r.name() + "." + domain}
+	for _, l := range r.links {
+		s.Addresses = append(s.Addresses, l.addresses()...)
+	}
+	if r.number > 1 {
+		s.Reason = "another device is " + r.base + "." + domain
+	}
+	if before := a.State(); before.equal(s) {
+		return
+	}
+	if s.Reason != "" {
+		a.Log.Warn("the name is taken: this pushcam has another", "host", s.Host, "taken", r.base+"."+domain)
+	} else {
+		a.Log.Info("this pushcam has a name on the network", "host", s.Host, "addresses", s.Addresses)
+	}
+	a.publish(s)
+}

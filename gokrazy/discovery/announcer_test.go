@@ -1,0 +1,362 @@
+package discovery
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/miekg/dns"
+)
+
+var compareAddr = cmpopts.EquateComparable(netip.Addr{})
+
+func TestFound(t *testing.T) {
+	simulate(t, func(t *testing.T, s *segment) {
+		a := &Announcer{Hostname: "pushcam", Port: 8080, Version: `v1.2 \007 "x"`, Model: "Raspberry Pi 3 Model B"}
+		announce(t, s, with("192.168.1.5/24", "fe80::5/64"), a)
+		wait(settled)
+		got := browse(t, s, with("192.168.1.9/24", "fe80::9/64"), 2*time.Second)
+		want := []Found{{
+			Name: "pushcam", Host: "pushcam.local", Port: 8080, Path: "/", Version: `v1.2 \007 "x"`, Model: "Raspberry Pi 3 Model B",
+			Addresses: []netip.Addr{netip.MustParseAddr("192.168.1.5"), netip.MustParseAddr("fe80::5%eth0")},
+		}}
+		if diff := cmp.Diff(want, got, compareAddr); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		state := State{Host: "pushcam.local", Addresses: []netip.Addr{netip.MustParseAddr("192.168.1.5"), netip.MustParseAddr("fe80::5")}}
+		if diff := cmp.Diff(state, a.State(), compareAddr); diff != "" {
+			t.Errorf("state -want +got:\n%s", diff)
+		}
+	})
+}
+
+func TestNameTaken(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		apart  time.Duration
+		second *computer
+	}{
+		{"later", settled, with("192.168.1.6/24")},
+		{"at once", 0, with("192.168.1.6/24")},
+		{"while the first probes", 400 * time.Millisecond, with("192.168.1.6/24")},
+		{"on the same computer", settled, with("192.168.1.5/24")},
+		{"at once on the same computer", 0, with("192.168.1.5/24")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, s *segment) {
+				a, b := &Announcer{Hostname: "pushcam", Port: 80}, &Announcer{Hostname: "pushcam", Port: 81}
+				announce(t, s, with("192.168.1.5/24"), a)
+				wait(test.apart)
+				announce(t, s, test.second, b)
+				wait(2 * settled)
+				got := names(browse(t, s, with("192.168.1.9/24"), 2*time.Second))
+				if diff := cmp.Diff([]string{"pushcam.local", "pushcam-2.local"}, got); diff != "" {
+					t.Errorf("-want +got:\n%s", diff)
+				}
+				if test.apart == settled && (a.State().Reason != "" || b.State().Reason != "another device is pushcam.local") {
+					t.Errorf("states: %+v and %+v", a.State(), b.State())
+				}
+			})
+		})
+	}
+}
+
+func TestFiveOfOneName(t *testing.T) {
+	simulate(t, func(t *testing.T, s *segment) {
+		var want []string
+		for i := range 5 {
+			announce(t, s, with(fmt.Sprintf("192.168.1.%d/24", 10+i)), &Announcer{Hostname: "pushcam"})
+			want = append(want, numbered("pushcam", i+1)+".local")
+		}
+		wait(30 * time.Second)
+		got := names(browse(t, s, with("192.168.1.9/24"), 2*time.Second))
+		if diff := cmp.Diff(want, got, cmpopts.SortSlices(func(a, b string) bool { return a < b })); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+}
+
+func TestGoodbye(t *testing.T) {
+	simulate(t, func(t *testing.T, s *segment) {
+		stop := announce(t, s, with("192.168.1.5/24"), &Announcer{Hostname: "pushcam"})
+		wait(settled)
+		time.AfterFunc(time.Second, stop)
+		if got := browse(t, s, with("192.168.1.9/24"), 3*time.Second); len(got) != 0 {
+			t.Errorf("still there after its goodbye: %+v", got)
+		}
+	})
+}
+
+func TestNoNetworkYet(t *testing.T) {
+	simulate(t, func(t *testing.T, s *segment) {
+		c, log := with(), new(lines)
+		a := &Announcer{Hostname: "pushcam", Log: log.logger()}
+		announce(t, s, c, a)
+		wait(time.Minute)
+		if got := a.State(); got.Host != "" || got.Reason != "there is no network" {
+			t.Errorf("without a network: %+v", got)
+		}
+		if log.count() != 1 {
+			t.Errorf("%d lines in the log, want 1:\n%s", log.count(), &log.buf)
+		}
+		c.set("192.168.1.5/24")
+		wait(lookInterval + settled)
+		if got := a.State(); got.Host != "pushcam.local" || got.Reason != "" {
+			t.Errorf("with a network: %+v", got)
+		}
+	})
+}
+
+func TestAddressChanges(t *testing.T) {
+	simulate(t, func(t *testing.T, s *segment) {
+		c := with("192.168.1.5/24")
+		var states []State
+		announce(t, s, c, &Announcer{Hostname: "pushcam", OnState: func(s State) { states = append(states, s) }})
+		wait(settled)
+		c.set("192.168.1.77/24")
+		wait(lookInterval + settled)
+		got := browse(t, s, with("192.168.1.9/24"), 2*time.Second)
+		if len(got) != 1 || fmt.Sprint(got[0].Addresses) != "[192.168.1.77]" {
+			t.Errorf("found %+v, want one at 192.168.1.77", got)
+		}
+		if len(states) != 2 || fmt.Sprint(states[1]) != "{pushcam.local [192.168.1.77] }" {
+			t.Errorf("states: %v", states)
+		}
+	})
+}
+
+// A name stays the same while the program runs, even if its first owner leaves.
+func TestNameStays(t *testing.T) {
+	simulate(t, func(t *testing.T, s *segment) {
+		stop := announce(t, s, with("192.168.1.5/24"), &Announcer{Hostname: "pushcam"})
+		wait(settled)
+		c, b := with("192.168.1.6/24"), &Announcer{Hostname: "pushcam"}
+		announce(t, s, c, b)
+		wait(2 * settled)
+		stop()
+		c.set("192.168.1.7/24")
+		wait(lookInterval + settled)
+		if got := b.State().Host; got != "pushcam-2.local" {
+			t.Errorf("the name is %q after an address change, want pushcam-2.local", got)
+		}
+	})
+}
+
+func TestBadPort(t *testing.T) {
+	for _, p := range []int{-1, 0, 65536} {
+		if err := (&Announcer{Port: p}).Run(t.Context()); err == nil {
+			t.Errorf("port %d: no error", p)
+		}
+	}
+}
+
+// ask sends a question from another computer and gives the answers to it.
+func ask(s *segment, from netip.AddrPort, m *dns.Msg) []sentPacket {
+	s.since()
+	data, err := m.Pack()
+	if err != nil {
+		panic(err)
+	}
+	s.deliver(from, netip.AddrPortFrom(group4, port), data)
+	wait(time.Second)
+	var answers []sentPacket
+	for _, p := range s.since() {
+		if p.msg.Response {
+			answers = append(answers, p)
+		}
+	}
+	return answers
+}
+
+func question(name string, rrtype, class uint16) *dns.Msg {
+	return &dns.Msg{MsgHdr: dns.MsgHdr{Id: 77}, Question: []dns.Question{{Name: name, Qtype: rrtype, Qclass: class}}}
+}
+
+func TestAnswers(t *testing.T) {
+	peer := netip.MustParseAddrPort("192.168.1.9:5353")
+	resolver := netip.MustParseAddrPort("192.168.1.9:40000")
+	group := netip.AddrPortFrom(group4, port)
+	known := question("_pushcam._tcp.local.", dns.TypePTR, dns.ClassINET)
+	known.Answer = []dns.RR{&dns.PTR{Hdr: dns.RR_Header{Name: "_pushcam._tcp.local.", Rrtype: dns.TypePTR, Class: dns.ClassINET, Ttl: 4500}, Ptr: "pushcam._pushcam._tcp.local."}}
+	old := known.Copy()
+	old.Answer[0].Header().Ttl = 1
+
+	for _, test := range []struct {
+		name   string
+		from   netip.AddrPort
+		ask    *dns.Msg
+		want   []uint16 // types of the answers; none is no packet
+		to     netip.AddrPort
+		minTTL uint32
+		maxTTL uint32
+	}{
+		{"host's address", peer, question("pushcam.local.", dns.TypeA, dns.ClassINET), []uint16{dns.TypeA}, group, 120, 120},
+		{"in capitals", peer, question("PushCam.LOCAL.", dns.TypeA, dns.ClassINET), []uint16{dns.TypeA}, group, 120, 120},
+		{"an address that it has not", peer, question("pushcam.local.", dns.TypeAAAA, dns.ClassINET), []uint16{dns.TypeNSEC}, group, 1, 4500},
+		{"services", peer, question("_services._dns-sd._udp.local.", dns.TypePTR, dns.ClassINET), []uint16{dns.TypePTR, dns.TypePTR}, group, 1, 4500},
+		{"web servers", peer, question("_http._tcp.local.", dns.TypePTR, dns.ClassINET), []uint16{dns.TypePTR}, group, 1, 4500},
+		{"all of a service", peer, question("pushcam._pushcam._tcp.local.", dns.TypeANY, dns.ClassINET), []uint16{dns.TypeSRV, dns.TypeTXT}, group, 120, 4500},
+		{"asked by unicast", peer, question("pushcam.local.", dns.TypeA, dns.ClassINET|cacheFlush), []uint16{dns.TypeA}, peer, 120, 120},
+		{"a plain resolver", resolver, question("pushcam.local.", dns.TypeA, dns.ClassINET), []uint16{dns.TypeA}, resolver, 1, legacyTTL},
+		{"known", peer, known, nil, group, 0, 0},
+		{"known but old", peer, old, []uint16{dns.TypePTR}, group, 1, 4500},
+		{"another's name", peer, question("other.local.", dns.TypeA, dns.ClassINET), nil, group, 0, 0},
+		{"another class", peer, question("pushcam.local.", dns.TypeA, dns.ClassCHAOS), nil, group, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, s *segment) {
+				announce(t, s, with("192.168.1.5/24"), &Announcer{Hostname: "pushcam"})
+				wait(settled)
+				got := ask(s, test.from, test.ask)
+				if len(test.want) == 0 {
+					if len(got) != 0 {
+						t.Errorf("answered: %v", got[0].msg)
+					}
+					return
+				}
+				if len(got) != 1 {
+					t.Fatalf("%d answers, want 1", len(got))
+				}
+				m := got[0].msg
+				var types []uint16
+				for _, rr := range m.Answer {
+					types = append(types, rr.Header().Rrtype)
+					if ttl := rr.Header().Ttl; ttl < test.minTTL || ttl > test.maxTTL {
+						t.Errorf("TTL %d of %v, want %d to %d", ttl, rr, test.minTTL, test.maxTTL)
+					}
+					legacy := test.from.Port() != port
+					if flush := rr.Header().Class&cacheFlush != 0; flush == (legacy || rr.Header().Rrtype == dns.TypePTR) {
+						t.Errorf("cache-flush bit %v of %v", flush, rr)
+					}
+					if legacy != (m.Id == 77 && len(m.Question) == 1) {
+						t.Errorf("id %d and %d questions", m.Id, len(m.Question))
+					}
+				}
+				if diff := cmp.Diff(test.want, types); diff != "" {
+					t.Errorf("types -want +got:\n%s", diff)
+				}
+				if got[0].to != test.to {
+					t.Errorf("sent to %v, want %v", got[0].to, test.to)
+				}
+			})
+		})
+	}
+}
+
+// One packet full of questions, and a thousand packets, are answered once each
+// second: nobody can make a pushcam loud, or keep it from its work.
+func TestFloodOfQuestions(t *testing.T) {
+	simulate(t, func(t *testing.T, s *segment) {
+		announce(t, s, with("192.168.1.5/24"), &Announcer{Hostname: "pushcam"})
+		wait(settled)
+		m := question("_http._tcp.local.", dns.TypePTR, dns.ClassINET)
+		for len(m.Question) < 400 {
+			m.Question = append(m.Question, m.Question[0])
+		}
+		data, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		direct, err := question("_http._tcp.local.", dns.TypePTR, dns.ClassINET|cacheFlush).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.since()
+		const seconds = 10
+		peer := netip.MustParseAddrPort("192.168.1.9:5353")
+		for range 100 * seconds {
+			s.deliver(peer, netip.AddrPortFrom(group4, port), data)
+			s.deliver(peer, netip.AddrPortFrom(group4, port), direct)
+			wait(10 * time.Millisecond)
+		}
+		multicasts, unicasts := 0, 0
+		for _, p := range s.since() {
+			switch {
+			case p.from == peer:
+			case p.to == peer:
+				unicasts++
+			default:
+				multicasts++
+			}
+		}
+		if multicasts == 0 || multicasts > seconds+1 {
+			t.Errorf("%d multicast answers in %d s, want one a second", multicasts, seconds)
+		}
+		if limit := unicastBurst + seconds*unicastRate; unicasts < limit/2 || unicasts > limit {
+			t.Errorf("%d unicast answers in %d s, want at most %d", unicasts, seconds, limit)
+		}
+	})
+}
+
+// Who disputes every name makes a pushcam look for another a few times, then
+// slowly; when the noise is over it has a name again.
+func TestFloodOfConflicts(t *testing.T) {
+	simulate(t, func(t *testing.T, s *segment) {
+		log := new(lines)
+		a := &Announcer{Hostname: "pushcam", Log: log.logger()}
+		announce(t, s, with("192.168.1.5/24"), a)
+		wait(settled)
+		s.since()
+		peer := netip.MustParseAddrPort("192.168.1.9:5353")
+		for range 6000 { // a minute
+			m := &dns.Msg{MsgHdr: dns.MsgHdr{Response: true}}
+			for i := range maxNumber + 1 {
+				m.Answer = append(m.Answer, &dns.A{
+					Hdr: dns.RR_Header{Name: numbered("pushcam", i+1) + ".local.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 120},
+					A:   peer.Addr().AsSlice(),
+				})
+			}
+			data, err := m.Pack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.deliver(peer, netip.AddrPortFrom(group4, port), data)
+			wait(10 * time.Millisecond)
+		}
+		own := 0
+		for _, p := range s.since() {
+			if p.from != peer {
+				own++
+			}
+		}
+		if own > 60 {
+			t.Errorf("%d packets in a minute of conflicts", own)
+		}
+		if log.count() > 10 {
+			t.Errorf("%d lines in the log:\n%s", log.count(), &log.buf)
+		}
+		wait(30 * time.Second)
+		if a.State().Host == "" || len(browse(t, s, with("192.168.1.9/24"), 2*time.Second)) != 1 {
+			t.Errorf("no name after the noise: %+v", a.State())
+		}
+	})
+}
+
+func TestCompareClaims(t *testing.T) {
+	a := func(ip string) dns.RR {
+		return &dns.A{Hdr: dns.RR_Header{Name: "x.local.", Rrtype: dns.TypeA, Class: dns.ClassINET}, A: netip.MustParseAddr(ip).AsSlice()}
+	}
+	// The examples of RFC 6762, 8.2.1, and its rules.
+	for _, test := range []struct {
+		name string
+		a, b []dns.RR
+		want int
+	}{
+		{"same", []dns.RR{a("169.254.99.200")}, []dns.RR{a("169.254.99.200")}, 0},
+		{"unsigned bytes", []dns.RR{a("169.254.99.200")}, []dns.RR{a("169.254.200.50")}, -1},
+		{"more records", []dns.RR{a("10.0.0.1")}, []dns.RR{a("10.0.0.2"), a("10.0.0.1")}, -1},
+		{"order on the wire", []dns.RR{a("10.0.0.2"), a("10.0.0.1")}, []dns.RR{a("10.0.0.1"), a("10.0.0.2")}, 0},
+	} {
+		rand.Shuffle(len(test.a), func(i, j int) { test.a[i], test.a[j] = test.a[j], test.a[i] })
+		if got := compareClaims(test.a, test.b); got != test.want {
+			t.Errorf("%s: %d, want %d", test.name, got, test.want)
+		}
+		if got := compareClaims(test.b, test.a); got != -test.want {
+			t.Errorf("%s, turned: %d, want %d", test.name, got, -test.want)
+		}
+	}
+}

@@ -1,0 +1,389 @@
+package discovery
+
+import (
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/time/rate"
+)
+
+// Times and counts of RFC 6762, with its sections.
+const (
+	probeCount    = 3                      // 8.1
+	probeInterval = 250 * time.Millisecond // 8.1
+	deferral      = time.Second            // 8.2, after losing a tie
+	conflictLimit = 15                     // 8.1: after so many conflicts
+	conflictTime  = 10 * time.Second       // in this time
+	conflictPause = 5 * time.Second        // a probe waits so long
+	multicastGap  = time.Second            // 6, between two multicasts of a record
+	defenceGap    = 250 * time.Millisecond // 6, the same when a prober is answered
+	sharedDelay   = 20 * time.Millisecond  // 6, and up to 100 ms more at random
+	moreDelay     = 400 * time.Millisecond // 7.2, the same while more known answers come
+	legacyTTL     = 10                     // 6.7, in seconds
+)
+
+// announceAfter are the pauses before each announcement (8.3 asks for two at
+// least; wireless networks lose some).
+var announceAfter = []time.Duration{0, time.Second, 2 * time.Second}
+
+const (
+	// maxQuestions bounds what is looked at of one message.
+	maxQuestions = 32
+	// maxNumber is the last that a name gets before it starts over.
+	maxNumber = 99
+	// Unicast answers go to whoever claims to ask: so many per second and network.
+	unicastRate, unicastBurst = 20, 40
+)
+
+// A responder makes a name this computer's own and answers for it. It has no
+// goroutine and no clock: its owner calls step at the time next says, and handle
+// for each packet.
+type responder struct {
+	profile profile
+	base    string // the wanted name
+	number  int    // of the name that is tried or held; 1 is base itself
+	links   []*link
+	wire    wire
+
+	held      bool      // the name is ours
+	sent      int       // probes, or announcements once held
+	wake      time.Time // of the next one
+	conflicts []time.Time
+}
+
+// A link is what a responder knows of one network.
+type link struct {
+	*network
+	records []record
+	last    []time.Time // when each record was last sent to all
+	wanted  []bool      // records that are to be sent to all
+	due     time.Time   // when; zero is never
+	gap     time.Duration
+	unicast *rate.Limiter
+}
+
+func (r *responder) name() string { return numbered(r.base, r.number) }
+
+// start begins anew on some networks, with the name that was held last.
+func (r *responder) start(now time.Time, w wire, networks []*network) {
+	r.wire, r.links = w, nil
+	for _, n := range networks {
+		r.links = append(r.links, &link{network: n, unicast: rate.NewLimiter(unicastRate, unicastBurst)})
+	}
+	r.number = max(r.number, 1)
+	r.probe(now, rand.N(probeInterval))
+}
+
+// probe asks, after a while, whether somebody has the name.
+func (r *responder) probe(now time.Time, after time.Duration) {
+	for _, l := range r.links {
+		l.records = r.profile.records(r.name(), l.network)
+		l.last = make([]time.Time, len(l.records))
+		l.wanted = make([]bool, len(l.records))
+		l.due = time.Time{}
+	}
+	r.held, r.sent, r.wake = false, 0, now.Add(after)
+}
+
+// next is when step is to be called.
+func (r *responder) next() time.Time {
+	next := r.wake
+	for _, l := range r.links {
+		if !l.due.IsZero() && (next.IsZero() || l.due.Before(next)) {
+			next = l.due
+		}
+	}
+	return next
+}
+
+// step does what is due.
+func (r *responder) step(now time.Time) {
+	if !r.wake.IsZero() && !now.Before(r.wake) {
+		r.advance(now)
+	}
+	for _, l := range r.links {
+		if !l.due.IsZero() && !now.Before(l.due) {
+			r.flush(now, l)
+		}
+	}
+}
+
+// advance sends the next probe or announcement.
+func (r *responder) advance(now time.Time) {
+	switch {
+	case !r.held && r.sent < probeCount:
+		for _, l := range r.links {
+			r.multicast(l, r.claim(l))
+		}
+		r.sent++
+		r.wake = now.Add(probeInterval)
+		return
+	case !r.held:
+		r.held, r.sent = true, 0
+	}
+	for _, l := range r.links {
+		for i, rec := range l.records {
+			l.wanted[i] = l.wanted[i] || rec.announced()
+		}
+		l.gap = 0
+		r.flush(now, l)
+	}
+	if r.sent++; r.sent < len(announceAfter) {
+		r.wake = now.Add(announceAfter[r.sent])
+	} else {
+		r.wake = time.Time{}
+	}
+}
+
+// claim is the probe: questions for the names, with the records to be. It asks
+// for multicast answers, because unicast ones may reach another program of this
+// computer that shares the port.
+func (r *responder) claim(l *link) *dns.Msg {
+	m := new(dns.Msg)
+	asked := make(map[string]bool)
+	for _, rec := range l.records {
+		if !claimed(rec.rr) {
+			continue
+		}
+		m.Ns = append(m.Ns, rec.rr)
+		if name := rec.rr.Header().Name; !asked[name] {
+			asked[name] = true
+			m.Question = append(m.Question, dns.Question{Name: name, Qtype: dns.TypeANY, Qclass: dns.ClassINET})
+		}
+	}
+	return m
+}
+
+// handle takes a packet from a host on one of the networks.
+func (r *responder) handle(now time.Time, p packet) {
+	m, ok := parse(p.data)
+	l := r.link(p.network)
+	switch {
+	case !ok || l == nil:
+	case m.Response:
+		// Answers that come from another port are no multicast DNS (RFC 6762, 6).
+		if p.from.Port() == port && (r.disputed(m.Answer) || r.disputed(m.Extra)) {
+			r.conflict(now)
+		}
+	case !r.held:
+		if r.sent > 0 && r.loses(l, m.Ns) {
+			r.probe(now, deferral)
+		}
+	default:
+		r.query(now, l, p, m)
+	}
+}
+
+func (r *responder) link(n *network) *link {
+	for _, l := range r.links {
+		if l.network == n {
+			return l
+		}
+	}
+	return nil
+}
+
+// disputed says whether another host has one of our names: there are records of
+// them with other data. Data of any of our networks is our own: cables and
+// reflectors carry packets from one to the other.
+func (r *responder) disputed(rrs []dns.RR) bool {
+	for _, rr := range rrs {
+		if claimed(rr) && rr.Header().Ttl > 0 && r.claims(rr.Header().Name) && !r.mine(rr) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *responder) claims(name string) bool {
+	for _, rec := range r.links[0].records {
+		if rec.rr.Header().Rrtype != dns.TypePTR && strings.EqualFold(rec.rr.Header().Name, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *responder) mine(rr dns.RR) bool {
+	for _, l := range r.links {
+		for _, rec := range l.records {
+			if dns.IsDuplicate(rec.rr, rr) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// loses says whether another host probes for one of our names at the same time
+// and wins.
+func (r *responder) loses(l *link, theirs []dns.RR) bool {
+	if !r.disputed(theirs) {
+		return false
+	}
+	for _, q := range r.claim(l).Question {
+		of := func(rrs []dns.RR) (own []dns.RR) {
+			for _, rr := range rrs {
+				if claimed(rr) && strings.EqualFold(rr.Header().Name, q.Name) {
+					own = append(own, rr)
+				}
+			}
+			return own
+		}
+		if a, b := of(r.claim(l).Ns), of(theirs); len(b) > 0 && compareClaims(a, b) < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// conflict is what another host's record of our name leads to: a held name is
+// probed for again, one that is probed for is given up for the next (RFC 6762, 9).
+func (r *responder) conflict(now time.Time) {
+	pause := time.Duration(0)
+	r.conflicts = append(r.conflicts, now)
+	if over := len(r.conflicts) - conflictLimit; over >= 0 {
+		r.conflicts = r.conflicts[over:]
+		if now.Sub(r.conflicts[0]) < conflictTime {
+			pause = conflictPause
+		}
+	}
+	if !r.held {
+		r.number = r.number%maxNumber + 1
+	}
+	r.probe(now, pause)
+}
+
+// query answers questions for our names.
+func (r *responder) query(now time.Time, l *link, p packet, m *dns.Msg) {
+	if len(m.Question) == 0 { // more known answers (RFC 6762, 7.2)
+		for i, rec := range l.records {
+			l.wanted[i] = l.wanted[i] && !rec.known(m)
+		}
+		return
+	}
+	legacy := p.from.Port() != port
+	direct := make([]bool, len(l.records))
+	toAll, wait := false, time.Duration(0)
+	for _, q := range m.Question[:min(len(m.Question), maxQuestions)] {
+		if class := q.Qclass &^ cacheFlush; class != dns.ClassINET && class != dns.ClassANY {
+			continue
+		}
+		for i, rec := range l.records {
+			switch {
+			case !rec.answer(q) || !legacy && rec.known(m):
+			case legacy || q.Qclass&cacheFlush != 0:
+				direct[i] = true
+			default:
+				l.wanted[i], toAll = true, true
+				if rec.shared() {
+					wait = sharedDelay + rand.N(5*sharedDelay)
+				}
+			}
+		}
+	}
+	r.reply(now, l, p, m, direct, legacy)
+	if !toAll {
+		return
+	}
+	if m.Truncated {
+		wait = moreDelay + rand.N(5*sharedDelay)
+	}
+	gap := multicastGap
+	if len(m.Ns) > 0 {
+		gap = defenceGap
+	}
+	if due := now.Add(wait); l.due.IsZero() || due.Before(l.due) {
+		l.due, l.gap = due, gap
+	}
+	l.gap = min(l.gap, gap)
+}
+
+// reply answers one host. Who asks from another port is no speaker of multicast
+// DNS and gets an answer of plain DNS (RFC 6762, 6.7).
+func (r *responder) reply(now time.Time, l *link, p packet, q *dns.Msg, which []bool, legacy bool) {
+	m := l.message(which, legacy)
+	if m == nil || !l.unicast.AllowN(now, 1) {
+		return
+	}
+	if legacy {
+		m.Id, m.Question = q.Id, q.Question[:1]
+	}
+	if data, err := m.Pack(); err == nil {
+		r.wire.unicast(l.network, p.from, data) // who does not get it asks again
+	}
+}
+
+// flush sends to all what is wanted and was not sent just now.
+func (r *responder) flush(now time.Time, l *link) {
+	l.due = time.Time{}
+	for i := range l.wanted {
+		if l.wanted[i] = l.wanted[i] && now.Sub(l.last[i]) >= l.gap; l.wanted[i] {
+			l.last[i] = now
+		}
+	}
+	if m := l.message(l.wanted, false); m != nil {
+		r.multicast(l, m)
+	}
+	clear(l.wanted)
+}
+
+// message has the records marked in which as answers, and beside them what their
+// readers will ask next; nil without any.
+func (l *link) message(which []bool, legacy bool) *dns.Msg {
+	m := &dns.Msg{MsgHdr: dns.MsgHdr{Response: true, Authoritative: true}, Compress: true}
+	about := make(map[string]bool)
+	as := func(rec record) dns.RR {
+		ttl := rec.rr.Header().Ttl
+		if legacy {
+			return withTTL(rec.rr, min(ttl, legacyTTL), false)
+		}
+		return withTTL(rec.rr, ttl, !rec.shared())
+	}
+	for i, rec := range l.records {
+		if which[i] {
+			m.Answer = append(m.Answer, as(rec))
+			if rec.rr.Header().Name != metaQuery {
+				about[rec.service], about[""] = true, true
+			}
+		}
+	}
+	if len(m.Answer) == 0 {
+		return nil
+	}
+	for i, rec := range l.records {
+		if !which[i] && about[rec.service] && claimedOrText(rec.rr) {
+			m.Extra = append(m.Extra, as(rec))
+		}
+	}
+	return m
+}
+
+func claimedOrText(rr dns.RR) bool { return claimed(rr) || rr.Header().Rrtype == dns.TypeTXT }
+
+// goodbye takes the services back. The addresses stay: another program of this
+// computer may announce them too, and they end by themselves in two minutes.
+func (r *responder) goodbye() {
+	if !r.held {
+		return
+	}
+	for _, l := range r.links {
+		m := &dns.Msg{MsgHdr: dns.MsgHdr{Response: true, Authoritative: true}, Compress: true}
+		for _, rec := range l.records {
+			if rec.announced() && rec.service != "" {
+				m.Answer = append(m.Answer, withTTL(rec.rr, 0, !rec.shared()))
+			}
+		}
+		r.multicast(l, m)
+	}
+}
+
+// multicast sends to all hosts of a network. What is lost there is sent again,
+// or asked for again.
+func (r *responder) multicast(l *link, m *dns.Msg) {
+	if data, err := m.Pack(); err == nil {
+		r.wire.multicast(l.network, data)
+	}
+}
