@@ -71,8 +71,9 @@ type scannedJPEG struct {
 func (p *scannedJPEG) frame(src []byte, captured time.Time) *Frame {
 	f := &Frame{Time: captured, Width: p.width, Height: p.height}
 	if !p.insertTables {
-		f.JPEG = make([]byte, p.end)
-		copy(f.JPEG, src)
+		jpeg := make([]byte, p.end) // of a variable, with copy next: then Go does not clear it first
+		copy(jpeg, src)
+		f.JPEG = jpeg
 		return f
 	}
 	f.JPEG = make([]byte, p.end+len(standardHuffmanTables))

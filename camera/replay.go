@@ -46,6 +46,7 @@ func (r *Replay) device() Device { return Device{Name: "recording", Path: r.Path
 func (r *Replay) Run(ctx context.Context, sink Sink) error {
 	pace := pacer{fps: pacedFPS(r.FPS)}
 	started := false
+	var buf bytes.Buffer // of all laps: one may be a single picture
 	show := func(f *Frame) error {
 		if !started {
 			started = true
@@ -61,7 +62,7 @@ func (r *Replay) Run(ctx context.Context, sink Sink) error {
 	for {
 		shown := 0
 		dropped := make(map[DropKind]int)
-		err := r.lap(ctx, func(f *Frame, kind DropKind) error {
+		err := r.lap(ctx, &buf, func(f *Frame, kind DropKind) error {
 			if kind != "" {
 				dropped[kind]++
 				sink.Drop(kind, 1)
@@ -105,19 +106,18 @@ func (r *Replay) nothing(dropped map[DropKind]int) error {
 	return fmt.Errorf("the recording %s holds no JPEG that can be shown (%s)", r.Path, strings.Join(kinds, ", "))
 }
 
-// lap goes through the recording once and gives each picture, or why it cannot
-// be shown, to yield, whose error ends it.
-func (r *Replay) lap(ctx context.Context, yield func(*Frame, DropKind) error) error {
+// lap goes through the recording once and gives each picture, read through buf,
+// or why it cannot be shown, to yield, whose error ends it.
+func (r *Replay) lap(ctx context.Context, buf *bytes.Buffer, yield func(*Frame, DropKind) error) error {
 	files, err := r.find(maxFolder + 1)
 	if err != nil {
 		return err
 	}
-	var buf bytes.Buffer
 	for _, path := range files {
 		if isStream(path) {
 			return splitFile(ctx, path, yield)
 		}
-		frame, kind, err := readPicture(path, &buf)
+		frame, kind, err := readPicture(path, buf)
 		if err != nil {
 			return fmt.Errorf("reading the recording: %w", err)
 		}

@@ -63,6 +63,14 @@ func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
 	return v.wait, v.open
 }
 
+// forget has the kernel throw away what the peer has not taken when the
+// connection is closed; else it would hold it until the timeout.
+func (l *link) forget() {
+	if l.socket != nil {
+		l.socket.forget()
+	}
+}
+
 // poll is how soon to ask ready again when there is no frame to write; 0 means
 // that there is no need.
 func (l *link) poll() time.Duration {

@@ -88,6 +88,9 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, ctx context
 	go func() {
 		s.Log.Info("viewer came", "viewer", v.name)
 		err := v.run(ctx, s.Hub)
+		if evicted(err) {
+			v.link.forget()
+		}
 		conn.Close()
 		done()
 		s.leavePlace(v, err)

@@ -84,6 +84,13 @@ func (s *socket) pace(rate uint32) {
 	_ = s.conn.Control(s.tune)
 }
 
+// forget makes the close of the connection a reset.
+func (s *socket) forget() {
+	_ = s.conn.Control(func(fd uintptr) {
+		_ = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	})
+}
+
 func (s *socket) readTCPInfo(fd uintptr) {
 	size := uint32(len(s.raw))
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_INFO,

@@ -2,6 +2,7 @@ package pusher
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
@@ -170,6 +171,25 @@ func TestLinkReset(t *testing.T) {
 	}
 	if _, ok := l.ready(0); !ok || !l.info.Closed {
 		t.Errorf("ready %v, info %+v, want a yes because it is closed", ok, l.info)
+	}
+}
+
+// What a dropped viewer has not taken is gone with its connection.
+func TestLinkForget(t *testing.T) {
+	server, client := pair(t, "tcp", "127.0.0.1:0")
+	l, err := newLink(server, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Write(make([]byte, 100_000)); err != nil {
+		t.Fatal(err)
+	}
+	l.forget()
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, client); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the peer read to: %v, want a reset", err)
 	}
 }
 
