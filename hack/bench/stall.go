@@ -28,11 +28,12 @@ const (
 // stallCrowd healthy ones.
 type stallRun struct {
 	server string
-	// gone is the time from the last byte that the viewer's system took until
-	// the server had ended it and the kernel had forgotten its bytes.
-	gone  time.Duration
-	ended bool
-	kept  float64 // MB that the kernel held for it, at most
+	// Both are times since the last byte that the viewer's system took: left is
+	// when the server had ended it (of pushcam, which tells), gone is when the
+	// kernel had forgotten its bytes too.
+	left, gone time.Duration
+	ended      bool
+	kept       float64 // MB that the kernel held for it, at most
 	// ages are those of the healthy viewers: before, while it was there, after.
 	ages [3][]float64
 	// memory is what the server and the kernel hold, in MB.
@@ -46,7 +47,7 @@ func (b *bench) measureStalls(ctx context.Context) ([]stallRun, error) {
 		if err != nil {
 			return nil, fmt.Errorf("stalled viewer of %s: %w", s.name, err)
 		}
-		b.say("%-12s a stalled viewer: ended %v, after %v, kernel kept %.1f MB; memory %.1f MB; age p99 %.1f, %.1f, %.1f ms", r.server, r.ended, r.gone.Round(stallPoll), r.kept, r.memory,
+		b.say("%-12s a stalled viewer: ended %v, left after %v, gone after %v, kernel kept %.1f MB; memory %.1f MB; age p99 %.1f, %.1f, %.1f ms", r.server, r.ended, r.left.Round(stallPoll), r.gone.Round(stallPoll), r.kept, r.memory,
 			quantile(r.ages[0], 0.99), quantile(r.ages[1], 0.99), quantile(r.ages[2], 0.99))
 		all = append(all, r)
 	}
@@ -150,13 +151,16 @@ func (r *stallRun) follow(ctx context.Context, p proc, where *namespace, pid, po
 			}
 		}
 		r.kept = max(r.kept, float64(held)/1e6)
-		listed := held > 0
-		if r.server == pushcam.name && !listed {
+		listed := false
+		if r.server == pushcam.name && r.left == 0 {
 			if listed, err = isListed(ctx, &web, port); err != nil {
 				return err
 			}
+			if !listed {
+				r.left = time.Since(took)
+			}
 		}
-		if !listed && time.Since(took) > time.Second {
+		if !listed && held == 0 && time.Since(took) > time.Second {
 			r.gone, r.ended = time.Since(took), true
 			return nil
 		}
