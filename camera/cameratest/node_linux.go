@@ -44,11 +44,11 @@ func (w *Webcam) Node(ctx context.Context) (string, error) {
 	return node, nil
 }
 
-// device is sysfs for a webcam that is plugged in.
+// device is sysfs for a webcam that is plugged into this machine's kernel.
 func (t *transport) device() (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.conn == nil {
+	if t.conn == nil || t.sysfs == nil {
 		return "", ErrUnplugged
 	}
 	return t.sysfs()

@@ -48,7 +48,9 @@ const (
 const (
 	reqClearFeature     = 0x01
 	reqGetDescriptor    = 0x06
+	reqGetConfiguration = 0x08
 	reqSetConfiguration = 0x09
+	reqGetInterface     = 0x0a
 	reqSetInterface     = 0x0b
 
 	descDevice        = 1
@@ -182,7 +184,9 @@ func (d *uvcDevice) standard(s setup) (reply []byte, ev event, ok bool) {
 	case s.Request == reqGetDescriptor && s.toHost():
 		reply = d.descriptor(byte(s.Value>>8), byte(s.Value))
 		return reply, eventNone, reply != nil
-	case s.toHost(): // GET_STATUS, GET_CONFIGURATION, GET_INTERFACE
+	case s.Request == reqGetInterface && s.toHost(): // there is one alternative
+		return []byte{0}, eventNone, true
+	case s.toHost(): // GET_STATUS, GET_CONFIGURATION
 		return []byte{1, 0}, eventNone, true
 	case s.Request == reqClearFeature && s.RequestType&0x1f == 2 && s.Index == videoEndpoint:
 		// UVC names no way to end a bulk stream. uvcvideo does as Windows does

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,23 +20,12 @@ const vhciPath = "/sys/devices/platform/vhci_hcd.0"
 // unplugTimeout bounds how long the kernel may take to free a port.
 const unplugTimeout = 10 * time.Second
 
-// transport is the webcam's end of a vhci port.
-type transport struct {
-	mu   sync.Mutex
-	conn *os.File // a socket; the kernel has its other end. Nil when not plugged in
-	port int      // of the high-speed hub, counted from 0
-	done sync.WaitGroup
-}
-
 // Plug plugs the webcam into this machine's kernel, which then looks at it and
 // makes its device nodes; see Node. Unplug must be called in the end.
 func (w *Webcam) Plug() error {
 	t := &w.transport
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.conn != nil {
-		return errors.New("plug: the webcam is plugged in already")
-	}
 	port, err := freePort(w.Port)
 	if err != nil {
 		return err
@@ -54,54 +42,38 @@ func (w *Webcam) Plug() error {
 	}
 	conn := os.NewFile(uintptr(pair[0]), "usbip")
 	link := &usbip{conn: conn}
-	if err := w.attach(link); err != nil {
-		conn.Close()
+	if err := t.connect(w, conn, link, link.serve); err != nil {
 		return fmt.Errorf("plug: %w", err)
 	}
-	t.done.Go(func() {
-		link.serve(w) // until the cable is pulled at either end
-		conn.Close()
-		w.detach()
-	})
 	const highSpeed = 3
 	attach := fmt.Sprintf("%d %d %d %d", port, pair[1], 1<<16|port+1, highSpeed)
 	if err := os.WriteFile(vhciPath+"/attach", []byte(attach), 0); err != nil {
-		conn.Close()
-		t.done.Wait()
+		t.disconnect()
 		return fmt.Errorf("plug: %w", err)
 	}
-	t.conn, t.port = conn, port
+	t.sysfs = func() (string, error) { return sysfsDevice(port) }
+	t.gone = func() error { return waitUnplugged(port) }
 	return nil
 }
 
-// Unplug pulls the cable and returns when the kernel has noticed: the device, its
-// nodes and all goroutines of the webcam are gone then. It may be plugged in
-// again.
-func (w *Webcam) Unplug() error {
-	t := &w.transport
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.conn == nil {
-		return nil
-	}
-	t.conn.Close()
-	t.done.Wait()
-	t.conn = nil
-	// vhci-hcd frees the port at once, but the hub looks at its ports only four
-	// times a second. Whoever plugs in before that has not unplugged: the kernel
-	// goes on with the device that it knows. There is nothing to wait on.
-	device, err := t.sysfs()
+// waitUnplugged returns when the kernel has forgotten the device in the port.
+//
+// vhci-hcd frees the port at once, but the hub looks at its ports only four
+// times a second. Whoever plugs in before that has not unplugged: the kernel
+// goes on with the device that it knows. There is nothing to wait on.
+func waitUnplugged(port int) error {
+	device, err := sysfsDevice(port)
 	if err != nil {
-		return fmt.Errorf("unplug: %w", err)
+		return err
 	}
 	for deadline := time.Now().Add(unplugTimeout); ; time.Sleep(2 * time.Millisecond) {
-		_, portErr := freePort(t.port + 1)
+		_, portErr := freePort(port + 1)
 		_, statErr := os.Stat(device)
 		switch {
 		case portErr == nil && errors.Is(statErr, fs.ErrNotExist):
 			return nil
 		case time.Now().After(deadline):
-			return fmt.Errorf("unplug: %s is still there after %v", device, unplugTimeout)
+			return fmt.Errorf("%s is still there after %v", device, unplugTimeout)
 		}
 	}
 }
@@ -138,8 +110,9 @@ func parsePorts(status string, want int) (int, error) {
 	return 0, fmt.Errorf("there is no vhci port %d", want)
 }
 
-// sysfs is the folder that the USB device in the port has, when there is one.
-func (t *transport) sysfs() (string, error) {
+// sysfsDevice is the folder that the USB device in the port has, when there is
+// one.
+func sysfsDevice(port int) (string, error) {
 	hubs, err := filepath.Glob(vhciPath + "/usb*/speed")
 	if err != nil {
 		return "", err
@@ -149,7 +122,7 @@ func (t *transport) sysfs() (string, error) {
 		if err == nil && strings.TrimSpace(string(speed)) == "480" {
 			hub := filepath.Dir(path)
 			bus := strings.TrimPrefix(filepath.Base(hub), "usb")
-			return fmt.Sprintf("%s/%s-%d", hub, bus, t.port+1), nil
+			return fmt.Sprintf("%s/%s-%d", hub, bus, port+1), nil
 		}
 	}
 	return "", errors.New("vhci-hcd has no high-speed hub")

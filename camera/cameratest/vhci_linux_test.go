@@ -52,17 +52,6 @@ func command(cmd, seq, in, endpoint, word5, length uint32, setup string, data ..
 	return append(b, data...)
 }
 
-// A fakeHost has said all that it says, and takes answers one by one.
-type fakeHost struct {
-	io.Reader
-	answers [][]byte
-}
-
-func (h *fakeHost) Write(b []byte) (int, error) {
-	h.answers = append(h.answers, b)
-	return len(b), nil
-}
-
 // FuzzUSBIP plays a host that sends anything: every answer is whole, and answers
 // something that was asked.
 func FuzzUSBIP(f *testing.F) {

@@ -1,9 +1,11 @@
 // Package cameratest gives tests a USB webcam that is not there: Webcam is a USB
-// Video Class device in Go which the kernel's own drivers take for real. Plugged
-// into the vhci-hcd driver it becomes a /dev/videoN that can be unplugged while
-// it streams, send damaged frames, stall, and come back elsewhere.
+// Video Class device in Go which the kernel's own drivers take for real. It
+// becomes a /dev/videoN that can be unplugged while it streams, send damaged
+// frames, stall, and come back elsewhere.
 //
-// It needs root, vhci-hcd and uvcvideo, which hack/rig's virtual machine has.
+// Plug plugs it into the kernel that the test runs on, which takes root,
+// vhci-hcd and uvcvideo: hack/rig's virtual machine has them. PlugRedir plugs it
+// into a virtual machine of QEMU's from outside, which takes nothing.
 package cameratest
 
 import (
@@ -21,15 +23,15 @@ var ErrNotStreaming = errors.New("the host does not stream")
 // ErrUnplugged is returned when the webcam is not plugged in, or no longer.
 var ErrUnplugged = errors.New("the webcam is not plugged in")
 
-// A Webcam is a simulated USB webcam. Its exported fields are read by Plug. Its
-// methods may be called from several goroutines.
+// A Webcam is a simulated USB webcam. Its exported fields are read when it is
+// plugged in. Its methods may be called from several goroutines.
 type Webcam struct {
 	Name    string        // of the product; "Simulated Webcam" when empty
 	Serial  string        // a webcam without one, as cheap ones are, when empty
 	Formats []PixelFormat // in the order offered; MJPEG alone when empty
 	Modes   []Mode        // offered in each format; 640×480 and 1280×720 when empty
 
-	// Port is the port of the virtual hub to plug into, counted from 1; 0 means
+	// Port is the port of the virtual hub that Plug uses, counted from 1; 0 means
 	// the first that is free.
 	Port int
 
@@ -52,7 +54,7 @@ type Webcam struct {
 	ignored  []uint64  // requests made while stalled: never answered
 	frameBit byte      // toggles with each frame
 
-	transport transport // what Plug plugged it into
+	transport transport // what it is plugged into
 }
 
 // A bus is how a webcam's answers reach its host. It is called with the
@@ -276,6 +278,15 @@ func (w *Webcam) detach() {
 	w.bus = nil
 	w.active, w.ready, w.stalled = false, false, false
 	w.pending, w.ignored = nil, nil
+	w.notify()
+}
+
+// reset ends the stream, as the host does when it resets the bus. What it still
+// waits for, it cancels.
+func (w *Webcam) reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.active, w.ready = false, false
 	w.notify()
 }
 

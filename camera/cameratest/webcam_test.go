@@ -6,6 +6,7 @@ import (
 	"errors"
 	"image"
 	"image/jpeg"
+	"io"
 	"slices"
 	"sync"
 	"testing"
@@ -53,6 +54,17 @@ type fakeBus struct {
 func (b *fakeBus) Complete(id uint64, data []byte) error {
 	b.payloads[id] = data
 	return nil
+}
+
+// A fakeHost has said all that it says, and takes answers one by one.
+type fakeHost struct {
+	io.Reader
+	answers [][]byte
+}
+
+func (h *fakeHost) Write(b []byte) (int, error) {
+	h.answers = append(h.answers, b)
+	return len(b), nil
 }
 
 // commit is a host that is about to stream the defaults.
