@@ -134,6 +134,8 @@ func (p *program) exitCode(err error) int {
 		return 0
 	case errors.Is(err, errUsage):
 		return 2
+	case errors.Is(err, context.Canceled):
+		err = errors.New("stopped")
 	}
 	fmt.Fprintf(p.stderr, "pushcamctl: %v\n", err)
 	return 1

@@ -131,6 +131,10 @@ func (b *Builder) finish(ctx context.Context, img *Image, path, mkfs string) err
 		return err
 	}
 	defer f.Close()
+	// The hash of a password is not for others either.
+	if err := f.Chmod(0o600); err != nil {
+		return err
+	}
 	l, err := readLayout(f, img.Size)
 	if err != nil {
 		return err

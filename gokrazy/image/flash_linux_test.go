@@ -212,4 +212,23 @@ func TestFlashLoop(t *testing.T) {
 	if got := readCard(t, device, len(content)); !bytes.Equal(got, content) {
 		t.Error("the card differs from the image")
 	}
+
+	// What is compared is read from the card, not remembered by the kernel.
+	const at = 2*piece + 99
+	f.Progress = func(p Progress) {
+		if p.Checking || p.Done < int64(len(content)) {
+			return
+		}
+		c, err := os.OpenFile(backing, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.WriteAt([]byte{^content[at]}, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Flash(t.Context(), image, device); err == nil || !strings.Contains(err.Error(), "after byte "+strconv.Itoa(at)) {
+		t.Errorf("the card forgot something: %v", err)
+	}
 }

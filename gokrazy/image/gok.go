@@ -33,15 +33,15 @@ func (b *Builder) gok(ctx context.Context, inst *instance, img *Image, path stri
 	find := b.command(ctx, filepath.Join(b.Checkout, instanceDir, "builddir"), "go", "tool", "-n", "gok")
 	var tool bytes.Buffer
 	find.Stdout = &tool
-	if err := b.run(find); err != nil {
+	if err := b.run(ctx, find); err != nil {
 		return fmt.Errorf("compile gok: %w", err)
 	}
 	// home and the instance are named by relative paths: they get into the
 	// image's list of what it is made of.
 	build := b.command(ctx, home, strings.TrimSpace(tool.String()), "--parent_dir", ".", "-i", "pushcam", "overwrite",
 		"--full="+path, "--target_storage_bytes="+strconv.FormatInt(img.Size, 10))
-	build.Env = append(os.Environ(), "GOFLAGS="+goFlags(img.Time), "GOWORK=off", "GOARCH=arm64", "GOOS=linux", "TZ=UTC")
-	return b.run(build)
+	build.Env = append(os.Environ(), "GOFLAGS="+goFlags(img.Time), "GOWORK=off", "GOARCH=arm64", "GOOS=linux", "TZ=UTC", "TMPDIR="+home)
+	return b.run(ctx, build)
 }
 
 // goFlags are for all programs of the image: nothing of this computer's paths in
@@ -50,17 +50,18 @@ func goFlags(t time.Time) string {
 	return "-trimpath -buildvcs=false '-ldflags=-s -w -buildid= -X=main.buildTimestamp=" + t.UTC().Format(time.RFC3339) + "'"
 }
 
-// command is a child that ends when ctx does, by being asked to.
+// command is a child that ends when ctx does, with its own children, by being
+// asked to.
 func (b *Builder) command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	endAll(cmd)
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
 
 // run runs a child. Its error has the end of what the child printed.
-func (b *Builder) run(cmd *exec.Cmd) error {
+func (b *Builder) run(ctx context.Context, cmd *exec.Cmd) error {
 	out := b.Output
 	if out == nil {
 		out = io.Discard
@@ -74,6 +75,8 @@ func (b *Builder) run(cmd *exec.Cmd) error {
 	switch said := last.String(); {
 	case err == nil:
 		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case strings.Contains(said, syscall.ENOSPC.Error()):
 		return errors.New("the disk is full: make room where the image is written, in the temporary folder and in Go's cache")
 	case said != "":

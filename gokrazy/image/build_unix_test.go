@@ -1,7 +1,13 @@
+//go:build unix
+
 package image
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,6 +142,47 @@ func TestBuildFails(t *testing.T) {
 	}
 }
 
+// A build that is stopped ends its compilers too, and leaves nothing.
+func TestBuildStops(t *testing.T) {
+	dir := t.TempDir()
+	gok, pipe := filepath.Join(dir, "gok"), filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The grandchild holds the pipe until it ends.
+	script := "#!/bin/sh\n(echo started; exec /bin/sleep 1000) >" + pipe + " &\nwait\n"
+	if err := os.WriteFile(gok, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	programs(t, map[string]string{"go": "echo " + gok, "mkfs.ext4": "exit 1", "aarch64-linux-gnu-gcc": "echo /lib/libc.a"})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan string, 1)
+	go func() {
+		f, err := os.Open(pipe)
+		if err != nil {
+			ended <- err.Error()
+			return
+		}
+		defer f.Close()
+		b := make([]byte, 100)
+		n, _ := f.Read(b)
+		stop()
+		rest, err := io.ReadAll(f)
+		ended <- fmt.Sprint(string(b[:n]), len(rest), err)
+	}()
+	b := &Builder{Checkout: checkout(t), Password: "password", Version: "v1", Time: stampTime}
+	out := t.TempDir()
+	if _, err := b.Build(ctx, filepath.Join(out, "pushcam.img")); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context.Canceled", err)
+	}
+	if got, want := <-ended, "started\n0 <nil>"; got != want {
+		t.Errorf("the grandchild: %q, want %q", got, want)
+	}
+	if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
 func TestCheckSpace(t *testing.T) {
 	if err := checkSpace(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("a folder that is missing: %v", err)
@@ -213,8 +260,8 @@ func TestInstanceIsClosed(t *testing.T) {
 	}
 }
 
-// gok builds with -mod=mod, which adds to go.sum what is missing there: then the
-// image would not be of the commit.
+// gok builds with -mod=mod, which changes go.mod and go.sum where they lag behind
+// the program's: then the image would not be of the commit.
 func TestPinsAreComplete(t *testing.T) {
 	cmd := exec.Command("go", "list", "-mod=readonly", "-deps", "-tags=gokrazy,netgo,osusergo",
 		program, "github.com/gokrazy/tools/cmd/gok", "./init",
@@ -225,7 +272,7 @@ func TestPinsAreComplete(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		// What was printed first are packages that are fine.
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		t.Errorf("%v: %s\nadd it with: cd %s/builddir && go get %s", err, lines[max(0, len(lines)-3):], instanceDir, program)
+		t.Errorf("%v: %s\ngo.mod of the program has changed: let the image's follow with\n(cd %s/builddir && go list -mod=mod -deps %s >/dev/null)", err, lines[max(0, len(lines)-3):], instanceDir, program)
 	}
 }
 
