@@ -137,7 +137,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 
 	methods := []string{"GET", "HEAD"}
 	var answer http.HandlerFunc
-	switch path := r.URL.Path; path {
+	path := cmp.Or(r.URL.Path, "/") // "GET http://pushcam.local" has none (RFC 9112, 3.2.1)
+	switch path {
 	case "/", "/webcam/", "/webcam":
 		answer = s.root
 	case "/stream":
@@ -171,7 +172,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	case !slices.Contains(methods, r.Method):
 		w.Header().Set("Allow", allow)
-		fail(w, r, http.StatusMethodNotAllowed, "%s takes %s, not %s", r.URL.Path, allow, r.Method)
+		fail(w, r, http.StatusMethodNotAllowed, "%s takes %s, not %s", path, allow, r.Method)
 	default:
 		answer(w, r)
 	}
