@@ -31,6 +31,9 @@ const (
 	// resendAfter is how long a stream stays silent at most: then the last frame
 	// is sent again, for players that show a frame when the next one comes.
 	resendAfter = time.Second
+	// historyAfter is the age at which a frame shows what was, not what is: the
+	// camera was off since. A source at its lowest rate, 0.1 fps, has younger ones.
+	historyAfter = 15 * time.Second
 )
 
 // A Hub holds the newest frame and wakes those who wait for one. It queues
@@ -109,11 +112,18 @@ func (h *Hub) replace(p *part) {
 }
 
 // repeat sends the newest part once more. The timer may have fired while a new
-// part was on its way; that one is not repeated at once.
+// part was on its way; that one is not repeated at once. Nor is what was there
+// before a camera that is only just starting: its old frame, or a notice that is
+// over.
 func (h *Hub) repeat() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if p := h.newest.Load(); h.watchers > 0 && p.frame != nil && time.Since(p.since) >= resendAfter {
+	p := h.newest.Load()
+	if h.watchers == 0 || p.frame == nil || time.Since(p.since) < resendAfter {
+		return
+	}
+	over := !p.notice && time.Since(p.frame.Time) >= historyAfter || p.notice && h.down == nil
+	if !over {
 		h.replace(&part{frame: p.frame, head: p.head, notice: p.notice})
 	}
 }

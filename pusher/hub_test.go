@@ -120,6 +120,49 @@ func TestHubRepeatsWhenIdle(t *testing.T) {
 	})
 }
 
+// A camera that takes more than a second to start must not make the picture of
+// an hour ago look new, nor a notice that is over.
+func TestHubDoesNotRepeatHistory(t *testing.T) {
+	for name, before := range map[string]func(h *Hub){
+		"frame":  func(h *Hub) { h.Publish(testFrame(1)); time.Sleep(time.Hour) },
+		"notice": func(h *Hub) { h.Notice(testFrame(1), errors.New("unplugged")); h.Up() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := NewHub(nil)
+				before(h)
+				p, leave := h.watch()
+				defer leave()
+				time.Sleep(5 * time.Second)
+				select {
+				case <-p.next:
+					t.Error("it was sent to who came later")
+				default:
+				}
+				h.Publish(testFrame(2))
+				<-p.next
+				if f := h.newest.Load().frame; f.Seq != 2 {
+					t.Errorf("the first picture is frame %d, want 2", f.Seq)
+				}
+			})
+		})
+	}
+}
+
+// A camera at 0.1 fps repeats its last frame until the next one.
+func TestHubRepeatsOfASlowCamera(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHub(nil)
+		p, leave := h.watch()
+		defer leave()
+		h.Publish(testFrame(1))
+		time.Sleep(9500 * time.Millisecond)
+		if parts := h.newest.Load().n - p.n; parts != 10 {
+			t.Errorf("%d parts in 9.5 s, want 10", parts)
+		}
+	})
+}
+
 func TestPartHead(t *testing.T) {
 	f := &camera.Frame{JPEG: make([]byte, 1234), Seq: 7}
 	tests := []struct {
