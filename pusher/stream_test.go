@@ -240,6 +240,9 @@ func TestNoticeInStream(t *testing.T) {
 		if p := r.next(s); p.Seq != 2 {
 			t.Errorf("after the camera came back: frame %d, want 2", p.Seq)
 		}
+		if m := r.do("GET", "/metrics").Body; !strings.Contains(m, "pushcam_frame_age_seconds_sum 0\npushcam_frame_age_seconds_count 2\n") {
+			t.Errorf("the ages are not those of the camera's two frames, sent at once:\n%s", m)
+		}
 	})
 }
 

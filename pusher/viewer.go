@@ -32,7 +32,7 @@ type viewer struct {
 	sent    atomic.Uint64 // frames
 	skipped atomic.Uint64 // frames it was too slow for, or asked not to get
 	bytes   atomic.Uint64
-	age     atomic.Int64 // of the last frame when it was handed to the kernel, in nanoseconds
+	age     atomic.Int64 // of the camera's last frame when it was handed to the kernel, in nanoseconds
 	rate    atomic.Int64 // of its link at its peak, in bytes per second; 0 is not known
 	rtt     atomic.Int64 // of its link without a queue, in nanoseconds; 0 is not known
 
@@ -140,9 +140,11 @@ func (v *viewer) send(p *part) error {
 		v.iov[0], v.iov[2] = nil, blinkTail
 	}
 	v.bufs = v.iov[:]
-	age := time.Since(p.frame.Time)
-	v.age.Store(int64(age))
-	v.ages.add(age)
+	if !p.notice { // a notice is as old as the trouble
+		age := time.Since(p.frame.Time)
+		v.age.Store(int64(age))
+		v.ages.add(age)
+	}
 	v.rate.Store(int64(v.link.gate.rate()))
 	v.rtt.Store(int64(v.link.gate.baseRTT(&v.link.info)))
 	for {
