@@ -4,7 +4,7 @@
 // one machine in one run, and says which of the product's numbers are reached:
 //
 //	go run ./hack/bench                    # everything, about 15 minutes
-//	go run ./hack/bench -quick             # a look, about 3 minutes
+//	go run ./hack/bench -quick             # a look, about 4 minutes
 //	go run ./hack/bench -only cost,links   # some of cost, links, stall, matrix
 //	go run ./hack/bench -write             # and keep the figures in README.md
 //
@@ -160,7 +160,7 @@ func (o *options) measure(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	b := &bench{tools: t, home: newThread(), out: out, wait: o.wait, repeats: o.repeats,
-		costTime: 8 * time.Second, linkTime: 20 * time.Second, conditions: conditions()}
+		costTime: 5 * time.Second, linkTime: 15 * time.Second, conditions: conditions()}
 	defer b.home.close()
 	if o.quick {
 		b.repeats, b.costTime, b.linkTime, b.conditions = 1, 3*time.Second, 10*time.Second, quickConditions()

@@ -29,7 +29,7 @@ const (
 	// cellRuns is how often a cell is tried.
 	cellRuns = 5
 	// cellParallel cells run at once: they mostly wait.
-	cellParallel = 6
+	cellParallel = 8
 	// cellPort is that of the server at its end of the link.
 	cellPort = "80"
 )

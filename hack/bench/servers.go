@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 const (
 	frameSize = 100_000 // bytes
 	frameRate = 30      // frames per second
+
+	recordingLength = 90 // frames of what pushcam shows again and again
 )
 
 //go:embed fakecam.c
@@ -41,6 +44,10 @@ func newTools(ctx context.Context, dir, module string, log io.Writer) (*tools, e
 			return nil, err
 		}
 		if err := os.WriteFile(t.picture(size), picture, 0o644); err != nil {
+			return nil, err
+		}
+		recording := bytes.Repeat(picture, recordingLength)
+		if err := os.WriteFile(t.recording(size), recording, 0o644); err != nil {
 			return nil, err
 		}
 		if size != frameSize {
@@ -78,6 +85,8 @@ func (t *tools) path(name string) string { return filepath.Join(t.dir, name) }
 
 func (t *tools) picture(size int) string { return t.path(strconv.Itoa(size) + ".jpg") }
 
+func (t *tools) recording(size int) string { return t.path(strconv.Itoa(size) + ".mjpeg") }
+
 // A server is a program that streams frameRate pictures of a size per second.
 type server struct {
 	name    string
@@ -97,7 +106,7 @@ var (
 	// pushcam is the program as it is shipped. Its replay source reads and
 	// copies the picture for each frame, more than a camera's driver lets it.
 	pushcam = server{"pushcam", func(ctx context.Context, t *tools, address string, size int) *exec.Cmd {
-		return exec.CommandContext(ctx, t.path("pushcam"), "-listen", address, "-source", "replay:"+t.picture(size),
+		return exec.CommandContext(ctx, t.path("pushcam"), "-listen", address, "-source", "replay:"+t.recording(size),
 			"-fps", strconv.Itoa(frameRate))
 	}}
 	// hub is package pusher behind a camera that costs what ustreamer's does.
