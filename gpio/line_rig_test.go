@@ -23,9 +23,9 @@ const (
 	busyLine   = 26 // and the next
 )
 
-// TestLines runs on chips that the kernel simulates. periph looks for chips once
+// TestRigLines runs on chips that the kernel simulates. periph looks for chips once
 // in the life of a program, so all of it is one test.
-func TestLines(t *testing.T) {
+func TestRigLines(t *testing.T) {
 	if os.Getenv("PUSHCAM_RIG") == "" {
 		t.Skip("needs gpio-sim: run it with \"go run ./hack/rig test ./gpio/...\"")
 	}

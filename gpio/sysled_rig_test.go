@@ -14,9 +14,9 @@ import (
 	"github.com/pushcam/pushcam/gpio"
 )
 
-// TestSysLEDOfTheKernel takes an LED that the kernel really has: the virtual
+// TestRigSysLED takes an LED that the kernel really has: the virtual
 // machine's keyboard has three, with triggers, though without the timer.
-func TestSysLEDOfTheKernel(t *testing.T) {
+func TestRigSysLED(t *testing.T) {
 	if os.Getenv("PUSHCAM_RIG") == "" {
 		t.Skip("needs an LED of its own: run it with \"go run ./hack/rig test ./gpio/...\"")
 	}

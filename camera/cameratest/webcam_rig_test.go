@@ -49,7 +49,7 @@ func node(t *testing.T, ctx context.Context, w *Webcam) string {
 }
 
 // TestLifeOfAWebcam plugs in, streams, unplugs while streaming, and comes back.
-func TestLifeOfAWebcam(t *testing.T) {
+func TestRigLifeOfAWebcam(t *testing.T) {
 	ctx := inRig(t)
 	w := &Webcam{Serial: "rig-1"}
 	plug(t, w)
@@ -114,7 +114,7 @@ func TestLifeOfAWebcam(t *testing.T) {
 	}
 }
 
-func TestTwoWebcams(t *testing.T) {
+func TestRigTwoWebcams(t *testing.T) {
 	ctx := inRig(t)
 	a, b := &Webcam{Name: "A"}, &Webcam{Name: "B", Modes: []Mode{{Width: 320, Height: 240}}}
 	plug(t, a)
@@ -142,7 +142,7 @@ func TestTwoWebcams(t *testing.T) {
 
 // TestFaults shows what uvcvideo makes of each: the frame, or nothing, after
 // which the good frame that follows is the first to arrive.
-func TestFaults(t *testing.T) {
+func TestRigFaults(t *testing.T) {
 	ctx := inRig(t)
 	w := &Webcam{}
 	plug(t, w)
@@ -166,7 +166,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestKeepDamaged(t *testing.T) {
+func TestRigKeepDamaged(t *testing.T) {
 	ctx := inRig(t)
 	if err := KeepDamaged(true); err != nil {
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func sendFault(t *testing.T, ctx context.Context, w *Webcam, path string, p Pict
 }
 
 // TestStream lets the pump run over two streams of the host.
-func TestStream(t *testing.T) {
+func TestRigStream(t *testing.T) {
 	ctx := inRig(t)
 	w := &Webcam{}
 	plug(t, w)
@@ -239,7 +239,7 @@ func TestStream(t *testing.T) {
 }
 
 // TestStall ends a stream of a webcam that hangs: the kernel gives up on it.
-func TestStall(t *testing.T) {
+func TestRigStall(t *testing.T) {
 	ctx := inRig(t)
 	w := &Webcam{}
 	plug(t, w)

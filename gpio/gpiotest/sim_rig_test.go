@@ -42,7 +42,7 @@ const (
 	asInput, asOutput = 1, 2
 )
 
-func TestSim(t *testing.T) {
+func TestRigSim(t *testing.T) {
 	if os.Getenv("PUSHCAM_RIG") == "" {
 		t.Skip("needs gpio-sim: run it with \"go run ./hack/rig test\"")
 	}

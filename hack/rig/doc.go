@@ -5,11 +5,12 @@
 // need neither hardware nor rights on the developer's machine.
 //
 //	go run ./hack/rig test                          # the camera and GPIO tests
-//	go run ./hack/rig test -run Unplug ./camera/... # go test's flags and packages
+//	go run ./hack/rig test -run RigUnplug ./camera/... # go test's flags and packages
 //	go run ./hack/rig test -race ./camera/cameratest
 //	go run ./hack/rig setup                         # make or renew the rig, run nothing
 //
-// Test runs "go test -p 1 -exec", and go test's own lines can be used as well,
+// Test runs "go test -p 1 -run ^TestRig -exec": the tests that need the machine
+// are called so. Go test's own lines can be used as well,
 // with -json, -v, -cover and what else there is:
 //
 //	go test -exec "go run github.com/pushcam/pushcam/hack/rig exec" ./camera/...
