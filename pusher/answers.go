@@ -85,8 +85,9 @@ type frameState struct {
 
 type viewerState struct {
 	Address string  `json:"address"`
-	Session bool    `json:"session"` // belongs to a push session
-	Seconds float64 `json:"seconds"` // since it came
+	Name    string  `json:"name,omitempty"` // it gave itself with ?name=
+	Session bool    `json:"session"`        // belongs to a push session
+	Seconds float64 `json:"seconds"`        // since it came
 	Sent    uint64  `json:"frames_sent"`
 	Skipped uint64  `json:"frames_skipped"`
 	Bytes   uint64  `json:"bytes"`
@@ -119,6 +120,7 @@ func (s *Server) viewerStates() []viewerState {
 	for v := range s.viewers {
 		states = append(states, viewerState{
 			Address: v.name,
+			Name:    v.label,
 			Session: v.session,
 			Seconds: time.Since(v.since).Seconds(),
 			Sent:    v.sent.Load(),

@@ -163,7 +163,7 @@ func TestState(t *testing.T) {
 		r := newRig(t, func(s *Server) {
 			s.State = map[string]func() any{"camera": func() any { return map[string]string{"phase": "live"} }}
 		})
-		s, _ := r.stream("/stream")
+		s, _ := r.stream("/stream?name=" + strings.Repeat("k", 65))
 		synctest.Wait()
 		r.server.Hub.Publish(testFrame(4))
 		r.next(s)
@@ -179,7 +179,7 @@ func TestState(t *testing.T) {
 			"sessions": 1.0,
 			"uptime_s": 0.25,
 			"viewers": []any{map[string]any{
-				"address": "pipe", "session": false, "seconds": 0.25,
+				"address": "pipe", "name": strings.Repeat("k", 64), "session": false, "seconds": 0.25,
 				"frames_sent": 1.0, "frames_skipped": 0.0, "bytes": got["viewers"].([]any)[0].(map[string]any)["bytes"], "age_ms": 0.0,
 				"link_bits_per_s": 0.0, "link_rtt_ms": 0.0,
 			}},

@@ -19,6 +19,9 @@ const streamHead = "HTTP/1.0 200 OK\r\n" +
 	"Access-Control-Allow-Origin: *\r\n" +
 	"\r\n"
 
+// maxLabel bounds the name that a viewer gives itself, in bytes.
+const maxLabel = 64
+
 // wantsText tells the script that asks /stream for a session's id, as the
 // JPGPusher client does, from an <img>, a player or somebody's address bar. On
 // plain http a browser sends no Sec-Fetch headers, so Accept decides: a
@@ -62,7 +65,8 @@ func (s *Server) multipart(w http.ResponseWriter, r *http.Request) {
 // for the request is given back; then done is called. It returns false, and
 // has answered, if no viewer came of it.
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, ctx context.Context, session bool, done func()) bool {
-	slot, err := fpsLimit(r.URL.Query())
+	query := r.URL.Query()
+	slot, err := fpsLimit(query)
 	if err != nil {
 		fail(w, r, http.StatusBadRequest, "%v", err)
 		return false
@@ -84,6 +88,8 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, ctx context
 	}
 	v := newViewer(conn, s.ViewerTimeout, &s.ages)
 	v.slot, v.session, v.blink = slot, session, isBlink(r.Header)
+	v.label = query.Get("name")
+	v.label = strings.Clone(v.label[:min(len(v.label), maxLabel)]) // not the whole header
 	s.seat(v)
 	go func() {
 		s.Log.Info("viewer came", "viewer", v.name)

@@ -20,6 +20,7 @@ var errStalled = errors.New("took nothing for too long")
 type viewer struct {
 	conn    net.Conn
 	name    string        // its address
+	label   string        // what it calls itself
 	session bool          // belongs to a push session
 	blink   bool          // is Chrome or Edge: the header of a part goes ahead of it
 	since   time.Time     // when it came
