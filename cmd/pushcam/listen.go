@@ -78,12 +78,22 @@ func listenOn(ctx context.Context, address string) (net.Listener, error) {
 	return l, nil
 }
 
+// maxSocketPath is the longest path that a unix socket has on every system, in
+// bytes; see unix(7).
+const maxSocketPath = 103
+
 // listenUnix opens a unix socket. One that a dead program left behind is
 // replaced; one that answers is not.
 func listenUnix(ctx context.Context, lc *net.ListenConfig, path string) (net.Listener, error) {
+	if path == "" || len(path) > maxSocketPath {
+		return nil, fmt.Errorf("-listen unix: needs a path of 1 to %d bytes, as unix:/run/pushcam.sock", maxSocketPath)
+	}
 	l, err := lc.Listen(ctx, "unix", path)
-	if !errors.Is(err, syscall.EADDRINUSE) {
-		return l, err
+	switch {
+	case err == nil:
+		return l, nil
+	case !errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("cannot listen on unix:%s: %w", path, err)
 	}
 	var d net.Dialer
 	conn, dialErr := d.DialContext(ctx, "unix", path)

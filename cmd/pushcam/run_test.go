@@ -111,7 +111,9 @@ func TestRunErrors(t *testing.T) {
 		{"no port", "127.0.0.1", "not an address with a port"},
 		{"not our address", "192.0.2.1:8080", "does not have the address"},
 		{"file in the way of a socket", "unix:" + file, "in the way"},
-		{"folder of a socket is missing", "unix:" + dir + "/no/socket", "no such file"},
+		{"folder of a socket is missing", "unix:" + dir + "/no/socket", "cannot listen on unix:" + dir + "/no/socket"},
+		{"socket without a path", "unix:", "needs a path"},
+		{"socket with a long path", "unix:/" + strings.Repeat("a", 200), "needs a path of 1 to 103 bytes"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
