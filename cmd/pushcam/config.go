@@ -141,6 +141,9 @@ func parse(args []string, getenv func(string) string, out io.Writer, appliance b
 	if err == nil {
 		err = c.check()
 	}
+	if c.idleHold == 0 {
+		c.idleHold = time.Nanosecond // at once: camera.Camera takes 0 for its default
+	}
 	if c.maxViewers == 0 {
 		c.maxViewers = pusher.ViewersFor(int64(c.memory) << 20)
 	}

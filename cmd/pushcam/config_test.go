@@ -43,6 +43,14 @@ func TestParseMemory(t *testing.T) {
 	}
 }
 
+// For camera.Camera, an IdleHold of 0 is its default of 10 s.
+func TestParseNoIdleHold(t *testing.T) {
+	c, err := parse([]string{"-idle-hold", "0"}, noEnv, io.Discard, false)
+	if err != nil || c.idleHold <= 0 || c.idleHold > time.Millisecond {
+		t.Errorf("%+v, %v; want the camera to stop at once", c, err)
+	}
+}
+
 func TestParseDefaultPort(t *testing.T) {
 	for appliance, want := range map[bool]string{false: ":8080", true: ":80"} {
 		if c, err := parse(nil, noEnv, io.Discard, appliance); err != nil || c.listen != want {
