@@ -87,7 +87,7 @@ func TestParse(t *testing.T) {
 		{"flags first", []string{"-yes", "/dev/sdb"}, true, []string{"/dev/sdb"}},
 		{"flags last", []string{"/dev/sdb", "-yes"}, true, []string{"/dev/sdb"}},
 		{"between", []string{"a", "-yes", "b"}, true, []string{"a", "b"}},
-		{"after --", []string{"a", "--", "-yes"}, false, []string{"a", "-yes"}},
+		{"after --", []string{"a", "--", "b", "-yes"}, false, []string{"a", "b", "-yes"}},
 		{"none", nil, false, nil},
 	}
 	for _, tc := range tests {

@@ -103,6 +103,7 @@ func TestDisk(t *testing.T) {
 		{name: "the system's", path: "/dev/sda", error: "this computer runs from /dev/sda"},
 		{name: "mounted", path: "/dev/sdb", setup: mounted(`25 22 8:17 / /media/me/my\040card rw - vfat /dev/sdb1 rw`), error: "mounted at /media/me/my card"},
 		{name: "mounted as a whole", path: "/dev/sdb", setup: mounted("25 22 8:16 / /mnt rw shared:2 - vfat /dev/sdb rw"), error: "mounted at /mnt"},
+		{name: "mounted by another name", path: "/dev/sdb", setup: mounted("25 22 8:18 / /mnt rw - ext4 /dev/root rw"), error: "mounted at /mnt"},
 		{name: "btrfs has its own numbers", path: "/dev/sdb", setup: mounted("25 22 0:44 / /mnt rw - btrfs /dev/sdb2 rw"), error: "mounted at /mnt"},
 		{name: "a share of that name", path: "/dev/sdb", setup: mounted("25 22 0:45 / /mnt rw - cifs //server/sdb rw"), want: card},
 		{name: "a live system's stick", path: "/dev/sdb", setup: mounted("25 22 8:17 / /run/live/medium ro - iso9660 /dev/sdb1 ro"), error: "runs from /dev/sdb"},
