@@ -1,5 +1,5 @@
-// Pushcamctl is the owner's tool on a PC: it makes the card image of a pushcam
-// and writes it to a card.
+// Pushcamctl is the owner's tool on a PC: it makes the card image of a pushcam,
+// writes it to a card, and finds the pushcams on the network.
 package main
 
 import (
@@ -13,13 +13,14 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/image"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, configDir: os.UserConfigDir}
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, configDir: os.UserConfigDir, browse: new(discovery.Browser).Browse}
 	os.Exit(p.exitCode(p.run(ctx, os.Args[1:])))
 }
 
@@ -29,6 +30,7 @@ type program struct {
 	stdout, stderr io.Writer
 	configDir      func() (string, error) // where the user's settings are
 	system         image.System
+	browse         func(context.Context) ([]discovery.Found, error) // until its end
 }
 
 // A command makes its flags and gives what runs once they are parsed.
@@ -42,6 +44,7 @@ type command struct {
 var commands = []command{
 	{"image", "", "makes a card image", (*program).image},
 	{"flash", "DEVICE", "writes a card image to a card and checks it", (*program).flash},
+	{"find", "", "lists the pushcams on the network", (*program).find},
 }
 
 // errUsage is returned for a bad command line, after the reason was printed.
@@ -107,7 +110,7 @@ func parse(fs *flag.FlagSet, args []string) (operands []string, err error) {
 }
 
 func (p *program) usage(out io.Writer) {
-	fmt.Fprint(out, "pushcamctl makes pushcams.\n\nUsage: pushcamctl COMMAND [flags]\n\nCommands:\n")
+	fmt.Fprint(out, "pushcamctl makes pushcams and finds them.\n\nUsage: pushcamctl COMMAND [flags]\n\nCommands:\n")
 	for _, c := range commands {
 		fmt.Fprintf(out, "  %-7s %s\n", c.name, c.what)
 	}

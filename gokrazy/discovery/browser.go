@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -151,8 +152,11 @@ func (d directory) handle(p packet) {
 			}
 		}
 	}
+	told := addresses(p.network, all)
 	for _, e := range d {
-		e.learn(p.network, all)
+		if e.srv != nil {
+			maps.Copy(e.addresses, told[dns.CanonicalName(e.srv.Target)])
+		}
 	}
 }
 
@@ -172,28 +176,27 @@ func (d directory) service(ptr *dns.PTR) {
 	}
 }
 
-// learn takes the host's addresses from an answer. Those outside of the network
-// that it came from are not believed.
-func (e *entry) learn(n *network, rrs []dns.RR) {
-	if e.srv == nil {
-		return
-	}
-	told := make(map[source][]netip.Addr)
+// addresses are those in an answer, by host. Those outside of the network that it
+// came from are not believed.
+func addresses(n *network, rrs []dns.RR) map[string]map[source][]netip.Addr {
+	hosts := make(map[string]map[source][]netip.Addr)
 	for _, rr := range rrs {
 		a, ok := addressOf(rr)
-		if !ok || rr.Header().Ttl == 0 || dns.CanonicalName(rr.Header().Name) != dns.CanonicalName(e.srv.Target) || !n.has(a) {
+		if !ok || rr.Header().Ttl == 0 || !n.has(a) {
 			continue
 		}
 		if a.Is6() && a.IsLinkLocalUnicast() {
 			a = a.WithZone(n.name)
 		}
-		if from := (source{n.name, rr.Header().Rrtype}); len(told[from]) < maxAddresses {
-			told[from] = append(told[from], a)
+		name, from := dns.CanonicalName(rr.Header().Name), source{n.name, rr.Header().Rrtype}
+		if hosts[name] == nil {
+			hosts[name] = make(map[source][]netip.Addr)
+		}
+		if len(hosts[name][from]) < maxAddresses {
+			hosts[name][from] = append(hosts[name][from], a)
 		}
 	}
-	for from, addresses := range told {
-		e.addresses[from] = addresses
-	}
+	return hosts
 }
 
 // texts are the pairs of a TXT record; the first of a key counts (RFC 6763, 6.4).

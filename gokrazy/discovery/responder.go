@@ -265,6 +265,9 @@ func (r *responder) query(now time.Time, l *link, p packet, m *dns.Msg) {
 		return
 	}
 	legacy := p.from.Port() != port
+	// Who probes for our name is told before all: where several programs share the
+	// port, a unicast answer goes to one of them, perhaps not to who asked.
+	probe := len(m.Ns) > 0
 	direct := make([]bool, len(l.records))
 	toAll, wait := false, time.Duration(0)
 	for _, q := range m.Question[:min(len(m.Question), maxQuestions)] {
@@ -274,7 +277,7 @@ func (r *responder) query(now time.Time, l *link, p packet, m *dns.Msg) {
 		for i, rec := range l.records {
 			switch {
 			case !rec.answer(q) || !legacy && rec.known(m):
-			case legacy || q.Qclass&cacheFlush != 0:
+			case legacy || q.Qclass&cacheFlush != 0 && !probe:
 				direct[i] = true
 			default:
 				l.wanted[i], toAll = true, true
@@ -292,7 +295,7 @@ func (r *responder) query(now time.Time, l *link, p packet, m *dns.Msg) {
 		wait = moreDelay + rand.N(5*sharedDelay)
 	}
 	gap := multicastGap
-	if len(m.Ns) > 0 {
+	if probe {
 		gap = defenceGap
 	}
 	if due := now.Add(wait); l.due.IsZero() || due.Before(l.due) {

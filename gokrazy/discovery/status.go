@@ -71,8 +71,12 @@ func (f *Found) ask(ctx context.Context, client *http.Client, a netip.Addr) (Sta
 		return Status{}, err
 	}
 	res, err := client.Do(req)
-	if err != nil {
-		return Status{}, fmt.Errorf("no answer: %w", err)
+	if failed := new(url.Error); errors.As(err, &failed) && failed.Timeout() {
+		return Status{}, errors.New("it does not answer in time")
+	} else if errors.As(err, &failed) {
+		return Status{}, fmt.Errorf("it does not answer: %w", failed.Err) // we know whom we asked
+	} else if err != nil {
+		return Status{}, err
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
