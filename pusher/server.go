@@ -138,8 +138,13 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	methods := []string{"GET", "HEAD"}
 	var answer http.HandlerFunc
 	path := cmp.Or(r.URL.Path, "/") // "GET http://pushcam.local" has none (RFC 9112, 3.2.1)
+	// Where mjpg-streamer's users put it behind a proxy; the page's own links are
+	// relative, so that it works there too.
+	if rest, ok := strings.CutPrefix(path, "/webcam"); ok && (rest == "" || rest[0] == '/') {
+		path = cmp.Or(rest, "/")
+	}
 	switch path {
-	case "/", "/webcam/", "/webcam":
+	case "/":
 		answer = s.root
 	case "/stream":
 		answer = s.stream

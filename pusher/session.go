@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -189,7 +190,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		busy(w, r, "All %d places for sessions are taken; try again in a few seconds", s.sessions.max)
 	case errors.Is(err, errUnknownSession):
 		w.Header().Set("Connection", "close")
-		fail(w, r, http.StatusNotFound, "There is no session %s any more; GET /stream begins a new one", r.URL.Path[1:])
+		fail(w, r, http.StatusNotFound, "There is no session %s any more; GET /stream begins a new one", path.Base(r.URL.Path))
 	default:
 		fail(w, r, http.StatusInternalServerError, "No session can be opened: %v", err)
 	}
@@ -219,7 +220,7 @@ func kindOfHit(r *http.Request) hitKind {
 
 // session answers /<id>: the session's stream, or a keep-alive's remaining time.
 func (s *Server) session(w http.ResponseWriter, r *http.Request) {
-	id := r.URL.Path[1:]
+	id := path.Base(r.URL.Path)
 	timeout := s.sessionTimeout()
 	if err := s.sessions.hit(id, timeout); err != nil {
 		s.refuse(w, r, err)
