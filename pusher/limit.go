@@ -3,7 +3,7 @@ package pusher
 import (
 	"net"
 	"net/http"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -34,19 +34,45 @@ const refusal = "HTTP/1.1 503 Service Unavailable\r\n" +
 // requestLimit bounds a server's connections, as its ConnState hook. One too
 // many is told so and closed, instead of waiting unheard.
 type requestLimit struct {
-	open atomic.Int64
+	mu     sync.Mutex
+	open   int
+	silent map[net.Conn]struct{} // those on which no request has come yet
+}
+
+func newRequestLimit() *requestLimit {
+	return &requestLimit{silent: make(map[net.Conn]struct{})}
 }
 
 func (l *requestLimit) connState(c net.Conn, state http.ConnState) {
+	if l.count(c, state) > maxRequests && state == http.StateNew {
+		// A new connection's send buffer is empty: this does not wait.
+		c.SetWriteDeadline(time.Now().Add(time.Second))
+		c.Write([]byte(refusal))
+		c.Close()
+	}
+}
+
+// count returns how many connections are open.
+func (l *requestLimit) count(c net.Conn, state http.ConnState) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.silent, c)
 	switch state {
 	case http.StateNew:
-		if l.open.Add(1) > maxRequests {
-			// A new connection's send buffer is empty: this does not wait.
-			c.SetWriteDeadline(time.Now().Add(time.Second))
-			c.Write([]byte(refusal))
-			c.Close()
-		}
+		l.silent[c] = struct{}{}
+		l.open++
 	case http.StateHijacked, http.StateClosed:
-		l.open.Add(-1)
+		l.open--
+	}
+	return l.open
+}
+
+// closeSilent ends the connections on which no request has come yet. Browsers
+// open some ahead, and http.Server.Shutdown would wait for them.
+func (l *requestLimit) closeSilent() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.silent {
+		c.Close()
 	}
 }

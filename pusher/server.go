@@ -81,7 +81,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.ctx, endStreams = context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
 
-	var limit requestLimit
+	limit := newRequestLimit()
 	web := &http.Server{
 		ConnState:         limit.connState,
 		Handler:           http.HandlerFunc(s.route),
@@ -108,6 +108,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.mu.Unlock()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
+	limit.closeSilent()
 	if web.Shutdown(grace) != nil {
 		web.Close()
 	}

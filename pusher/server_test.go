@@ -235,6 +235,21 @@ func TestSlowRequests(t *testing.T) {
 
 // Connections that ask for nothing cannot keep others out for ever, nor eat the
 // memory: beyond a limit they are told so.
+// Browsers open connections ahead of their requests: the server's end does not
+// wait for those.
+func TestStopWithoutRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.dial()
+		io.WriteString(r.dial(), "GET /sta")
+		synctest.Wait()
+		start := time.Now()
+		if err := r.stop(); err != nil || time.Since(start) > 0 {
+			t.Errorf("Serve returned %v after %v", err, time.Since(start))
+		}
+	})
+}
+
 func TestTooManyConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
