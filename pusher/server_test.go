@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -189,6 +190,27 @@ func TestState(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("state (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// An answer that panics costs its own connection, and is not kept quiet.
+func TestPanicIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		r := newRig(t, func(s *Server) {
+			s.State = map[string]func() any{"camera": func() any { panic("out of film") }}
+			s.Log = slog.New(slog.NewTextHandler(&said, nil))
+		})
+		conn := r.request("GET", "/state")
+		if answer, err := io.ReadAll(conn); err != nil || len(answer) > 0 {
+			t.Errorf("the answer is %q, %v", answer, err)
+		}
+		if a := r.do("GET", "/healthz"); a.Code != 200 {
+			t.Errorf("the next request: %+v", a)
+		}
+		if !strings.Contains(said.String(), "level=WARN") || !strings.Contains(said.String(), "out of film") {
+			t.Errorf("the log says %q", said.String())
 		}
 	})
 }
