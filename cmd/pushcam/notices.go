@@ -61,4 +61,3 @@ func (n *notices) draw(s camera.State) {
 	}
 	n.hub.Notice(f, errors.New(s.Reason))
 }
-

@@ -122,4 +122,3 @@ func newSource(c *config, log *slog.Logger) camera.Source {
 		return &camera.Pattern{Settings: c.settings(), Caption: why.Error()}
 	}}
 }
-
