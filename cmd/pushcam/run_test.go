@@ -53,17 +53,6 @@ func start(t *testing.T, args ...string) (greeting string, stop func() error) {
 func TestRun(t *testing.T) {
 	greeting, stop := start(t, "-listen", "127.0.0.1:0", "-source", "pattern", "-size", "320x240")
 	url := strings.TrimSpace(greeting[strings.Index(greeting, "http"):])
-	var web http.Client
-	defer web.CloseIdleConnections()
-	resp, err := web.Get(url + "healthz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Errorf("/healthz: %s", resp.Status)
-	}
-
 	conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/"))
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +67,16 @@ func TestRun(t *testing.T) {
 		if _, err := s.Next(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	var web http.Client
+	defer web.CloseIdleConnections()
+	resp, err := web.Get(url + "healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("/healthz: %s", resp.Status)
 	}
 	if err := stop(); err != nil {
 		t.Errorf("the program ended with: %v", err)
