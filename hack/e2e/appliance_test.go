@@ -1,0 +1,330 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image/jpeg"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/pusher/pushertest"
+)
+
+// TestAppliance is the life of one appliance, from the first boot of a fresh card
+// to the press of its button that switches it off. Its chapters build on one
+// another.
+func TestAppliance(t *testing.T) {
+	p := built(t)
+	cam, card := newWebcam(), p.card(t)
+	m := boot(t, card, p.direct())
+	cam.plug(t, m)
+	t.Cleanup(func() { cam.unplug(t) })
+	tell := func(name string, chapter func(t *testing.T)) {
+		select {
+		case <-m.exited:
+			t.Fatalf("the machine has ended before %q: %v", name, m.exit)
+		default:
+			t.Run(name, chapter)
+		}
+	}
+
+	tell("first picture", func(t *testing.T) {
+		m.picture(t)
+		s := m.is(t, "a state without trouble", func(s state) bool { return s.Settings.Trouble == "" })
+		d := s.Camera.Device
+		if d.Driver != "uvcvideo" || d.Name != cam.Name || d.Serial != cam.Serial || d.Path != "/dev/video0" {
+			t.Errorf("the camera is %+v", d)
+		}
+		if f := s.Camera.Format; f.Width != width || f.Height != height || f.FPS != fps {
+			t.Errorf("its format is %+v", f)
+		}
+		if s.Program.Version != p.Version || s.Program.System != "linux/arm64" {
+			t.Errorf("the program is %+v, want version %s", s.Program, p.Version)
+		}
+		if !s.Panel.Button || s.Panel.LEDs != 1 {
+			t.Errorf("the panel is %+v, want an LED and a button", s.Panel)
+		}
+	})
+	tell("stream", func(t *testing.T) {
+		stream := m.stream(t)
+		last, err := stream.picture()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			n, err := stream.picture()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n <= last {
+				t.Fatalf("picture %d came after %d", n, last)
+			}
+			last = n
+		}
+		m.is(t, "the state of a live camera", func(s state) bool {
+			return s.Camera.Phase == camera.Live && s.Camera.Frames > 100 && s.Panel.Pattern == "live" && len(s.Viewers) == 1
+		})
+		m.ledIs(t, true, 3*time.Second)
+		m.metrics(t, `pushcam_camera_phase{phase="live"} 1`, "pushcam_viewers 1")
+	})
+	tell("ffmpeg", func(t *testing.T) { testFFmpeg(t, m) })
+	tell("Chromium", func(t *testing.T) { testChromium(t, m) })
+	tell("unplug and replug", func(t *testing.T) {
+		stream := m.stream(t)
+		stream.await(t, true)
+		cam.unplug(t)
+		m.is(t, "no camera", func(s state) bool {
+			return s.Camera.Phase == camera.NoCamera && s.Camera.Reason != "" && s.Panel.Pattern == "no-camera"
+		})
+		m.ledIs(t, false, 1200*time.Millisecond)
+		code, header, body, err := m.get("/snapshot")
+		if err != nil || code != http.StatusServiceUnavailable || header.Get("Content-Type") != "image/jpeg" {
+			t.Errorf("a snapshot without a camera: status %d, %v, %v; want 503 and a picture that says so", code, header, err)
+		} else if _, err := jpeg.Decode(bytes.NewReader(body)); err != nil {
+			t.Errorf("the picture that says so: %v", err)
+		}
+		stream.await(t, false)
+		cam.plug(t, m)
+		stream.await(t, true)
+		m.picture(t)
+	})
+	tell("a short press closes the camera", func(t *testing.T) {
+		m.toggle(t, true)
+		m.is(t, "privacy", func(s state) bool { return s.Camera.Phase == camera.Privacy && s.Panel.Pattern == "privacy" })
+		m.ledIs(t, true, 1500*time.Millisecond)
+		m.ledIs(t, false, 1500*time.Millisecond)
+		if code, _, _, err := m.get("/snapshot"); err != nil || code != http.StatusServiceUnavailable {
+			t.Errorf("a snapshot of a closed camera: status %d, %v; want 503", code, err)
+		}
+	})
+	tell("the kernel panics", func(t *testing.T) {
+		m.sysrq(t, "c")
+		m.await(t, "the machine begins anew", func() error {
+			if m.resets.Load() == 0 {
+				return errors.New("it has not")
+			}
+			return nil
+		})
+		m.is(t, "the camera is closed as before, because /perm survived", func(s state) bool {
+			return s.Settings.Privacy && s.Settings.Trouble == "" && s.Camera.Phase == camera.Privacy
+		})
+		m.toggle(t, false)
+		m.picture(t)
+	})
+	tell("the program is killed", func(t *testing.T) {
+		stream := m.stream(t)
+		stream.await(t, true)
+		before, err := m.state()
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := time.Now()
+		m.sysrq(t, "f") // the kernel kills what has the most memory
+		stream.end(t)
+		m.is(t, "a program that has just begun", func(s state) bool {
+			return s.Uptime < before.Uptime && s.Uptime < time.Since(asked).Seconds()
+		})
+		m.picture(t)
+		if n := m.resets.Load(); n != 1 {
+			t.Errorf("the machine began anew %d times, want once, for the panic", n)
+		}
+	})
+	tell("the button switches off", func(t *testing.T) {
+		m.hold(t)
+		if reason := m.shutdown.Load(); m.exit != nil || reason != "guest-shutdown" {
+			t.Errorf("the machine ended because of %v, and QEMU with %v", reason, m.exit)
+		}
+		perm(t, card, func(_ *os.File, _ int64, super []byte) {
+			const needsRecovery = 0x4
+			if binary.LittleEndian.Uint32(super[0x60:])&needsRecovery != 0 {
+				t.Error("/perm was not unmounted")
+			}
+		})
+	})
+}
+
+// TestBootLoader boots the card as it is, by its own boot loader's entry.
+func TestBootLoader(t *testing.T) {
+	p := built(t)
+	cam := newWebcam()
+	m := boot(t, p.card(t), p.uefi())
+	cam.plug(t, m)
+	t.Cleanup(func() { cam.unplug(t) })
+	m.picture(t)
+}
+
+// TestWithoutPerm boots a card whose /perm has no file system: the camera works
+// and says what is lost.
+func TestWithoutPerm(t *testing.T) {
+	p := built(t)
+	cam, card := newWebcam(), p.card(t)
+	perm(t, card, func(f *os.File, offset int64, super []byte) {
+		if _, err := f.WriteAt(make([]byte, len(super)), offset); err != nil {
+			t.Fatal(err)
+		}
+	})
+	m := boot(t, card, p.direct())
+	cam.plug(t, m)
+	t.Cleanup(func() { cam.unplug(t) })
+	m.picture(t)
+	m.toggle(t, true)
+	m.is(t, "the state says that the settings are lost", func(s state) bool {
+		return s.Camera.Phase == camera.Privacy && strings.Contains(s.Settings.Trouble, "cannot be kept")
+	})
+	m.toggle(t, false)
+	m.picture(t)
+	m.hold(t)
+}
+
+// picture awaits a snapshot of the webcam's.
+func (m *machine) picture(t *testing.T) {
+	t.Helper()
+	m.await(t, "a picture", func() error {
+		code, _, body, err := m.get("/snapshot.jpg")
+		if err != nil {
+			return err
+		}
+		if code != http.StatusOK {
+			return fmt.Errorf("status %d", code)
+		}
+		_, err = number(body)
+		return err
+	})
+}
+
+// toggle opens or closes the camera, with short presses of the button. A machine
+// that is too busy takes one for a long one, and does nothing.
+func (m *machine) toggle(t *testing.T, privacy bool) {
+	t.Helper()
+	var pressed time.Time
+	m.await(t, fmt.Sprintf("the button makes privacy %v", privacy), func() error {
+		s, err := m.state()
+		switch {
+		case err != nil:
+			return err
+		case s.Settings.Privacy == privacy:
+			return nil
+		case time.Since(pressed) > 5*time.Second:
+			m.press(t)
+			time.Sleep(250 * time.Millisecond) // as long as a finger
+			m.release(t)
+			pressed = time.Now()
+		}
+		return errors.New("it is not")
+	})
+}
+
+// hold presses the button until the machine is off. A program that has just begun
+// wants to see it released first.
+func (m *machine) hold(t *testing.T) {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < patience; {
+		m.press(t)
+		select {
+		case <-m.exited:
+			t.Logf("off %v after the button was pressed", time.Since(began).Round(100*time.Millisecond))
+			return
+		case <-time.After(8 * time.Second):
+		}
+		m.release(t)
+		time.Sleep(2 * time.Second)
+	}
+	t.Fatalf("the machine is on %v after the button was pressed", patience)
+}
+
+// metrics looks for lines in /metrics.
+func (m *machine) metrics(t *testing.T, want ...string) {
+	t.Helper()
+	code, _, body, err := m.get("/metrics")
+	if err != nil || code != http.StatusOK {
+		t.Errorf("/metrics: status %d, %v", code, err)
+		return
+	}
+	for _, line := range want {
+		if !strings.Contains(string(body), line+"\n") {
+			t.Errorf("/metrics lacks %q:\n%s", line, body)
+		}
+	}
+}
+
+// A viewer reads a stream with the strict parser.
+type viewer struct {
+	conn   net.Conn
+	stream *pushertest.StreamReader
+}
+
+// stream opens a stream, until the test is over, or for the time of patience.
+func (m *machine) stream(t *testing.T) *viewer {
+	t.Helper()
+	address := strings.TrimPrefix(m.url, "http://")
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "GET /stream.mjpg HTTP/1.0\r\nHost: %s\r\n\r\n", address)
+	s, err := pushertest.NewStreamReader(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &viewer{conn, s}
+}
+
+// picture is the number of the next picture, which is one of the webcam's.
+func (v *viewer) picture() (int, error) {
+	part, err := v.stream.Next()
+	if err != nil {
+		return 0, err
+	}
+	return number(part.JPEG)
+}
+
+// await reads the stream until a picture comes that is one of the webcam's, or
+// one that is not: a notice.
+func (v *viewer) await(t *testing.T, webcams bool) {
+	t.Helper()
+	for {
+		part, err := v.stream.Next()
+		if err != nil {
+			t.Fatalf("the stream: %v", err)
+		}
+		if _, err := number(part.JPEG); (err == nil) == webcams {
+			return
+		}
+	}
+}
+
+// end reads the stream until it ends.
+func (v *viewer) end(t *testing.T) {
+	t.Helper()
+	for {
+		_, err := v.stream.Next()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("the stream does not end: %v", err)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// keep writes what a person may want to look at.
+func keep(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(t.ArtifactDir(), name), data, 0o644); err != nil {
+		t.Error(err)
+	}
+}

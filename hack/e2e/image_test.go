@@ -1,0 +1,163 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/image"
+)
+
+// scratch is a folder for all tests, with a short name: a socket's path has 107
+// bytes.
+var scratch string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if scratch, err = os.MkdirTemp("", "e2e"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(scratch)
+		return m.Run()
+	}())
+}
+
+const packages = "qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross e2fsprogs mtools chromium ffmpeg"
+
+// need fails or skips a test for which a program is missing.
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err == nil {
+			continue
+		}
+		const say = "%s is not installed: sudo apt-get install %s"
+		if os.Getenv("CI") != "" {
+			t.Fatalf(say, p, packages)
+		}
+		t.Skipf(say, p, packages)
+	}
+}
+
+// A product is a card image, and what a boot loader takes from its first
+// partition.
+type product struct {
+	*image.Image
+	kernel   string // its file
+	cmdline  string
+	firmware string // the file of an UEFI for QEMU, which gok brings along
+}
+
+// direct are QEMU's options to load the kernel from the card by itself. What is
+// needed besides the image's command line is in here; what the kernel does not
+// know there becomes the environment of all programs.
+func (p *product) direct() []string {
+	return []string{"-kernel", p.kernel, "-append", fmt.Sprintf("%s console=ttyAMA0,115200 sysrq_always_enabled "+
+		"PUSHCAM_GPIO_CHIP=9030000.pl061 PUSHCAM_LED_GPIO=%d PUSHCAM_BUTTON_GPIO=%d", p.cmdline, ledLine, buttonLine)}
+}
+
+// uefi are QEMU's options to leave the card's system to the card's boot loader.
+func (p *product) uefi() []string { return []string{"-bios", p.firmware} }
+
+const (
+	bootOffset   = 4 << 20 // bytes in front of the boot partition
+	buildTimeout = 8 * time.Minute
+)
+
+// build makes the image of this checkout, once for all tests.
+var build = sync.OnceValues(func() (*product, error) {
+	checkout, err := image.FindCheckout(".")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
+	defer cancel()
+	b := &image.Builder{Checkout: checkout, Password: "correct horse", Size: image.MinSize}
+	p := &product{kernel: filepath.Join(scratch, "vmlinuz")}
+	if p.Image, err = b.Build(ctx, filepath.Join(scratch, "pushcam.img")); err != nil {
+		return nil, err
+	}
+	copyOut := func(file, to string) *exec.Cmd {
+		return exec.CommandContext(ctx, "mcopy", "-n", "-i", fmt.Sprintf("%s@@%d", p.Path, bootOffset), "::"+file, to)
+	}
+	if said, err := copyOut("vmlinuz", p.kernel).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("the image's kernel: %w: %s", err, said)
+	}
+	cmdline, err := copyOut("cmdline.txt", "-").Output()
+	if err != nil {
+		return nil, fmt.Errorf("the image's command line: %w", err)
+	}
+	p.cmdline = strings.TrimSpace(string(cmdline))
+	tools := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/gokrazy/tools")
+	tools.Dir = filepath.Join(checkout, "gokrazy/pushcam/builddir")
+	dir, err := tools.Output()
+	if err != nil {
+		return nil, fmt.Errorf("where gok is: %w", err)
+	}
+	found, err := filepath.Glob(strings.TrimSpace(string(dir)) + "/third_party/edk2-*/QEMU_EFI.fd")
+	if err != nil || len(found) != 1 {
+		return nil, fmt.Errorf("gok in %s brings %d UEFIs along, not one", dir, len(found))
+	}
+	p.firmware = found[0]
+	return p, nil
+})
+
+// built is the product, for a test that boots it.
+func built(t *testing.T) *product {
+	t.Helper()
+	need(t, "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "mcopy", "cp")
+	began := time.Now()
+	p, err := build()
+	if err != nil {
+		t.Fatalf("build the image: %v", err)
+	}
+	t.Logf("pushcam %s, its image of %d MB (root %.1f MB), after %v",
+		p.Version, p.Size>>20, float64(p.RootSize)/1e6, time.Since(began).Round(time.Second))
+	return p
+}
+
+// card is a copy of the image, as large as what is written in it.
+func (p *product) card(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "card.img")
+	if said, err := exec.Command("cp", "--sparse=always", "--reflink=auto", p.Path, path).CombinedOutput(); err != nil {
+		t.Fatalf("copy the image: %v: %s", err, said)
+	}
+	return path
+}
+
+// perm calls use with the superblock of the card's /perm, which is ext4, and
+// where it is on the card (Documentation/filesystems/ext4/super.rst).
+func perm(t *testing.T, card string, use func(f *os.File, offset int64, super []byte)) {
+	t.Helper()
+	f, err := os.OpenFile(card, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const entry4, firstSector = 2*512 + 3*128, 32 // of the GPT
+	var first [8]byte
+	if _, err := f.ReadAt(first[:], entry4+firstSector); err != nil {
+		t.Fatal(err)
+	}
+	offset := int64(binary.LittleEndian.Uint64(first[:]))*512 + 1024
+	super := make([]byte, 1024)
+	if _, err := f.ReadAt(super, offset); err != nil {
+		t.Fatal(err)
+	}
+	if binary.LittleEndian.Uint16(super[0x38:]) != 0xef53 {
+		t.Fatal("there is no ext4 in the card's fourth partition")
+	}
+	use(f, offset, super)
+}

@@ -1,0 +1,301 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pushcam/pushcam/camera"
+)
+
+// A machine is a virtual computer with the product's card in it.
+type machine struct {
+	*board
+	url     string // of its port 80, without a slash behind
+	control *qmp
+	console io.Writer // its serial port's input
+	webcam  string    // the socket into which a webcam is plugged
+
+	resets   atomic.Int32 // times that the machine began anew
+	shutdown atomic.Value // the reason why it ended, a string
+	exited   chan struct{}
+	exit     error // of QEMU, once exited is closed
+}
+
+// boot starts a machine that loads the card's system as the QEMU options loader
+// say. It ends with the test.
+func boot(t *testing.T, card string, loader []string) *machine {
+	t.Helper()
+	dir, err := os.MkdirTemp(scratch, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{webcam: filepath.Join(dir, "webcam"), exited: make(chan struct{})}
+	control, controlFar := socketpair(t)
+	wires, wiresFar := socketpair(t)
+	m.board = &board{conn: wires, answers: bufio.NewReader(wires)}
+
+	serial, err := os.Create(filepath.Join(t.ArtifactDir(), "serial.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	input, console, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.console = console
+	qemu := exec.Command("qemu-system-aarch64", append(loader, "-nodefaults", "-display", "none",
+		"-M", "virt,acpi=off", "-accel", "tcg,thread=multi", "-cpu", "cortex-a53", "-smp", "2", "-m", "1024",
+		"-drive", "if=none,id=card,format=raw,file="+strings.ReplaceAll(card, ",", ",,"), "-device", "virtio-blk-pci,drive=card",
+		"-netdev", "user,id=lan,hostfwd=tcp:127.0.0.1:0-:80", "-device", "virtio-net-pci,netdev=lan,romfile=",
+		"-device", "i6300esb", // a watchdog, as a Pi has one
+		"-device", "qemu-xhci,id=usb",
+		"-chardev", "socket,id=webcam,server=on,wait=off,path="+m.webcam, "-device", "usb-redir,chardev=webcam,bus=usb.0",
+		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+		"-chardev", "socket,id=control,fd=3", "-mon", "chardev=control,mode=control",
+		"-chardev", "socket,id=board,fd=4", "-object", "qtest,id=qtest,chardev=board,log=none")...)
+	var complaints bytes.Buffer
+	qemu.Stdin, qemu.Stdout, qemu.Stderr = input, serial, &complaints
+	qemu.ExtraFiles = []*os.File{controlFar, wiresFar}
+	qemu.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	started := make(chan error)
+	go func() {
+		// Pdeathsig is about the thread that starts the child.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := qemu.Start()
+		started <- err
+		if err == nil {
+			m.exit = qemu.Wait()
+			close(m.exited)
+		}
+	}()
+	err = <-started
+	input.Close()
+	controlFar.Close()
+	wiresFar.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		qemu.Process.Kill()
+		<-m.exited
+		if m.control != nil {
+			m.control.close()
+		}
+		wires.Close()
+		console.Close()
+		serial.Close()
+		if t.Failed() {
+			t.Logf("QEMU: %v\n%sThe serial line's last words:\n%s", m.exit, complaints.Bytes(), lastLines(serial.Name(), 60))
+		}
+	})
+
+	if m.control, err = newQMP(control, m.event); err != nil {
+		t.Fatalf("%v: %s", err, complaints.Bytes())
+	}
+	if m.chip, err = findPL061(m.control); err != nil {
+		t.Fatal(err)
+	}
+	m.release(t)
+	var forwards string
+	if err := m.control.do("human-monitor-command", map[string]any{"command-line": "info usernet"}, &forwards); err != nil {
+		t.Fatal(err)
+	}
+	_, row, _ := strings.Cut(forwards, "TCP[HOST_FORWARD]")
+	var fd, port int
+	if _, err := fmt.Sscanf(strings.TrimSpace(row), "%d 127.0.0.1 %d", &fd, &port); err != nil {
+		t.Fatalf("QEMU's forwarded port: %v in %q", err, forwards)
+	}
+	m.url = fmt.Sprintf("http://127.0.0.1:%d", port)
+	return m
+}
+
+// socketpair gives one end to a child.
+func socketpair(t *testing.T) (near net.Conn, far *os.File) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fds[0]), "near")
+	defer f.Close()
+	if near, err = net.FileConn(f); err != nil {
+		t.Fatal(err)
+	}
+	return near, os.NewFile(uintptr(fds[1]), "far")
+}
+
+// event hears what QEMU says.
+func (m *machine) event(e qmpEvent) {
+	switch e.Name {
+	case "RESET":
+		// QEMU forgets the level of the line; a resistor does not. That it fails
+		// shows in what the button does then.
+		m.button(false)
+		m.resets.Add(1)
+	case "SHUTDOWN":
+		m.shutdown.Store(e.Data.Reason)
+	}
+}
+
+func lastLines(path string, n int) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(text), "\r", "")), "\n")
+	return strings.Join(all[max(0, len(all)-n):], "\n")
+}
+
+// sysrq asks the kernel for what Documentation/admin-guide/sysrq.rst calls key,
+// over the serial line: a break, and the key.
+func (m *machine) sysrq(t *testing.T, key string) {
+	t.Helper()
+	if err := m.control.do("chardev-send-break", map[string]any{"id": "console"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(m.console, key); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *machine) press(t *testing.T) {
+	t.Helper()
+	if err := m.button(true); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *machine) release(t *testing.T) {
+	t.Helper()
+	if err := m.button(false); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// patience is for what a busy machine may take long for: a boot takes 10 s on
+// an idle one.
+const patience = 2 * time.Minute
+
+// await asks ok until it has nothing to say against it.
+func (m *machine) await(t *testing.T, what string, ok func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); ; {
+		err := ok()
+		if err == nil {
+			t.Logf("%s, after %v", what, time.Since(began).Round(100*time.Millisecond))
+			return
+		}
+		select {
+		case <-m.exited:
+			t.Fatalf("the machine has ended while %s was awaited: %v", what, m.exit)
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for: %s: %v", what, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// web is for short requests. The machine's reboots break connections that wait.
+var web = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// get asks the appliance for a page.
+func (m *machine) get(path string) (code int, header http.Header, body []byte, err error) {
+	resp, err := web.Get(m.url + path)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	return resp.StatusCode, resp.Header, body, err
+}
+
+// state is what the tests look at in /state.
+type state struct {
+	Camera camera.State `json:"camera"`
+	Panel  struct {
+		Pattern string `json:"pattern"`
+		LEDs    int    `json:"leds"`
+		Button  bool   `json:"button"`
+	} `json:"panel"`
+	Settings struct {
+		Privacy bool   `json:"privacy"`
+		Trouble string `json:"trouble"`
+	} `json:"settings"`
+	Program struct {
+		Version string `json:"version"`
+		System  string `json:"system"`
+	} `json:"program"`
+	Viewers []struct {
+		Sent uint64 `json:"frames_sent"`
+	} `json:"viewers"`
+	Uptime float64 `json:"uptime_s"`
+}
+
+func (m *machine) state() (s state, err error) {
+	code, _, body, err := m.get("/state")
+	switch {
+	case err != nil:
+		return s, err
+	case code != http.StatusOK:
+		return s, fmt.Errorf("/state: status %d: %s", code, body)
+	}
+	return s, json.Unmarshal(body, &s)
+}
+
+// is awaits a state.
+func (m *machine) is(t *testing.T, what string, ok func(state) bool) (s state) {
+	t.Helper()
+	m.await(t, what, func() (err error) {
+		if s, err = m.state(); err != nil {
+			return err
+		}
+		if !ok(s) {
+			return fmt.Errorf("the state is %+v", s)
+		}
+		return nil
+	})
+	return s
+}
+
+// ledIs awaits the LED to be as said for so long without a change.
+func (m *machine) ledIs(t *testing.T, lit bool, long time.Duration) {
+	t.Helper()
+	since := time.Now()
+	m.await(t, fmt.Sprintf("LED lit %v for %v", lit, long), func() error {
+		now, err := m.led()
+		switch {
+		case err != nil:
+			return err
+		case now != lit:
+			since = time.Now()
+			return errors.New("it is not")
+		case time.Since(since) < long:
+			return errors.New("not for so long")
+		}
+		return nil
+	})
+}
