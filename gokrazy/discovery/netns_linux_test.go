@@ -329,3 +329,40 @@ func TestRealPlainResolver(t *testing.T) {
 		}
 	})()
 }
+
+// The loopback device, one without a cable, and the port of a bridge are left out.
+func TestRealNetworks(t *testing.T) {
+	t.Parallel()
+	a, b := newCable(t)
+	root := t.TempDir()
+	names := func() (names []string) {
+		a.start(func() {
+			networks, err := systemNetworks(root)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, n := range networks {
+				names = append(names, n.name)
+			}
+		})()
+		return names
+	}
+	a.ip("link set lo up")
+	a.up("10.99.0.1/24")
+	if got := names(); got != nil {
+		t.Errorf("without a cable: %v", got)
+	}
+	b.up("10.99.0.2/24")
+	states, _ := a.announce(&Announcer{Port: 80})
+	what, is := hosted("pushcam.local", "10.99.0.1")
+	until(t, states, what, is)
+	if diff := cmp.Diff([]string{"eth0"}, names()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if err := os.MkdirAll(root+"/sys/class/net/eth0/master", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(); got != nil {
+		t.Errorf("the port of a bridge: %v", got)
+	}
+}
