@@ -23,7 +23,6 @@ const costSettle = 3 * time.Second
 type cost struct {
 	server  string
 	viewers int
-	repeat  int
 	cpu     float64 // milliseconds per 1,000 frames delivered
 	share   float64 // of the frames captured, that were delivered
 	memory  float64 // MB resident
@@ -74,7 +73,6 @@ func (b *bench) measureCosts(ctx context.Context) (costs, error) {
 				if err != nil {
 					return nil, fmt.Errorf("%s with %d viewers: %w", s.name, n, err)
 				}
-				c.repeat = repeat
 				all = append(all, c)
 				b.say("%-12s %3d viewers: %6.1f ms CPU per 1,000 frames, %5.1f MB, %3.0f %% of the frames", s.name, n, c.cpu, c.memory, 100*c.share)
 			}

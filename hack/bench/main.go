@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string) error {
 			if err := w.flags().Parse(rest); err != nil {
 				return err
 			}
-			return w.watch(os.Stdin, os.Stdout)
+			return w.watch(ctx, os.Stdin, os.Stdout)
 		case "cell":
 			return serveCell(ctx, os.Stdin, os.Stdout, os.Stderr)
 		case "serve-writev":

@@ -84,14 +84,14 @@ func serveWritev(ctx context.Context, l net.Listener, picture []byte) error {
 			defer conn.Close()
 			stop := context.AfterFunc(ctx, func() { conn.Close() })
 			defer stop()
-			n.stream(conn)
+			n.stream(ctx, conn)
 			return nil
 		})
 	}
 }
 
-// stream ends when the viewer goes.
-func (n *newest) stream(conn net.Conn) {
+// stream ends when the viewer goes, or ctx is done.
+func (n *newest) stream(ctx context.Context, conn net.Conn) {
 	request := bufio.NewReaderSize(conn, 1024)
 	for {
 		line, err := request.ReadSlice('\n')
@@ -113,7 +113,11 @@ func (n *newest) stream(conn net.Conn) {
 				return
 			}
 		}
-		<-s.next
+		select {
+		case <-s.next:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -36,18 +36,21 @@ func (w *watching) flags() *flag.FlagSet {
 	return fs
 }
 
-// connectTime is how long a server has to start.
-const connectTime = 20 * time.Second
+// How long a server has to start, and then to give everyone a frame.
+const (
+	connectTime = 20 * time.Second
+	firstTime   = 20 * time.Second
+)
 
 // watch opens the streams, and says on out that all have their first frame, and
 // the port of the last one's connection. When in ends, it closes them and sends
 // what was seen.
-func (w watching) watch(in io.Reader, out io.Writer) error {
+func (w watching) watch(ctx context.Context, in io.Reader, out io.Writer) error {
 	var (
 		running sync.WaitGroup
 		closing atomic.Bool
 		seen    = make([]frames, w.Viewers)
-		errs    = make(chan error, w.Viewers+1)
+		errs    = make(chan error, w.Viewers)
 		firsts  = make(chan struct{}, w.Viewers)
 		conns   []net.Conn
 	)
@@ -77,11 +80,16 @@ func (w watching) watch(in io.Reader, out io.Writer) error {
 			}
 		})
 	}
+	late := time.After(firstTime)
 	for range w.Viewers {
 		select {
 		case <-firsts:
 		case err := <-errs:
 			return err
+		case <-late:
+			return fmt.Errorf("not everyone had a frame within %v", firstTime)
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 	_, local, _ := net.SplitHostPort(conns[w.Viewers-1].LocalAddr().String())
@@ -94,6 +102,8 @@ func (w watching) watch(in io.Reader, out io.Writer) error {
 		ended <- err
 	}()
 	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	case err := <-errs:
 		return err
 	case err := <-ended:
