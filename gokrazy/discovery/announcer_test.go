@@ -182,6 +182,8 @@ func TestAnswers(t *testing.T) {
 	group := netip.AddrPortFrom(group4, port)
 	known := question("_pushcam._tcp.local.", dns.TypePTR, dns.ClassINET)
 	known.Answer = []dns.RR{&dns.PTR{Hdr: dns.RR_Header{Name: "_pushcam._tcp.local.", Rrtype: dns.TypePTR, Class: dns.ClassINET, Ttl: 4500}, Ptr: "pushcam._pushcam._tcp.local."}}
+	probe := question("pushcam.local.", dns.TypeANY, dns.ClassINET|cacheFlush)
+	probe.Ns = zone(t, "pushcam.local. 120 IN A 192.168.1.9")
 	old := known.Copy()
 	old.Answer[0].Header().Ttl = 1
 
@@ -204,6 +206,7 @@ func TestAnswers(t *testing.T) {
 		{"a plain resolver", resolver, question("pushcam.local.", dns.TypeA, dns.ClassINET), []uint16{dns.TypeA}, resolver, 1, legacyTTL},
 		{"known", peer, known, nil, group, 0, 0},
 		{"known but old", peer, old, []uint16{dns.TypePTR}, group, 1, 4500},
+		{"a probe for the name", peer, probe, []uint16{dns.TypeA}, group, 120, 120},
 		{"another's name", peer, question("other.local.", dns.TypeA, dns.ClassINET), nil, group, 0, 0},
 		{"another class", peer, question("pushcam.local.", dns.TypeA, dns.ClassCHAOS), nil, group, 0, 0},
 	} {
@@ -241,6 +244,51 @@ func TestAnswers(t *testing.T) {
 				}
 				if got[0].to != test.to {
 					t.Errorf("sent to %v, want %v", got[0].to, test.to)
+				}
+			})
+		})
+	}
+}
+
+// Who has more known answers than fit into a packet says so, and is waited for.
+func TestMoreKnownAnswers(t *testing.T) {
+	simulate(t, func(t *testing.T, s *segment) {
+		announce(t, s, with("192.168.1.5/24"), &Announcer{Hostname: "pushcam"})
+		wait(settled)
+		peer := netip.MustParseAddrPort("192.168.1.9:5353")
+		first := question("_pushcam._tcp.local.", dns.TypePTR, dns.ClassINET)
+		first.Truncated = true
+		more, err := (&dns.Msg{Answer: zone(t, "_pushcam._tcp.local. 4500 IN PTR pushcam._pushcam._tcp.local.")}).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(300*time.Millisecond, func() { s.deliver(peer, netip.AddrPortFrom(group4, port), more) })
+		if got := ask(s, peer, first); len(got) != 0 {
+			t.Errorf("answered what is known: %v", got[0].msg)
+		}
+		if got := ask(s, peer, first); len(got) != 1 {
+			t.Errorf("%d answers when no more came, want 1", len(got))
+		}
+	})
+}
+
+// These say nothing against the name.
+func TestNoConflict(t *testing.T) {
+	for _, test := range []struct{ name, from, records string }{
+		{"a goodbye of the name", "192.168.1.9:5353", "pushcam.local. 0 IN A 192.168.1.9"},
+		{"from another port", "192.168.1.9:40000", "pushcam.local. 120 IN A 192.168.1.9"},
+		{"our own records", "192.168.1.9:5353", "pushcam.local. 120 IN A 192.168.1.5"},
+		{"another name", "192.168.1.9:5353", "other.local. 120 IN A 192.168.1.9"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, s *segment) {
+				announce(t, s, with("192.168.1.5/24"), &Announcer{Hostname: "pushcam"})
+				wait(settled)
+				s.since()
+				s.deliver(netip.MustParseAddrPort(test.from), netip.AddrPortFrom(group4, port), response(t, test.records))
+				wait(settled)
+				if sent := s.since(); len(sent) != 1 {
+					t.Errorf("it led to %d packets, the first of them %v", len(sent)-1, sent[1].msg)
 				}
 			})
 		})
