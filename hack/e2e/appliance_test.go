@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/dns/dnsmessage"
+
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/pusher/pushertest"
 )
@@ -77,6 +79,7 @@ func TestAppliance(t *testing.T) {
 		m.ledIs(t, true, 3*time.Second)
 		m.metrics(t, `pushcam_camera_phase{phase="live"} 1`, "pushcam_viewers 1")
 	})
+	tell("name on the network", func(t *testing.T) { testName(t, m, p.Hostname) })
 	tell("ffmpeg", func(t *testing.T) { testFFmpeg(t, m) })
 	tell("Chromium", func(t *testing.T) { testChromium(t, m) })
 	tell("unplug and replug", func(t *testing.T) {
@@ -87,7 +90,7 @@ func TestAppliance(t *testing.T) {
 			return s.Camera.Phase == camera.NoCamera && s.Camera.Reason != "" && s.Panel.Pattern == "no-camera"
 		})
 		m.ledIs(t, false, 1200*time.Millisecond)
-		code, header, body, err := m.get("/snapshot")
+		code, header, body, err := m.get("/snapshot", getTimeout)
 		if err != nil || code != http.StatusServiceUnavailable || header.Get("Content-Type") != "image/jpeg" {
 			t.Errorf("a snapshot without a camera: status %d, %v, %v; want 503 and a picture that says so", code, header, err)
 		} else if _, err := jpeg.Decode(bytes.NewReader(body)); err != nil {
@@ -103,7 +106,7 @@ func TestAppliance(t *testing.T) {
 		m.is(t, "privacy", func(s state) bool { return s.Camera.Phase == camera.Privacy && s.Panel.Pattern == "privacy" })
 		m.ledIs(t, true, 1500*time.Millisecond)
 		m.ledIs(t, false, 1500*time.Millisecond)
-		if code, _, _, err := m.get("/snapshot"); err != nil || code != http.StatusServiceUnavailable {
+		if code, _, _, err := m.get("/snapshot", getTimeout); err != nil || code != http.StatusServiceUnavailable {
 			t.Errorf("a snapshot of a closed camera: status %d, %v; want 503", code, err)
 		}
 	})
@@ -141,6 +144,9 @@ func TestAppliance(t *testing.T) {
 	})
 	tell("the button switches off", func(t *testing.T) {
 		m.hold(t)
+		if r := m.station.last(service, dnsmessage.TypePTR); r == nil || r.Header.TTL != 0 {
+			t.Errorf("the last that was heard of %s is %v, want a goodbye", service, r)
+		}
 		if reason := m.shutdown.Load(); m.exit != nil || reason != "guest-shutdown" {
 			t.Errorf("the machine ended because of %v, and QEMU with %v", reason, m.exit)
 		}
@@ -190,7 +196,10 @@ func TestWithoutPerm(t *testing.T) {
 func (m *machine) picture(t *testing.T) {
 	t.Helper()
 	m.await(t, "a picture", func() error {
-		code, _, body, err := m.get("/snapshot.jpg")
+		if _, err := m.state(); err != nil {
+			return err
+		}
+		code, _, body, err := m.get("/snapshot.jpg", getTimeout)
 		if err != nil {
 			return err
 		}
@@ -245,7 +254,7 @@ func (m *machine) hold(t *testing.T) {
 // metrics looks for lines in /metrics.
 func (m *machine) metrics(t *testing.T, want ...string) {
 	t.Helper()
-	code, _, body, err := m.get("/metrics")
+	code, _, body, err := m.get("/metrics", getTimeout)
 	if err != nil || code != http.StatusOK {
 		t.Errorf("/metrics: status %d, %v", code, err)
 		return

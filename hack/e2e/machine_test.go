@@ -31,6 +31,7 @@ type machine struct {
 	*board
 	url     string // of its port 80, without a slash behind
 	control *qmp
+	station *station  // another computer on its network
 	console io.Writer // its serial port's input
 	webcam  string    // the socket into which a webcam is plugged
 
@@ -49,8 +50,10 @@ func boot(t *testing.T, card string, loader []string) *machine {
 		t.Fatal(err)
 	}
 	m := &machine{webcam: filepath.Join(dir, "webcam"), exited: make(chan struct{})}
-	control, controlFar := socketpair(t)
-	wires, wiresFar := socketpair(t)
+	control, controlFar := socketpair(t, unix.SOCK_STREAM)
+	lan, lanFar := socketpair(t, unix.SOCK_DGRAM)
+	m.station = newStation(lan)
+	wires, wiresFar := socketpair(t, unix.SOCK_STREAM)
 	m.board = &board{conn: wires, answers: bufio.NewReader(wires)}
 
 	serial, err := os.Create(filepath.Join(t.ArtifactDir(), "serial.log"))
@@ -65,7 +68,10 @@ func boot(t *testing.T, card string, loader []string) *machine {
 	qemu := exec.Command("qemu-system-aarch64", append(loader, "-nodefaults", "-display", "none",
 		"-M", "virt,acpi=off", "-accel", "tcg,thread=multi", "-cpu", "cortex-a53", "-smp", "2", "-m", "1024",
 		"-drive", "if=none,id=card,format=raw,file="+strings.ReplaceAll(card, ",", ",,"), "-device", "virtio-blk-pci,drive=card",
-		"-netdev", "user,id=lan,hostfwd=tcp:127.0.0.1:0-:80", "-device", "virtio-net-pci,netdev=lan,romfile=",
+		// A switch for the machine, QEMU's router and the station.
+		"-netdev", "hubport,id=lan1,hubid=1", "-device", "virtio-net-pci,netdev=lan1,romfile=",
+		"-netdev", "user,id=router,hostfwd=tcp:127.0.0.1:0-:80", "-netdev", "hubport,id=lan2,hubid=1,netdev=router",
+		"-netdev", "socket,id=station,fd=5", "-netdev", "hubport,id=lan3,hubid=1,netdev=station",
 		"-device", "i6300esb", // a watchdog, as a Pi has one
 		"-device", "qemu-xhci,id=usb",
 		"-chardev", "socket,id=webcam,server=on,wait=off,path="+m.webcam, "-device", "usb-redir,chardev=webcam,bus=usb.0",
@@ -74,7 +80,7 @@ func boot(t *testing.T, card string, loader []string) *machine {
 		"-chardev", "socket,id=board,fd=4", "-object", "qtest,id=qtest,chardev=board,log=none")...)
 	var complaints bytes.Buffer
 	qemu.Stdin, qemu.Stdout, qemu.Stderr = input, serial, &complaints
-	qemu.ExtraFiles = []*os.File{controlFar, wiresFar}
+	qemu.ExtraFiles = []*os.File{controlFar, wiresFar, lanFar}
 	qemu.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	started := make(chan error)
 	go func() {
@@ -92,6 +98,7 @@ func boot(t *testing.T, card string, loader []string) *machine {
 	input.Close()
 	controlFar.Close()
 	wiresFar.Close()
+	lanFar.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +108,7 @@ func boot(t *testing.T, card string, loader []string) *machine {
 		if m.control != nil {
 			m.control.close()
 		}
+		m.station.close()
 		wires.Close()
 		console.Close()
 		serial.Close()
@@ -129,10 +137,10 @@ func boot(t *testing.T, card string, loader []string) *machine {
 	return m
 }
 
-// socketpair gives one end to a child.
-func socketpair(t *testing.T) (near net.Conn, far *os.File) {
+// socketpair is a pair of sockets, of which a child gets the far one.
+func socketpair(t *testing.T, kind int) (near net.Conn, far *os.File) {
 	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,12 +227,27 @@ func (m *machine) await(t *testing.T, what string, ok func() error) {
 	}
 }
 
-// web is for short requests. The machine's reboots break connections that wait.
-var web = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+// web keeps no connections: the machine's reboots would break them.
+var web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+// getTimeout is how long a page may take; a snapshot waits for a camera to start.
+// stateTimeout is how long one takes that needs no camera. It is short because
+// QEMU's router takes connections to a machine that is not there yet, and knocks
+// at it after 6, 18 and 42 s.
+const (
+	getTimeout   = 20 * time.Second
+	stateTimeout = 2 * time.Second
+)
 
 // get asks the appliance for a page.
-func (m *machine) get(path string) (code int, header http.Header, body []byte, err error) {
-	resp, err := web.Get(m.url + path)
+func (m *machine) get(path string, timeout time.Duration) (code int, header http.Header, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+path, nil)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	resp, err := web.Do(req)
 	if err != nil {
 		return 0, nil, nil, err
 	}
@@ -256,7 +279,7 @@ type state struct {
 }
 
 func (m *machine) state() (s state, err error) {
-	code, _, body, err := m.get("/state")
+	code, _, body, err := m.get("/state", stateTimeout)
 	switch {
 	case err != nil:
 		return s, err
