@@ -36,6 +36,9 @@ type Server struct {
 	// Metrics writes more lines of /metrics, in Prometheus' text format.
 	Metrics func(io.Writer)
 	Log     *slog.Logger
+	// Owner has answers of their own. nil: nobody does, and those paths are
+	// unknown.
+	Owner *Owner
 
 	MaxViewers     int           // open streams, 128
 	ViewerTimeout  time.Duration // a viewer that takes nothing for so long is dropped, 10 s
@@ -131,10 +134,14 @@ func (s *Server) sessionTimeout() time.Duration {
 // route finds what answers a request. The paths are those that the field's
 // clients have built in.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	noStore(w.Header())
+	if answer := s.Owner.find(r.URL.Path); answer != nil {
+		s.own(w, r, answer)
+		return
+	}
 	// Pages of other origins may look, as the seed's client does; they get no
 	// credentials.
 	w.Header().Set("Access-Control-Allow-Origin", "*")
-	noStore(w.Header())
 
 	methods := []string{"GET", "HEAD"}
 	var answer http.HandlerFunc

@@ -1,0 +1,173 @@
+package pusher
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// An Owner is who alone may ask for some of a Server's answers, and proves it
+// with a password (HTTP Basic, RFC 7617; the user's name does not matter).
+//
+// Such a request must name this host (a page of a stranger's domain that was made
+// to resolve to our address does not: DNS rebinding), and must not come from a
+// page of another origin: the browser would add the password that it knows.
+type Owner struct {
+	// Verify says whether a password is the owner's. It has one caller at a time
+	// and may take long. Its error means that there is no password to compare
+	// with, and goes into the answer.
+	Verify func(password string) (bool, error)
+	// Names gives the host's names on its network, as pushcam.local. Its
+	// addresses and localhost need not be told.
+	Names func() []string
+	// Answers are by path; one that ends in a slash answers below it as well. They
+	// may take as long as they like: a request ends when its client leaves, takes
+	// nothing for 30 s or sends nothing of its body for 10 s, and when the server
+	// ends.
+	Answers map[string]http.Handler
+
+	door door
+}
+
+// find gives the answer for a path of the owner's; nil if it is none.
+func (o *Owner) find(path string) http.Handler {
+	if o == nil {
+		return nil
+	}
+	var at string
+	for p := range o.Answers {
+		below := strings.HasSuffix(p, "/") && strings.HasPrefix(path+"/", p)
+		if (p == path || below) && len(p) > len(at) {
+			at = p
+		}
+	}
+	return o.Answers[at]
+}
+
+// own answers with what is the owner's, for nobody else.
+func (s *Server) own(w http.ResponseWriter, r *http.Request, answer http.Handler) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "frame-ancestors 'self'") // no clicks through a frame
+	if !s.Owner.isNamed(r.Host) {
+		fail(w, r, http.StatusForbidden, "This is not for %q: open the camera by its address or by its own name", r.Host)
+		return
+	}
+	if !isSameOrigin(r) {
+		fail(w, r, http.StatusForbidden, "A page of another site may not do this; open %s itself", r.URL.Path)
+		return
+	}
+	_, password, _ := r.BasicAuth()
+	err := s.Owner.door.open(r.Context(), s.Owner.Verify, address(r), password, s.Log)
+	var slow *slowDown
+	switch {
+	case err == nil:
+		s.unhurried(w, r, answer)
+	case errors.Is(err, errPassword):
+		h.Set("WWW-Authenticate", `Basic realm="pushcam", charset="UTF-8"`)
+		sentence := "This needs the owner's password"
+		if password != "" {
+			sentence = "That is not the owner's password"
+		}
+		fail(w, r, http.StatusUnauthorized, "%s", sentence)
+	case errors.As(err, &slow):
+		h.Set("Retry-After", strconv.Itoa(int(slow.wait/time.Second)+1))
+		fail(w, r, http.StatusTooManyRequests, "%v", err)
+	case r.Context().Err() != nil: // it has left
+	default:
+		fail(w, r, http.StatusForbidden, "Nobody can prove to be the owner: %v; write the card with an image of pushcamctl image, which has a password", err)
+	}
+}
+
+// address is a client's without its port.
+func address(r *http.Request) string {
+	if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		return a.Addr().Unmap().String()
+	}
+	return r.RemoteAddr // of a unix socket
+}
+
+// isNamed tells whether a Host header (RFC 9110, 7.2) means this host.
+func (o *Owner) isNamed(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return true // no name that could have been rebound
+	}
+	same := func(name string) bool { return strings.EqualFold(strings.TrimSuffix(host, "."), name) }
+	return same("localhost") || o.Names != nil && slices.ContainsFunc(o.Names(), same)
+}
+
+// isSameOrigin tells whether a request is from a page of ours, from a person or
+// from a program, and not from another site's page. On plain http browsers send
+// no Sec-Fetch-Site, but Origin with all that a foreign page can do except
+// navigate and load pictures, which is GET; so an owner's answer to GET must
+// change nothing.
+func isSameOrigin(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return true
+	case "":
+	default:
+		return false
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
+}
+
+// unhurried answers without the server's deadlines for a whole request: each step
+// of it has its own.
+func (s *Server) unhurried(w http.ResponseWriter, r *http.Request, answer http.Handler) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	r = r.WithContext(ctx)
+	c := http.NewResponseController(w)
+	if r.Body == http.NoBody {
+		c.SetReadDeadline(time.Time{}) // net/http's would end ctx (server.go, backgroundRead)
+	} else {
+		r.Body = &patientBody{r.Body, c}
+	}
+	answer.ServeHTTP(&patientWriter{w, c}, r)
+	c.SetWriteDeadline(time.Now().Add(writeTimeout)) // for what net/http still has
+}
+
+type patientBody struct {
+	io.ReadCloser
+	c *http.ResponseController
+}
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	b.c.SetReadDeadline(time.Now().Add(readTimeout))
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		b.c.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+type patientWriter struct {
+	http.ResponseWriter
+	c *http.ResponseController
+}
+
+// Unwrap lets http.ResponseController flush.
+func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *patientWriter) Write(p []byte) (int, error) {
+	w.c.SetWriteDeadline(time.Now().Add(writeTimeout))
+	return w.ResponseWriter.Write(p)
+}
