@@ -20,11 +20,14 @@ var readmeCommands = map[string]string{
 	"go run ./cmd/pushcam": "here",
 	"ffmpeg -i http://localhost:8080/stream -frames:v 100 -f null -": "here",
 	"curl -o picture.jpg http://localhost:8080/snapshot.jpg":         "here",
-	"./hack/test":                         "hack/test",
-	"go run ./hack/check -list":           "here",
-	"go run ./hack/rig test ./camera/...": "hack/test",
-	"hack/conformance/all":                "on purpose",
-	"go run ./hack/bench":                 "on purpose",
+	"./hack/test":                            "hack/test",
+	"go run ./hack/check -list":              "here",
+	"go run ./hack/rig test ./camera/...":    "hack/test",
+	"hack/conformance/all":                   "on purpose",
+	"go run ./cmd/pushcamctl image":          "hack/test",
+	"go run ./cmd/pushcamctl flash /dev/sdX": "hack/test",
+	"go run ./cmd/pushcamctl find":           "hack/test",
+	"go run ./hack/bench":                    "on purpose",
 }
 
 // The README's commands work as they stand, in its order.
