@@ -197,7 +197,7 @@ type sink struct{ *Camera }
 func (c sink) Started(d Device, f Format) {
 	c.mu.Lock()
 	c.state.Device, c.state.Format = d, f
-	c.run.started = time.Now()
+	c.run.started, c.run.last = time.Now(), time.Time{} // what came before was a stand-in's
 	if c.lost {
 		c.state.Restarts++
 		c.lost = false

@@ -75,6 +75,31 @@ func TestFallback(t *testing.T) {
 	})
 }
 
+// The time of a camera to its first frame counts from its own start, not from
+// the last frame of what stood in for it.
+func TestFallbackSlowCamera(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		webcam := &cameratest.Source{Format: camera.Format{FPS: 30}}
+		webcam.Fail(camera.ErrNoCamera)
+		webcam.Delay(true)
+		webcam.Stall(true)
+		b := start(t, webcam, func(c *camera.Camera) {
+			c.Source = &camera.Fallback{Source: webcam, Otherwise: func(error) camera.Source { return pattern{runs: new([]string)} }}
+		})
+		b.SetDemand(true)
+		after(10 * time.Second)
+		webcam.Plug()
+		after(2 * time.Second)
+		webcam.Delay(false)
+		after(2500 * time.Millisecond)
+		webcam.Stall(false)
+		after(time.Second)
+		if got := b.State(); got.Phase != camera.Live || got.Device.Name == "pattern" || got.Stalls != 0 {
+			t.Errorf("a camera that took 4.5 s to its first frame: %+v", got)
+		}
+	})
+}
+
 // Nobody watches: what Check says is the stand-in's until there was a camera.
 func TestFallbackCheck(t *testing.T) {
 	webcam := new(cameratest.Source)
