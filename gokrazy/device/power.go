@@ -128,7 +128,7 @@ func (p *Power) post(ctx context.Context, path string) error {
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	// The socket asks for the password as well, where the image has one
 	// (gokrazy's authenticated.go).
-	if password := p.password(); password != "" {
+	if password := gokrazyPassword(p.Root); password != "" {
 		req.SetBasicAuth("gokrazy", password)
 	}
 	if err := req.Write(conn); err != nil {
@@ -147,10 +147,10 @@ func (p *Power) post(ctx context.Context, path string) error {
 	return nil
 }
 
-// password looks where gokrazy looks (its readConfigFile). None is fine.
-func (p *Power) password() string {
+// gokrazyPassword looks where gokrazy looks (its readConfigFile). None is fine.
+func gokrazyPassword(root string) string {
 	for _, dir := range []string{"perm", "etc", ""} {
-		if b, err := os.ReadFile(below(p.Root, dir, "gokr-pw.txt")); err == nil {
+		if b, err := os.ReadFile(below(root, dir, "gokr-pw.txt")); err == nil {
 			return strings.TrimSpace(string(b))
 		}
 	}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+)
+
+// logbook keeps the last lines of the program's log, for the owner. It is a
+// writer for a slog.Handler, which writes one line at a time, and the answer to
+// /api/log.
+//
+// A reader has no buffer here: it has a place in the book. One that is so slow
+// that its place is gone is sent away; pushcamctl comes back and tells how many
+// lines it missed.
+type logbook struct {
+	run string // differs from one start of the program to the next
+
+	mu    sync.Mutex
+	lines [][]byte      // each with its end
+	first uint64        // number of lines[0], counted from 1
+	size  int           // of lines, in bytes
+	more  chan struct{} // closed when there is another line
+}
+
+const (
+	maxLogLines = 2000
+	maxLogSize  = 256 << 10 // bytes
+	maxLogLine  = 8 << 10   // bytes; longer lines are cut
+)
+
+func newLogbook() *logbook {
+	return &logbook{run: rand.Text(), first: 1, more: make(chan struct{})}
+}
+
+// Write adds a line. It keeps no reference to p and does not fail.
+func (b *logbook) Write(p []byte) (int, error) {
+	line := bytes.TrimSuffix(p, []byte("\n"))
+	line = line[:min(len(line), maxLogLine-1)]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(b.lines, append(bytes.Clone(line), '\n'))
+	b.size += len(line) + 1
+	for len(b.lines) > maxLogLines || b.size > maxLogSize {
+		b.size -= len(b.lines[0])
+		b.lines[0] = nil
+		b.lines = b.lines[1:]
+		b.first++
+	}
+	close(b.more)
+	b.more = make(chan struct{})
+	return len(p), nil
+}
+
+// from gives a copy of what is there from a line on, that line's number, the
+// number of the next line to come, and what tells that it came.
+func (b *logbook) from(number uint64) (text []byte, first, next uint64, more <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	next = b.first + uint64(len(b.lines))
+	first = max(number, b.first)
+	if first > next {
+		first = b.first // no line of this book
+	}
+	return bytes.Join(b.lines[first-b.first:], nil), first, next, b.more
+}
+
+// ServeHTTP answers with the lines as text. With ?follow=1 it goes on with those
+// to come until the request ends. Log-Run names this run of the program, and
+// Log-From is the number of the first line; ?run=RUN&from=NUMBER begins there,
+// if that line is of this run and still known.
+func (b *logbook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "The log takes GET, HEAD, not "+r.Method, http.StatusMethodNotAllowed)
+		return
+	}
+	query := r.URL.Query()
+	var number uint64
+	if v := query.Get("from"); v != "" {
+		var err error
+		if number, err = strconv.ParseUint(v, 10, 64); err != nil {
+			http.Error(w, fmt.Sprintf("from is the number of a line, not %q", v), http.StatusBadRequest)
+			return
+		}
+	}
+	if query.Get("run") != b.run {
+		number = 0
+	}
+	text, first, next, more := b.from(number)
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Log-Run", b.run)
+	h.Set("Log-From", strconv.FormatUint(first, 10))
+	if _, err := w.Write(text); err != nil || r.Method == http.MethodHead || query.Get("follow") != "1" {
+		return
+	}
+	b.follow(r.Context(), w, next, more)
+}
+
+// follow writes the lines from a number on as they come.
+func (b *logbook) follow(ctx context.Context, w http.ResponseWriter, next uint64, more <-chan struct{}) {
+	c := http.NewResponseController(w)
+	for {
+		if err := c.Flush(); err != nil {
+			return // the reader has left
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return
+		}
+		var (
+			text  []byte
+			first uint64
+			place = next
+		)
+		if text, first, next, more = b.from(place); first != place {
+			return // it is gone
+		}
+		if _, err := w.Write(text); err != nil {
+			return
+		}
+	}
+}

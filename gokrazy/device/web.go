@@ -1,0 +1,144 @@
+package device
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// WebInterface is gokrazy's own web interface, below a path: what listens on its
+// unix socket, with the links of its pages made to stay below that path. The
+// other side of that socket takes anybody for root, so only the owner may come
+// here. A GET changes nothing.
+type WebInterface struct {
+	// Prefix is the path, as /gokrazy/.
+	Prefix string
+	// Root is where /run, /perm and /etc are looked for. Empty means "/".
+	Root string
+	// Log gets a line when gokrazy breaks off an answer. nil discards it.
+	Log *slog.Logger
+}
+
+const (
+	dialTimeout   = 5 * time.Second
+	headerTimeout = time.Minute // it hashes what was uploaded before it answers
+	// maxPage bounds what is read of a page whose links are rewritten, in bytes.
+	maxPage = 4 << 20
+	// bootOnly is the one path where gokrazy does something whatever the method
+	// is: it makes the running root file system the one to boot, and so would end
+	// an update's trial at a mere GET (its update.go).
+	bootOnly = "/update/bootonly"
+)
+
+// ServeHTTP passes a request on. It panics with http.ErrAbortHandler if an answer
+// breaks off.
+func (i *WebInterface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	prefix := strings.TrimSuffix(i.Prefix, "/")
+	path, below := strings.CutPrefix(r.URL.Path, prefix)
+	switch {
+	case below && path == "":
+		http.Redirect(w, r, i.Prefix, http.StatusPermanentRedirect)
+		return
+	case !below || path[0] != '/':
+		http.NotFound(w, r)
+		return
+	case path == bootOnly && r.Method != http.MethodPut:
+		w.Header().Set("Allow", http.MethodPut)
+		http.Error(w, fmt.Sprintf("%s takes PUT, not %s", r.URL.Path, r.Method), http.StatusMethodNotAllowed)
+		return
+	}
+	log := i.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	proxy := httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", "gokrazy", "gokrazy"
+			p.Out.URL.Path, p.Out.URL.RawPath = path, ""
+			// The owner's password is ours; gokrazy has its own or none.
+			for _, name := range []string{"Authorization", "Accept-Encoding", "Range", "Upgrade", "Connection"} {
+				p.Out.Header.Del(name)
+			}
+			if password := gokrazyPassword(i.Root); password != "" {
+				p.Out.SetBasicAuth("gokrazy", password)
+			}
+		},
+		Transport:      i.transport(),
+		ModifyResponse: func(resp *http.Response) error { return rewriteLinks(resp, prefix) },
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() != nil {
+				return
+			}
+			http.Error(w, fmt.Sprintf("gokrazy's web interface does not answer: %v", err), http.StatusBadGateway)
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	proxy.ServeHTTP(w, r)
+}
+
+// transport has a connection per request: nothing stays open between them.
+func (i *WebInterface) transport() *http.Transport {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			d := net.Dialer{Timeout: dialTimeout}
+			return d.DialContext(ctx, "unix", below(i.Root, httpSocket))
+		},
+		DisableKeepAlives:     true,
+		DisableCompression:    true,
+		ResponseHeaderTimeout: headerTimeout,
+	}
+}
+
+var (
+	// linkInPage is where gokrazy's pages name a path of theirs. Texts in them are
+	// escaped, quotes too, so that nothing else looks like it (html/template).
+	linkInPage = regexp.MustCompile(`(\b(?:href|src|action) ?= ?")/([^/])`)
+	// linkInScript is the one in its status.js.
+	linkInScript = regexp.MustCompile(`(\bEventSource\(")/([^/])`)
+)
+
+// rewriteLinks puts prefix before the paths of an answer.
+func rewriteLinks(resp *http.Response, prefix string) error {
+	h := resp.Header
+	h.Del("Access-Control-Allow-Origin") // it has one for everybody
+	h.Del("Cache-Control")               // the server says it
+	if to := h.Get("Location"); strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "//") {
+		h.Set("Location", prefix+to)
+	}
+	var links *regexp.Regexp
+	switch kind, _, _ := strings.Cut(h.Get("Content-Type"), ";"); {
+	case kind == "text/html":
+		links = linkInPage
+	case strings.HasSuffix(kind, "/javascript"):
+		links = linkInScript
+	default:
+		return nil
+	}
+	if resp.Request.Method == http.MethodHead {
+		h.Del("Content-Length") // that of the page as it would be is not known
+		return nil
+	}
+	page, err := io.ReadAll(io.LimitReader(resp.Body, maxPage+1))
+	if err != nil {
+		return err
+	}
+	if len(page) > maxPage {
+		return fmt.Errorf("its page has more than %d MiB", maxPage>>20)
+	}
+	if err := resp.Body.Close(); err != nil {
+		return err
+	}
+	page = links.ReplaceAll(page, []byte("${1}"+strings.ReplaceAll(prefix, "$", "$$")+"/${2}"))
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(page)), int64(len(page))
+	h.Set("Content-Length", fmt.Sprint(len(page)))
+	h.Del("Accept-Ranges")
+	return nil
+}

@@ -1,0 +1,177 @@
+//go:build unix
+
+package device
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+)
+
+// What gokrazy's pages have in them (its internal/assets), and what only looks
+// alike.
+const gokrazyPage = `<link rel="stylesheet" href="/assets/bootstrap.css" />
+<img src = "assets/gokrazy-logo.svg"><a href="/">gokrazy</a>
+<form action="/reboot" method="post"><script src="/assets/status.js" async></script>
+<a href="/log?path=/user/pushcam&stream=stdout">raw log</a> <a href="//example.org/">elsewhere</a>
+<pre>href=&#34;/etc&#34; data-href='/x'</pre>`
+
+const pageBelow = `<link rel="stylesheet" href="/gokrazy/assets/bootstrap.css" />
+<img src = "assets/gokrazy-logo.svg"><a href="/gokrazy/">gokrazy</a>
+<form action="/gokrazy/reboot" method="post"><script src="/gokrazy/assets/status.js" async></script>
+<a href="/gokrazy/log?path=/user/pushcam&stream=stdout">raw log</a> <a href="//example.org/">elsewhere</a>
+<pre>href=&#34;/etc&#34; data-href='/x'</pre>`
+
+// gokrazyWeb answers as gokrazy does, and tells what it was asked in the header.
+func gokrazyWeb(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Asked", fmt.Sprint(r.Method, " ", r.Host, r.URL))
+	h.Set("Authorized", r.Header.Get("Authorization"))
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Cache-Control", "no-cache")
+	switch r.URL.Path {
+	case "/":
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		io.WriteString(w, gokrazyPage)
+	case "/assets/status.js":
+		h.Set("Content-Type", "text/javascript; charset=utf-8")
+		io.WriteString(w, `new EventSource("/log?path=" + ServiceName); href="/unchanged"`)
+	case "/text":
+		io.WriteString(w, `href="/unchanged"`)
+	case "/stop":
+		http.Redirect(w, r, "/status?path=%2Fuser%2Fpushcam", http.StatusSeeOther)
+	case "/elsewhere":
+		h.Set("Location", "//example.org/")
+		w.WriteHeader(http.StatusFound)
+	case "/huge":
+		h.Set("Content-Type", "text/html")
+		w.Write(make([]byte, maxPage+1))
+	case "/upload":
+		n, _ := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n)
+	case "/update/bootonly":
+	case "/hangup":
+		panic(http.ErrAbortHandler)
+	default:
+		http.Error(w, "not found", http.StatusNotFound)
+	}
+}
+
+// noLeak fails t if a goroutine is left when everything is cleaned up.
+func noLeak(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+}
+
+func TestWebInterface(t *testing.T) {
+	tests := []struct {
+		name, method, path string
+		code               int
+		asked, location    string
+		body               string
+	}{
+		{"page", "GET", "/gokrazy/", 200, "GET gokrazy/", "", pageBelow},
+		{"page's head", "HEAD", "/gokrazy/", 200, "HEAD gokrazy/", "", ""},
+		{"script", "GET", "/gokrazy/assets/status.js", 200, "GET gokrazy/assets/status.js", "", `new EventSource("/gokrazy/log?path=" + ServiceName); href="/unchanged"`},
+		{"text", "GET", "/gokrazy/text?a=1&b=%2F", 200, "GET gokrazy/text?a=1&b=%2F", "", `href="/unchanged"`},
+		{"redirect", "POST", "/gokrazy/stop", 303, "POST gokrazy/stop", "/gokrazy/status?path=%2Fuser%2Fpushcam", ""},
+		{"redirect to another host", "POST", "/gokrazy/elsewhere", 302, "POST gokrazy/elsewhere", "//example.org/", ""},
+		{"upload", "PUT", "/gokrazy/upload", 200, "PUT gokrazy/upload", "", "4"},
+		{"update of the boot files", "PUT", "/gokrazy/update/bootonly", 200, "PUT gokrazy/update/bootonly", "", ""},
+		{"what a GET would change", "GET", "/gokrazy/update/bootonly", 405, "", "", "/gokrazy/update/bootonly takes PUT, not GET\n"},
+		{"what a GET would change, by another path", "GET", "/gokrazy/update//bootonly", 404, "GET gokrazy/update//bootonly", "", "not found\n"},
+		{"unknown", "GET", "/gokrazy/nothing", 404, "GET gokrazy/nothing", "", "not found\n"},
+		{"above", "GET", "/gokrazy/../etc", 404, "GET gokrazy/../etc", "", "not found\n"},
+		{"host in the path", "GET", "/gokrazy//example.org/", 404, "GET gokrazy//example.org/", "", "not found\n"},
+		{"without the slash", "GET", "/gokrazy", 308, "", "/gokrazy/", "<a href=\"/gokrazy/\">Permanent Redirect</a>.\n\n"},
+		{"not below", "GET", "/gokrazyness", 404, "", "", "404 page not found\n"},
+		{"a page too large", "GET", "/gokrazy/huge", 502, "", "", "gokrazy's web interface does not answer: its page has more than 4 MiB\n"},
+		{"no answer", "GET", "/gokrazy/hangup", 502, "", "", "gokrazy's web interface does not answer: EOF\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			noLeak(t)
+			root := gokrazyRoot(t, "/gokrazy/init", gokrazyWeb)
+			r := httptest.NewRequest(tt.method, "http://pushcam.local/", strings.NewReader("body"))
+			path, query, _ := strings.Cut(tt.path, "?")
+			r.URL.Path, r.URL.RawQuery = path, query
+			r.SetBasicAuth("gokrazy", "the owner's")
+			w := httptest.NewRecorder()
+			(&WebInterface{Prefix: "/gokrazy/", Root: root}).ServeHTTP(w, r)
+			h := w.Header()
+			got := []string{fmt.Sprint(w.Code), h.Get("Asked"), h.Get("Location"), w.Body.String()}
+			want := []string{fmt.Sprint(tt.code), tt.asked, tt.location, tt.body}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if h.Get("Authorized") != "" || h.Get("Access-Control-Allow-Origin") != "" || tt.asked != "" && h.Get("Cache-Control") != "" {
+				t.Errorf("header %v", h)
+			}
+		})
+	}
+}
+
+func TestWebInterfaceIsNotThere(t *testing.T) {
+	w := httptest.NewRecorder()
+	(&WebInterface{Prefix: "/gokrazy/", Root: gokrazyRoot(t, "", nil)}).ServeHTTP(w, httptest.NewRequest("GET", "/gokrazy/", nil))
+	if w.Code != 502 || !strings.Contains(w.Body.String(), "does not answer") || !strings.Contains(w.Body.String(), httpSocket) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// gokrazy's own password, of an image with one, is added to what goes there.
+func TestWebInterfacePassword(t *testing.T) {
+	root := gokrazyRoot(t, "/gokrazy/init", gokrazyWeb)
+	if err := os.WriteFile(filepath.Join(root, "perm/gokr-pw.txt"), []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	(&WebInterface{Prefix: "/gokrazy/", Root: root}).ServeHTTP(w, httptest.NewRequest("GET", "/gokrazy/text", nil))
+	if got, want := w.Header().Get("Authorized"), "Basic Z29rcmF6eTpzZWNyZXQ="; w.Code != 200 || got != want {
+		t.Errorf("%d, Authorization %q, want %q", w.Code, got, want)
+	}
+}
+
+// A log that goes on is passed on line by line, until the client leaves.
+func TestWebInterfaceStreams(t *testing.T) {
+	noLeak(t)
+	lines, left := make(chan string), make(chan struct{})
+	root := gokrazyRoot(t, "/gokrazy/init", func(w http.ResponseWriter, r *http.Request) {
+		defer close(left)
+		for {
+			select {
+			case line := <-lines:
+				fmt.Fprintln(w, line)
+				w.(http.Flusher).Flush()
+			case <-r.Context().Done():
+				return
+			}
+		}
+	})
+	server := httptest.NewServer(&WebInterface{Prefix: "/gokrazy/", Root: root})
+	defer server.Close()
+	go func() { lines <- "one" }()
+	resp, err := server.Client().Get(server.URL + "/gokrazy/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := bufio.NewReader(resp.Body)
+	if line, err := body.ReadString('\n'); err != nil || line != "one\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	lines <- "two"
+	if line, err := body.ReadString('\n'); err != nil || line != "two\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	resp.Body.Close()
+	<-left
+}
