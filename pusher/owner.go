@@ -26,7 +26,7 @@ type Owner struct {
 	// with, and goes into the answer.
 	Verify func(password string) (bool, error)
 	// Names gives the host's names on its network, as pushcam.local. Its
-	// addresses and localhost need not be told.
+	// addresses and localhost need not be told; an empty name is none.
 	Names func() []string
 	// Answers are by path; one that ends in a slash answers below it as well. They
 	// may take as long as they like: a request ends when its client leaves, takes
@@ -103,7 +103,8 @@ func (o *Owner) isNamed(host string) bool {
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		return true // no name that could have been rebound
 	}
-	same := func(name string) bool { return strings.EqualFold(strings.TrimSuffix(host, "."), name) }
+	host = strings.TrimSuffix(host, ".")
+	same := func(name string) bool { return host != "" && strings.EqualFold(host, name) }
 	return same("localhost") || o.Names != nil && slices.ContainsFunc(o.Names(), same)
 }
 

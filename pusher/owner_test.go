@@ -26,7 +26,7 @@ func withOwner(answers map[string]http.Handler) func(*Server) {
 				time.Sleep(250 * time.Millisecond)
 				return password == ownersPassword, nil
 			},
-			Names:   func() []string { return []string{"pushcam", "pushcam.local"} },
+			Names:   func() []string { return []string{"", "pushcam", "pushcam.local"} },
 			Answers: answers,
 		}
 	}
@@ -98,6 +98,8 @@ func TestOwnerOnly(t *testing.T) {
 		{"name that begins alike", "pushcam.local.evil.example", "/own", []string{right}, 403, "not for"},
 		{"name that looks like an address", "192.0.2.7.evil.example", "/own", []string{right}, 403, "not for"},
 		{"no name", "", "/own", []string{right}, 403, "not for"},
+		{"only a dot", ".", "/own", []string{right}, 403, "not for"},
+		{"only a port", ":80", "/own", []string{right}, 403, "not for"},
 
 		{"from our page", "pushcam.local", "/own", []string{right, "Origin: http://pushcam.local"}, 200, "own"},
 		{"from our page over TLS", "pushcam.local", "/own", []string{right, "Sec-Fetch-Site: same-origin", "Origin: https://pushcam.local"}, 200, "own"},

@@ -23,7 +23,8 @@ var errHeld = errors.New("the button was held")
 // serve wires the parts together and runs them until ctx is done, the button is
 // held, or one of them fails.
 func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.verbose}))
+	book := newLogbook()
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(book, stderr), &slog.HandlerOptions{Level: c.verbose}))
 	debug.SetMemoryLimit(int64(c.memory) << 20)
 	panel := openPanel(c, log.With("component", "panel"))
 	settings := openSettings(c.stateDir, log.With("component", "settings"))
@@ -75,6 +76,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	name := newAnnouncer(listeners[0].Addr(), log)
 	if isAppliance() {
 		state["network"] = func() any { return name.State() }
+		server.Owner = newOwner("/", name, book, log)
 	}
 	fmt.Fprintln(stdout, greeting(listeners[0].Addr()))
 

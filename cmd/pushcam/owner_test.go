@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/pusher"
+)
+
+// calm is a camera of which nobody wants anything.
+type calm struct{}
+
+func (calm) Health() error            { return nil }
+func (calm) FrameTime() time.Duration { return time.Second }
+
+// The appliance's owner reads the log and sees gokrazy's interface, with the
+// password that the image was made with.
+func TestOwner(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"run", "perm/pushcam"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hash, err := device.HashPassword("the owner's")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "perm", device.OwnerFile), []byte(hash+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	socket, err := net.Listen("unix", filepath.Join(root, "run/gokrazy-http.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gokrazy := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "gokrazy "+r.URL.Path) })}
+	closed := make(chan struct{})
+	go func() { defer close(closed); gokrazy.Serve(socket) }()
+	defer func() { gokrazy.Close(); <-closed }()
+
+	book := newLogbook()
+	log := slog.New(slog.NewTextHandler(book, nil))
+	server := &pusher.Server{
+		Hub: pusher.NewHub(func(bool) {}), Camera: calm{}, Log: log,
+		Owner: newOwner(root, &discovery.Announcer{Hostname: "attic"}, book, log),
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, l) }()
+	defer func() { cancel(); <-served }()
+
+	log.Info("hello, owner")
+	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	tests := []struct {
+		host, path, password string
+		code                 int
+		body                 string // a part of it
+	}{
+		{"", "/api/log", "the owner's", 200, `msg="hello, owner"`},
+		{"attic", "/api/log", "the owner's", 200, `msg="hello, owner"`},
+		{"attic.local", "/gokrazy/status", "the owner's", 200, "gokrazy /status"},
+		{"pushcam.local", "/gokrazy/status", "the owner's", 403, `not for "pushcam.local"`},
+		{"", "/gokrazy/", "", 401, "needs the owner's password"},
+		{"", "/api/log", "a stranger's", 401, "not the owner's password"},
+	}
+	for _, tt := range tests {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+l.Addr().String()+tt.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = tt.host
+		if tt.password != "" {
+			r.SetBasicAuth("gokrazy", tt.password)
+		}
+		resp, err := web.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != tt.code || !strings.Contains(string(body), tt.body) {
+			t.Errorf("%s %s: %d %q, %v; want %d with %q", tt.host, tt.path, resp.StatusCode, body, err, tt.code, tt.body)
+		}
+	}
+	if text, _, _, _ := book.from(0); strings.Contains(string(text), "the owner's\"") || !strings.Contains(string(text), "a wrong password for the owner") {
+		t.Errorf("the log is %s", text)
+	}
+}
