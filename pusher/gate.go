@@ -74,7 +74,9 @@ type tcpInfo struct {
 	// a unix socket or an old kernel tells.
 	Full bool
 	// Closed says that the connection is dead (TCP_CLOSE).
-	Closed    bool
+	Closed bool
+	// Left says that the peer has closed its end, or the connection is dead.
+	Left      bool
 	MSS       uint32        // bytes in a segment
 	Unacked   uint32        // segments sent and not acknowledged
 	Sacked    uint32        // of these, segments that arrived out of order

@@ -71,6 +71,11 @@ func (l *link) forget() {
 	}
 }
 
+// left says that the peer has closed its end, as far as the socket tells.
+func (l *link) left() bool {
+	return l.socket != nil && l.socket.read(&l.info) == nil && l.info.Left
+}
+
 // poll is how soon to ask ready again when there is no frame to write; 0 means
 // that there is no need.
 func (l *link) poll() time.Duration {

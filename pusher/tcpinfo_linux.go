@@ -25,7 +25,8 @@ const (
 	tcpiDelivered = 192
 	tcpiSize      = tcpiDelivered + 4 // what the gate reads
 
-	tcpClose = 7 // TCP_CLOSE, <net/tcp_states.h>
+	tcpClose     = 7 // TCP_CLOSE, <net/tcp_states.h>
+	tcpCloseWait = 8 // TCP_CLOSE_WAIT
 )
 
 // socket reads and tunes a TCP or unix socket without ever owning its
@@ -121,6 +122,7 @@ func parseTCPInfo(b []byte) tcpInfo {
 	var ti tcpInfo
 	if len(b) > tcpiState {
 		ti.Closed = b[tcpiState] == tcpClose
+		ti.Left = ti.Closed || b[tcpiState] == tcpCloseWait
 	}
 	if len(b) >= tcpiUnsent+4 { // since Linux 4.6
 		ti.Unsent = u32(tcpiUnsent)

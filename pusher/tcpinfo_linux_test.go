@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -24,7 +25,7 @@ func TestParseTCPInfo(t *testing.T) {
 	}
 	raw[tcpiState] = tcpClose
 	full := tcpInfo{
-		Full: true, Closed: true, MSS: 1448, Unacked: 30, Sacked: 3, Delivered: 1 << 31, Unsent: 4096,
+		Full: true, Closed: true, Left: true, MSS: 1448, Unacked: 30, Sacked: 3, Delivered: 1 << 31, Unsent: 4096,
 		MinRTT: 20 * time.Millisecond, RTT: 25 * time.Millisecond,
 	}
 	tests := []struct {
@@ -34,9 +35,9 @@ func TestParseTCPInfo(t *testing.T) {
 	}{
 		{"Linux 6.18 and newer", 256, full},
 		{"Linux 4.18", tcpiSize, full},
-		{"Linux 4.9: no count of delivered segments", 192, tcpInfo{Closed: true, Unsent: 4096}},
-		{"Linux 4.4: no unsent bytes", 136, tcpInfo{Closed: true}},
-		{"one byte", 1, tcpInfo{Closed: true}},
+		{"Linux 4.9: no count of delivered segments", 192, tcpInfo{Closed: true, Left: true, Unsent: 4096}},
+		{"Linux 4.4: no unsent bytes", 136, tcpInfo{Closed: true, Left: true}},
+		{"one byte", 1, tcpInfo{Closed: true, Left: true}},
 		{"nothing", 0, tcpInfo{}},
 	}
 	for _, tt := range tests {
@@ -147,6 +148,39 @@ func TestLink(t *testing.T) {
 			}
 			if _, ok := l.ready(now); !ok {
 				t.Error("closed connection: a no, want a yes")
+			}
+		})
+	}
+}
+
+// A viewer of one frame an hour who has gone is not served until the next one,
+// with a place taken and the camera on.
+func TestRareViewerLeaves(t *testing.T) {
+	for name, linger := range map[string]int{"closed": -1, "reset": 0} {
+		t.Run(name, func(t *testing.T) {
+			server, client := pair(t, "tcp", "127.0.0.1:0")
+			v := newViewer(server, 10*time.Second, new(ageHistogram))
+			v.slot = time.Hour
+			h := NewHub(nil)
+			h.Publish(testFrame(1))
+			first, leave := h.watch()
+			defer leave()
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			served := make(chan error)
+			go func() { served <- v.serve(ctx, h, first) }()
+			if _, err := io.ReadFull(client, make([]byte, 10)); err != nil {
+				t.Fatal(err)
+			}
+			h.Publish(testFrame(2))
+			if err := client.(*net.TCPConn).SetLinger(linger); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-served; !errors.Is(err, errLeft) {
+				t.Errorf("it ended with: %v, want %v", err, errLeft)
 			}
 		})
 	}

@@ -12,6 +12,13 @@ import (
 // finalWrite bounds the write of the closing boundary.
 const finalWrite = time.Second
 
+// leftCheck is how often a viewer that waits for its slot is looked at: no write
+// tells meanwhile that it has gone.
+const leftCheck = time.Second
+
+// errLeft ends a viewer that has gone while nothing was to be written.
+var errLeft = errors.New("closed the connection")
+
 // errStalled ends a viewer that took no byte for the viewer timeout.
 var errStalled = errors.New("took nothing for too long")
 
@@ -82,7 +89,10 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 			continue
 		}
 		if wait := due.Sub(now); v.slot > 0 && wait > 0 {
-			if !v.await(ctx, nil, wait) {
+			if wait > leftCheck && v.link.left() {
+				return errLeft
+			}
+			if !v.await(ctx, nil, min(wait, leftCheck)) {
 				return v.end()
 			}
 			continue
