@@ -169,27 +169,40 @@ func TestBootLoader(t *testing.T) {
 	m.picture(t)
 }
 
-// TestWithoutPerm boots a card whose /perm has no file system: the camera works
-// and says what is lost.
-func TestWithoutPerm(t *testing.T) {
+// TestBadPerm boots cards whose /perm cannot keep anything: the camera and its
+// button work, and the state says what is lost.
+func TestBadPerm(t *testing.T) {
 	p := built(t)
-	cam, card := newWebcam(), p.card(t)
-	perm(t, card, func(f *os.File, offset int64, super []byte) {
-		if _, err := f.WriteAt(make([]byte, len(super)), offset); err != nil {
-			t.Fatal(err)
-		}
-	})
-	m := boot(t, card, p.direct())
-	cam.plug(t, m)
-	t.Cleanup(func() { cam.unplug(t) })
-	m.picture(t)
-	m.toggle(t, true)
-	m.is(t, "the state says that the settings are lost", func(s state) bool {
-		return s.Camera.Phase == camera.Privacy && strings.Contains(s.Settings.Trouble, "cannot be kept")
-	})
-	m.toggle(t, false)
-	m.picture(t)
-	m.hold(t)
+	tests := []struct {
+		name  string
+		spoil func(t *testing.T, card string)
+	}{
+		{"no file system", func(t *testing.T, card string) {
+			perm(t, card, func(f *os.File, offset int64, super []byte) {
+				if _, err := f.WriteAt(make([]byte, len(super)), offset); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}},
+		{"full", fillPerm},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			cam, card := newWebcam(), p.card(t)
+			test.spoil(t, card)
+			m := boot(t, card, p.direct())
+			cam.plug(t, m)
+			t.Cleanup(func() { cam.unplug(t) })
+			m.picture(t)
+			m.toggle(t, true)
+			m.is(t, "the state says that the settings are lost", func(s state) bool {
+				return s.Camera.Phase == camera.Privacy && strings.Contains(s.Settings.Trouble, "cannot be kept")
+			})
+			m.toggle(t, false)
+			m.picture(t)
+			m.hold(t)
+		})
+	}
 }
 
 // picture awaits a snapshot of the webcam's.

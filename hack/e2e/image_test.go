@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/pushcam/pushcam/gokrazy/image"
 )
@@ -29,10 +32,20 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(scratch)
-		return m.Run()
+		// Debian does not put the tools of file systems into the PATH of users.
+		os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
+		if code := m.Run(); code != 0 {
+			return code
+		}
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
 	}())
 }
 
+// packages are Debian's, for all tests.
 const packages = "qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross e2fsprogs mtools chromium ffmpeg"
 
 // need fails or skips a test for which a program is missing.
@@ -116,7 +129,7 @@ var build = sync.OnceValues(func() (*product, error) {
 // built is the product, for a test that boots it.
 func built(t *testing.T) *product {
 	t.Helper()
-	need(t, "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "mcopy", "cp")
+	need(t, "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "mkfs.ext4", "mcopy")
 	began := time.Now()
 	p, err := build()
 	if err != nil {
@@ -135,6 +148,23 @@ func (p *product) card(t *testing.T) string {
 		t.Fatalf("copy the image: %v: %s", err, said)
 	}
 	return path
+}
+
+// fillPerm leaves no room in the card's /perm.
+func fillPerm(t *testing.T, card string) {
+	t.Helper()
+	need(t, "debugfs")
+	perm(t, card, func(_ *os.File, offset int64, super []byte) {
+		blocks, size := binary.LittleEndian.Uint32(super[0x4:]), 1024<<binary.LittleEndian.Uint32(super[0x18:])
+		filler := filepath.Join(t.TempDir(), "filler")
+		if err := os.WriteFile(filler, bytes.Repeat([]byte{'x'}, int(blocks)*size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		said, err := exec.Command("debugfs", "-w", "-R", "write "+filler+" filler", fmt.Sprintf("%s?offset=%d", card, offset-1024)).CombinedOutput()
+		if err != nil || !bytes.Contains(said, []byte("Could not allocate block")) {
+			t.Fatalf("fill /perm: %v: %s", err, said)
+		}
+	})
 }
 
 // perm calls use with the superblock of the card's /perm, which is ext4, and

@@ -103,6 +103,10 @@ func boot(t *testing.T, card string, loader []string) *machine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			_, _, said, err := m.get("/state", stateTimeout)
+			t.Logf("The state in the end: %s%v", said, err)
+		}
 		qemu.Process.Kill()
 		<-m.exited
 		if m.control != nil {
@@ -113,7 +117,7 @@ func boot(t *testing.T, card string, loader []string) *machine {
 		console.Close()
 		serial.Close()
 		if t.Failed() {
-			t.Logf("QEMU: %v\n%sThe serial line's last words:\n%s", m.exit, complaints.Bytes(), lastLines(serial.Name(), 60))
+			t.Logf("QEMU: %v\n%sThe serial line's last words:\n%s", m.exit, complaints.Bytes(), lastLines(serial.Name(), 100))
 		}
 	})
 
