@@ -26,53 +26,67 @@ func ViewersFor(memory int64) int {
 // and those that ask for nothing.
 const maxRequests = 128
 
-// refusal is all that a connection beyond maxRequests gets to hear.
+// refusal is all that a connection beyond maxRequests gets to hear when requests
+// are under way on all the others.
 const refusal = "HTTP/1.1 503 Service Unavailable\r\n" +
 	"Content-Type: text/plain; charset=utf-8\r\nRetry-After: 5\r\nConnection: close\r\n\r\n" +
 	"The camera has too many connections; try again in a few seconds\n"
 
 // requestLimit bounds a server's connections, as its ConnState hook. One too
-// many is told so and closed, instead of waiting unheard.
+// many takes the place of the one that has been quiet for the longest time, so
+// that open tabs and silent connections keep nobody out.
 type requestLimit struct {
-	mu     sync.Mutex
-	open   int
-	silent map[net.Conn]struct{} // those on which no request has come yet
+	mu    sync.Mutex
+	open  int
+	quiet map[net.Conn]time.Time // those without a request, and since when
 }
 
 func newRequestLimit() *requestLimit {
-	return &requestLimit{silent: make(map[net.Conn]struct{})}
+	return &requestLimit{quiet: make(map[net.Conn]time.Time)}
 }
 
 func (l *requestLimit) connState(c net.Conn, state http.ConnState) {
-	if l.count(c, state) > maxRequests && state == http.StateNew {
-		// A new connection's send buffer is empty: this does not wait.
-		c.SetWriteDeadline(time.Now().Add(time.Second))
-		c.Write([]byte(refusal))
-		c.Close()
-	}
-}
-
-// count returns how many connections are open.
-func (l *requestLimit) count(c net.Conn, state http.ConnState) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.silent, c)
+	delete(l.quiet, c)
 	switch state {
 	case http.StateNew:
-		l.silent[c] = struct{}{}
-		l.open++
+		if l.open++; l.open > maxRequests {
+			l.makeRoom(c)
+		}
+		l.quiet[c] = time.Now()
+	case http.StateIdle:
+		l.quiet[c] = time.Now()
 	case http.StateHijacked, http.StateClosed:
 		l.open--
 	}
-	return l.open
 }
 
-// closeSilent ends the connections on which no request has come yet. Browsers
-// open some ahead, and http.Server.Shutdown would wait for them.
-func (l *requestLimit) closeSilent() {
+// makeRoom closes the oldest quiet connection, or refuses c if there is none.
+func (l *requestLimit) makeRoom(c net.Conn) {
+	var oldest net.Conn
+	for q, since := range l.quiet {
+		if oldest == nil || since.Before(l.quiet[oldest]) {
+			oldest = q
+		}
+	}
+	if oldest != nil {
+		delete(l.quiet, oldest)
+		oldest.Close()
+		return
+	}
+	// A new connection's send buffer is empty: this does not wait.
+	c.SetWriteDeadline(time.Now().Add(time.Second))
+	c.Write([]byte(refusal))
+	c.Close()
+}
+
+// closeQuiet ends the connections without a request. Browsers open some ahead,
+// and http.Server.Shutdown would wait for them.
+func (l *requestLimit) closeQuiet() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for c := range l.silent {
+	for c := range l.quiet {
 		c.Close()
 	}
 }

@@ -111,7 +111,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.mu.Unlock()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	limit.closeSilent()
+	limit.closeQuiet()
 	if web.Shutdown(grace) != nil {
 		web.Close()
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -255,43 +256,44 @@ func TestSlowRequests(t *testing.T) {
 	}
 }
 
-// Connections that ask for nothing cannot keep others out for ever, nor eat the
-// memory: beyond a limit they are told so.
-// Browsers open connections ahead of their requests: the server's end does not
-// wait for those.
-func TestStopWithoutRequests(t *testing.T) {
+// Connections that ask for nothing cannot keep others out, nor eat the memory:
+// the one that has been quiet for the longest time makes room.
+func TestTooManyConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.dial()
-		io.WriteString(r.dial(), "GET /sta")
-		synctest.Wait()
-		start := time.Now()
-		if err := r.stop(); err != nil || time.Since(start) > 0 {
-			t.Errorf("Serve returned %v after %v", err, time.Since(start))
+		stopFilm := r.film()
+		viewer, _ := r.stream("/stream") // viewers have their own places
+		r.next(viewer)
+		stopFilm()
+		var quiet []net.Conn
+		for range maxRequests {
+			quiet = append(quiet, r.dial())
+			time.Sleep(time.Millisecond)
+		}
+		if a := r.do("GET", "/healthz"); a.Code != 200 {
+			t.Errorf("a request beside %d silent connections: %+v", maxRequests, a)
+		}
+		if _, err := quiet[0].Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the oldest silent connection: %v, want its end", err)
+		}
+		quiet[1].SetReadDeadline(time.Now().Add(time.Millisecond))
+		if _, err := quiet[1].Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a younger one: %v, want it open", err)
 		}
 	})
 }
 
-func TestTooManyConnections(t *testing.T) {
+// When all are busy, one too many is told so.
+func TestTooManyRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.film()
-		viewer, _ := r.stream("/stream") // viewers have their own places
-		var idle []net.Conn
 		for range maxRequests {
-			idle = append(idle, r.dial())
+			r.request("GET", "/snapshot") // there is no frame yet
 		}
 		synctest.Wait()
-		one := r.dial()
-		text, err := io.ReadAll(one)
+		text, err := io.ReadAll(r.dial())
 		if err != nil || string(text) != refusal {
 			t.Errorf("one too many got %q, %v", text, err)
-		}
-		r.next(viewer)
-		idle[0].Close()
-		synctest.Wait()
-		if a := r.do("GET", "/healthz"); a.Code != 200 {
-			t.Errorf("with a place free again: %+v", a)
 		}
 	})
 }
