@@ -36,7 +36,11 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	p, leave := s.Hub.watch()
 	defer leave()
 	for p.frame == nil || p.notice || p.frame.Time.Before(asked) {
-		if f, why := s.Hub.currentNotice(); f != nil {
+		if f, why := s.Hub.currentNotice(); why != nil {
+			if f == nil {
+				busy(w, r, "%v", why)
+				return
+			}
 			w.Header().Set("Retry-After", "5")
 			w.Header().Set("X-Error", why.Error())
 			writeFrame(w, http.StatusServiceUnavailable, f)
@@ -45,6 +49,10 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-p.next:
 		case <-ctx.Done():
+			if s.ctx.Err() != nil {
+				busy(w, r, "The camera's program is being ended")
+				return
+			}
 			busy(w, r, "The camera gave no picture within %v", snapshotTimeout)
 			return
 		}
@@ -119,8 +127,8 @@ func (s *Server) viewerStates() []viewerState {
 	states := make([]viewerState, 0, len(s.viewers))
 	for v := range s.viewers {
 		states = append(states, viewerState{
-			Address: v.name,
-			Name:    v.label,
+			Address: v.address,
+			Name:    v.name,
 			Session: v.session,
 			Seconds: time.Since(v.since).Seconds(),
 			Sent:    v.sent.Load(),

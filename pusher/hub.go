@@ -82,12 +82,16 @@ func (h *Hub) Publish(f *camera.Frame) {
 }
 
 // Notice makes f, a picture that says why there is no camera, what viewers see
-// until the next Publish.
+// until the next Publish; nil is none, and no frame either.
 func (h *Hub) Notice(f *camera.Frame, why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.down = why
-	h.replace(&part{frame: f, head: partHead(f), notice: true})
+	p := &part{frame: f, notice: true}
+	if f != nil {
+		p.head = partHead(f)
+	}
+	h.replace(p)
 }
 
 // Up says that there is a camera again, although it may give no frames until

@@ -84,8 +84,8 @@ func TestOwnerOnly(t *testing.T) {
 		{"folder without its slash", "pushcam.local", "/folder", []string{right}, 200, "folder /folder"},
 		{"in the folder, of its own", "pushcam.local", "/folder/own", []string{right}, 200, "within /folder/own"},
 		{"escaped", "pushcam.local", "/%6fwn", nil, 401, "needs"},
-		{"below what is no folder", "pushcam.local", "/own/x", []string{right}, 404, "nothing at /own/x"},
-		{"only begins alike", "pushcam.local", "/folders", []string{right}, 404, "nothing at /folders"},
+		{"below what is no folder", "pushcam.local", "/own/x", []string{right}, 404, `nothing at "/own/x"`},
+		{"only begins alike", "pushcam.local", "/folders", []string{right}, 404, `nothing at "/folders"`},
 		{"behind mjpg-streamer's prefix", "pushcam.local", "/webcam/own", []string{right}, 404, "nothing at"},
 
 		{"name", "pushcam", "/own", []string{right}, 200, "own"},

@@ -173,7 +173,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 			methods, answer = []string{"GET", "HEAD", "POST"}, s.session
 			break
 		}
-		fail(w, r, http.StatusNotFound, "There is nothing at %s; the camera is at /", path)
+		fail(w, r, http.StatusNotFound, "There is nothing at %q; the camera is at /", path)
 		return
 	}
 	allow := strings.Join(methods, ", ")

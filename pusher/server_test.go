@@ -27,10 +27,10 @@ func TestRoutes(t *testing.T) {
 		{"HEAD", "/", 200, ""},
 		{"GET", "/webcam/", 200, "<!DOCTYPE html>"},
 		{"GET", "/webcam/healthz", 200, "ok\n"},
-		{"GET", "/webcamera", 404, "nothing at /webcamera"},
+		{"GET", "/webcamera", 404, `nothing at "/webcamera"`},
 		{"GET", "/?action=dance", 400, `not "dance"`},
-		{"GET", "/nowhere", 404, "nothing at /nowhere"},
-		{"GET", "/123", 404, "nothing at /123"},
+		{"GET", "/nowhere", 404, `nothing at "/nowhere"`},
+		{"GET", "/123", 404, `nothing at "/123"`},
 		{"GET", "/123456789012345", 404, "GET /stream begins a new one"},
 		{"GET", "/webcam/123456789012345", 404, "no session 123456789012345"},
 		{"POST", "/", 405, "not POST"},
@@ -40,7 +40,7 @@ func TestRoutes(t *testing.T) {
 		{"OPTIONS", "/stream", 204, ""},
 		{"GET", "http://pushcam.local", 200, "<!DOCTYPE html>"},
 		{"CONNECT", "pushcam.local:80", 405, "/ takes GET, HEAD, not CONNECT"},
-		{"GET", "*", 404, "nothing at *"},
+		{"GET", "*", 404, `nothing at "*"`},
 		{"HEAD", "/stream", 200, ""},
 		{"HEAD", "/stream.mjpg", 200, ""},
 		{"GET", "/healthz", 200, "ok\n"},
@@ -304,4 +304,22 @@ func TestViewersFor(t *testing.T) {
 			t.Errorf("ViewersFor(%d) = %d, want %d", memory, got, want)
 		}
 	}
+}
+
+// A notice that could not be drawn shows nothing, least of all the last frame.
+func TestNoticeWithoutPicture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.server.Hub.Publish(testFrame(1))
+		r.server.Hub.Notice(nil, errUnplugged)
+		s, _ := r.stream("/stream")
+		if a := r.do("GET", "/snapshot"); a.Code != 503 || !strings.Contains(a.Body, errUnplugged.Error()) {
+			t.Errorf("%+v", a)
+		}
+		time.Sleep(time.Minute)
+		r.server.Hub.Publish(testFrame(2))
+		if p := r.next(s); p.Seq != 2 {
+			t.Errorf("a viewer saw frame %d, want only 2", p.Seq)
+		}
+	})
 }

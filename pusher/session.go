@@ -92,27 +92,30 @@ func (ss *sessions) hit(id string, timeout time.Duration) error {
 
 // attach makes a new stream the one that shows the session. One that shows it
 // already is ended if takeOver is set; otherwise attach returns ok false. The
-// caller calls detach when the stream has ended.
-func (ss *sessions) attach(parent context.Context, id string, takeOver bool) (ctx context.Context, detach func(), ok bool) {
+// caller calls done when the stream has ended.
+func (ss *sessions) attach(parent context.Context, id string, takeOver bool) (stream showing, ok bool) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	s := ss.byID[id]
 	if s == nil || !s.live || s.stream != nil && !takeOver {
-		return nil, nil, false
+		return showing{}, false
 	}
-	if s.stream != nil {
+	stream = showing{session: true, replaces: s.stream != nil}
+	if stream.replaces {
 		(*s.stream)()
 	}
-	ctx, cancel := context.WithCancel(parent)
+	var cancel context.CancelFunc
+	stream.ctx, cancel = context.WithCancel(parent)
 	s.stream = &cancel
-	return ctx, func() {
+	stream.done = func() {
 		cancel()
 		ss.mu.Lock()
 		defer ss.mu.Unlock()
 		if s.stream == &cancel {
 			s.stream = nil
 		}
-	}, true
+	}
+	return stream, true
 }
 
 // expire ends a session whose time is over, and forgets it the next time.
@@ -227,9 +230,13 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if kind := kindOfHit(r); kind != hitKeepAlive && r.Method == http.MethodGet {
-		if ctx, detach, ok := s.sessions.attach(s.ctx, id, kind == hitImage); ok {
-			if !s.serveStream(w, r, ctx, true, detach) {
-				detach()
+		if _, err := fpsLimit(r.URL.Query()); err != nil { // before another stream is ended for it
+			fail(w, r, http.StatusBadRequest, "%v", err)
+			return
+		}
+		if stream, ok := s.sessions.attach(s.ctx, id, kind == hitImage); ok {
+			if !s.serveStream(w, r, stream) {
+				stream.done()
 			}
 			return
 		}

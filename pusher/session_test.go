@@ -158,6 +158,29 @@ func TestSessionTakeOver(t *testing.T) {
 	})
 }
 
+// A reload in a full house keeps its place, and a wrong request ends nothing.
+func TestSessionTakeOverInAFullHouse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(s *Server) { s.MaxViewers = 1 })
+		id := r.newID()
+		first, _ := r.stream("/"+id, img...)
+		if a := r.do("GET", "/"+id+"?fps=x", img...); a.Code != http.StatusBadRequest {
+			t.Errorf("a wrong request: %+v", a)
+		}
+		synctest.Wait()
+		r.server.Hub.Publish(testFrame(1))
+		r.next(first)
+		go drain(first)
+		second, _ := r.stream("/"+id, img...)
+		synctest.Wait()
+		r.server.Hub.Publish(testFrame(2))
+		r.next(second)
+		if a := r.do("GET", "/stream"); a.Code != http.StatusServiceUnavailable {
+			t.Errorf("another viewer in a full house: %d", a.Code)
+		}
+	})
+}
+
 // The session's time follows the frame rate and has a floor.
 func TestSessionTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -19,8 +19,8 @@ const streamHead = "HTTP/1.0 200 OK\r\n" +
 	"Access-Control-Allow-Origin: *\r\n" +
 	"\r\n"
 
-// maxLabel bounds the name that a viewer gives itself, in bytes.
-const maxLabel = 64
+// maxName bounds the name that a viewer gives itself, in bytes.
+const maxName = 64
 
 // wantsText tells the script that asks /stream for a session's id, as the
 // JPGPusher client does, from an <img>, a player or somebody's address bar. On
@@ -57,14 +57,21 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 
 // multipart answers with a stream that is not part of a session.
 func (s *Server) multipart(w http.ResponseWriter, r *http.Request) {
-	s.serveStream(w, r, s.ctx, false, func() {})
+	s.serveStream(w, r, showing{ctx: s.ctx, done: func() {}})
+}
+
+// showing is what a stream belongs to.
+type showing struct {
+	ctx      context.Context // ends the stream
+	session  bool            // it is a push session's
+	replaces bool            // another stream, which is giving its place back
+	done     func()          // called after its end
 }
 
 // serveStream makes the request's connection a viewer, which runs in a
-// goroutine of its own until ctx is done or it leaves, so that net/http's memory
-// for the request is given back; then done is called. It returns false, and
-// has answered, if no viewer came of it.
-func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, ctx context.Context, session bool, done func()) bool {
+// goroutine of its own, so that net/http's memory for the request is given
+// back. It returns false, and has answered, if no viewer came of it.
+func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, of showing) bool {
 	query := r.URL.Query()
 	slot, err := fpsLimit(query)
 	if err != nil {
@@ -76,7 +83,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, ctx context
 		w.Header().Set("Connection", "close")
 		return false
 	}
-	if !s.takePlace() {
+	if !s.takePlace(of.replaces) {
 		busy(w, r, "All %d places for viewers are taken; try again in a few seconds", s.MaxViewers)
 		return false
 	}
@@ -87,20 +94,20 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, ctx context
 		return false
 	}
 	v := newViewer(conn, s.ViewerTimeout, &s.ages)
-	v.slot, v.session, v.blink = slot, session, isBlink(r.Header)
-	v.label = query.Get("name")
-	v.label = strings.Clone(v.label[:min(len(v.label), maxLabel)]) // not the whole header
+	v.slot, v.session, v.blink = slot, of.session, isBlink(r.Header)
+	v.name = query.Get("name")
+	v.name = strings.Clone(v.name[:min(len(v.name), maxName)]) // not the whole header
 	s.seat(v)
 	go func() {
-		s.Log.Info("viewer came", "viewer", v.name)
-		err := v.run(ctx, s.Hub)
+		s.Log.Info("viewer came", "viewer", v.address)
+		err := v.run(of.ctx, s.Hub)
 		if evicted(err) {
 			v.link.forget()
 		}
 		conn.Close()
-		done()
+		of.done()
 		s.leavePlace(v, err)
-		s.Log.Info("viewer left", "viewer", v.name, "after", time.Since(v.since).Round(time.Second),
+		s.Log.Info("viewer left", "viewer", v.address, "after", time.Since(v.since).Round(time.Second),
 			"frames", v.sent.Load(), "skipped", v.skipped.Load(), "why", leftWhy(err))
 	}()
 	return true
@@ -135,11 +142,15 @@ func leftWhy(err error) string {
 }
 
 // takePlace takes one of the places for viewers; false means that all are
-// taken. Who got one seats the viewer and leaves in the end.
-func (s *Server) takePlace() bool {
+// taken. One that is being given back counts as free. Who got one seats the viewer and leaves in the end.
+func (s *Server) takePlace(oneIsFreed bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.places >= s.MaxViewers || s.ctx.Err() != nil {
+	places := s.MaxViewers
+	if oneIsFreed {
+		places++
+	}
+	if s.places >= places || s.ctx.Err() != nil {
 		s.totals.refusedViewers++
 		return false
 	}

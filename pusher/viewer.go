@@ -26,8 +26,8 @@ var errStalled = errors.New("took nothing for too long")
 // by others.
 type viewer struct {
 	conn    net.Conn
-	name    string        // its address
-	label   string        // what it calls itself
+	address string
+	name    string        // what it calls itself
 	session bool          // belongs to a push session
 	blink   bool          // is Chrome or Edge: the header of a part goes ahead of it
 	since   time.Time     // when it came
@@ -58,7 +58,7 @@ var (
 // newViewer makes conn a viewer, which does not own it. It counts the ages of its
 // frames in ages too.
 func newViewer(conn net.Conn, timeout time.Duration, ages *ageHistogram) *viewer {
-	v := &viewer{conn: conn, name: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout, ages: ages}
+	v := &viewer{conn: conn, address: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout, ages: ages}
 	var err error
 	if v.link, err = newLink(conn, timeout); err != nil {
 		v.link = new(link) // stale pictures are better than none
@@ -79,6 +79,9 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 	for {
 		p := h.newest.Load()
 		now := time.Now()
+		if p.frame == nil { // none yet, or a notice that could not be drawn
+			sent = p.n
+		}
 		if p.n == sent {
 			if !v.await(ctx, p.next, v.link.poll()) {
 				return v.end()
