@@ -94,24 +94,24 @@ func (c *config) flags(d defaults) *flag.FlagSet {
 
 	fs.StringVar(&c.source, "source", "auto", "`what` gives the pictures: auto, v4l2, pattern, or replay:PATH (a folder of JPEGs\nor an .mjpeg file); auto takes the first camera, and on a PC without one the test pattern")
 	fs.StringVar(&c.device, "device", "", "the camera: a `path`, or a part of its name or bus; without it the first one with MJPEG")
-	fs.Var(&c.size, "size", "`width×height` of the picture in pixels, as 1280x720; the camera may adjust it")
-	fs.Float64Var(&c.fps, "fps", 30, "pictures per `second`; the camera may adjust it")
-	fs.IntVar(&c.quality, "quality", 0, "JPEG quality from 1 to `100`; 0 leaves it to the camera")
-	fs.DurationVar(&c.idleHold, "idle-hold", 10*time.Second, "how `long` the camera runs on after the last viewer has left")
+	fs.Var(&c.size, "size", "`size` of the picture in pixels, as 1280x720; the camera may adjust it")
+	fs.Float64Var(&c.fps, "fps", 30, "`pictures` per second; the camera may adjust it")
+	fs.IntVar(&c.quality, "quality", 0, "JPEG `quality` from 1 to 100; 0 leaves it to the camera")
+	fs.DurationVar(&c.idleHold, "idle-hold", 10*time.Second, "`time` for which the camera runs on after the last viewer has left")
 	fs.BoolVar(&c.alwaysOn, "always-on", false, "keep the camera running while nobody watches")
 
 	fs.StringVar(&c.listen, "listen", d.listen, "`address` to serve on: :8080, 127.0.0.1:8080, [::1]:8080 or unix:/path")
-	fs.IntVar(&c.maxViewers, "max-viewers", 0, "at most so `many` open streams; 0 is as many as -memory allows, 128 by default")
-	fs.DurationVar(&c.viewerTimeout, "viewer-timeout", 10*time.Second, "drop a viewer that takes nothing for so `long`")
-	fs.IntVar(&c.maxSessions, "max-sessions", 0, "at most so `many` push sessions; 0 is half of the viewers that -memory allows")
-	fs.IntVar(&c.sessionFrames, "session-frames", 60, "a push session ends without a keep-alive for so `many` frames,")
-	fs.DurationVar(&c.sessionTimeout, "session-timeout", 5*time.Second, "or for so `long` if that is longer")
+	fs.IntVar(&c.maxViewers, "max-viewers", 0, "`number` of open streams at most; 0 is as many as -memory allows, 128 by default")
+	fs.DurationVar(&c.viewerTimeout, "viewer-timeout", 10*time.Second, "`time` after which a viewer that takes nothing is dropped")
+	fs.IntVar(&c.maxSessions, "max-sessions", 0, "`number` of push sessions at most; 0 is half of the viewers that -memory allows")
+	fs.IntVar(&c.sessionFrames, "session-frames", 60, "`number` of frames without a keep-alive after which a push session ends,")
+	fs.DurationVar(&c.sessionTimeout, "session-timeout", 5*time.Second, "or `time`, if that is longer")
 
 	fs.StringVar(&c.ledSys, "led-sys", d.ledSys, "the board's own LED, by its `name` in /sys/class/leds; auto is a Pi's ACT LED, none is none")
 	fs.IntVar(&c.ledGPIO, "led-gpio", d.ledGPIO, "GPIO `line` of a status LED; -1 is none")
 	fs.BoolVar(&c.ledActiveLow, "led-active-low", false, "that LED is on while its line is low")
 	fs.IntVar(&c.buttonGPIO, "button-gpio", d.buttonGPIO, "GPIO `line` of a button to ground; -1 is none")
-	fs.DurationVar(&c.buttonHold, "button-hold", gpio.DefaultHold, "how `long` the button is held to switch off")
+	fs.DurationVar(&c.buttonHold, "button-hold", gpio.DefaultHold, "`time` for which the button is held to switch off")
 	fs.BoolVar(&c.privacyButton, "privacy-button", true, "a short press closes the camera, and opens it again")
 	fs.StringVar(&c.gpioChip, "gpio-chip", "", "`name` or label of the GPIO chip; without it the one with a Pi's pins")
 
@@ -124,12 +124,12 @@ func (c *config) flags(d defaults) *flag.FlagSet {
 
 // parse reads the command line; what it does not set comes from environment,
 // as PUSHCAM_ and the flag's name in capitals with _ for -.
-func parse(args []string, getenv func(string) string, out io.Writer, appliance bool) (*config, error) {
+func parse(args []string, getenv func(string) string, stdout, stderr io.Writer, appliance bool) (*config, error) {
 	c := new(config)
 	fs := c.flags(defaultsFor(appliance))
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
-		usage(fs, out)
+		usage(fs, stdout)
 		return nil, err
 	}
 	if err == nil && fs.NArg() > 0 {
@@ -151,7 +151,7 @@ func parse(args []string, getenv func(string) string, out io.Writer, appliance b
 		c.maxSessions = pusher.ViewersFor(int64(c.memory)<<20) / 2
 	}
 	if err != nil {
-		fmt.Fprintf(out, "pushcam: %v; pushcam -h lists the flags\n", err)
+		fmt.Fprintf(stderr, "pushcam: %v; pushcam -h lists the flags\n", err)
 		return nil, errUsage
 	}
 	return c, nil
@@ -222,7 +222,7 @@ func usage(fs *flag.FlagSet, out io.Writer) {
 		for _, name := range g.flags {
 			f := fs.Lookup(name)
 			value, text := flag.UnquoteUsage(f)
-			fmt.Fprintf(out, "  -%s %s\n      %s", name, value, strings.ReplaceAll(text, "\n", "\n      "))
+			fmt.Fprintf(out, "  %s\n      %s", strings.TrimSpace("-"+name+" "+value), strings.ReplaceAll(text, "\n", "\n      "))
 			if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
 				fmt.Fprintf(out, " (default %s)", f.DefValue)
 			}

@@ -17,7 +17,7 @@ func TestParse(t *testing.T) {
 	env := map[string]string{
 		"PUSHCAM_SIZE": "640x480", "PUSHCAM_IDLE_HOLD": "1m", "PUSHCAM_ALWAYS_ON": "true", "PUSHCAM_LISTEN": ":9999",
 	}
-	c, err := parse([]string{"-listen", "127.0.0.1:7000", "-fps", "12.5"}, func(k string) string { return env[k] }, io.Discard, false)
+	c, err := parse([]string{"-listen", "127.0.0.1:7000", "-fps", "12.5"}, func(k string) string { return env[k] }, io.Discard, io.Discard, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestParseMemory(t *testing.T) {
 		{[]string{"-memory", "64"}, 64, 32},
 		{[]string{"-memory", "64", "-max-viewers", "5"}, 5, 32},
 	} {
-		c, err := parse(tt.args, noEnv, io.Discard, false)
+		c, err := parse(tt.args, noEnv, io.Discard, io.Discard, false)
 		if err != nil || c.maxViewers != tt.viewers || c.maxSessions != tt.sessions {
 			t.Errorf("%v: %+v, %v; want %d viewers and %d sessions", tt.args, c, err, tt.viewers, tt.sessions)
 		}
@@ -45,7 +45,7 @@ func TestParseMemory(t *testing.T) {
 
 // For camera.Camera, an IdleHold of 0 is its default of 10 s.
 func TestParseNoIdleHold(t *testing.T) {
-	c, err := parse([]string{"-idle-hold", "0"}, noEnv, io.Discard, false)
+	c, err := parse([]string{"-idle-hold", "0"}, noEnv, io.Discard, io.Discard, false)
 	if err != nil || c.idleHold <= 0 || c.idleHold > time.Millisecond {
 		t.Errorf("%+v, %v; want the camera to stop at once", c, err)
 	}
@@ -53,7 +53,7 @@ func TestParseNoIdleHold(t *testing.T) {
 
 func TestParseDefaultPort(t *testing.T) {
 	for appliance, want := range map[bool]string{false: ":8080", true: ":80"} {
-		if c, err := parse(nil, noEnv, io.Discard, appliance); err != nil || c.listen != want {
+		if c, err := parse(nil, noEnv, io.Discard, io.Discard, appliance); err != nil || c.listen != want {
 			t.Errorf("appliance %v: %+v, %v", appliance, c, err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestParseErrors(t *testing.T) {
 					return value
 				}
 				return ""
-			}, &out, false)
+			}, io.Discard, &out, false)
 			text := out.String()
 			if !errors.Is(err, errUsage) || exitCode(err) != 2 {
 				t.Errorf("error %v", err)
@@ -110,7 +110,7 @@ func TestParseErrors(t *testing.T) {
 
 func TestUsageShowsEveryFlagOnce(t *testing.T) {
 	var out bytes.Buffer
-	_, err := parse([]string{"-h"}, noEnv, &out, false)
+	_, err := parse([]string{"-h"}, noEnv, &out, io.Discard, false)
 	if !errors.Is(err, flag.ErrHelp) || exitCode(err) != 0 {
 		t.Fatalf("-h: %v", err)
 	}

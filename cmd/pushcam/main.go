@@ -21,7 +21,7 @@ func main() {
 // run is the whole program. It prints where to look on stdout and logs on
 // stderr, and returns when ctx is done and everything is given back.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
-	c, err := parse(args, getenv, stderr, isAppliance())
+	c, err := parse(args, getenv, stdout, stderr, isAppliance())
 	if err != nil {
 		return err
 	}

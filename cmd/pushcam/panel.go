@@ -115,9 +115,14 @@ func (p *panel) follow(phase camera.Phase) {
 
 func (p *panel) press(held bool) { p.change(func() { p.held = held }) }
 
-// end shows one of the last patterns: from now on only end changes it.
+// end shows one of the last patterns: from now on only end changes it, and
+// nothing comes after SafeToUnplug.
 func (p *panel) end(last gpio.Pattern) {
-	p.change(func() { p.ending, p.shown = true, last })
+	p.change(func() {
+		if p.shown != gpio.SafeToUnplug {
+			p.ending, p.shown = true, last
+		}
+	})
 }
 
 func (p *panel) change(what func()) {

@@ -45,6 +45,7 @@ func TestPanelFollows(t *testing.T) {
 		t.Errorf("at the end: %v", p.shown)
 	}
 	p.end(gpio.SafeToUnplug)
+	p.end(gpio.ShuttingDown) // came late
 	if p.shown != gpio.SafeToUnplug {
 		t.Errorf("after the end: %v", p.shown)
 	}
