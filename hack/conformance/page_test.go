@@ -30,6 +30,22 @@ func TestPage(t *testing.T) {
 	})
 }
 
+// The camera is back before the page has asked for its state: nothing told the
+// <img> that its stream is over.
+func TestPageAfterFastRestart(t *testing.T) {
+	eachBrowser(t, "the page shows the stream again after a restart that it did not notice", func(t *testing.T, b browser) {
+		p := start(t)
+		tb := b.newTab(t)
+		tb.open(p.url + "/")
+		shown(t, tb, "#picture")
+		until(t, tb, `document.getElementById("state").textContent.includes("watching")`)
+		p.stop()
+		again := start(t, "-listen", "127.0.0.1:"+p.port)
+		again.await("the page shows the stream again", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 })
+		moves(t, tb, "#picture")
+	})
+}
+
 // Browsers show each frame one late if a part ends with its last byte (crbug
 // 527446): ours ends with the next boundary. The camera takes a picture in
 // another colour every 2.5 s; what the browser shows must be the newest, and
