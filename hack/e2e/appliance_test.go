@@ -6,9 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"image/jpeg"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,7 +17,6 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/pushcam/pushcam/camera"
-	"github.com/pushcam/pushcam/pusher/pushertest"
 )
 
 // TestAppliance is the life of one appliance, from the first boot of a fresh card
@@ -100,6 +97,18 @@ func TestAppliance(t *testing.T) {
 		cam.plug(t, m)
 		stream.await(t, true)
 		m.picture(t)
+	})
+	tell("the webcam hangs", func(t *testing.T) {
+		stream := m.stream(t)
+		stream.await(t, true)
+		cam.Stall(true)
+		s := m.is(t, "a stalled camera", func(s state) bool { return s.Camera.Stalls > 0 })
+		if s.Camera.Phase == camera.Live {
+			t.Errorf("the state of a camera that hangs is %+v", s.Camera)
+		}
+		cam.Stall(false)
+		m.picture(t)
+		stream.await(t, true)
 	})
 	tell("a short press closes the camera", func(t *testing.T) {
 		m.toggle(t, true)
@@ -202,144 +211,6 @@ func TestBadPerm(t *testing.T) {
 			m.picture(t)
 			m.hold(t)
 		})
-	}
-}
-
-// picture awaits a snapshot of the webcam's.
-func (m *machine) picture(t *testing.T) {
-	t.Helper()
-	m.await(t, "a picture", func() error {
-		if _, err := m.state(); err != nil {
-			return err
-		}
-		code, _, body, err := m.get("/snapshot.jpg", getTimeout)
-		if err != nil {
-			return err
-		}
-		if code != http.StatusOK {
-			return fmt.Errorf("status %d", code)
-		}
-		_, err = number(body)
-		return err
-	})
-}
-
-// toggle opens or closes the camera, with short presses of the button. A machine
-// that is too busy takes one for a long one, and does nothing.
-func (m *machine) toggle(t *testing.T, privacy bool) {
-	t.Helper()
-	var pressed time.Time
-	m.await(t, fmt.Sprintf("the button makes privacy %v", privacy), func() error {
-		s, err := m.state()
-		switch {
-		case err != nil:
-			return err
-		case s.Settings.Privacy == privacy:
-			return nil
-		case time.Since(pressed) > 5*time.Second:
-			m.press(t)
-			time.Sleep(250 * time.Millisecond) // as long as a finger
-			m.release(t)
-			pressed = time.Now()
-		}
-		return errors.New("it is not")
-	})
-}
-
-// hold presses the button until the machine is off. A program that has just begun
-// wants to see it released first.
-func (m *machine) hold(t *testing.T) {
-	t.Helper()
-	for began := time.Now(); time.Since(began) < patience; {
-		m.press(t)
-		select {
-		case <-m.exited:
-			t.Logf("off %v after the button was pressed", time.Since(began).Round(100*time.Millisecond))
-			return
-		case <-time.After(8 * time.Second):
-		}
-		m.release(t)
-		time.Sleep(2 * time.Second)
-	}
-	t.Fatalf("the machine is on %v after the button was pressed", patience)
-}
-
-// metrics looks for lines in /metrics.
-func (m *machine) metrics(t *testing.T, want ...string) {
-	t.Helper()
-	code, _, body, err := m.get("/metrics", getTimeout)
-	if err != nil || code != http.StatusOK {
-		t.Errorf("/metrics: status %d, %v", code, err)
-		return
-	}
-	for _, line := range want {
-		if !strings.Contains(string(body), line+"\n") {
-			t.Errorf("/metrics lacks %q:\n%s", line, body)
-		}
-	}
-}
-
-// A viewer reads a stream with the strict parser.
-type viewer struct {
-	conn   net.Conn
-	stream *pushertest.StreamReader
-}
-
-// stream opens a stream, until the test is over, or for the time of patience.
-func (m *machine) stream(t *testing.T) *viewer {
-	t.Helper()
-	address := strings.TrimPrefix(m.url, "http://")
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(conn, "GET /stream.mjpg HTTP/1.0\r\nHost: %s\r\n\r\n", address)
-	s, err := pushertest.NewStreamReader(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &viewer{conn, s}
-}
-
-// picture is the number of the next picture, which is one of the webcam's.
-func (v *viewer) picture() (int, error) {
-	part, err := v.stream.Next()
-	if err != nil {
-		return 0, err
-	}
-	return number(part.JPEG)
-}
-
-// await reads the stream until a picture comes that is one of the webcam's, or
-// one that is not: a notice.
-func (v *viewer) await(t *testing.T, webcams bool) {
-	t.Helper()
-	for {
-		part, err := v.stream.Next()
-		if err != nil {
-			t.Fatalf("the stream: %v", err)
-		}
-		if _, err := number(part.JPEG); (err == nil) == webcams {
-			return
-		}
-	}
-}
-
-// end reads the stream until it ends.
-func (v *viewer) end(t *testing.T) {
-	t.Helper()
-	for {
-		_, err := v.stream.Next()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatalf("the stream does not end: %v", err)
-		}
-		if err != nil {
-			return
-		}
 	}
 }
 

@@ -3,9 +3,7 @@
 package e2e
 
 import (
-	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -106,85 +104,16 @@ func (q *qmp) close() {
 	q.reading.Wait()
 }
 
-// board is what is soldered to the GPIO chip of QEMU's "virt" machine, a PL061:
-// an LED, and a button to ground with its pull-up resistor.
-type board struct {
-	chip string // its path in QEMU
-
-	mu      sync.Mutex
-	conn    net.Conn // speaks the qtest protocol (softmmu/qtest.c)
-	answers *bufio.Reader
-}
-
-const (
-	ledLine    = 4
-	buttonLine = 5 // line 3 is the machine's power button
-
-	// The chip's registers in memory (hw/arm/virt.c, ARM DDI 0190): the data of
-	// all lines, and which of them are outputs.
-	pl061Data      = 0x9030000 + 0x3fc
-	pl061Direction = 0x9030000 + 0x400
-)
-
-// findPL061 asks QEMU for the chip.
-func findPL061(q *qmp) (string, error) {
-	const all = "/machine/unattached"
-	var devices []struct{ Name, Type string }
-	if err := q.do("qom-list", map[string]any{"path": all}, &devices); err != nil {
+// forwarded is where QEMU's router leads to the machine's port 80.
+func forwarded(q *qmp) (url string, err error) {
+	var table string
+	if err := q.do("human-monitor-command", map[string]any{"command-line": "info usernet"}, &table); err != nil {
 		return "", err
 	}
-	for _, d := range devices {
-		if d.Type == "child<pl061>" {
-			return all + "/" + d.Name, nil
-		}
+	_, row, _ := strings.Cut(table, "TCP[HOST_FORWARD]")
+	var fd, port int
+	if _, err := fmt.Sscanf(strings.TrimSpace(row), "%d 127.0.0.1 %d", &fd, &port); err != nil {
+		return "", fmt.Errorf("QEMU's forwarded port: %w in %q", err, table)
 	}
-	return "", errors.New("QEMU's board has no PL061")
-}
-
-func (b *board) ask(format string, args ...any) (string, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	command := fmt.Sprintf(format, args...)
-	if err := b.conn.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
-		return "", err
-	}
-	if _, err := fmt.Fprintln(b.conn, command); err != nil {
-		return "", fmt.Errorf("qtest, %s: %w", command, err)
-	}
-	answer, err := b.answers.ReadString('\n')
-	if err != nil {
-		return "", fmt.Errorf("qtest, %s: %w", command, err)
-	}
-	value, ok := strings.CutPrefix(strings.TrimSpace(answer), "OK")
-	if !ok {
-		return "", fmt.Errorf("qtest, %s: %q", command, answer)
-	}
-	return strings.TrimSpace(value), nil
-}
-
-// button presses the button, or lets it go.
-func (b *board) button(pressed bool) error {
-	level := 1
-	if pressed {
-		level = 0
-	}
-	_, err := b.ask("set_irq_in %s unnamed-gpio-in %d %d", b.chip, buttonLine, level)
-	return err
-}
-
-// led says whether the LED is lit: its line is an output, and high.
-func (b *board) led() (bool, error) {
-	lit := true
-	for _, register := range []int{pl061Direction, pl061Data} {
-		text, err := b.ask("readl %#x", register)
-		if err != nil {
-			return false, err
-		}
-		var value uint32
-		if _, err := fmt.Sscanf(text, "0x%x", &value); err != nil {
-			return false, fmt.Errorf("qtest answers %q: %w", text, err)
-		}
-		lit = lit && value>>ledLine&1 == 1
-	}
-	return lit, nil
+	return fmt.Sprintf("http://127.0.0.1:%d", port), nil
 }

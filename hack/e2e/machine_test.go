@@ -6,12 +6,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,8 +18,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/pushcam/pushcam/camera"
 )
 
 // A machine is a virtual computer with the product's card in it.
@@ -51,21 +45,9 @@ func boot(t *testing.T, card string, loader []string) *machine {
 	}
 	m := &machine{webcam: filepath.Join(dir, "webcam"), exited: make(chan struct{})}
 	control, controlFar := socketpair(t, unix.SOCK_STREAM)
-	lan, lanFar := socketpair(t, unix.SOCK_DGRAM)
-	m.station = newStation(lan)
 	wires, wiresFar := socketpair(t, unix.SOCK_STREAM)
-	m.board = &board{conn: wires, answers: bufio.NewReader(wires)}
-
-	serial, err := os.Create(filepath.Join(t.ArtifactDir(), "serial.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	input, console, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.console = console
-	qemu := exec.Command("qemu-system-aarch64", append(loader, "-nodefaults", "-display", "none",
+	lan, lanFar := socketpair(t, unix.SOCK_DGRAM)
+	m.start(t, append(loader, "-nodefaults", "-display", "none",
 		"-M", "virt,acpi=off", "-accel", "tcg,thread=multi", "-cpu", "cortex-a53", "-smp", "2", "-m", "1024",
 		"-drive", "if=none,id=card,format=raw,file="+strings.ReplaceAll(card, ",", ",,"), "-device", "virtio-blk-pci,drive=card",
 		// A switch for the machine, QEMU's router and the station.
@@ -77,10 +59,42 @@ func boot(t *testing.T, card string, loader []string) *machine {
 		"-chardev", "socket,id=webcam,server=on,wait=off,path="+m.webcam, "-device", "usb-redir,chardev=webcam,bus=usb.0",
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-chardev", "socket,id=control,fd=3", "-mon", "chardev=control,mode=control",
-		"-chardev", "socket,id=board,fd=4", "-object", "qtest,id=qtest,chardev=board,log=none")...)
+		"-chardev", "socket,id=board,fd=4", "-object", "qtest,id=qtest,chardev=board,log=none",
+	), controlFar, wiresFar, lanFar)
+	m.station = newStation(lan)
+	t.Cleanup(m.station.close)
+	m.board = &board{conn: wires, answers: bufio.NewReader(wires)}
+	if m.control, err = newQMP(control, m.event); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.control.close)
+	if m.chip, err = findPL061(m.control); err != nil {
+		t.Fatal(err)
+	}
+	m.release(t)
+	if m.url, err = forwarded(m.control); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// start runs QEMU until the end of the test, with files as its descriptors from 3
+// on. What its machine says on the serial line is an artifact of the test.
+func (m *machine) start(t *testing.T, options []string, files ...*os.File) {
+	t.Helper()
+	serial, err := os.Create(filepath.Join(t.ArtifactDir(), "serial.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	input, console, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.console = console
 	var complaints bytes.Buffer
+	qemu := exec.Command("qemu-system-aarch64", options...)
 	qemu.Stdin, qemu.Stdout, qemu.Stderr = input, serial, &complaints
-	qemu.ExtraFiles = []*os.File{controlFar, wiresFar, lanFar}
+	qemu.ExtraFiles = files
 	qemu.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	started := make(chan error)
 	go func() {
@@ -95,10 +109,9 @@ func boot(t *testing.T, card string, loader []string) *machine {
 		}
 	}()
 	err = <-started
-	input.Close()
-	controlFar.Close()
-	wiresFar.Close()
-	lanFar.Close()
+	for _, f := range append(files, input) {
+		f.Close()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,39 +122,16 @@ func boot(t *testing.T, card string, loader []string) *machine {
 		}
 		qemu.Process.Kill()
 		<-m.exited
-		if m.control != nil {
-			m.control.close()
-		}
-		m.station.close()
-		wires.Close()
 		console.Close()
 		serial.Close()
 		if t.Failed() {
 			t.Logf("QEMU: %v\n%sThe serial line's last words:\n%s", m.exit, complaints.Bytes(), lastLines(serial.Name(), 100))
 		}
 	})
-
-	if m.control, err = newQMP(control, m.event); err != nil {
-		t.Fatalf("%v: %s", err, complaints.Bytes())
-	}
-	if m.chip, err = findPL061(m.control); err != nil {
-		t.Fatal(err)
-	}
-	m.release(t)
-	var forwards string
-	if err := m.control.do("human-monitor-command", map[string]any{"command-line": "info usernet"}, &forwards); err != nil {
-		t.Fatal(err)
-	}
-	_, row, _ := strings.Cut(forwards, "TCP[HOST_FORWARD]")
-	var fd, port int
-	if _, err := fmt.Sscanf(strings.TrimSpace(row), "%d 127.0.0.1 %d", &fd, &port); err != nil {
-		t.Fatalf("QEMU's forwarded port: %v in %q", err, forwards)
-	}
-	m.url = fmt.Sprintf("http://127.0.0.1:%d", port)
-	return m
 }
 
-// socketpair is a pair of sockets, of which a child gets the far one.
+// socketpair is a pair of sockets, of which a child gets the far one. The near
+// one is closed in the end.
 func socketpair(t *testing.T, kind int) (near net.Conn, far *os.File) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
@@ -153,6 +143,7 @@ func socketpair(t *testing.T, kind int) (near net.Conn, far *os.File) {
 	if near, err = net.FileConn(f); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { near.Close() })
 	return near, os.NewFile(uintptr(fds[1]), "far")
 }
 
@@ -190,20 +181,6 @@ func (m *machine) sysrq(t *testing.T, key string) {
 	}
 }
 
-func (m *machine) press(t *testing.T) {
-	t.Helper()
-	if err := m.button(true); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (m *machine) release(t *testing.T) {
-	t.Helper()
-	if err := m.button(false); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // patience is for what a busy machine may take long for: a boot takes 10 s on
 // an idle one.
 const patience = 2 * time.Minute
@@ -229,100 +206,4 @@ func (m *machine) await(t *testing.T, what string, ok func() error) {
 		case <-tick.C:
 		}
 	}
-}
-
-// web keeps no connections: the machine's reboots would break them.
-var web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-
-// getTimeout is how long a page may take; a snapshot waits for a camera to start.
-// stateTimeout is how long one takes that needs no camera. It is short because
-// QEMU's router takes connections to a machine that is not there yet, and knocks
-// at it after 6, 18 and 42 s.
-const (
-	getTimeout   = 20 * time.Second
-	stateTimeout = 2 * time.Second
-)
-
-// get asks the appliance for a page.
-func (m *machine) get(path string, timeout time.Duration) (code int, header http.Header, body []byte, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+path, nil)
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	resp, err := web.Do(req)
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	defer resp.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-	return resp.StatusCode, resp.Header, body, err
-}
-
-// state is what the tests look at in /state.
-type state struct {
-	Camera camera.State `json:"camera"`
-	Panel  struct {
-		Pattern string `json:"pattern"`
-		LEDs    int    `json:"leds"`
-		Button  bool   `json:"button"`
-	} `json:"panel"`
-	Settings struct {
-		Privacy bool   `json:"privacy"`
-		Trouble string `json:"trouble"`
-	} `json:"settings"`
-	Program struct {
-		Version string `json:"version"`
-		System  string `json:"system"`
-	} `json:"program"`
-	Viewers []struct {
-		Sent uint64 `json:"frames_sent"`
-	} `json:"viewers"`
-	Uptime float64 `json:"uptime_s"`
-}
-
-func (m *machine) state() (s state, err error) {
-	code, _, body, err := m.get("/state", stateTimeout)
-	switch {
-	case err != nil:
-		return s, err
-	case code != http.StatusOK:
-		return s, fmt.Errorf("/state: status %d: %s", code, body)
-	}
-	return s, json.Unmarshal(body, &s)
-}
-
-// is awaits a state.
-func (m *machine) is(t *testing.T, what string, ok func(state) bool) (s state) {
-	t.Helper()
-	m.await(t, what, func() (err error) {
-		if s, err = m.state(); err != nil {
-			return err
-		}
-		if !ok(s) {
-			return fmt.Errorf("the state is %+v", s)
-		}
-		return nil
-	})
-	return s
-}
-
-// ledIs awaits the LED to be as said for so long without a change.
-func (m *machine) ledIs(t *testing.T, lit bool, long time.Duration) {
-	t.Helper()
-	since := time.Now()
-	m.await(t, fmt.Sprintf("LED lit %v for %v", lit, long), func() error {
-		now, err := m.led()
-		switch {
-		case err != nil:
-			return err
-		case now != lit:
-			since = time.Now()
-			return errors.New("it is not")
-		case time.Since(since) < long:
-			return errors.New("not for so long")
-		}
-		return nil
-	})
 }

@@ -1,0 +1,195 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/pusher/pushertest"
+)
+
+// web keeps no connections: the machine's reboots would break them.
+var web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+// getTimeout is how long a page may take; a snapshot waits for a camera to start.
+// stateTimeout is how long one takes that needs no camera. It is short because
+// QEMU's router takes connections to a machine that is not there yet, and knocks
+// at it after 6, 18 and 42 s.
+const (
+	getTimeout   = 20 * time.Second
+	stateTimeout = 2 * time.Second
+)
+
+// get asks the appliance for a page.
+func (m *machine) get(path string, timeout time.Duration) (code int, header http.Header, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+path, nil)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	resp, err := web.Do(req)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	return resp.StatusCode, resp.Header, body, err
+}
+
+// state is what the tests look at in /state.
+type state struct {
+	Camera camera.State `json:"camera"`
+	Panel  struct {
+		Pattern string `json:"pattern"`
+		LEDs    int    `json:"leds"`
+		Button  bool   `json:"button"`
+	} `json:"panel"`
+	Settings struct {
+		Privacy bool   `json:"privacy"`
+		Trouble string `json:"trouble"`
+	} `json:"settings"`
+	Program struct {
+		Version string `json:"version"`
+		System  string `json:"system"`
+	} `json:"program"`
+	Viewers []struct {
+		Sent uint64 `json:"frames_sent"`
+	} `json:"viewers"`
+	Uptime float64 `json:"uptime_s"`
+}
+
+func (m *machine) state() (s state, err error) {
+	code, _, body, err := m.get("/state", stateTimeout)
+	switch {
+	case err != nil:
+		return s, err
+	case code != http.StatusOK:
+		return s, fmt.Errorf("/state: status %d: %s", code, body)
+	}
+	return s, json.Unmarshal(body, &s)
+}
+
+// is awaits a state.
+func (m *machine) is(t *testing.T, what string, ok func(state) bool) (s state) {
+	t.Helper()
+	m.await(t, what, func() (err error) {
+		if s, err = m.state(); err != nil {
+			return err
+		}
+		if !ok(s) {
+			return fmt.Errorf("the state is %+v", s)
+		}
+		return nil
+	})
+	return s
+}
+
+// picture awaits a snapshot of the webcam's.
+func (m *machine) picture(t *testing.T) {
+	t.Helper()
+	m.await(t, "a picture", func() error {
+		if _, err := m.state(); err != nil {
+			return err
+		}
+		code, _, body, err := m.get("/snapshot.jpg", getTimeout)
+		if err != nil {
+			return err
+		}
+		if code != http.StatusOK {
+			return fmt.Errorf("status %d", code)
+		}
+		_, err = number(body)
+		return err
+	})
+}
+
+// metrics looks for lines in /metrics.
+func (m *machine) metrics(t *testing.T, want ...string) {
+	t.Helper()
+	code, _, body, err := m.get("/metrics", getTimeout)
+	if err != nil || code != http.StatusOK {
+		t.Errorf("/metrics: status %d, %v", code, err)
+		return
+	}
+	for _, line := range want {
+		if !strings.Contains(string(body), line+"\n") {
+			t.Errorf("/metrics lacks %q:\n%s", line, body)
+		}
+	}
+}
+
+// A viewer reads a stream with the strict parser.
+type viewer struct {
+	conn   net.Conn
+	stream *pushertest.StreamReader
+}
+
+// stream opens a stream, until the test is over, or for the time of patience.
+func (m *machine) stream(t *testing.T) *viewer {
+	t.Helper()
+	address := strings.TrimPrefix(m.url, "http://")
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "GET /stream.mjpg HTTP/1.0\r\nHost: %s\r\n\r\n", address)
+	s, err := pushertest.NewStreamReader(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &viewer{conn, s}
+}
+
+// picture is the number of the next picture, which is one of the webcam's.
+func (v *viewer) picture() (int, error) {
+	part, err := v.stream.Next()
+	if err != nil {
+		return 0, err
+	}
+	return number(part.JPEG)
+}
+
+// await reads the stream until a picture comes that is one of the webcam's, or
+// one that is not: a notice.
+func (v *viewer) await(t *testing.T, webcams bool) {
+	t.Helper()
+	for {
+		part, err := v.stream.Next()
+		if err != nil {
+			t.Fatalf("the stream: %v", err)
+		}
+		if _, err := number(part.JPEG); (err == nil) == webcams {
+			return
+		}
+	}
+}
+
+// end reads the stream until it ends.
+func (v *viewer) end(t *testing.T) {
+	t.Helper()
+	for {
+		_, err := v.stream.Next()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("the stream does not end: %v", err)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
