@@ -1,5 +1,5 @@
 // Pushcamctl is the owner's tool on a PC: it makes the card image of a pushcam,
-// writes it to a card, and finds the pushcams on the network.
+// writes it to a card, finds the pushcams on the network, and shows what they log.
 package main
 
 import (
@@ -8,19 +8,38 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/image"
 )
 
 func main() {
+	// A camera that was unplugged says no goodbye: it is missed after 25 s.
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	lookup := func(ctx context.Context, host string) ([]netip.Addr, error) {
+		all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		for i := range all {
+			all[i] = all[i].Unmap()
+		}
+		return all, err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, configDir: os.UserConfigDir, browse: new(discovery.Browser).Browse}
+	p := &program{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		configDir:   os.UserConfigDir,
+		askPassword: terminalPassword(os.Stdin, os.Stderr),
+		browse:      new(discovery.Browser).Browse,
+		lookup:      lookup,
+		dial:        dialer.DialContext,
+	}
 	os.Exit(p.exitCode(p.run(ctx, os.Args[1:])))
 }
 
@@ -30,7 +49,10 @@ type program struct {
 	stdout, stderr io.Writer
 	configDir      func() (string, error) // where the user's settings are
 	system         image.System
-	browse         func(context.Context) ([]discovery.Found, error) // until its end
+	askPassword    func(ctx context.Context, prompt string) (string, error) // nil: there is no terminal
+	browse         func(context.Context) ([]discovery.Found, error)         // until its end
+	lookup         func(ctx context.Context, host string) ([]netip.Addr, error)
+	dial           func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // A command makes its flags and gives what runs once they are parsed.
@@ -45,6 +67,7 @@ var commands = []command{
 	{"image", "", "makes a card image", (*program).image},
 	{"flash", "DEVICE", "writes a card image to a card and checks it", (*program).flash},
 	{"find", "", "lists the pushcams on the network", (*program).find},
+	{"logs", "HOST", "shows what a pushcam logs, and goes on as it does", (*program).logs},
 }
 
 // errUsage is returned for a bad command line, after the reason was printed.

@@ -33,21 +33,26 @@ func (k passwords) choose(host, given string) (string, passwordOrigin, error) {
 		}
 		return given, givenPassword, nil
 	}
-	path, err := k.path(host)
-	if err != nil {
-		return "", 0, err
-	}
-	kept, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return generatePassword(), newPassword, nil
-	case err != nil:
-		return "", 0, fmt.Errorf("the kept password: %w", err)
-	}
-	if password := strings.TrimSpace(string(kept)); password != "" {
-		return password, keptPassword, nil
+	password, err := k.kept(host)
+	if err != nil || password != "" {
+		return password, keptPassword, err
 	}
 	return generatePassword(), newPassword, nil
+}
+
+// kept is the password that was kept for a host; "" if there is none.
+func (k passwords) kept(host string) (string, error) {
+	path, err := k.path(host)
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	} else if err != nil {
+		return "", fmt.Errorf("the kept password: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // keep stores a password and returns the file that it is in.

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	firstPause = time.Second // before the connection is tried again, then twice as long,
+	maxPause   = 30 * time.Second
+	// maxLogLine is how much of a line is shown, in bytes.
+	maxLogLine = 16 << 10
+)
+
+func (p *program) logs(fs *flag.FlagSet) func(context.Context, []string) error {
+	var (
+		follow = fs.Bool("follow", true, "go on with the lines to come, until Ctrl-C; -follow=false shows those that are there")
+		given  = fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept for this name, or you are asked")
+	)
+	return func(ctx context.Context, operands []string) error {
+		if len(operands) == 0 {
+			return p.misused(errors.New("which pushcam? Give its name or address; pushcamctl find lists them"), "pushcamctl logs -h")
+		}
+		cam, err := parseRemote(operands[0])
+		if err != nil {
+			return p.misused(err, "pushcamctl logs -h")
+		}
+		if *given == "-" {
+			if *given, err = readLine(p.stdin); err != nil {
+				return fmt.Errorf("read the password: %w", err)
+			}
+		}
+		cam.lookup, cam.browse, cam.dial = p.lookup, p.browse, p.dial
+		cam.password = func(ctx context.Context) (string, error) { return p.passwordFor(ctx, cam, *given) }
+		l := &logReader{cam: cam, follow: *follow, out: p.stdout, note: func(format string, args ...any) {
+			fmt.Fprintf(p.stderr, "pushcamctl: "+format+"\n", args...)
+		}}
+		err = l.run(ctx)
+		if ctx.Err() != nil && *follow {
+			return nil // this is how it ends
+		}
+		return err
+	}
+}
+
+// passwordFor is the given one, else the one that was kept for the camera's name,
+// else what the user types.
+func (p *program) passwordFor(ctx context.Context, cam *remote, given string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	if cam.name != "" {
+		label, _, _ := strings.Cut(cam.name, ".")
+		if kept, err := (passwords{dir: p.configDir}).kept(strings.ToLower(label)); err != nil || kept != "" {
+			return kept, err
+		}
+	}
+	if p.askPassword == nil {
+		return "", fmt.Errorf("no password is kept for %s on this computer, and there is no terminal to ask for it: give it with -password -", cam)
+	}
+	return p.askPassword(ctx, fmt.Sprintf("The owner's password of %s: ", cam))
+}
+
+// logReader shows a camera's log. When the connection is lost it comes back, and
+// goes on where it was.
+type logReader struct {
+	cam    *remote
+	follow bool
+	out    io.Writer
+	note   func(format string, args ...any) // to the user, beside the log
+
+	runID string // of the camera's program
+	next  uint64 // number of the line to come
+}
+
+// errOutput is wrapped when the lines cannot be shown.
+var errOutput = errors.New("cannot show the log")
+
+// run returns when ctx is done, when coming back makes no sense, when there is no
+// camera to begin with, or when all is shown that was asked for.
+func (l *logReader) run(ctx context.Context) error {
+	for pause, lost := firstPause, false; ; pause = min(2*pause, maxPause) {
+		err := l.once(ctx, func() {
+			if lost {
+				l.note("connected again")
+			}
+			pause, lost = firstPause, false
+		})
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !l.follow, l.runID == "", errors.Is(err, errWrongPassword), errors.Is(err, errOutput):
+			return err
+		}
+		if !lost {
+			l.note("the connection is lost: %v; trying again until Ctrl-C", err)
+		}
+		lost = true
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// once shows what one connection gives. It calls connected when there is one.
+func (l *logReader) once(ctx context.Context, connected func()) error {
+	query := "?run=" + l.runID + "&from=" + strconv.FormatUint(l.next, 10)
+	if l.follow {
+		query += "&follow=1"
+	}
+	resp, err := l.cam.get(ctx, "/api/log"+query)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	id := resp.Header.Get("Log-Run")
+	from, err := strconv.ParseUint(resp.Header.Get("Log-From"), 10, 64)
+	if err != nil || id == "" || len(id) > 64 || strings.ContainsFunc(id, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		return fmt.Errorf("what %s gives as its log is not a pushcam's", l.cam)
+	}
+	connected()
+	switch {
+	case l.runID != "" && id != l.runID:
+		l.note("the camera's program has started again")
+	case l.runID != "" && from > l.next:
+		l.note("%d lines are missing here: they came faster than the connection takes them", from-l.next)
+	}
+	l.runID, l.next = id, from
+	return l.show(resp.Body)
+}
+
+// show prints line after line, up to the end of the answer, which is an error if
+// the log was to go on. A line whose end is missing will come again.
+func (l *logReader) show(body io.Reader) error {
+	lines := bufio.NewReaderSize(body, maxLogLine)
+	for {
+		line, err := lines.ReadSlice('\n')
+		text := visible(line)
+		for errors.Is(err, bufio.ErrBufferFull) {
+			_, err = lines.ReadSlice('\n')
+		}
+		switch {
+		case errors.Is(err, io.EOF) && !l.follow:
+			return nil
+		case errors.Is(err, io.EOF):
+			return errors.New("the camera has ended it")
+		case err != nil:
+			return err
+		}
+		if _, err := fmt.Fprintln(l.out, text); err != nil {
+			return fmt.Errorf("%w: %w", errOutput, err)
+		}
+		l.next++
+	}
+}
+
+// visible is a line as it can be shown: what would control a terminal or the
+// direction of writing is written as in Go, \x1b or \u202e.
+func visible(line []byte) string {
+	var b strings.Builder
+	for line = []byte(strings.TrimSuffix(string(line), "\n")); len(line) > 0; {
+		r, size := utf8.DecodeRune(line)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, line[0])
+		case r == '\t' || unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+		line = line[size:]
+	}
+	return b.String()
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/discovery"
+)
+
+// remote is a pushcam on the network, and its owner there.
+type remote struct {
+	name    string     // "" if it was called by its address
+	address netip.Addr // if it was
+	port    string
+
+	lookup   func(context.Context, string) ([]netip.Addr, error)
+	browse   func(context.Context) ([]discovery.Found, error)
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	password func(context.Context) (string, error) // asked for once
+
+	known string // the password
+}
+
+const (
+	lookupTimeout = 2 * time.Second
+	browseTimeout = 2500 * time.Millisecond
+	dialTimeout   = 3 * time.Second  // for one address
+	answerTimeout = 15 * time.Second // until an answer begins; the password costs the camera some time
+	maxSentence   = 500              // bytes of an answer that says why not
+)
+
+var (
+	errWrongPassword = errors.New("the password is wrong")
+	hostName         = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*\.?$`)
+)
+
+// parseRemote takes a name or an address, with a port or without, or the link
+// that find prints.
+func parseRemote(text string) (*remote, error) {
+	host := strings.TrimSuffix(strings.TrimPrefix(text, "http://"), "/")
+	c := &remote{port: "80"}
+	if h, port, err := net.SplitHostPort(host); err == nil {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 {
+			return nil, fmt.Errorf("the port of %q is not a number from 1 to 65535", text)
+		}
+		host, c.port = h, port
+	}
+	host = strings.Trim(host, "[]")
+	if a, err := netip.ParseAddr(host); err == nil {
+		c.address = a
+		return c, nil
+	}
+	if len(host) > 253 || !hostName.MatchString(host) {
+		return nil, fmt.Errorf("%q is neither a name nor an address, as pushcam, pushcam.local or 192.168.1.20", text)
+	}
+	c.name = strings.TrimSuffix(host, ".")
+	return c, nil
+}
+
+func (c *remote) String() string {
+	if c.name == "" {
+		return c.authority(c.address)
+	}
+	if c.port != "80" {
+		return c.name + ":" + c.port
+	}
+	return c.name
+}
+
+func (c *remote) authority(a netip.Addr) string {
+	if c.port == "80" && !a.Is6() {
+		return a.String()
+	}
+	return net.JoinHostPort(a.String(), c.port)
+}
+
+// addresses finds the camera: by the system's means, and else by multicast DNS,
+// which not every system has.
+func (c *remote) addresses(ctx context.Context) ([]netip.Addr, error) {
+	if c.name == "" {
+		return []netip.Addr{c.address}, nil
+	}
+	names := []string{c.name}
+	if !strings.Contains(c.name, ".") {
+		names = []string{c.name + ".local", c.name}
+	}
+	for _, name := range names {
+		looking, cancel := context.WithTimeout(ctx, lookupTimeout)
+		all, err := c.lookup(looking, name)
+		cancel()
+		if err == nil && len(all) > 0 {
+			return all, nil
+		}
+	}
+	browsing, cancel := context.WithTimeout(ctx, browseTimeout)
+	defer cancel()
+	there, err := c.browse(browsing)
+	if err == nil {
+		for _, f := range there {
+			if strings.EqualFold(f.Host, names[0]) && len(f.Addresses) > 0 {
+				if c.port == "80" && f.Port != 0 {
+					c.port = strconv.Itoa(f.Port)
+				}
+				return f.Addresses, nil
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, fmt.Errorf("there is no %s on this network; pushcamctl find lists the pushcams that are there", c.name)
+}
+
+// get asks the camera for what is its owner's. The caller closes the answer's
+// body; that is also the end of its connection.
+//
+// A first request goes without the password: that is for a pushcam only, not for
+// whoever has its address today. It goes over the network as it is, like the
+// pictures.
+func (c *remote) get(ctx context.Context, path string) (*http.Response, error) {
+	all, err := c.addresses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	web := &http.Client{
+		Transport: &http.Transport{ // no proxy: it is in this network
+			DisableKeepAlives:     true,
+			DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return c.connect(ctx, all) },
+			ResponseHeaderTimeout: answerTimeout,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := c.ask(ctx, web, all[0], path, "")
+	if err != nil {
+		return nil, err
+	}
+	err = c.refusal(resp)
+	resp.Body.Close()
+	if !errors.Is(err, errWrongPassword) {
+		return nil, cmp.Or(err, fmt.Errorf("%s gives what is its owner's to everybody: it is not a pushcam", c))
+	}
+	if c.known == "" {
+		if c.known, err = c.password(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if resp, err = c.ask(ctx, web, all[0], path, c.known); err != nil {
+		return nil, err
+	}
+	if err := c.refusal(resp); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+func (c *remote) connect(ctx context.Context, all []netip.Addr) (net.Conn, error) {
+	var failed error
+	for _, a := range all {
+		dialing, cancel := context.WithTimeout(ctx, dialTimeout)
+		conn, err := c.dial(dialing, "tcp", net.JoinHostPort(a.String(), c.port))
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		failed = err
+	}
+	return nil, failed
+}
+
+func (c *remote) ask(ctx context.Context, web *http.Client, a netip.Addr, path, password string) (*http.Response, error) {
+	u, err := url.Parse(path)
+	if err != nil {
+		return nil, err
+	}
+	// By its address, which is always a name of its own.
+	u.Scheme, u.Host = "http", net.JoinHostPort(a.String(), c.port)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if password != "" {
+		r.SetBasicAuth("gokrazy", password)
+	}
+	resp, err := web.Do(r)
+	var failed *url.Error
+	switch {
+	case err == nil:
+		return resp, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("no pushcam is at %s: nothing is served on port %s there", c, c.port)
+	case errors.As(err, &failed) && failed.Timeout():
+		return nil, fmt.Errorf("%s does not answer in time: is it switched on, and in this network?", c)
+	case errors.As(err, &failed):
+		err = failed.Err // we know whom we asked
+	}
+	return nil, fmt.Errorf("%s does not answer: %w", c, err)
+}
+
+// refusal is nil for the answer that was asked for. The camera's own sentences
+// are passed on.
+func (c *remote) refusal(resp *http.Response) error {
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	ours := strings.Contains(resp.Header.Get("WWW-Authenticate"), `realm="pushcam"`)
+	if resp.StatusCode == http.StatusUnauthorized && ours {
+		return fmt.Errorf("%w: %s has been given another one when its image was made", errWrongPassword, c)
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSentence)) // what there is of it
+	sentence := visible([]byte(strings.TrimSpace(string(text))))
+	switch resp.StatusCode {
+	case http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return fmt.Errorf("%s says: %s", c, sentence)
+	case http.StatusNotFound:
+		return fmt.Errorf("%s has nothing for an owner: it is not a pushcam, or one that runs on a PC", c)
+	}
+	return fmt.Errorf("%s is not a pushcam: it answers %d where a pushcam asks for its owner's password", c, resp.StatusCode)
+}
