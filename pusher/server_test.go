@@ -298,6 +298,21 @@ func TestTooManyRequests(t *testing.T) {
 	})
 }
 
+// Browsers open connections ahead of their requests: the server's end does not
+// wait for those, but for net/http to look that they are gone.
+func TestStopWithoutRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.dial()
+		io.WriteString(r.dial(), "GET /sta")
+		synctest.Wait()
+		start := time.Now()
+		if err := r.stop(); err != nil || time.Since(start) > stopTimeout/10 {
+			t.Errorf("Serve returned %v after %v", err, time.Since(start))
+		}
+	})
+}
+
 func TestViewersFor(t *testing.T) {
 	for memory, want := range map[int64]int{0: 2, DefaultMemory: 128, 64 << 20: 64, 33 << 20: 2, 1 << 30: 1984} {
 		if got := ViewersFor(memory); got != want {
