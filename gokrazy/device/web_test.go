@@ -33,6 +33,8 @@ const pageBelow = `<link rel="stylesheet" href="/gokrazy/assets/bootstrap.css" /
 
 // gokrazyWeb answers as gokrazy does, and tells what it was asked in the header.
 func gokrazyWeb(w http.ResponseWriter, r *http.Request) {
+	// Who answers before the body has come may be seen as hanging up.
+	size, _ := io.Copy(io.Discard, r.Body)
 	h := w.Header()
 	h.Set("Asked", fmt.Sprint(r.Method, " ", r.Host, r.URL))
 	h.Set("Authorized", r.Header.Get("Authorization"))
@@ -56,8 +58,7 @@ func gokrazyWeb(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Type", "text/html")
 		w.Write(make([]byte, maxPage+1))
 	case "/upload":
-		n, _ := io.Copy(io.Discard, r.Body)
-		fmt.Fprint(w, n)
+		fmt.Fprint(w, size)
 	case "/update/bootonly":
 	case "/hangup":
 		panic(http.ErrAbortHandler)
