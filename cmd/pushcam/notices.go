@@ -56,8 +56,8 @@ func (n *notices) draw(s camera.State) {
 	}
 	f, err := camera.Placard(n.size.width, n.size.height, title, s.Reason)
 	if err != nil {
+		// Without it viewers see nothing, and not the camera's last frame.
 		n.log.Error("cannot draw the picture that says why there is none", "err", err)
-		return
 	}
 	n.hub.Notice(f, errors.New(s.Reason))
 }
