@@ -22,7 +22,6 @@ type modelLink struct {
 	air       []modelSegment
 	delivered uint32
 	minRTT    time.Duration
-	smoothed  time.Duration
 }
 
 type modelSegment struct{ sent, acked time.Duration }
@@ -39,10 +38,9 @@ func (l *modelLink) advance(now time.Duration) {
 			l.window++
 		}
 		if l.minRTT == 0 {
-			l.minRTT, l.smoothed = rtt, rtt
+			l.minRTT = rtt
 		}
 		l.minRTT = min(l.minRTT, rtt)
-		l.smoothed += (rtt - l.smoothed) / 8
 	}
 	for l.unsent > 0 && uint32(len(l.air)) < l.window {
 		l.unsent--
@@ -54,7 +52,7 @@ func (l *modelLink) advance(now time.Duration) {
 func (l *modelLink) info() *tcpInfo {
 	return &tcpInfo{
 		Full: true, MSS: modelMSS, Unacked: uint32(len(l.air)), Unsent: l.unsent * modelMSS,
-		Delivered: l.delivered, MinRTT: l.minRTT, RTT: l.smoothed,
+		Delivered: l.delivered, MinRTT: l.minRTT,
 	}
 }
 
@@ -96,6 +94,7 @@ func TestGateOnModelLink(t *testing.T) {
 				ages    []time.Duration
 				last    time.Duration // capture time of the last frame
 				wake    time.Duration
+				rest    uint32 // of a frame whose first segments were sent
 				written = tt.delivered
 			)
 			for now := time.Duration(0); now < end; now += ms {
@@ -110,15 +109,23 @@ func TestGateOnModelLink(t *testing.T) {
 					flight = flight[1:]
 				}
 				captured := now.Truncate(frameTime)
-				if now < wake || captured == last && !g.sampling {
+				if now < wake || captured == last && rest == 0 {
 					continue
 				}
 				v := g.check(now, l.info())
-				if wake = now + v.wait; !v.open || captured == last {
+				if wake = now + v.wait; g.sampling && rest > 0 || !v.open && rest == 0 {
+					continue
+				}
+				if rest > 0 {
+					l.unsent += rest
+					rest = 0
 					continue
 				}
 				last = captured
-				l.unsent += frame
+				if g.sampling {
+					rest = frame - gateFloorSegments
+				}
+				l.unsent += frame - rest
 				written += frame
 				flight = append(flight, sent{captured, written})
 			}

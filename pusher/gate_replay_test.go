@@ -11,7 +11,7 @@ import (
 
 // A look is one line of a recorded trace: what Linux 6.18 said of a connection
 // behind hack/bottleneck, with cubic and 100 kB frames. The link changed 3 s
-// after the beginning.
+// after the beginning. TestRecordTraces records them.
 type look struct {
 	now   time.Duration
 	info  tcpInfo
@@ -31,7 +31,7 @@ func readTrace(t *testing.T, name string) []look {
 	}
 	var trace []look
 	for _, line := range lines[1:] {
-		var n [9]uint32
+		var n [8]uint32
 		for i, s := range line {
 			v, err := strconv.ParseUint(s, 10, 32)
 			if err != nil {
@@ -43,9 +43,9 @@ func readTrace(t *testing.T, name string) []look {
 			now: time.Duration(n[0]) * time.Microsecond,
 			info: tcpInfo{
 				Full: true, MSS: n[1], Unacked: n[2], Sacked: n[3], Delivered: n[4], Unsent: n[5],
-				MinRTT: time.Duration(n[6]) * time.Microsecond, RTT: time.Duration(n[7]) * time.Microsecond,
+				MinRTT: time.Duration(n[6]) * time.Microsecond,
 			},
-			wrote: n[8] == 1,
+			wrote: n[7] == 1,
 		})
 	}
 	return trace

@@ -79,6 +79,35 @@ func TestGatePacesOnlyWhileTheLinkLimits(t *testing.T) {
 	}
 }
 
+func TestGateIsLossy(t *testing.T) {
+	tests := []struct {
+		name   string
+		resent []uint32 // in each second
+		want   bool
+	}{
+		{"nothing is lost", []uint32{0, 0, 0, 0, 0, 0}, false},
+		{"a burst in slow start", []uint32{90, 0, 0, 0, 0, 0}, false},
+		{"one segment now and then", []uint32{1, 0, 1, 1, 0, 1}, false},
+		{"again and again", []uint32{0, 3, 0, 2}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var g gate
+			ti := tcpInfo{Full: true, MSS: 1448, MinRTT: time.Millisecond, Retransmitted: math.MaxUint32 - 1}
+			now := time.Duration(0)
+			g.check(now, &ti)
+			for _, n := range tt.resent {
+				ti.Retransmitted += n
+				now += time.Second + time.Millisecond
+				g.check(now, &ti)
+			}
+			if g.isLossy() != tt.want {
+				t.Errorf("lossy: %v after %v segments were sent again", g.isLossy(), tt.resent)
+			}
+		})
+	}
+}
+
 func TestGateStalled(t *testing.T) {
 	var g gate
 	info := tcpInfo{Full: true, MSS: 1000, Delivered: 5}
@@ -118,7 +147,7 @@ func FuzzGate(f *testing.F) {
 		}
 		return b
 	}
-	f.Add(append(record(0, 1, 1448, 0, 0, 0, 0, 1000, 1000), record(25e6, 1, 1448, 10, 0, 70, 0, 1000, 1000)...))
+	f.Add(append(record(0, 1, 1448, 0, 0, 0, 0, 1000, 0), record(25e6, 1, 1448, 10, 0, 70, 0, 1000, 5)...))
 	f.Add(append(record(math.MaxInt64, 1, math.MaxUint32, math.MaxUint32, 0, math.MaxUint32, math.MaxUint32, 0, 0),
 		record(math.MinInt64, 1, math.MaxUint32, 0, math.MaxUint32, 0, math.MaxUint32, math.MaxUint32, 0)...))
 	f.Add(append(record(0, 3), record(1, 0)...))
@@ -131,7 +160,7 @@ func FuzzGate(f *testing.F) {
 			ti := tcpInfo{
 				Full: word(0)&1 != 0, Closed: word(0)&2 != 0,
 				MSS: word(1), Unacked: word(2), Sacked: word(3), Delivered: word(4), Unsent: word(5),
-				MinRTT: time.Duration(word(6)) * time.Microsecond, RTT: time.Duration(word(7)) * time.Microsecond,
+				MinRTT: time.Duration(word(6)) * time.Microsecond, Retransmitted: word(7),
 			}
 			v := g.check(now, &ti)
 			switch {

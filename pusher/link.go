@@ -14,6 +14,7 @@ type link struct {
 	info   tcpInfo // as of the last ready
 	socket *socket // nil if it cannot be looked into; then it is always ready
 	paced  uint32
+	lossy  bool // and the socket knows
 }
 
 // newLink prepares c for frames, and has the kernel end it when its peer
@@ -44,10 +45,8 @@ func newLink(c net.Conn, timeout time.Duration) (*link, error) {
 
 // ready says whether the next frame may be written at now, the time since any
 // fixed moment, and if not, how long to wait before asking again. After a yes
-// the caller writes one frame at once.
-//
-// While it is sampling, ask again every gateSamplePoll, even if there is no
-// frame to write.
+// the caller writes one frame at once, or its first probe bytes and then asks
+// again every gateSamplePoll until the gate is not sampling any more.
 func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
 	if l.socket == nil {
 		return 0, true
@@ -56,6 +55,10 @@ func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
 		return 0, true // the connection is gone: the write will say why
 	}
 	v := l.gate.check(now, &l.info)
+	if l.gate.isLossy() && !l.lossy {
+		l.socket.persevere()
+		l.lossy = true
+	}
 	if v.open && v.pace != l.paced {
 		l.socket.pace(v.pace)
 		l.paced = v.pace
@@ -76,11 +79,11 @@ func (l *link) left() bool {
 	return l.socket != nil && l.socket.read(&l.info) == nil && l.info.Left
 }
 
-// poll is how soon to ask ready again when there is no frame to write; 0 means
-// that there is no need.
-func (l *link) poll() time.Duration {
-	if l.gate.sampling {
-		return gateSamplePoll
+// probe is how many bytes of the frame may be written while the gate is sampling;
+// 0 means all.
+func (l *link) probe() int {
+	if !l.gate.sampling {
+		return 0
 	}
-	return 0
+	return gateFloorSegments * int(l.info.MSS)
 }

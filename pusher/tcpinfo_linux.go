@@ -19,7 +19,7 @@ const (
 	tcpiMSS       = 16
 	tcpiUnacked   = 24
 	tcpiSacked    = 28
-	tcpiRTT       = 68 // µs
+	tcpiRetrans   = 100 // all of them, since the beginning
 	tcpiUnsent    = 144
 	tcpiMinRTT    = 148 // µs
 	tcpiDelivered = 192
@@ -36,7 +36,7 @@ type socket struct {
 
 	// RawConn.Control takes a function: these are made once, and talk through
 	// the fields below.
-	look, tune func(fd uintptr)
+	look, tune, persist func(fd uintptr)
 
 	raw  [256]byte
 	info tcpInfo
@@ -55,10 +55,10 @@ func newSocket(c net.Conn, timeout time.Duration) (*socket, error) {
 	}
 	s := &socket{conn: conn}
 	if _, ok := c.(*net.TCPConn); !ok {
-		s.look, s.tune = s.readQueue, func(uintptr) {}
+		s.look, s.tune, s.persist = s.readQueue, func(uintptr) {}, func(uintptr) {}
 		return s, nil
 	}
-	s.look, s.tune = s.readTCPInfo, s.setPace
+	s.look, s.tune, s.persist = s.readTCPInfo, s.setPace, setBBR
 	var serr error
 	err = conn.Control(func(fd uintptr) {
 		serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(timeout.Milliseconds()))
@@ -84,6 +84,10 @@ func (s *socket) pace(rate uint32) {
 	s.rate = rate
 	_ = s.conn.Control(s.tune)
 }
+
+// persevere changes to a congestion control that does not take a lost segment for
+// a full link, where the kernel has one and lets this user choose it.
+func (s *socket) persevere() { _ = s.conn.Control(s.persist) }
 
 // forget makes the close of the connection a reset.
 func (s *socket) forget() {
@@ -115,6 +119,10 @@ func (s *socket) setPace(fd uintptr) {
 	_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE, int(s.rate))
 }
 
+func setBBR(fd uintptr) {
+	_ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "bbr")
+}
+
 // parseTCPInfo reads what the kernel wrote: b is as long as it said.
 func parseTCPInfo(b []byte) tcpInfo {
 	u32 := func(offset int) uint32 { return binary.NativeEndian.Uint32(b[offset:]) }
@@ -130,8 +138,8 @@ func parseTCPInfo(b []byte) tcpInfo {
 	if len(b) >= tcpiSize {
 		ti.Full = true
 		ti.MSS, ti.Unacked, ti.Sacked = u32(tcpiMSS), u32(tcpiUnacked), u32(tcpiSacked)
-		ti.Delivered = u32(tcpiDelivered)
-		ti.MinRTT, ti.RTT = micros(tcpiMinRTT), micros(tcpiRTT)
+		ti.Delivered, ti.Retransmitted = u32(tcpiDelivered), u32(tcpiRetrans)
+		ti.MinRTT = micros(tcpiMinRTT)
 	}
 	return ti
 }

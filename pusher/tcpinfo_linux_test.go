@@ -18,15 +18,15 @@ import (
 func TestParseTCPInfo(t *testing.T) {
 	raw := make([]byte, 256)
 	for offset, value := range map[int]uint32{
-		tcpiMSS: 1448, tcpiUnacked: 30, tcpiSacked: 3, tcpiRTT: 25_000,
+		tcpiMSS: 1448, tcpiUnacked: 30, tcpiSacked: 3, tcpiRetrans: 9,
 		tcpiUnsent: 4096, tcpiMinRTT: 20_000, tcpiDelivered: 1 << 31,
 	} {
 		binary.NativeEndian.PutUint32(raw[offset:], value)
 	}
 	raw[tcpiState] = tcpClose
 	full := tcpInfo{
-		Full: true, Closed: true, Left: true, MSS: 1448, Unacked: 30, Sacked: 3, Delivered: 1 << 31, Unsent: 4096,
-		MinRTT: 20 * time.Millisecond, RTT: 25 * time.Millisecond,
+		Full: true, Closed: true, Left: true, MSS: 1448, Unacked: 30, Sacked: 3, Delivered: 1 << 31, Unsent: 4096, Retransmitted: 9,
+		MinRTT: 20 * time.Millisecond,
 	}
 	tests := []struct {
 		name string

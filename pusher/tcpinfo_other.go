@@ -21,4 +21,6 @@ func (*socket) read(ti *tcpInfo) error {
 
 func (*socket) pace(uint32) {}
 
+func (*socket) persevere() {}
+
 func (*socket) forget() {}

@@ -83,11 +83,8 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 			sent = p.n
 		}
 		if p.n == sent {
-			if !v.await(ctx, p.next, v.link.poll()) {
+			if !v.await(ctx, p.next, 0) {
 				return v.end()
-			}
-			if v.link.gate.sampling {
-				v.link.ready(time.Since(v.since))
 			}
 			continue
 		}
@@ -109,7 +106,7 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 			}
 			continue
 		}
-		if err := v.send(p); err != nil {
+		if err := v.send(ctx, p); err != nil {
 			return err
 		}
 		v.skipped.Add(p.n - sent - 1)
@@ -147,13 +144,13 @@ func nextSlot(due time.Time, slot time.Duration) time.Time {
 	return next
 }
 
-// send writes one part whole.
-func (v *viewer) send(p *part) error {
-	v.iov = [3][]byte{p.head, p.frame.JPEG, tail}
+// send writes one part whole. If the gate wants to know the round trip, the part's
+// first segments go ahead, and the rest when they are answered.
+func (v *viewer) send(ctx context.Context, p *part) error {
+	head, jpeg, tail := p.head, p.frame.JPEG, tail
 	if v.blink {
-		v.iov[0], v.iov[2] = nil, blinkTail
+		head, tail = nil, blinkTail
 	}
-	v.bufs = v.iov[:]
 	if !p.notice { // a notice is as old as the trouble
 		age := time.Since(p.frame.Time)
 		v.age.Store(int64(age))
@@ -161,6 +158,26 @@ func (v *viewer) send(p *part) error {
 	}
 	v.rate.Store(int64(v.link.gate.rate()))
 	v.rtt.Store(int64(v.link.gate.baseRTT(&v.link.info)))
+	if n := v.link.probe(); 0 < n && n < len(jpeg) {
+		if err := v.write(head, jpeg[:n], nil); err != nil {
+			return err
+		}
+		for v.link.gate.sampling && v.await(ctx, nil, gateSamplePoll) {
+			v.link.ready(time.Since(v.since))
+		}
+		head, jpeg = nil, jpeg[n:]
+	}
+	if err := v.write(head, jpeg, tail); err != nil {
+		return err
+	}
+	v.sent.Add(1)
+	return nil
+}
+
+// write writes the three with one writev, if the connection takes them at once.
+func (v *viewer) write(a, b, c []byte) error {
+	v.iov = [3][]byte{a, b, c}
+	v.bufs = v.iov[:]
 	for {
 		if err := v.conn.SetWriteDeadline(time.Now().Add(v.timeout)); err != nil {
 			return err
@@ -169,7 +186,6 @@ func (v *viewer) send(p *part) error {
 		v.bytes.Add(uint64(n))
 		switch {
 		case err == nil:
-			v.sent.Add(1)
 			return nil
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err

@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -80,6 +81,7 @@ type options struct {
 	write   bool
 	repeats int
 	wait    time.Duration
+	match   *regexp.Regexp
 	verbose bool
 }
 
@@ -99,6 +101,10 @@ func parse(args []string) (*options, error) {
 	fs.BoolVar(&o.write, "write", false, "write the tables and plots into hack/bench")
 	fs.IntVar(&o.repeats, "repeats", 3, "how `often` costs and links are measured")
 	fs.DurationVar(&o.wait, "wait", 2*time.Minute, "wait so `long` at most for an idle machine before each section")
+	fs.Func("matrix", "of the matrix, measure only conditions whose name matches the regular `expression`", func(s string) (err error) {
+		o.match, err = regexp.Compile(s)
+		return err
+	})
 	fs.BoolVar(&o.verbose, "v", false, "show what servers log")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
@@ -108,8 +114,8 @@ func parse(args []string) (*options, error) {
 		return nil, fmt.Errorf("bench takes flags only, not %q", fs.Arg(0))
 	case o.repeats < 1:
 		return nil, fmt.Errorf("-repeats is at least 1, not %d", o.repeats)
-	case o.write && len(o.only) < len(sections):
-		return nil, errors.New("-write keeps a whole run; leave -only out")
+	case o.write && (len(o.only) < len(sections) || o.match != nil):
+		return nil, errors.New("-write keeps a whole run; leave -only and -matrix out")
 	}
 	return o, nil
 }
@@ -164,6 +170,12 @@ func (o *options) measure(ctx context.Context, out io.Writer) error {
 	defer b.home.close()
 	if o.quick {
 		b.repeats, b.costTime, b.linkTime, b.conditions = 1, 3*time.Second, 10*time.Second, quickConditions()
+	}
+	if o.match != nil {
+		b.conditions = slices.DeleteFunc(b.conditions, func(c condition) bool { return !o.match.MatchString(c.String()) })
+		if len(b.conditions) == 0 {
+			return fmt.Errorf("no condition of the matrix is called like %q", o.match)
+		}
 	}
 	r, err := b.sections(ctx, o.only)
 	if err != nil {
