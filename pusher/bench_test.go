@@ -45,7 +45,7 @@ func BenchmarkSend(b *testing.B) {
 	b.SetBytes(int64(len(f.JPEG)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := v.send(b.Context(), p); err != nil {
+		if err := v.send(b.Context(), p, time.Now()); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -7,6 +7,8 @@
 package pusher
 
 import (
+	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -31,6 +33,11 @@ const (
 	// resendAfter is how long a stream stays silent at most: then the last frame
 	// is sent again, for players that show a frame when the next one comes.
 	resendAfter = time.Second
+
+	// maxPushed bounds the viewers to whom the publishing goroutine itself writes:
+	// to wake theirs costs more than a write does, but the camera waits meanwhile,
+	// and they can run side by side.
+	maxPushed = 16
 	// historyAfter is the age at which a frame shows what was, not what is: the
 	// camera was off since. A source at its lowest rate, 0.1 fps, has younger ones.
 	historyAfter = 15 * time.Second
@@ -45,7 +52,8 @@ type Hub struct {
 
 	mu       sync.Mutex // orders changes of newest, watchers and down
 	watchers int
-	down     error // why there are no frames, nil while there are
+	parked   []*viewer // have the newest part and wait for the next
+	down     error     // why there are no frames, nil while there are
 	resend   *time.Timer
 }
 
@@ -112,6 +120,51 @@ func (h *Hub) replace(p *part) {
 	close(old.next)
 	if h.watchers > 0 {
 		h.resend.Reset(resendAfter)
+	}
+	h.push(p)
+}
+
+// push gives p to the parked viewers: it wakes them, or does for them what their
+// goroutines would do, and lets those be. h.mu is held.
+func (h *Hub) push(p *part) {
+	served := h.parked
+	if p.frame == nil {
+		served = nil
+	}
+	served = served[:min(len(served), maxPushed)]
+	for _, v := range h.parked[len(served):] {
+		v.kick <- struct{}{}
+	}
+	still := h.parked[:0]
+	for _, v := range served {
+		if v.push(p, time.Now()) {
+			still = append(still, v)
+		} else {
+			v.kick <- struct{}{}
+		}
+	}
+	clear(h.parked[len(still):])
+	h.parked = still
+}
+
+// park returns when a part came that v must see to: to send it, or the rest of it.
+// It says false if ctx was done before.
+func (h *Hub) park(ctx context.Context, v *viewer) bool {
+	h.mu.Lock()
+	if h.newest.Load().n != v.last {
+		h.mu.Unlock()
+		return true
+	}
+	h.parked = append(h.parked, v)
+	h.mu.Unlock()
+	select {
+	case <-v.kick:
+		return true
+	case <-ctx.Done():
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.parked = slices.DeleteFunc(h.parked, func(other *viewer) bool { return other == v })
+		return false
 	}
 }
 

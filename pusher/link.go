@@ -15,13 +15,15 @@ type link struct {
 	socket *socket // nil if it cannot be looked into; then it is always ready
 	paced  uint32
 	lossy  bool // and the socket knows
+	direct bool // what is sent goes to the socket as it is
 }
 
 // newLink prepares c for frames, and has the kernel end it when its peer
 // acknowledges nothing, or takes nothing, for timeout. The caller keeps c.
 // Small segments are not delayed: that is net's default.
 func newLink(c net.Conn, timeout time.Duration) (*link, error) {
-	if inner, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+	inner, tls := c.(interface{ NetConn() net.Conn })
+	if tls {
 		c = inner.NetConn()
 	}
 	if tc, ok := c.(*net.TCPConn); ok {
@@ -40,7 +42,7 @@ func newLink(c net.Conn, timeout time.Duration) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare connection: %w", err)
 	}
-	return &link{socket: s, paced: unpaced}, nil
+	return &link{socket: s, paced: unpaced, direct: !tls}, nil
 }
 
 // ready says whether the next frame may be written at now, the time since any
@@ -64,6 +66,16 @@ func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
 		l.paced = v.pace
 	}
 	return v.wait, v.open
+}
+
+// write gives the connection what it takes of bufs at once, and says how many bytes
+// that was. Nobody else may write meanwhile. What went wrong is the next write's to
+// find out.
+func (l *link) write(bufs *[3][]byte) int {
+	if l.socket == nil || !l.direct {
+		return 0
+	}
+	return l.socket.write(bufs)
 }
 
 // forget has the kernel throw away what the peer has not taken when the

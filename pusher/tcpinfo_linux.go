@@ -36,12 +36,14 @@ type socket struct {
 
 	// RawConn.Control takes a function: these are made once, and talk through
 	// the fields below.
-	look, tune, persist func(fd uintptr)
+	look, tune, persist, give func(fd uintptr)
 
 	raw  [256]byte
 	info tcpInfo
 	err  error
 	rate uint32
+	iov  [3]unix.Iovec // for give
+	n    int           // bytes that it gave
 }
 
 func newSocket(c net.Conn, timeout time.Duration) (*socket, error) {
@@ -54,6 +56,7 @@ func newSocket(c net.Conn, timeout time.Duration) (*socket, error) {
 		return nil, err
 	}
 	s := &socket{conn: conn}
+	s.give = s.writev
 	if _, ok := c.(*net.TCPConn); !ok {
 		s.look, s.tune, s.persist = s.readQueue, func(uintptr) {}, func(uintptr) {}
 		return s, nil
@@ -83,6 +86,18 @@ func (s *socket) read(ti *tcpInfo) error {
 func (s *socket) pace(rate uint32) {
 	s.rate = rate
 	_ = s.conn.Control(s.tune)
+}
+
+// write writes what the kernel takes of bufs without waiting.
+func (s *socket) write(bufs *[3][]byte) int {
+	for i, b := range bufs {
+		s.iov[i].Base = unsafe.SliceData(b)
+		s.iov[i].SetLen(len(b))
+	}
+	s.n = 0
+	_ = s.conn.Control(s.give)
+	clear(s.iov[:]) // the frame is not ours to keep
+	return s.n
 }
 
 // persevere changes to a congestion control that does not take a lost segment for
@@ -117,6 +132,13 @@ func (s *socket) readQueue(fd uintptr) {
 // setPace passes 32 bits, which mean the same to 32-bit and 64-bit kernels.
 func (s *socket) setPace(fd uintptr) {
 	_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE, int(s.rate))
+}
+
+func (s *socket) writev(fd uintptr) {
+	n, _, errno := unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&s.iov)), uintptr(len(s.iov)))
+	if errno == 0 {
+		s.n = int(n)
+	}
 }
 
 func setBBR(fd uintptr) {

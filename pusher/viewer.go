@@ -22,8 +22,9 @@ var errLeft = errors.New("closed the connection")
 // errStalled ends a viewer that took no byte for the viewer timeout.
 var errStalled = errors.New("took nothing for too long")
 
-// A viewer is one open stream. One goroutine runs it; only counters are read
-// by others.
+// A viewer is one open stream. One goroutine runs it. While that is parked in the
+// Hub, who publishes a part owns the viewer instead; only counters are read by
+// others.
 type viewer struct {
 	conn    net.Conn
 	address string
@@ -44,8 +45,14 @@ type viewer struct {
 	rate    atomic.Int64 // of its link at its peak, in bytes per second; 0 is not known
 	rtt     atomic.Int64 // of its link without a queue, in nanoseconds; 0 is not known
 
-	// The parts of one writev. net.Buffers eats its own slice header, so it is
-	// made anew over the same array for each frame.
+	kick chan struct{} // wakes the goroutine, which is not parked any more
+	last uint64        // the part that needs no sending, nor those before it
+	due  time.Time     // when the next frame may be sent
+	open bool          // the gate has let the next part through already
+
+	// What is being sent, and what of it is not written yet. net.Buffers eats its
+	// own slice header, so it is made anew over the same array for each flush.
+	part *part
 	iov  [3][]byte
 	bufs net.Buffers
 }
@@ -58,7 +65,9 @@ var (
 // newViewer makes conn a viewer, which does not own it. It counts the ages of its
 // frames in ages too.
 func newViewer(conn net.Conn, timeout time.Duration, ages *ageHistogram) *viewer {
-	v := &viewer{conn: conn, address: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout, ages: ages}
+	v := &viewer{conn: conn, address: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout, ages: ages,
+		kick: make(chan struct{}, 1)}
+	v.due = v.since
 	var err error
 	if v.link, err = newLink(conn, timeout); err != nil {
 		v.link = new(link) // stale pictures are better than none
@@ -71,67 +80,97 @@ func newViewer(conn net.Conn, timeout time.Duration, ages *ageHistogram) *viewer
 // serve sends the newest frames, beginning with first, until ctx is done, which
 // ends the stream with its closing boundary, or the viewer is gone.
 func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
-	sent := first.n // the last part that needs no sending
+	v.last = first.n
 	if first.frame != nil {
-		sent--
+		v.last--
 	}
-	due := v.since // when the next frame may be sent
 	for {
 		p := h.newest.Load()
 		now := time.Now()
 		if p.frame == nil { // none yet, or a notice that could not be drawn
-			sent = p.n
+			v.last = p.n
 		}
-		if p.n == sent {
-			if !v.await(ctx, p.next, 0) {
+		if p.n == v.last {
+			if !h.park(ctx, v) {
 				return v.end()
+			}
+			if v.part != nil {
+				if err := v.finish(); err != nil {
+					return err
+				}
 			}
 			continue
 		}
-		if wait := due.Sub(now); v.slot > 0 && wait > 0 {
+		if wait := v.due.Sub(now); v.slot > 0 && wait > 0 {
 			if wait > leftCheck && v.link.left() {
 				return errLeft
 			}
-			if !v.await(ctx, nil, min(wait, leftCheck)) {
+			if !v.await(ctx, min(wait, leftCheck)) {
 				return v.end()
 			}
 			continue
 		}
-		if wait, open := v.link.ready(now.Sub(v.since)); !open {
+		if wait, open := v.ready(now); !open {
 			if v.link.gate.stalled(now.Sub(v.since)) > v.timeout {
 				return errStalled
 			}
-			if !v.await(ctx, nil, wait) { // a newer frame would not open it
+			if !v.await(ctx, wait) { // a newer frame would not open it
 				return v.end()
 			}
 			continue
 		}
-		if err := v.send(ctx, p); err != nil {
+		if err := v.send(ctx, p, now); err != nil {
 			return err
 		}
-		v.skipped.Add(p.n - sent - 1)
-		sent = p.n
-		due = nextSlot(due, v.slot)
 	}
 }
 
-// await waits for d, for news, or for the end of ctx, whichever comes first; it
-// says false for the last. No time and no channel are waited for if they are 0
-// and nil.
-func (v *viewer) await(ctx context.Context, news <-chan struct{}, d time.Duration) bool {
-	var late <-chan time.Time
-	if d > 0 {
-		v.timer.Reset(d)
-		defer v.timer.Stop()
-		late = v.timer.C
+// ready says whether the gate is open, and if not, how long to wait.
+func (v *viewer) ready(now time.Time) (wait time.Duration, open bool) {
+	if v.open {
+		v.open = false
+		return 0, true
 	}
+	return v.link.ready(now.Sub(v.since))
+}
+
+// push sends p for the parked viewer, as far as that goes without waiting. It says
+// false if the viewer's goroutine must go on: wait for the gate or its slot, write
+// the rest, or find out what is wrong.
+func (v *viewer) push(p *part, now time.Time) (done bool) {
+	if v.slot > 0 {
+		return false
+	}
+	if _, open := v.link.ready(now.Sub(v.since)); !open {
+		return false
+	}
+	if v.open = v.link.gate.sampling; v.open { // the rest waits for an answer
+		return false
+	}
+	v.begin(p, now)
+	n := v.link.write(&v.iov)
+	v.bytes.Add(uint64(n))
+	for i, b := range v.iov {
+		v.iov[i] = b[min(n, len(b)):]
+		n -= min(n, len(b))
+	}
+	if len(v.iov[2]) > 0 {
+		return false
+	}
+	v.done()
+	return true
+}
+
+// await waits for d; it says false if ctx is done before.
+func (v *viewer) await(ctx context.Context, d time.Duration) bool {
+	v.timer.Reset(d)
+	defer v.timer.Stop()
 	select {
-	case <-news:
-	case <-late:
+	case <-v.timer.C:
+		return true
 	case <-ctx.Done():
 		return false
 	}
-	return true
 }
 
 // nextSlot is the slot after due, or now if the viewer has fallen behind by
@@ -146,37 +185,49 @@ func nextSlot(due time.Time, slot time.Duration) time.Time {
 
 // send writes one part whole. If the gate wants to know the round trip, the part's
 // first segments go ahead, and the rest when they are answered.
-func (v *viewer) send(ctx context.Context, p *part) error {
-	head, jpeg, tail := p.head, p.frame.JPEG, tail
+func (v *viewer) send(ctx context.Context, p *part, now time.Time) error {
+	v.begin(p, now)
+	if n := v.link.probe(); 0 < n && n < len(v.iov[1]) {
+		rest, tail := v.iov[1][n:], v.iov[2]
+		v.iov[1], v.iov[2] = v.iov[1][:n], nil
+		if err := v.flush(); err != nil {
+			return err
+		}
+		for v.link.gate.sampling && v.await(ctx, gateSamplePoll) {
+			v.link.ready(time.Since(v.since))
+		}
+		v.iov[1], v.iov[2] = rest, tail
+	}
+	return v.finish()
+}
+
+// begin makes p the part that is being sent.
+func (v *viewer) begin(p *part, now time.Time) {
+	v.part = p
+	v.iov = [3][]byte{p.head, p.frame.JPEG, tail}
 	if v.blink {
-		head, tail = nil, blinkTail
+		v.iov[0], v.iov[2] = nil, blinkTail
 	}
 	if !p.notice { // a notice is as old as the trouble
-		age := time.Since(p.frame.Time)
+		age := now.Sub(p.frame.Time)
 		v.age.Store(int64(age))
 		v.ages.add(age)
 	}
 	v.rate.Store(int64(v.link.gate.rate()))
 	v.rtt.Store(int64(v.link.gate.baseRTT(&v.link.info)))
-	if n := v.link.probe(); 0 < n && n < len(jpeg) {
-		if err := v.write(head, jpeg[:n], nil); err != nil {
-			return err
-		}
-		for v.link.gate.sampling && v.await(ctx, nil, gateSamplePoll) {
-			v.link.ready(time.Since(v.since))
-		}
-		head, jpeg = nil, jpeg[n:]
-	}
-	if err := v.write(head, jpeg, tail); err != nil {
+}
+
+// finish writes the rest of the part.
+func (v *viewer) finish() error {
+	if err := v.flush(); err != nil {
 		return err
 	}
-	v.sent.Add(1)
+	v.done()
 	return nil
 }
 
-// write writes the three with one writev, if the connection takes them at once.
-func (v *viewer) write(a, b, c []byte) error {
-	v.iov = [3][]byte{a, b, c}
+// flush writes what is in iov.
+func (v *viewer) flush() error {
 	v.bufs = v.iov[:]
 	for {
 		if err := v.conn.SetWriteDeadline(time.Now().Add(v.timeout)); err != nil {
@@ -195,11 +246,27 @@ func (v *viewer) write(a, b, c []byte) error {
 	}
 }
 
+// done counts the part, which is written.
+func (v *viewer) done() {
+	v.sent.Add(1)
+	v.skipped.Add(v.part.n - v.last - 1)
+	v.last, v.part = v.part.n, nil
+	if v.slot > 0 {
+		v.due = nextSlot(v.due, v.slot)
+	}
+}
+
 // end writes the closing boundary, so that players see that the stream is over
 // and not broken.
 func (v *viewer) end() error {
 	if err := v.conn.SetWriteDeadline(time.Now().Add(finalWrite)); err != nil {
 		return err
+	}
+	if v.part != nil {
+		v.bufs = v.iov[:]
+		if _, err := v.bufs.WriteTo(v.conn); err != nil {
+			return err
+		}
 	}
 	_, err := v.conn.Write([]byte(streamEnd))
 	return err
