@@ -27,7 +27,7 @@ type cost struct {
 	share   float64 // of the frames captured, that were delivered
 	memory  float64 // MB resident
 	late    float64 // ms from capture to the first bytes at a viewer, p99
-	objects float64 // allocated per frame captured; only of the hub
+	objects float64 // allocated per frame captured; only of behind
 }
 
 // costs are all of them.
@@ -52,7 +52,7 @@ func (all costs) ratios(name, versus string, viewers int) []float64 {
 // objectsPerViewer is what one more viewer allocates per frame.
 func (all costs) objectsPerViewer() []float64 {
 	few, many := crowds[0], crowds[len(crowds)-1]
-	a, b := all.of(hub.name, few), all.of(hub.name, many)
+	a, b := all.of(behind.name, few), all.of(behind.name, many)
 	per := make([]float64, min(len(a), len(b)))
 	for i := range per {
 		per[i] = (b[i].objects - a[i].objects) / float64(many-few)
@@ -64,7 +64,7 @@ func (all costs) objectsPerViewer() []float64 {
 // minute does not meet one server alone.
 func (b *bench) measureCosts(ctx context.Context) (costs, error) {
 	var all costs
-	servers := []server{ustreamer, pushcam, hub, floor}
+	servers := []server{ustreamer, behind, pushcam, floor}
 	for repeat := range b.repeats {
 		for _, n := range crowds {
 			for i := range servers {
@@ -107,7 +107,7 @@ func (b *bench) measureCost(ctx context.Context, s server, n int) (c cost, err e
 		_ = cmd.Wait() // it ends as we asked it to
 	}()
 	count := func() (heapCount, error) { return heapCount{}, nil }
-	if s.name == hub.name {
+	if s.name == behind.name {
 		count = func() (heapCount, error) { return askHeap(in, out) }
 	} else {
 		go io.Copy(io.Discard, out) // ends with the process

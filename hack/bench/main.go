@@ -57,12 +57,12 @@ func run(ctx context.Context, args []string) error {
 				return err
 			}
 			return serveWritev(ctx, l, picture)
-		case "serve-hub":
+		case "serve-camera":
 			l, picture, err := listenAndRead(ctx, rest[0], rest[1])
 			if err != nil {
 				return err
 			}
-			return serveHub(ctx, l, picture, os.Stdin, os.Stdout)
+			return serveCamera(ctx, l, picture, os.Stdin, os.Stdout)
 		}
 	}
 	o, err := parse(args)

@@ -61,7 +61,7 @@ func (r results) targets() []target {
 		viewers int
 		limit   float64
 	}{{100, 0.30}, {10, 0.5}, {1, 1.0}} {
-		ratios := r.costs.ratios(pushcam.name, ustreamer.name, c.viewers)
+		ratios := r.costs.ratios(behind.name, ustreamer.name, c.viewers)
 		add(fmt.Sprintf("CPU per 1,000 frames delivered, %d viewers", c.viewers), fmt.Sprintf("≤ %.2f × ustreamer's", c.limit),
 			len(ratios) > 0, spread(ratios, "%.2f")+" ×", median(ratios) <= c.limit)
 	}
@@ -140,7 +140,7 @@ func (r results) markdown() string {
 			head = append(head, fmt.Sprintf("%d viewers", n), "× ustreamer", "MB")
 		}
 		table(append(head, "frames delivered of those captured, 100 viewers")...)
-		for _, s := range []server{ustreamer, pushcam, hub, floor} {
+		for _, s := range []server{ustreamer, behind, pushcam, floor} {
 			cells := []string{s.name}
 			for _, n := range crowds {
 				of := r.costs.of(s.name, n)

@@ -18,8 +18,8 @@ func measured() results {
 	for _, n := range crowds {
 		r.costs = append(r.costs,
 			cost{server: ustreamer.name, viewers: n, cpu: 100},
-			cost{server: pushcam.name, viewers: n, cpu: 30, memory: 20, late: 1.5},
-			cost{server: hub.name, viewers: n, cpu: 25, objects: 9})
+			cost{server: behind.name, viewers: n, cpu: 30, objects: 9},
+			cost{server: pushcam.name, viewers: n, cpu: 40, memory: 20, late: 1.5})
 	}
 	run := func(s server, age, fps int64) linkRun {
 		l := linkRun{server: s.name, begin: 1e12, length: 10 * time.Second}
@@ -94,11 +94,11 @@ func TestTargets(t *testing.T) {
 				r.cells[i].gated[0].P50 += 20
 			}
 		}},
-		{"allocations", 7, func(r *results) { r.costs[8].objects = 12 }},
-		{"memory", 8, func(r *results) { r.costs[7].memory = 26 }},
+		{"allocations", 7, func(r *results) { r.costs[7].objects = 12 }},
+		{"memory", 8, func(r *results) { r.costs[8].memory = 26 }},
 		{"a stalled viewer stays", 9, func(r *results) { r.stalls[0].ended = false }},
 		{"a stalled viewer stays too long", 9, func(r *results) { r.stalls[0].gone = 11 * time.Second }},
-		{"first byte", 10, func(r *results) { r.costs[1].late = 2.5 }},
+		{"first byte", 10, func(r *results) { r.costs[2].late = 2.5 }},
 		{"age beside a stalled viewer", 11, func(r *results) { r.stalls[0].ages[1] = []float64{5} }},
 		{"memory after a stalled viewer", 11, func(r *results) { r.stalls[0].memory[2] = 18 }},
 	}

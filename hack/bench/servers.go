@@ -103,15 +103,15 @@ var (
 			"FAKECAM_JPEG="+t.path("camera.jpg"), "FAKECAM_FPS="+strconv.Itoa(frameRate))
 		return cmd
 	}}
-	// pushcam is the program as it is shipped. Its replay source reads and
-	// copies the picture for each frame, more than a camera's driver lets it.
+	// pushcam is the program as it is shipped, with a recording as its camera, which
+	// it reads from a file: more than to take a frame from a driver.
 	pushcam = server{"pushcam", func(ctx context.Context, t *tools, address string, size int) *exec.Cmd {
 		return exec.CommandContext(ctx, t.path("pushcam"), "-listen", address, "-source", "replay:"+t.recording(size),
 			"-fps", strconv.Itoa(frameRate))
 	}}
-	// hub is package pusher behind a camera that costs what ustreamer's does.
-	hub = server{"pusher alone", func(ctx context.Context, t *tools, address string, size int) *exec.Cmd {
-		return exec.CommandContext(ctx, t.self, "serve-hub", address, t.picture(size))
+	// behind is pushcam behind a camera that costs what ustreamer's does.
+	behind = server{"pushcam, fake camera", func(ctx context.Context, t *tools, address string, size int) *exec.Cmd {
+		return exec.CommandContext(ctx, t.self, "serve-camera", address, t.picture(size))
 	}}
 	// floor writes each frame to each viewer, and does nothing else.
 	floor = server{"bare writev", func(ctx context.Context, t *tools, address string, size int) *exec.Cmd {

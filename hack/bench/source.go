@@ -16,26 +16,38 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/pusher"
 )
 
-// capture gives frames of the picture to deliver, each in memory of its own,
-// stamped: one copy a frame, as fakecam.c makes. It returns when ctx is done.
-func capture(ctx context.Context, picture []byte, deliver func(jpeg []byte, at time.Time, seq uint64)) {
-	ticks := time.NewTicker(time.Second / frameRate)
-	defer ticks.Stop()
-	for seq := uint64(1); ; seq++ {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-		}
-		jpeg, now := slices.Clone(picture), time.Now()
-		putStamp(jpeg, now, seq)
-		deliver(jpeg, now, seq)
+// capture fills buffer with the picture for each frame, stamped, as fakecam.c does,
+// and hands it to deliver, which may have it until it returns. It waits for a frame in
+// the kernel, as for a V4L2 device, and returns when ctx is done.
+func capture(ctx context.Context, picture []byte, deliver func(buffer []byte, at time.Time)) error {
+	var clock unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &clock); err != nil {
+		return err
 	}
+	buffer := slices.Clone(picture)
+	for seq := uint64(1); ctx.Err() == nil; seq++ {
+		due := unix.NsecToTimespec(clock.Nano() + int64(seq)*int64(time.Second/frameRate))
+		for {
+			err := unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &due, nil)
+			if err == nil {
+				break
+			}
+			if err != unix.EINTR {
+				return err
+			}
+		}
+		copy(buffer, picture)
+		now := time.Now()
+		putStamp(buffer, now, seq)
+		deliver(buffer, now)
+	}
+	return nil
 }
 
 // A newest is the newest frame, for the bare sender.
@@ -61,12 +73,11 @@ func serveWritev(ctx context.Context, l net.Listener, picture []byte) error {
 	n.p.Store(&shot{next: make(chan struct{})})
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error {
-		capture(ctx, picture, func(jpeg []byte, at time.Time, seq uint64) {
-			head := fmt.Sprintf("Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", len(jpeg))
-			s := &shot{[3][]byte{[]byte(head), jpeg, []byte(writevTail)}, make(chan struct{})}
+		return capture(ctx, picture, func(buffer []byte, _ time.Time) {
+			head := fmt.Sprintf("Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", len(buffer))
+			s := &shot{[3][]byte{[]byte(head), slices.Clone(buffer), []byte(writevTail)}, make(chan struct{})}
 			close(n.p.Swap(s).next)
 		})
-		return nil
 	})
 	all.Go(func() error {
 		<-ctx.Done()
@@ -121,19 +132,34 @@ func (n *newest) stream(ctx context.Context, conn net.Conn) {
 	}
 }
 
-// serveHub serves with package pusher. For each line on in it tells its
-// heapCount on out.
-func serveHub(ctx context.Context, l net.Listener, picture []byte, in io.Reader, out io.Writer) error {
-	h := pusher.NewHub(nil)
-	var published atomic.Uint64
-	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error {
-		capture(ctx, picture, func(jpeg []byte, at time.Time, seq uint64) {
-			h.Publish(&camera.Frame{JPEG: jpeg, Seq: seq, Time: at, Width: pictureWidth, Height: pictureHeight})
-			published.Store(seq)
-		})
-		return nil
+// fakeCamera gives the picture as a V4L2 device gives its frames.
+type fakeCamera struct{ picture []byte }
+
+func (fakeCamera) Check() (camera.Device, error) { return camera.Device{Name: "fake"}, nil }
+
+func (f fakeCamera) Run(ctx context.Context, sink camera.Sink) error {
+	d, err := f.Check()
+	if err != nil {
+		return err
+	}
+	sink.Started(d, camera.Format{PixelFormat: "MJPG", Width: pictureWidth, Height: pictureHeight, FPS: frameRate})
+	return capture(ctx, f.picture, func(buffer []byte, at time.Time) {
+		if frame, kind := camera.NewFrame(buffer, at); frame != nil {
+			sink.Frame(frame)
+		} else {
+			sink.Drop(kind, 1)
+		}
 	})
+}
+
+// serveCamera is pushcam behind a fake camera: all that it does with a frame but the
+// V4L2 calls. For each line on in it tells its heapCount on out.
+func serveCamera(ctx context.Context, l net.Listener, picture []byte, in io.Reader, out io.Writer) error {
+	c := &camera.Camera{Source: fakeCamera{picture}}
+	h := pusher.NewHub(c.SetDemand)
+	c.Deliver = h.Publish
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return c.Run(ctx) })
 	all.Go(func() error {
 		s := &pusher.Server{Hub: h, Camera: steady{}}
 		return s.Serve(ctx, l)
@@ -142,7 +168,7 @@ func serveHub(ctx context.Context, l net.Listener, picture []byte, in io.Reader,
 		for lines := bufio.NewScanner(in); lines.Scan(); {
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
-			_ = json.NewEncoder(out).Encode(heapCount{m.Mallocs, published.Load()}) // who asks, reads
+			_ = json.NewEncoder(out).Encode(heapCount{m.Mallocs, c.State().Frames}) // who asks, reads
 		}
 	}()
 	return all.Wait()

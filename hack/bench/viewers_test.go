@@ -24,8 +24,8 @@ func TestWatch(t *testing.T) {
 	answer, tell := io.Pipe()
 	defer ask.Close()
 	for name, serve := range map[string]func(context.Context, net.Listener) error{
-		floor.name: func(ctx context.Context, l net.Listener) error { return serveWritev(ctx, l, picture) },
-		hub.name:   func(ctx context.Context, l net.Listener) error { return serveHub(ctx, l, picture, question, tell) },
+		floor.name:  func(ctx context.Context, l net.Listener) error { return serveWritev(ctx, l, picture) },
+		behind.name: func(ctx context.Context, l net.Listener) error { return serveCamera(ctx, l, picture, question, tell) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -46,7 +46,7 @@ func TestWatch(t *testing.T) {
 			if port, err := lines.ReadString('\n'); err != nil || strings.TrimSpace(port) == "" {
 				t.Fatalf("ready: %q, %v", port, err)
 			}
-			if name == hub.name {
+			if name == behind.name {
 				h, err := askHeap(ask, answer)
 				if err != nil || h.Objects == 0 || h.Frames == 0 {
 					t.Errorf("heap %+v, %v", h, err)
