@@ -35,13 +35,14 @@ type Camera struct {
 	mu        sync.Mutex    // guards what follows
 	kick      chan struct{} // wakes the loop; made by kicks
 	watched   bool
-	private   bool
+	private   error     // why the owner wants it closed; nil is open
 	leftAt    time.Time // when the last viewer left
 	state     State
 	published face
 	err       error // why there are no frames, in NoCamera and Fault
 	known     bool  // it was found out once whether there are frames
 	lost      bool  // the last run failed, and none was started since
+	broken    error // why the last run failed, if nothing but another run can tell that it is over
 	run       run
 }
 
@@ -77,16 +78,16 @@ func (c *Camera) SetDemand(watched bool) {
 	}
 }
 
-// SetPrivacy closes the camera, whoever watches, or allows it to be opened
-// again.
-func (c *Camera) SetPrivacy(private bool) {
+// ErrPrivate is why a camera is closed that its owner has closed.
+var ErrPrivate = errors.New("the camera is closed until its owner opens it again")
+
+// SetPrivacy closes the camera, whoever watches, and says why; nil allows it to be
+// opened again.
+func (c *Camera) SetPrivacy(why error) {
 	c.mu.Lock()
-	changed := c.private != private
-	c.private = private
+	c.private = why
 	c.mu.Unlock()
-	if changed {
-		c.wake()
-	}
+	c.wake()
 }
 
 // State says how the camera is.
@@ -119,6 +120,7 @@ func (c *Camera) Health() error {
 // snapshot is called with mu held.
 func (c *Camera) snapshot() State {
 	s := c.state
+	s.Watched = c.watched
 	s.Dropped = map[DropKind]uint64{}
 	maps.Copy(s.Dropped, c.state.Dropped)
 	return s
@@ -154,9 +156,30 @@ func (c *Camera) fail(err error) {
 		return
 	}
 	c.mu.Lock()
-	c.state.Device = Device{}
+	c.state.Device, c.broken = Device{}, nil
 	c.mu.Unlock()
 	c.set(NoCamera, err)
+}
+
+// rest sets the phase of a source that is there and does not run. One whose last
+// run failed is not well before another one gives a frame.
+func (c *Camera) rest() (well bool) {
+	c.mu.Lock()
+	broken := c.broken
+	c.mu.Unlock()
+	if broken != nil {
+		c.set(Fault, broken)
+		return false
+	}
+	c.set(Idle, nil)
+	return true
+}
+
+// mend forgets that the last run failed.
+func (c *Camera) mend() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = nil
 }
 
 // follow sets the phase of a source that runs. Until its first frame a state of
@@ -181,11 +204,11 @@ func (c *Camera) follow() {
 func (c *Camera) wanted() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.private && (c.AlwaysOn || c.watched)
+	return c.private == nil && (c.AlwaysOn || c.watched)
 }
 
-// closed says whether the owner has closed the camera.
-func (c *Camera) closed() bool {
+// closed says why the owner wants the camera closed; nil if it may be open.
+func (c *Camera) closed() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.private
@@ -216,7 +239,7 @@ func (c sink) Frame(f *Frame) {
 	c.run.damage = ""
 	first := c.run.first.IsZero()
 	if first {
-		c.run.first = now
+		c.run.first, c.broken = now, nil
 	}
 	c.mu.Unlock()
 	if c.Deliver != nil {

@@ -18,7 +18,7 @@ func TestPrivacyWhileLive(t *testing.T) {
 		after(time.Second)
 		b.SetDemand(true)
 		after(time.Second)
-		b.SetPrivacy(true)
+		b.SetPrivacy(camera.ErrPrivate)
 		synctest.Wait()
 		if b.src.Running() {
 			t.Error("the camera runs on after it was closed")
@@ -31,7 +31,7 @@ func TestPrivacyWhileLive(t *testing.T) {
 		if got := b.State().Frames; got != frames {
 			t.Errorf("%d frames came out of a closed camera", got-frames)
 		}
-		b.SetPrivacy(false)
+		b.SetPrivacy(nil)
 		after(time.Second)
 		if b.State().Frames == frames {
 			t.Error("no frames after it was opened again")
@@ -44,7 +44,7 @@ func TestPrivacyWhileLive(t *testing.T) {
 // look what it is.
 func TestPrivacyFromTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, new(cameratest.Source), func(c *camera.Camera) { c.SetPrivacy(true); c.AlwaysOn = true })
+		b := start(t, new(cameratest.Source), func(c *camera.Camera) { c.SetPrivacy(camera.ErrPrivate); c.AlwaysOn = true })
 		b.SetDemand(true)
 		after(time.Minute)
 		if b.src.Runs() != 0 || b.src.Checks() != 0 {
@@ -66,7 +66,7 @@ func TestPrivacyAtOnce(t *testing.T) {
 				b := start(t, new(cameratest.Source), nil)
 				prepare(b)
 				after(61 * time.Second)
-				b.SetPrivacy(true)
+				b.SetPrivacy(camera.ErrPrivate)
 				synctest.Wait()
 				if got := b.State().Phase; got != camera.Privacy {
 					t.Errorf("phase %s right after the camera was closed", got)

@@ -28,6 +28,8 @@ type State struct {
 	Device Device    `json:"device"`
 	Format Format    `json:"format"` // of the running or the last run
 
+	Watched bool `json:"watched"` // somebody wants frames
+
 	Frames   uint64              `json:"frames"`   // delivered
 	Dropped  map[DropKind]uint64 `json:"dropped"`  // by kind
 	Restarts uint64              `json:"restarts"` // times the source was started again after it was lost

@@ -28,7 +28,6 @@ const (
 var (
 	errNotAnswering = errors.New("the camera driver does not answer")
 	errUnwatched    = errors.New("nobody watches")
-	errPrivate      = errors.New("the camera is closed until its owner opens it again")
 )
 
 // Run watches over the source until ctx is done. It leaves nothing behind, with
@@ -40,8 +39,8 @@ func (c *Camera) Run(ctx context.Context) error {
 	defer c.set(Stopping, nil)
 	backoff := minBackoff
 	for ctx.Err() == nil {
-		if c.closed() {
-			c.set(Privacy, errPrivate)
+		if why := c.closed(); why != nil {
+			c.set(Privacy, why)
 			select {
 			case <-c.kicks():
 			case <-ctx.Done():
@@ -60,9 +59,9 @@ func (c *Camera) Run(ctx context.Context) error {
 		case errors.Is(err, errNotAnswering):
 			return err
 		case ctx.Err() != nil:
-		case c.closed():
+		case c.closed() != nil:
 		case err == nil:
-			c.set(Idle, nil)
+			c.rest()
 		default:
 			if c.steady() {
 				backoff = minBackoff
@@ -88,7 +87,7 @@ func (c *Camera) idle(ctx context.Context) error {
 		device Device
 		err    error
 	}
-	for ctx.Err() == nil && !c.wanted() && !c.closed() {
+	for ctx.Err() == nil && !c.wanted() && c.closed() == nil {
 		checked := make(chan verdict, 1)
 		go func() {
 			d, err := c.Source.Check()
@@ -99,16 +98,20 @@ func (c *Camera) idle(ctx context.Context) error {
 			return err
 		}
 		if v.err != nil {
+			c.mend() // another Check can tell that this is over
 			c.report(v.err)
 		} else {
 			c.mu.Lock()
 			c.state.Device = v.device
 			c.mu.Unlock()
-			c.set(Idle, nil)
-			c.relief("camera found; it starts when somebody watches", "camera", v.device.String())
-			c.settle()
+			if c.rest() {
+				c.relief("camera found; it starts when somebody watches", "camera", v.device.String())
+				c.settle()
+			}
 		}
-		c.pause(ctx, checkInterval, c.kicks())
+		if c.pause(ctx, checkInterval, c.kicks()) {
+			c.mend() // it was plugged in again
+		}
 	}
 	return nil
 }
@@ -151,12 +154,11 @@ func (c *Camera) watch(ctx context.Context) error {
 			said = true
 			c.sayStarted()
 		}
-		wait, cause := c.due(time.Now())
+		wait, cause, wished := c.due(time.Now())
 		if cause == nil {
 			timer.Reset(wait)
 			continue
 		}
-		wished := cause == errUnwatched || cause == errPrivate
 		if !wished {
 			c.lose(cause)
 		}
@@ -182,16 +184,18 @@ func (c *Camera) lose(err error) {
 		c.state.Stalls++
 	}
 	c.lost = c.lost || !c.run.started.IsZero()
+	c.broken = err
 	c.mu.Unlock()
 	c.report(err)
 }
 
-// due says why the present run must end now, or how long it has until then.
-func (c *Camera) due(now time.Time) (wait time.Duration, cause error) {
+// due says why the present run must end now, and whether that is wished, or how
+// long it has until then.
+func (c *Camera) due(now time.Time) (wait time.Duration, cause error, wished bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.private {
-		return 0, errPrivate
+	if c.private != nil {
+		return 0, c.private, true
 	}
 	r := c.run
 	limit := max(stallTimeout, stallFrames*c.state.Format.FrameTime())
@@ -217,13 +221,13 @@ func (c *Camera) due(now time.Time) (wait time.Duration, cause error) {
 			hold = defaultIdleHold
 		}
 		if idle := c.leftAt.Add(hold); idle.Before(end) {
-			end, cause = idle, errUnwatched
+			end, cause, wished = idle, errUnwatched, true
 		}
 	}
 	if wait = end.Sub(now); wait > 0 {
-		return wait, nil
+		return wait, nil, false
 	}
-	return 0, cause
+	return 0, cause, wished
 }
 
 // answer waits for a call into the source that should return now. When it does

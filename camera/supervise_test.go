@@ -249,6 +249,67 @@ func TestDemandEndsWhileLost(t *testing.T) {
 	})
 }
 
+// What does not work does not become well because nobody looks: only a run can
+// tell, or the hand that plugs it in again.
+func TestFaultStaysWhileUnwatched(t *testing.T) {
+	const fault = "fault: camera stalled: it gave no frame for 3s"
+	tests := []struct {
+		name   string
+		repair func(*bench)
+		want   []string
+	}{
+		{"it works again", func(b *bench) {
+			b.src.Stall(false)
+			after(time.Minute)
+			b.SetDemand(true)
+			after(time.Second)
+			b.SetDemand(false)
+			after(time.Minute)
+		}, []string{"2m5.033s live", "2m6s idle"}},
+		{"it still does not", func(b *bench) {
+			b.SetDemand(true)
+			after(time.Second)
+			b.SetDemand(false)
+			after(time.Minute)
+		}, nil},
+		{"unplugged", func(b *bench) {
+			b.src.Unplug()
+			after(10 * time.Second)
+			b.src.Plug()
+			after(time.Second)
+		}, []string{"1m6.75s no-camera: no camera: unplugged by the test", "1m15s idle"}},
+		{"plugged in again at once", func(b *bench) {
+			b.src.Unplug()
+			synctest.Wait()
+			b.src.Plug()
+			synctest.Wait()
+		}, []string{"1m5s idle"}},
+		{"closed and opened", func(b *bench) {
+			b.SetPrivacy(camera.ErrPrivate)
+			after(time.Second)
+			b.SetPrivacy(nil)
+			after(time.Second)
+		}, []string{"1m5s privacy: " + closedByOwner, "1m6s " + fault}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, new(cameratest.Source), nil)
+				b.src.Stall(true)
+				b.SetDemand(true)
+				after(5 * time.Second)
+				b.SetDemand(false)
+				after(time.Minute)
+				if err := b.Health(); !errors.Is(err, camera.ErrStalled) {
+					t.Errorf("Health() = %v, want ErrStalled", err)
+				}
+				tt.repair(b)
+				b.wantStates(t, append([]string{"0s starting", "0s idle", "0s starting", "3s " + fault}, tt.want...)...)
+			})
+		})
+	}
+}
+
 // endsAtOnce is a source that returns without an error and without frames.
 type endsAtOnce struct{ cameratest.Source }
 

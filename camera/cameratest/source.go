@@ -138,6 +138,7 @@ func (s *Source) Wait(ctx context.Context, d time.Duration) (early bool) {
 		if now, changed = s.look(); before.err != nil && now.err == nil {
 			return true
 		}
+		before = now
 	}
 }
 

@@ -3,14 +3,9 @@ package main
 import (
 	"context"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/gpio"
@@ -96,74 +91,5 @@ func TestPanelButton(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-func TestSettings(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
-	dir := filepath.Join(t.TempDir(), "new", "pushcam")
-	s := openSettings(dir, log)
-	if s.privacy() || s.trouble != "" {
-		t.Errorf("without a file: %+v", s.values)
-	}
-	if !s.togglePrivacy() {
-		t.Error("toggled from false to false")
-	}
-	if again := openSettings(dir, log); !again.privacy() || again.trouble != "" {
-		t.Errorf("after a restart: %+v, %s", again.values, again.trouble)
-	}
-	names, err := filepath.Glob(filepath.Join(dir, "*"))
-	if diff := cmp.Diff([]string{filepath.Join(dir, "settings.json")}, names); err != nil || diff != "" {
-		t.Errorf("files (-want +got):\n%s", diff)
-	}
-}
-
-// What cannot be read or kept is said, and the camera goes on with the defaults.
-func TestSettingsTrouble(t *testing.T) {
-	for _, tt := range []struct {
-		name    string
-		prepare func(t *testing.T, dir string) string // returns the folder to use
-		opened  string                                // part of what is said then
-		toggled string                                // and after a change
-	}{
-		{"damaged file", func(t *testing.T, dir string) string {
-			write(t, filepath.Join(dir, "settings.json"), "{half a fi")
-			return dir
-		}, "settings.json.bad", ""},
-		{"a folder in its place", func(t *testing.T, dir string) string {
-			if err := os.Mkdir(filepath.Join(dir, "settings.json"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			return dir
-		}, "no settings file", "cannot be kept"},
-		{"huge file", func(t *testing.T, dir string) string {
-			write(t, filepath.Join(dir, "settings.json"), strings.Repeat(" ", maxSettings+1))
-			return dir
-		}, "no settings file", ""},
-		{"the folder is a file", func(t *testing.T, dir string) string {
-			write(t, filepath.Join(dir, "file"), "")
-			return filepath.Join(dir, "file")
-		}, "cannot be read", "cannot be kept"},
-		{"no folder", func(*testing.T, string) string { return "" }, "-state-dir", "-state-dir"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			s := openSettings(tt.prepare(t, t.TempDir()), slog.New(slog.DiscardHandler))
-			if !strings.Contains(s.trouble, tt.opened) {
-				t.Errorf("when opened it said %q, want %q", s.trouble, tt.opened)
-			}
-			if !s.togglePrivacy() || !s.privacy() {
-				t.Error("the change does not serve")
-			}
-			if (s.trouble == "") != (tt.toggled == "") || !strings.Contains(s.trouble, tt.toggled) {
-				t.Errorf("after a change it said %q, want %q", s.trouble, tt.toggled)
-			}
-		})
-	}
-}
-
-func write(t *testing.T, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }

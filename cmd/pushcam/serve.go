@@ -27,7 +27,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(io.MultiWriter(book, stderr), &slog.HandlerOptions{Level: c.verbose}))
 	debug.SetMemoryLimit(int64(c.memory) << 20)
 	panel := openPanel(c, log.With("component", "panel"))
-	settings := openSettings(c.stateDir, log.With("component", "settings"))
+	settings := openSettings(c.stateDir, c.privacyButton && panel.button.Input != nil, log.With("component", "settings"))
 
 	// The LEDs show the program's end too: they run longer than the rest.
 	light, dark := context.WithCancel(context.WithoutCancel(ctx))
@@ -82,7 +82,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 
 	until, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	short := func() { cam.SetPrivacy(settings.togglePrivacy()) }
+	short := func() { settings.togglePrivacy(); cam.SetPrivacy(settings.privacy()) }
 	if !c.privacyButton {
 		short = nil
 	}

@@ -9,56 +9,78 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
+
+	"github.com/pushcam/pushcam/camera"
 )
 
 // settings is what the owner has changed while the program ran. It is kept in a
 // file, and written so that a power cut leaves the old one or the new one.
 type settings struct {
-	log *slog.Logger
-	dir string // "" keeps nothing
+	log    *slog.Logger
+	dir    string // "" keeps nothing
+	button bool   // there is one for privacy
 
 	mu      sync.Mutex
 	values  values
-	trouble string // what keeps them from being read or kept
+	unknown string // why it is not known whether the camera may be open
+	trouble string // what keeps the settings from being read or kept
 }
 
 type values struct {
 	Privacy bool `json:"privacy"`
 }
 
-const settingsFile = "settings.json"
+const (
+	settingsFile = "settings.json"
+	// badFile is what a damaged settingsFile is set aside as. As long as it stands
+	// there alone, nobody has said since whether the camera may be open.
+	badFile = settingsFile + ".bad"
+)
 
 // maxSettings bounds what is read; a larger file is not ours.
 const maxSettings = 64 << 10 // bytes
 
-// openSettings reads the settings in dir. A file that cannot be understood is
-// set aside as settings.json.bad, and the defaults serve.
-func openSettings(dir string, log *slog.Logger) *settings {
-	s := &settings{log: log, dir: dir}
+// openSettings reads the settings in dir. If there are some and they cannot be
+// understood, they are set aside and the defaults serve, but for the camera: it
+// may have been closed, and is so until its owner opens it.
+func openSettings(dir string, button bool, log *slog.Logger) *settings {
+	s := &settings{log: log, dir: dir, button: button}
 	if dir == "" {
-		s.report("there is no folder for settings: they last until the program ends; see -state-dir", nil)
+		s.report("there is no folder for settings: they last until the program ends; see -state-dir")
 		return s
 	}
-	file := filepath.Join(dir, settingsFile)
+	if err := s.read(); err != nil {
+		s.values = values{Privacy: true}
+		s.unknown = err.Error()
+		s.report(s.unknown)
+	} else if err := s.try(); err != nil {
+		s.report("the settings cannot be kept, and last until the program ends: " + err.Error())
+	}
+	return s
+}
+
+// read returns nil if there are no settings yet.
+func (s *settings) read() error {
+	file, bad := filepath.Join(s.dir, settingsFile), filepath.Join(s.dir, badFile)
 	data, err := readLimited(file, maxSettings)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		if _, err := os.Lstat(bad); err == nil {
+			return fmt.Errorf("the settings were damaged, and are in %s", bad)
+		}
+		return nil
 	}
 	if err == nil {
-		var v values
+		v := values{Privacy: true} // if it does not say
 		if err = json.Unmarshal(data, &v); err == nil {
 			s.values = v
-			return s
+			return nil
 		}
-		if err := os.Rename(file, file+".bad"); err != nil {
-			s.report("the settings that cannot be read are in the way", err)
-			return s
-		}
-		s.report("the settings could not be understood and are now in "+file+".bad; the defaults serve", err)
-		return s
 	}
-	s.report("the settings cannot be read; the defaults serve", err)
-	return s
+	if aside := os.Rename(file, bad); aside != nil {
+		return fmt.Errorf("the settings are damaged (%w) and cannot be set aside (%w)", err, aside)
+	}
+	return fmt.Errorf("the settings were damaged (%w), and are in %s", err, bad)
 }
 
 func readLimited(file string, limit int64) ([]byte, error) {
@@ -72,57 +94,84 @@ func readLimited(file string, limit int64) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-func (s *settings) report(what string, err error) {
-	s.trouble = what
-	if err != nil {
-		s.trouble += ": " + err.Error()
-	}
-	s.log.Warn(s.trouble)
+// report makes known what is wrong.
+func (s *settings) report(trouble string) {
+	s.trouble = trouble
+	s.log.Warn(trouble)
 }
 
-func (s *settings) privacy() bool {
+// privacy says why the camera is to be closed; nil is open.
+func (s *settings) privacy() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.values.Privacy
+	switch {
+	case s.unknown != "" && s.button:
+		return fmt.Errorf("the camera stays closed until you press its button shortly: %s", s.unknown)
+	case s.unknown != "":
+		return fmt.Errorf("the camera stays closed until you delete %s* and start it again: %s", filepath.Join(s.dir, settingsFile), s.unknown)
+	case s.values.Privacy:
+		return camera.ErrPrivate
+	}
+	return nil
 }
 
-// togglePrivacy returns the new value. That it cannot be kept is said, and it
-// serves until the program ends.
-func (s *settings) togglePrivacy() bool {
+// togglePrivacy closes the camera or opens it. That this cannot be kept is said,
+// and it serves until the program ends.
+func (s *settings) togglePrivacy() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.values.Privacy = !s.values.Privacy
+	s.unknown = ""
 	if s.dir != "" {
 		s.trouble = ""
 		if err := s.write(); err != nil {
-			s.report("the settings cannot be kept", err)
+			s.report("the settings cannot be kept, and last until the program ends: " + err.Error())
 		}
 	}
-	return s.values.Privacy
 }
 
 // write replaces the file by way of a temporary one. s.mu is held.
 func (s *settings) write() error {
-	data, err := json.MarshalIndent(s.values, "", "  ")
+	temporary, err := s.writeTemporary()
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(s.dir, settingsFile+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(append(data, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), filepath.Join(s.dir, settingsFile)); err != nil {
+	if err := os.Rename(temporary, filepath.Join(s.dir, settingsFile)); err != nil {
+		os.Remove(temporary)
 		return err
 	}
 	return syncDir(s.dir)
+}
+
+// try finds out whether write would work, before the owner relies on it.
+func (s *settings) try() error {
+	temporary, err := s.writeTemporary()
+	if err != nil {
+		return err
+	}
+	return os.Remove(temporary)
+}
+
+// writeTemporary returns a file that has the settings, and leaves none if it
+// fails.
+func (s *settings) writeTemporary() (path string, err error) {
+	data, err := json.MarshalIndent(s.values, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(s.dir, settingsFile+".*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(append(data, '\n'))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
 }
 
 // syncDir makes a rename in dir last over a power cut.
