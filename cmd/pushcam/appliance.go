@@ -92,6 +92,9 @@ func boardState() any {
 	}{boardModel(), new(device.Sensors).Read()}
 }
 
+// lastWords is how long a program that hangs has to log why it ends.
+const lastWords = 5 * time.Second
+
 // newGuard guards this program on the appliance, which starts it again.
 func newGuard(cam *camera.Camera, a net.Addr, stderr io.Writer, log *slog.Logger) *guard {
 	log = log.With("component", "guard")
@@ -100,6 +103,7 @@ func newGuard(cam *camera.Camera, a net.Addr, stderr io.Writer, log *slog.Logger
 		get:   selfCheck(a),
 		log:   log,
 		end: func(why error) {
+			time.AfterFunc(lastWords, func() { os.Exit(1) })
 			log.Error("the program hangs and ends itself", "why", why)
 			dump(stderr)
 			os.Exit(1)

@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
-	"runtime/pprof"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pushcam/pushcam/camera"
@@ -17,8 +21,9 @@ import (
 // hardware watchdog whatever its programs do. It looks from outside, at what an
 // owner would look at.
 type guard struct {
-	// state is the camera's. One that is starting or live for hangTime without a
-	// frame hangs: a camera that works says within seconds that it is stalled.
+	// state is the camera's. One that is starting or live, or idle although
+	// somebody watches, for hangTime without a frame hangs: a camera that works
+	// says within seconds that it is stalled.
 	state func() camera.State
 	// get asks the program's own HTTP server, which must answer something.
 	get func(context.Context) error
@@ -29,8 +34,9 @@ type guard struct {
 
 const (
 	guardInterval = 10 * time.Second
-	guardFailures = 3                // HTTP self-checks in a row
-	hangTime      = 60 * time.Second // for camera.Starting and camera.Live
+	guardPatience = 5 * time.Second // for one look
+	guardFailures = 3               // looks in a row
+	hangTime      = 60 * time.Second
 )
 
 // run looks every guardInterval until ctx is done.
@@ -46,31 +52,54 @@ func (g *guard) run(ctx context.Context) {
 		case <-tick.C:
 		}
 
-		asked, cancel := context.WithTimeout(ctx, guardInterval/2)
-		err := g.get(asked)
-		cancel()
+		s, err := g.look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err == nil:
-			failures = 0
-		default:
+		case err != nil:
 			failures++
 			g.log.Warn("the program does not answer itself", "err", err, "times", failures)
+			if failures == guardFailures {
+				g.end(fmt.Errorf("the program did not answer itself %d times: %w", failures, err))
+				return
+			}
+			continue
 		}
-		if failures == guardFailures {
-			g.end(fmt.Errorf("the HTTP server did not answer %d times: %w", failures, err))
-			return
-		}
+		failures = 0
 
-		s := g.state()
-		waiting := s.Phase == camera.Starting || s.Phase == camera.Live
-		if !waiting || s.Frames != progress.Frames || s.Phase != progress.Phase || s.Since != progress.Since {
+		waiting := s.Phase == camera.Starting || s.Phase == camera.Live || s.Phase == camera.Idle && s.Watched
+		if !waiting || s.Frames != progress.Frames || s.Phase != progress.Phase || s.Since != progress.Since || s.Watched != progress.Watched {
 			progress, since = s, time.Now()
 		} else if time.Since(since) >= hangTime {
 			g.end(fmt.Errorf("the camera is %s for %v without a frame, and does not say why", s.Phase, time.Since(since).Round(time.Second)))
 			return
 		}
+	}
+}
+
+// look asks both. What is asked may be what hangs, and cannot be stopped then: the
+// goroutine that waits for it is left to the end of the program.
+func (g *guard) look(ctx context.Context) (camera.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, guardPatience)
+	defer cancel()
+	got, seen := make(chan error, 1), make(chan camera.State, 1)
+	go func() {
+		got <- g.get(ctx)
+		seen <- g.state()
+	}()
+	select {
+	case err := <-got:
+		if err != nil {
+			return camera.State{}, fmt.Errorf("its HTTP server: %w", err)
+		}
+	case <-ctx.Done():
+		return camera.State{}, fmt.Errorf("its HTTP server: %w", ctx.Err())
+	}
+	select {
+	case s := <-seen:
+		return s, nil
+	case <-ctx.Done():
+		return camera.State{}, fmt.Errorf("its camera's state: %w", ctx.Err())
 	}
 }
 
@@ -96,8 +125,28 @@ func selfCheck(a net.Addr) func(context.Context) error {
 	}
 }
 
-// dump writes where all goroutines are, equal ones once: gokrazy keeps a hundred
-// lines.
+// dump writes where all goroutines are, innermost call first, those of one place in
+// one line: gokrazy keeps a hundred lines.
 func dump(w io.Writer) {
-	pprof.Lookup("goroutine").WriteTo(w, 1)
+	all := make([]runtime.StackRecord, runtime.NumGoroutine()+64)
+	n, _ := runtime.GoroutineProfile(all) // false if there are still more: then it gives none
+	places := make(map[string]int)
+	for _, r := range all[:min(n, len(all))] {
+		places[place(r.Stack())]++
+	}
+	for _, p := range slices.Sorted(maps.Keys(places)) {
+		fmt.Fprintf(w, "%d× %s\n", places[p], p)
+	}
+}
+
+// place is as "main.(*guard).run guard.go:45 < main.serve.func9 serve.go:102".
+func place(stack []uintptr) string {
+	var calls []string
+	for frames := runtime.CallersFrames(stack); ; {
+		f, more := frames.Next()
+		calls = append(calls, fmt.Sprintf("%s %s:%d", path.Base(f.Function), path.Base(f.File), f.Line))
+		if !more {
+			return strings.Join(calls, " < ")
+		}
+	}
 }

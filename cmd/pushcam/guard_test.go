@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,6 +23,9 @@ func TestGuard(t *testing.T) {
 	fine := func(context.Context) error { return nil }
 	refused := func(context.Context) error { return errors.New("refused") }
 	hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	idle := func() camera.State { return camera.State{Phase: camera.Idle, Watched: true} }
+	locked := make(chan struct{})
+	deadlock := func() camera.State { <-locked; return camera.State{} }
 	calls := 0
 	flaky := func(context.Context) error {
 		if calls++; calls%3 == 0 {
@@ -42,13 +45,17 @@ func TestGuard(t *testing.T) {
 		{"no camera", still(camera.NoCamera), fine, "", 0},
 		{"closed", still(camera.Privacy), fine, "", 0},
 		{"two failures in a row, now and then", flows, flaky, "", 0},
-		{"server refuses", flows, refused, "did not answer 3 times: refused", 30 * time.Second},
-		{"server hangs", flows, hangs, "did not answer 3 times", 40 * time.Second},
+		{"server refuses", flows, refused, "did not answer itself 3 times: its HTTP server: refused", 30 * time.Second},
+		{"server hangs", flows, hangs, "did not answer itself 3 times: its HTTP server: context deadline", 35 * time.Second},
+		{"camera hangs", deadlock, fine, "did not answer itself 3 times: its camera's state: context deadline", 35 * time.Second},
 		{"live without frames", still(camera.Live), fine, "live for 1m0s", 80 * time.Second},
+		{"idle though watched", idle, fine, "idle for 1m0s", 80 * time.Second},
 		{"never started", still(camera.Starting), fine, "starting for 1m0s", 80 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				locked = make(chan struct{})
+				defer close(locked)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 				defer cancel()
 				began := time.Now()
@@ -86,8 +93,7 @@ func (a address) String() string { return string(a) }
 func TestDump(t *testing.T) {
 	var b strings.Builder
 	dump(&b)
-	if !strings.Contains(b.String(), "TestDump") {
+	if !regexp.MustCompile(`(?m)^1× .*pushcam\.dump guard\.go:\d+ < pushcam\.TestDump guard_test\.go:\d+ < `).MatchString(b.String()) {
 		t.Errorf("the dump does not show this test:\n%s", b.String())
 	}
-	dump(io.Discard)
 }
