@@ -1,0 +1,113 @@
+//go:build unix
+
+package main
+
+import (
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/pushcam/pushcam/gokrazy/image"
+)
+
+// writeCard writes what gok makes: a partition table (MBR signature, GPT header,
+// four entries), and a root file system in the second partition.
+func writeCard(t *testing.T, path string) {
+	t.Helper()
+	const sector, start, partition = 512, 8192, 100 << 20 / 512
+	head := make([]byte, 4*sector)
+	head[510], head[511] = 0x55, 0xAA
+	copy(head[sector:], "EFI PART")
+	head[sector+72], head[sector+84] = 2, 128
+	for i := range uint64(4) {
+		entry := head[2*sector+i*128:]
+		binary.LittleEndian.PutUint64(entry[32:], start+i*partition)
+		binary.LittleEndian.PutUint64(entry[40:], start+(i+1)*partition-1)
+	}
+	packed, err := os.Open("../../gokrazy/image/testdata/gok-1.squashfs.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	root, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err1 := f.Write(head)
+	_, err2 := io.Copy(io.NewOffsetWriter(f, (start+partition)*sector), root)
+	if err := errors.Join(err1, err2, f.Truncate(image.MinSize), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The command makes an image with programs that tell what they were told. The
+// owner's password is shown once, is kept for this user only, and no program is
+// given it as an argument or in its environment.
+func TestImageKeepsThePassword(t *testing.T) {
+	dir, config := t.TempDir(), t.TempDir()
+	card, told, out := filepath.Join(dir, "card"), filepath.Join(dir, "told"), filepath.Join(dir, "out.img")
+	writeCard(t, card)
+	tell := "#!/bin/sh\n{ echo \"$0 $*\"; /usr/bin/env; } | /usr/bin/tee -a " + told + " >&2\n"
+	for name, script := range map[string]string{
+		"go":                    "echo " + dir + "/gok",
+		"gok":                   `for a; do case "$a" in --full=*) exec /bin/cp ` + card + ` "${a#--full=}";; esac; done`,
+		"mkfs.ext4":             "",
+		"aarch64-linux-gnu-gcc": "echo /lib/libc.a",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(tell+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir)
+	run := func(args ...string) (stdout, stderr, password string) {
+		t.Helper()
+		p := &program{configDir: func() (string, error) { return config, nil }, stdin: strings.NewReader("typed by me\n")}
+		stdout, stderr, code := try(t, p, append([]string{"image", "-v", "-hostname", "attic", "-size", "1204MiB", "-o", out}, args...)...)
+		if code != 0 {
+			t.Fatalf("exit status %d: %s", code, stderr)
+		}
+		file := filepath.Join(config, "pushcam/attic.password")
+		kept, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{file, out} {
+			if info, err := os.Stat(secret); err != nil || info.Mode() != 0o600 {
+				t.Errorf("%s: %v, %v; want mode 0600", secret, info.Mode(), err)
+			}
+		}
+		password = strings.TrimSpace(string(kept))
+		text, err := os.ReadFile(told)
+		if err != nil || !strings.Contains(string(text), "mkfs.ext4 ") || !strings.Contains(string(text), "overwrite --full=") {
+			t.Fatalf("the programs were told %s, %v", text, err)
+		}
+		if strings.Contains(string(text)+stderr, password) {
+			t.Errorf("the password %q is in what programs were told, or in the log:\n%s\n%s", password, text, stderr)
+		}
+		return stdout, stderr, password
+	}
+
+	stdout, _, generated := run()
+	if !regexp.MustCompile(`^[a-z2-9]{4}(-[a-z2-9]{4}){3}$`).MatchString(generated) || strings.Count(stdout, generated) != 1 {
+		t.Errorf("a new password, %q, is not shown once:\n%s", generated, stdout)
+	}
+	if !strings.Contains(stdout, "http://attic.local/") || !strings.Contains(stdout, "pushcamctl flash -image "+out) {
+		t.Errorf("it does not say what to do next:\n%s", stdout)
+	}
+	if stdout, _, again := run(); again != generated || strings.Contains(stdout, generated) {
+		t.Errorf("the kept password, %q, is another one or is shown:\n%s", again, stdout)
+	}
+	if stdout, _, typed := run("-password", "-"); typed != "typed by me" || strings.Contains(stdout, typed) {
+		t.Errorf("the typed password, %q, is not kept or is shown:\n%s", typed, stdout)
+	}
+}
