@@ -31,7 +31,7 @@ func TestBootTime(t *testing.T) {
 	}
 	p := built(t)
 	bare := p.card(t)
-	copyRoot(t, bareRoot(t, p), bare)
+	copyRoot(t, bareRoot(t), bare)
 	var answers, pictures []time.Duration
 	for range bootRuns {
 		t.Run("bare", func(t *testing.T) {
@@ -75,7 +75,14 @@ func median(of []time.Duration) time.Duration { return slices.Sorted(slices.Valu
 
 // bareRoot builds a root file system with the bare web server instead of the
 // program, and nothing else changed.
-func bareRoot(t *testing.T, p *product) string {
+func bareRoot(t *testing.T) string {
+	return variantRoot(t, func(config map[string]any) {
+		config["Packages"], config["PackageConfig"] = []string{"github.com/pushcam/pushcam/hack/e2e/bare"}, nil
+	})
+}
+
+// variantRoot builds the image's root file system from a changed config.json.
+func variantRoot(t *testing.T, change func(config map[string]any)) string {
 	t.Helper()
 	checkout, err := image.FindCheckout(".")
 	if err != nil {
@@ -90,15 +97,15 @@ func bareRoot(t *testing.T, p *product) string {
 	if err := json.Unmarshal(text, &config); err != nil {
 		t.Fatal(err)
 	}
-	config["Packages"], config["PackageConfig"] = []string{"github.com/pushcam/pushcam/hack/e2e/bare"}, nil
+	change(config)
 	if text, err = json.Marshal(config); err != nil {
 		t.Fatal(err)
 	}
 	home := t.TempDir()
 	pins := filepath.Join(checkout, instance, "builddir")
-	err = errors.Join(os.Mkdir(filepath.Join(home, "bare"), 0o755),
-		os.WriteFile(filepath.Join(home, "bare/config.json"), text, 0o644),
-		os.Symlink(pins, filepath.Join(home, "bare/builddir")))
+	err = errors.Join(os.Mkdir(filepath.Join(home, "variant"), 0o755),
+		os.WriteFile(filepath.Join(home, "variant/config.json"), text, 0o644),
+		os.Symlink(pins, filepath.Join(home, "variant/builddir")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +116,7 @@ func bareRoot(t *testing.T, p *product) string {
 		t.Fatalf("where gok is: %v", err)
 	}
 	root := filepath.Join(home, "root.squashfs")
-	gok := exec.CommandContext(t.Context(), strings.TrimSpace(string(tool)), "--parent_dir", home, "-i", "bare", "overwrite", "--root="+root)
+	gok := exec.CommandContext(t.Context(), strings.TrimSpace(string(tool)), "--parent_dir", home, "-i", "variant", "overwrite", "--root="+root)
 	gok.Env = append(os.Environ(), "GOWORK=off", "GOOS=linux", "GOARCH=arm64",
 		"GOFLAGS=-trimpath -buildvcs=false '-ldflags=-s -w'")
 	if said, err := gok.CombinedOutput(); err != nil {

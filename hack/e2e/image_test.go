@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -84,7 +83,8 @@ func (p *product) direct() []string {
 func (p *product) uefi() []string { return []string{"-bios", p.firmware} }
 
 const (
-	bootOffset   = 4 << 20 // bytes in front of the boot partition
+	password     = "correct horse" // of the image's owner
+	bootOffset   = 4 << 20         // bytes in front of the boot partition
 	buildTimeout = 8 * time.Minute
 )
 
@@ -96,7 +96,7 @@ var build = sync.OnceValues(func() (*product, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 	defer cancel()
-	b := &image.Builder{Checkout: checkout, Password: "correct horse", Size: image.MinSize}
+	b := &image.Builder{Checkout: checkout, Password: password, Size: image.MinSize}
 	p := &product{kernel: filepath.Join(scratch, "vmlinuz")}
 	if p.Image, err = b.Build(ctx, filepath.Join(scratch, "pushcam.img")); err != nil {
 		return nil, err
@@ -148,23 +148,6 @@ func (p *product) card(t *testing.T) string {
 		t.Fatalf("copy the image: %v: %s", err, said)
 	}
 	return path
-}
-
-// fillPerm leaves no room in the card's /perm.
-func fillPerm(t *testing.T, card string) {
-	t.Helper()
-	need(t, "debugfs")
-	perm(t, card, func(_ *os.File, offset int64, super []byte) {
-		blocks, size := binary.LittleEndian.Uint32(super[0x4:]), 1024<<binary.LittleEndian.Uint32(super[0x18:])
-		filler := filepath.Join(t.TempDir(), "filler")
-		if err := os.WriteFile(filler, bytes.Repeat([]byte{'x'}, int(blocks)*size), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		said, err := exec.Command("debugfs", "-w", "-R", "write "+filler+" filler", fmt.Sprintf("%s?offset=%d", card, offset-1024)).CombinedOutput()
-		if err != nil || !bytes.Contains(said, []byte("Could not allocate block")) {
-			t.Fatalf("fill /perm: %v: %s", err, said)
-		}
-	})
 }
 
 // perm calls use with the superblock of the card's /perm, which is ext4, and

@@ -28,6 +28,7 @@ type machine struct {
 	station *station  // another computer on its network
 	console io.Writer // its serial port's input
 	webcam  string    // the socket into which a webcam is plugged
+	serial  string    // the file of what its serial port says
 
 	resets   atomic.Int32 // times that the machine began anew
 	shutdown atomic.Value // the reason why it ended, a string
@@ -47,20 +48,20 @@ func boot(t *testing.T, card string, loader []string) *machine {
 	control, controlFar := socketpair(t, unix.SOCK_STREAM)
 	wires, wiresFar := socketpair(t, unix.SOCK_STREAM)
 	lan, lanFar := socketpair(t, unix.SOCK_DGRAM)
-	m.start(t, append(loader, "-nodefaults", "-display", "none",
+	m.start(t, append([]string{"-nodefaults", "-display", "none",
 		"-M", "virt,acpi=off", "-accel", "tcg,thread=multi", "-cpu", "cortex-a53", "-smp", "2", "-m", "1024",
-		"-drive", "if=none,id=card,format=raw,file="+strings.ReplaceAll(card, ",", ",,"), "-device", "virtio-blk-pci,drive=card",
+		"-drive", "if=none,id=card,format=raw,file=" + strings.ReplaceAll(card, ",", ",,"), "-device", "virtio-blk-pci,drive=card",
 		// A switch for the machine, QEMU's router and the station.
 		"-netdev", "hubport,id=lan1,hubid=1", "-device", "virtio-net-pci,netdev=lan1,romfile=",
 		"-netdev", "user,id=router,hostfwd=tcp:127.0.0.1:0-:80", "-netdev", "hubport,id=lan2,hubid=1,netdev=router",
 		"-netdev", "socket,id=station,fd=5", "-netdev", "hubport,id=lan3,hubid=1,netdev=station",
 		"-device", "i6300esb", // a watchdog, as a Pi has one
 		"-device", "qemu-xhci,id=usb",
-		"-chardev", "socket,id=webcam,server=on,wait=off,path="+m.webcam, "-device", "usb-redir,chardev=webcam,bus=usb.0",
+		"-chardev", "socket,id=webcam,server=on,wait=off,path=" + m.webcam, "-device", "usb-redir,chardev=webcam,bus=usb.0",
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-chardev", "socket,id=control,fd=3", "-mon", "chardev=control,mode=control",
 		"-chardev", "socket,id=board,fd=4", "-object", "qtest,id=qtest,chardev=board,log=none",
-	), controlFar, wiresFar, lanFar)
+	}, loader...), controlFar, wiresFar, lanFar)
 	m.station = newStation(lan)
 	t.Cleanup(m.station.close)
 	m.board = &board{conn: wires, answers: bufio.NewReader(wires)}
@@ -90,7 +91,7 @@ func (m *machine) start(t *testing.T, options []string, files ...*os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.console = console
+	m.console, m.serial = console, serial.Name()
 	var complaints bytes.Buffer
 	qemu := exec.Command("qemu-system-aarch64", options...)
 	qemu.Stdin, qemu.Stdout, qemu.Stderr = input, serial, &complaints

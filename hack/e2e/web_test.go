@@ -33,12 +33,22 @@ const (
 
 // get asks the appliance for a page.
 func (m *machine) get(path string, timeout time.Duration) (code int, header http.Header, body []byte, err error) {
+	return m.do(http.MethodGet, path, timeout, func(*http.Request) {})
+}
+
+// owned asks for what is the owner's.
+func (m *machine) owned(method, path string) (code int, header http.Header, body []byte, err error) {
+	return m.do(method, path, getTimeout, func(r *http.Request) { r.SetBasicAuth("owner", password) })
+}
+
+func (m *machine) do(method, path string, timeout time.Duration, prepare func(*http.Request)) (code int, header http.Header, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, m.url+path, nil)
 	if err != nil {
 		return 0, nil, nil, err
 	}
+	prepare(req)
 	resp, err := web.Do(req)
 	if err != nil {
 		return 0, nil, nil, err
@@ -64,8 +74,13 @@ type state struct {
 		Version string `json:"version"`
 		System  string `json:"system"`
 	} `json:"program"`
+	Frame *struct {
+		AgeMS float64 `json:"age_ms"`
+	} `json:"frame"`
 	Viewers []struct {
-		Sent uint64 `json:"frames_sent"`
+		Sent    uint64  `json:"frames_sent"`
+		Seconds float64 `json:"seconds"`
+		AgeMS   float64 `json:"age_ms"`
 	} `json:"viewers"`
 	Uptime float64 `json:"uptime_s"`
 }
