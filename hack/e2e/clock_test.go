@@ -1,0 +1,191 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/pushcam/pushcam/camera"
+)
+
+// TestClock boots in 1970, as a Pi does that has no clock, and has the time come
+// from the network while somebody watches.
+func TestClock(t *testing.T) {
+	p := built(t)
+	cam := newWebcam()
+	m := boot(t, p.card(t), append(p.direct(), "-rtc", "base=1970-01-01T00:00:10"))
+	cam.plug(t, m)
+	t.Cleanup(func() { cam.unplug(t) })
+	m.picture(t)
+	if now := m.clock(t); now.Year() != 1970 {
+		t.Fatalf("the machine's clock says %v, want 1970", now)
+	}
+	stream := m.stream(t)
+	stream.await(t, true)
+	m.rightAges(t)
+
+	began := time.Now()
+	m.station.serveTime()
+	m.await(t, "the clock is set", func() error {
+		if now := m.clock(t); now.Before(began.Add(-time.Minute)) {
+			return fmt.Errorf("it says %v", now)
+		}
+		return nil
+	})
+	for range 5 * fps { // what was sent before is still to be read
+		if _, err := stream.picture(); err != nil {
+			t.Fatalf("the stream over the change of the clock: %v", err)
+		}
+	}
+	s := m.rightAges(t)
+	if s.Camera.Stalls != 0 || s.Camera.Restarts != 0 {
+		t.Errorf("the camera had trouble: %+v", s.Camera)
+	}
+	m.picture(t)
+}
+
+// clock is what the machine's clock says.
+func (m *machine) clock(t *testing.T) time.Time {
+	t.Helper()
+	_, header, _, err := m.get("/state", getTimeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return now
+}
+
+// rightAges awaits a live picture, and looks at all times since when.
+func (m *machine) rightAges(t *testing.T) state {
+	t.Helper()
+	const young, old = 5.0, patience // a busy machine is late, but not by decades
+	s := m.is(t, "a viewer who gets pictures", func(s state) bool {
+		return s.Camera.Phase == camera.Live && s.Frame != nil && len(s.Viewers) == 1 && s.Viewers[0].Sent > 0
+	})
+	ok := func(seconds, most float64) bool { return seconds >= 0 && seconds < most }
+	if !ok(s.Frame.AgeMS/1000, young) || !ok(s.Viewers[0].AgeMS/1000, young) ||
+		!ok(s.Viewers[0].Seconds, old.Seconds()) || !ok(s.Uptime, 2*old.Seconds()) {
+		t.Errorf("ages are wrong: frame %+v, viewer %+v, uptime %v s", *s.Frame, s.Viewers[0], s.Uptime)
+	}
+	return s
+}
+
+// serveTime makes the station what the internet is to the machine: it answers
+// questions for the addresses of servers with its own, and tells the time there.
+func (s *station) serveTime() {
+	answer := func(frame []byte) []byte {
+		switch d, ok := parseUDP(frame); {
+		case isARP(frame):
+			return answerARP(frame)
+		case ok && d.toPort == 53:
+			return back(d, answerDNS(d.data))
+		case ok && d.toPort == 123 && slices.Equal(d.toIP, stationIP):
+			return back(d, answerNTP(d.data))
+		}
+		return nil
+	}
+	s.answer.Store(&answer)
+}
+
+// parseUDP takes IPv4 without options.
+func parseUDP(frame []byte) (d datagram, ok bool) {
+	const udp = 17
+	if len(frame) < etherLen+ipLen+udpLen || binary.BigEndian.Uint16(frame[12:]) != 0x0800 || frame[etherLen] != 0x45 || frame[etherLen+9] != udp {
+		return d, false
+	}
+	frame = slices.Clone(frame)
+	ip, data := frame[etherLen:], frame[etherLen+ipLen:]
+	return datagram{
+		toMAC: frame[:6], fromMAC: frame[6:12], toIP: ip[16:20], fromIP: ip[12:16],
+		fromPort: binary.BigEndian.Uint16(data), toPort: binary.BigEndian.Uint16(data[2:]), data: data[udpLen:],
+	}, true
+}
+
+// back sends data to whom d is from, as whom d is to; nil is nothing.
+func back(d datagram, data []byte) []byte {
+	if data == nil {
+		return nil
+	}
+	return udpFrame(datagram{d.fromMAC, d.toMAC, d.fromIP, d.toIP, d.fromPort, d.toPort, data})
+}
+
+// isARP tells a question for the station's address (RFC 826).
+func isARP(frame []byte) bool {
+	const request, targetIP = 1, etherLen + 24
+	return len(frame) >= targetIP+4 && binary.BigEndian.Uint16(frame[12:]) == 0x0806 &&
+		binary.BigEndian.Uint16(frame[etherLen+6:]) == request && slices.Equal(frame[targetIP:targetIP+4], stationIP)
+}
+
+func answerARP(frame []byte) []byte {
+	arp := frame[etherLen:]
+	head := []byte{0, 1, 8, 0, 6, 4, 0, 2} // Ethernet, IPv4, a reply
+	return slices.Concat(arp[8:14], stationMAC, []byte{0x08, 0x06}, head, stationMAC, stationIP, arp[8:14], arp[14:18])
+}
+
+// answerDNS gives the station's address for every name.
+func answerDNS(question []byte) []byte {
+	var m dnsmessage.Message
+	if m.Unpack(question) != nil || m.Response || len(m.Questions) != 1 {
+		return nil
+	}
+	m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
+	if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
+		m.Answers = []dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 60},
+			Body:   &dnsmessage.AResource{A: [4]byte(stationIP)},
+		}}
+	}
+	answer, err := m.Pack()
+	if err != nil {
+		return nil
+	}
+	return answer
+}
+
+// answerNTP tells this computer's time (RFC 5905, 7.3).
+func answerNTP(question []byte) []byte {
+	const version4, server = 4 << 3, 4
+	if len(question) < 48 {
+		return nil
+	}
+	answer := make([]byte, 48)
+	answer[0], answer[1] = version4|server, 1 // stratum
+	copy(answer[24:], question[40:48])        // when it was asked, by the asker's clock
+	now := time.Now()
+	const since1900 = 2_208_988_800 // seconds to 1970
+	stamp := uint64(now.Unix()+since1900)<<32 | uint64(now.Nanosecond())<<32/1e9
+	binary.BigEndian.PutUint64(answer[32:], stamp) // when the question came
+	binary.BigEndian.PutUint64(answer[40:], stamp) // when the answer went
+	return answer
+}
+
+// The station's own words are understood, before a machine is to understand them.
+func TestServeTime(t *testing.T) {
+	q := dnsmessage.Message{Header: dnsmessage.Header{ID: 7}, Questions: []dnsmessage.Question{
+		{Name: dnsmessage.MustNewName("0.pool.example."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}
+	text, err := q.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := datagram{stationMAC, mdnsMAC, []byte{10, 0, 2, 3}, []byte{10, 0, 2, 15}, 53, 4000, text}
+	d, ok := parseUDP(udpFrame(asked))
+	if !ok {
+		t.Fatal("it does not understand itself")
+	}
+	d, ok = parseUDP(back(d, answerDNS(d.data)))
+	var a dnsmessage.Message
+	if err := errors.Join(a.Unpack(d.data)); !ok || err != nil || len(a.Answers) != 1 || d.toPort != 4000 || !slices.Equal(d.fromIP, asked.toIP) {
+		t.Errorf("the answer is %+v, %v: %+v", d, err, a)
+	}
+}

@@ -1,0 +1,83 @@
+//go:build linux
+
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/image"
+)
+
+// maxRoot is the size in MB that the root file system may have.
+const maxRoot = 32
+
+// TestImageCommand makes an image as the README says, of a second checkout of the
+// commit: it has the same root file system as the product, which was built in
+// another place at another time.
+func TestImageCommand(t *testing.T) {
+	p := built(t)
+	checkout, err := image.FindCheckout(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clone, config, path := filepath.Join(t.TempDir(), "clone"), t.TempDir(), filepath.Join(t.TempDir(), "pushcam.img")
+	if said, err := exec.CommandContext(t.Context(), "git", "clone", "-q", checkout, clone).CombinedOutput(); err != nil {
+		t.Fatalf("git clone: %v: %s", err, said)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "run", "./cmd/pushcamctl", "image", "-o", path, "-size", "1204MiB")
+	cmd.Dir, cmd.Env = clone, append(os.Environ(), "XDG_CONFIG_HOME="+config)
+	said, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("pushcamctl image: %v: %s", err, said)
+	}
+	root := regexp.MustCompile(`root file system: ([0-9.]+) MB, SHA-256 ([0-9a-f]{64})\n`).FindSubmatch(said)
+	shown := regexp.MustCompile(`owner's password: (\S+)\n`).FindSubmatch(said)
+	if root == nil || shown == nil {
+		t.Fatalf("pushcamctl image says neither what it made nor the password:\n%s", said)
+	}
+	if size, err := strconv.ParseFloat(string(root[1]), 64); err != nil || size > maxRoot {
+		t.Errorf("the root file system has %s MB, want at most %d", root[1], maxRoot)
+	}
+	if strings.HasSuffix(p.Version, "-dirty") {
+		t.Logf("this checkout differs from its commit: its root file system is not compared with the commit's")
+	} else if string(root[2]) != p.RootSum {
+		t.Errorf("two builds of one commit differ: %s and %s", root[2], p.RootSum)
+	}
+	if changed, err := exec.CommandContext(t.Context(), "git", "-C", clone, "status", "--porcelain").Output(); err != nil || len(changed) > 0 {
+		t.Errorf("the build changed its checkout: %v: %s", err, changed)
+	}
+
+	// /perm as the camera finds it.
+	perm(t, path, func(_ *os.File, offset int64, _ []byte) {
+		tool := func(name string, args ...string) string {
+			need(t, name)
+			out, err := exec.CommandContext(t.Context(), name, append(args, path+"?offset="+strconv.FormatInt(offset-1024, 10))...).Output()
+			if err != nil {
+				t.Fatalf("%s: %v: %s", name, err, out)
+			}
+			return string(out)
+		}
+		tool("e2fsck", "-fn")
+		if stat := tool("debugfs", "-R", "stat /"+device.OwnerFile); !strings.Contains(stat, "Mode:  0600") {
+			t.Errorf("others may read the owner's password: %s", stat)
+		}
+		at := t.TempDir()
+		file := filepath.Join(at, "perm", device.OwnerFile)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(tool("debugfs", "-R", "cat /"+device.OwnerFile)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := (&device.Owner{Root: at}).Verify(string(shown[1])); !ok || err != nil {
+			t.Errorf("the owner's password: %v, %v", ok, err)
+		}
+	})
+}

@@ -1,0 +1,131 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pushcam/pushcam/gokrazy/image"
+)
+
+// A fault is a line of code that makes the program hang where it is put.
+type fault struct{ file, function, line string }
+
+// TestGuard boots the image with a fault in its program: it ends itself, says
+// where it hung, and gokrazy starts it again.
+func TestGuard(t *testing.T) {
+	p := built(t)
+	tests := []struct {
+		name  string
+		fault fault
+		hang  func(t *testing.T, m *machine, cam *webcam)
+		says  []string // the log, in this order
+	}{
+		{"the camera's loop hangs, and so sees no stall",
+			fault{"cmd/pushcam/notices.go", "func (n *notices) show(s camera.State) {", "if s.Phase == camera.Live { select {} }"},
+			func(t *testing.T, m *machine, cam *webcam) {
+				stream := m.stream(t)
+				stream.await(t, true)
+				cam.Stall(true)
+				t.Cleanup(func() { cam.Stall(false) })
+				stream.end(t)
+			},
+			[]string{"the camera is live for 1m", "main.(*notices).show notices.go:"}},
+		{"a deadlock",
+			fault{"camera/camera.go", "func (c *Camera) set(phase Phase, err error) {", "if phase == Live { c.mu.Lock() }"},
+			func(t *testing.T, m *machine, _ *webcam) { m.stream(t).end(t) },
+			[]string{"the program did not answer itself 3 times", "camera.(*Camera).set camera.go:"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // most of the time they wait
+			cam, card := newWebcam(), p.card(t)
+			copyRoot(t, faultyRoot(t, tt.fault), card)
+			m := boot(t, card, p.direct())
+			cam.plug(t, m)
+			t.Cleanup(func() { cam.unplug(t) })
+			before := m.is(t, "a program that runs", func(s state) bool { return s.Uptime > 0 })
+			tt.hang(t, m, cam)
+			m.is(t, "a program that has just begun", func(s state) bool { return s.Uptime < before.Uptime+20 })
+			m.oldLog(t, tt.says)
+			if n := m.resets.Load(); n > 0 {
+				t.Errorf("the machine began anew %d times, not only the program", n)
+			}
+		})
+	}
+}
+
+// faultyRoot builds a root file system whose program has a fault.
+func faultyRoot(t *testing.T, f fault) string {
+	t.Helper()
+	checkout, err := image.FindCheckout(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(checkout, f.file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(text), f.function) != 1 {
+		t.Fatalf("%s does not have one %q", f.file, f.function)
+	}
+	dir := t.TempDir()
+	faulty, overlay := filepath.Join(dir, "faulty.go"), filepath.Join(dir, "overlay.json")
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{file: faulty}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{faulty: strings.Replace(string(text), f.function, f.function+" "+f.line, 1), overlay: string(replace)} {
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const program = "github.com/pushcam/pushcam/cmd/pushcam"
+	return variantRoot(t, func(config map[string]any) {
+		options := config["PackageConfig"].(map[string]any)[program].(map[string]any)
+		options["GoBuildFlags"] = append(options["GoBuildFlags"].([]any), "-overlay="+overlay)
+	})
+}
+
+// oldLog looks in gokrazy's log of the program, which has its last hundred lines,
+// for texts in their order.
+func (m *machine) oldLog(t *testing.T, want []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+"/gokrazy/log?path=/user/pushcam&stream=stderr", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth("owner", password)
+	req.Header.Set("Accept", "text/event-stream")
+	resp, err := web.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("the program's log: %s", resp.Status)
+	}
+	var all []string
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); { // it never ends
+		all = append(all, lines.Text())
+		if strings.Contains(lines.Text(), want[0]) {
+			want = want[1:]
+		}
+		if len(want) == 0 {
+			t.Logf("%d lines of the log:\n%s", len(all), strings.Join(all, "\n"))
+			return
+		}
+	}
+	t.Errorf("the log does not say %q:\n%s", fmt.Sprint(want), strings.Join(all, "\n"))
+}
