@@ -108,7 +108,7 @@ func (s *settings) privacy() error {
 	case s.unknown != "" && s.button:
 		return fmt.Errorf("the camera stays closed until you press its button shortly: %s", s.unknown)
 	case s.unknown != "":
-		return fmt.Errorf("the camera stays closed until you delete %s* and start it again: %s", filepath.Join(s.dir, settingsFile), s.unknown)
+		return fmt.Errorf("the camera stays closed until you delete %s* and start pushcam again: %s", filepath.Join(s.dir, settingsFile), s.unknown)
 	case s.values.Privacy:
 		return camera.ErrPrivate
 	}

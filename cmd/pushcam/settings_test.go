@@ -110,7 +110,7 @@ func TestSettingsWithoutButton(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "settings.json"), "{")
 	s := openSettings(dir, false, slog.New(slog.DiscardHandler))
-	want := "the camera stays closed until you delete " + filepath.Join(dir, "settings.json*") + " and start it again: "
+	want := "the camera stays closed until you delete " + filepath.Join(dir, "settings.json*") + " and start pushcam again: "
 	if why := s.privacy(); why == nil || !strings.HasPrefix(why.Error(), want) {
 		t.Errorf("%v, want %q", why, want)
 	}
