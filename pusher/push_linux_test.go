@@ -1,0 +1,197 @@
+package pusher
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/pusher/pushertest"
+)
+
+// An audience is viewers of one hub on real connections.
+type audience struct {
+	hub     *Hub
+	viewers []*viewer
+	clients []net.Conn
+	leave   context.CancelFunc // ends their streams
+	ended   sync.WaitGroup
+}
+
+func newAudience(t *testing.T, n int) *audience {
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &audience{hub: NewHub(nil), leave: cancel}
+	for range n {
+		server, client := pair(t, "tcp", "127.0.0.1:0")
+		v := newViewer(server, 10*time.Second, new(ageHistogram))
+		a.viewers, a.clients = append(a.viewers, v), append(a.clients, client)
+		a.ended.Go(func() {
+			v.run(ctx, a.hub)
+			server.Close()
+		})
+	}
+	t.Cleanup(func() {
+		cancel()
+		for _, c := range a.clients {
+			c.Close()
+		}
+		a.ended.Wait()
+	})
+	return a
+}
+
+// awaitParked waits until n viewers have the newest part.
+func (a *audience) awaitParked(n int) {
+	for parked := -1; parked != n; runtime.Gosched() {
+		a.hub.mu.Lock()
+		parked = len(a.hub.parked)
+		a.hub.mu.Unlock()
+	}
+}
+
+func bigFrame(seq uint64, size int) *camera.Frame {
+	f := testFrame(seq)
+	f.JPEG = bytes.Repeat([]byte{byte(seq)}, size)
+	copy(f.JPEG, "\xff\xd8")
+	copy(f.JPEG[size-2:], "\xff\xd9")
+	return f
+}
+
+// expect reads frames from a stream until its closing boundary, in order and whole.
+// It says how many there were.
+func expect(client net.Conn, size int) (n int, err error) {
+	s, err := pushertest.NewStreamReader(client)
+	if err != nil {
+		return 0, err
+	}
+	for last := uint64(0); ; n++ {
+		p, err := s.Next()
+		if errors.Is(err, pushertest.ErrClosed) {
+			return n, nil
+		}
+		if err != nil {
+			return n, fmt.Errorf("after frame %d: %w", last, err)
+		}
+		if p.Seq <= last || !bytes.Equal(p.JPEG, bigFrame(p.Seq, size).JPEG) {
+			return n, fmt.Errorf("frame %d after frame %d is not whole", p.Seq, last)
+		}
+		last = p.Seq
+	}
+}
+
+// Who publishes a frame has written it to the first viewers when that returns; the
+// others are woken.
+func TestPublisherWrites(t *testing.T) {
+	const n = maxPushed + 4
+	a := newAudience(t, n)
+	for seq := uint64(1); seq <= 3; seq++ {
+		a.awaitParked(n)
+		first := a.hub.parked[:maxPushed:maxPushed] // nobody else publishes
+		a.hub.Publish(testFrame(seq))
+		for i, v := range first {
+			if got := v.sent.Load(); got != seq {
+				t.Errorf("viewer %d has %d frames when frame %d is published", i, got, seq)
+			}
+		}
+		for _, v := range a.viewers {
+			for v.sent.Load() < seq {
+				runtime.Gosched()
+			}
+		}
+	}
+}
+
+// A frame that the connection does not take at once is begun by who publishes it,
+// who does not wait, and finished by the viewer, also at the end of the stream.
+func TestPublisherDoesNotWait(t *testing.T) {
+	const size = 32 << 20 // more than a socket holds
+	for _, name := range []string{"then it reads", "then the stream ends"} {
+		t.Run(name, func(t *testing.T) {
+			a := newAudience(t, 1)
+			a.awaitParked(1)
+			a.hub.Publish(bigFrame(1, size))
+			if n := a.viewers[0].sent.Load(); n != 0 {
+				t.Fatalf("%d frames were sent to a viewer that reads nothing", n)
+			}
+			if name == "then the stream ends" {
+				a.leave()
+			}
+			if name == "then it reads" {
+				go func() {
+					for a.viewers[0].sent.Load() == 0 {
+						runtime.Gosched()
+					}
+					a.leave()
+				}()
+			}
+			if n, err := expect(a.clients[0], size); n != 1 || err != nil {
+				t.Errorf("%d frames, %v", n, err)
+			}
+		})
+	}
+}
+
+// Whenever streams end, each is whole to its closing boundary.
+func TestPublishWhileViewersLeave(t *testing.T) {
+	const n, size = 2 * maxPushed, 200_000
+	for range 10 {
+		a := newAudience(t, n)
+		var reading sync.WaitGroup
+		for _, c := range a.clients {
+			reading.Go(func() {
+				if _, err := expect(c, size); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		for seq := uint64(1); seq <= 20; seq++ {
+			if seq == 15 {
+				go a.leave()
+			}
+			a.hub.Publish(bigFrame(seq, size))
+		}
+		reading.Wait()
+		a.ended.Wait()
+		if len(a.hub.parked) != 0 {
+			t.Fatalf("%d viewers are parked that have left", len(a.hub.parked))
+		}
+	}
+}
+
+// A viewer whose round trip is to be measured sends the first segments of a frame,
+// and the rest when they are answered.
+func TestProbeBeforeTheRest(t *testing.T) {
+	const size = 1 << 20 // more than the probe, on loopback too
+	a := newAudience(t, 1)
+	a.awaitParked(1)
+	v := a.viewers[0]
+	a.hub.Publish(bigFrame(1, size))
+	read := make(chan error, 1)
+	go func() {
+		n, err := expect(a.clients[0], size)
+		if n != 2 {
+			err = fmt.Errorf("%d frames, %w", n, err)
+		}
+		read <- err
+	}()
+	a.awaitParked(1)
+	v.link.gate.starved, v.link.gate.probed = true, -2*gateProbe // it is parked: ours
+	a.hub.Publish(bigFrame(2, size))
+	for v.sent.Load() < 2 {
+		runtime.Gosched()
+	}
+	a.leave()
+	if err := <-read; err != nil {
+		t.Error(err)
+	}
+	a.ended.Wait()
+	if base := v.link.gate.base; base <= 0 || base > time.Second {
+		t.Errorf("the round trip is %v", base)
+	}
+}
