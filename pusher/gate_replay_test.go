@@ -59,10 +59,10 @@ func TestGateReplay(t *testing.T) {
 		rate     [2]float64    // Mbit/s
 		base     [2]time.Duration
 	}{
-		{"rate-20-to-4", 1 * time.Second, 3 * time.Second, [2]float64{17, 22}, [2]time.Duration{20 * ms, 25 * ms}},
+		{"rate-20-to-4", 1 * time.Second, 3 * time.Second, [2]float64{17, 25}, [2]time.Duration{20 * ms, 25 * ms}},
 		{"rate-20-to-4", 4 * time.Second, 8 * time.Second, [2]float64{3.4, 4.8}, [2]time.Duration{20 * ms, 25 * ms}},
-		{"rtt-20-to-200", 1 * time.Second, 3 * time.Second, [2]float64{10, 14}, [2]time.Duration{20 * ms, 25 * ms}},
-		{"rtt-20-to-200", 8 * time.Second, 12 * time.Second, [2]float64{10, 14}, [2]time.Duration{200 * ms, 215 * ms}},
+		{"rtt-20-to-200", 1 * time.Second, 3 * time.Second, [2]float64{10, 15}, [2]time.Duration{20 * ms, 25 * ms}},
+		{"rtt-20-to-200", 8 * time.Second, 12 * time.Second, [2]float64{10, 15}, [2]time.Duration{200 * ms, 215 * ms}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.trace, func(t *testing.T) {
