@@ -66,8 +66,11 @@ const (
 	// is lost does not say that the link is full, as cubic takes it. BBR does not:
 	// at 12 Mbit/s and 2 % of loss it carries 14 frames a second, cubic 4. Elsewhere
 	// the kernel's own is better: BBR needs 10 s to believe in a round trip that rose.
+	// Nor does it give way when it overflows a small buffer itself: gateLossyPace keeps
+	// it from that.
 	gateLossySegments = 2
-	gateLossySeconds  = 2
+	gateLossySeconds  = 3
+	gateLossyPace     = 1.25
 
 	// gatePace times the rate is how fast a frame may leave while the link
 	// limits: 1.5 slows frames down when there is bandwidth to spare, 3 lets
@@ -193,7 +196,11 @@ func (g *gate) check(now time.Duration, ti *tcpInfo) verdict {
 	}
 	v := verdict{open: true, pace: unpaced}
 	if g.limited && g.rate() > 0 {
-		v.pace = uint32(min(max(gatePace*g.rate(), gateMinPace), unpaced))
+		pace := float64(gatePace)
+		if g.isLossy() {
+			pace = gateLossyPace
+		}
+		v.pace = uint32(min(max(pace*g.rate(), gateMinPace), unpaced))
 	}
 	g.limited = false
 	return v

@@ -86,9 +86,9 @@ func TestGateIsLossy(t *testing.T) {
 		want   bool
 	}{
 		{"nothing is lost", []uint32{0, 0, 0, 0, 0, 0}, false},
-		{"a burst in slow start", []uint32{90, 0, 0, 0, 0, 0}, false},
+		{"a burst in slow start", []uint32{90, 3, 0, 0, 0, 0}, false},
 		{"one segment now and then", []uint32{1, 0, 1, 1, 0, 1}, false},
-		{"again and again", []uint32{0, 3, 0, 2}, true},
+		{"again and again", []uint32{0, 3, 0, 2, 5}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
