@@ -23,17 +23,6 @@ func isAppliance() bool {
 	return err == nil
 }
 
-// drivers are the kernel's modules for cameras: gokrazy has no udev that would
-// load them.
-var drivers = []string{"uvcvideo"}
-
-func loadDrivers(log *slog.Logger) {
-	modules := device.Modules{Log: log.With("component", "modules")}
-	if err := modules.Load(drivers...); err != nil {
-		log.Error("cameras may be missing: their drivers cannot be loaded", "err", err)
-	}
-}
-
 // unplugTime is how long the program waits for its end after the system was
 // told to switch off.
 const unplugTime = 20 * time.Second

@@ -74,7 +74,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		SessionTimeout: c.sessionTimeout,
 	}
 	name := newAnnouncer(listeners[0].Addr(), log)
+	drivers := newDrivers(log)
 	if isAppliance() {
+		state["kernel"] = func() any { return drivers.state() }
 		state["network"] = func() any { return name.State() }
 		server.Owner = newOwner("/", name, book, log)
 	}
@@ -97,7 +99,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	})
 	if isAppliance() {
 		all.Go(func() error { name.Run(until); return nil })
-		all.Go(func() error { loadDrivers(log); return nil })
+		all.Go(func() error { drivers.run(); return nil })
 		all.Go(func() error { newGuard(cam, listeners[0].Addr(), stderr, log).run(until); return nil })
 	}
 	err = all.Wait()

@@ -20,6 +20,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		output  = fs.String("o", "pushcam.img", "the `file` to write")
 		host    = fs.String("hostname", "pushcam", "the camera's `name` on the network")
 		given   = fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept for this name, or a new one")
+		kernel  = fs.String("kernel", string(image.PushcamKernel), "the `kernel`: pushcam, with the Pi camera's driver, or stock, gokrazy's, for USB webcams\nonly and for a Pi 5")
 		wifi    = fs.String("wifi-ssid", "", "not possible yet: connect the camera with a `cable`")
 		verbose = fs.Bool("v", false, "show what the compiler and gok print")
 	)
@@ -35,7 +36,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		if err != nil {
 			return err
 		}
-		b := &image.Builder{Checkout: checkout, Hostname: *host, Size: int64(size), Step: func(what string) { fmt.Fprintln(p.stderr, what) }}
+		b := &image.Builder{Checkout: checkout, Hostname: *host, Kernel: image.Kernel(*kernel), Size: int64(size), Step: func(what string) { fmt.Fprintln(p.stderr, what) }}
 		if *verbose {
 			b.Output = p.stderr
 		}
@@ -67,7 +68,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 // report says what was made and what to do next. It is the one place that shows
 // a new password. file is where it is kept, if it is.
 func (p *program) report(img *image.Image, origin passwordOrigin, password, file string) {
-	fmt.Fprintf(p.stdout, "%s: pushcam %s for http://%s.local/\n", img.Path, img.Version, img.Hostname)
+	fmt.Fprintf(p.stdout, "%s: pushcam %s for http://%s.local/, with the %s kernel\n", img.Path, img.Version, img.Hostname, img.Kernel)
 	fmt.Fprintf(p.stdout, "  root file system: %.1f MB, SHA-256 %s\n", float64(img.RootSize)/1e6, img.RootSum)
 	if origin == newPassword {
 		fmt.Fprintf(p.stdout, "  owner's password: %s\n", password)

@@ -103,7 +103,7 @@ func (m *Modules) kernel() (string, error) {
 	if m.release != nil {
 		return m.release()
 	}
-	return kernelRelease()
+	return KernelRelease()
 }
 
 func readIndex[T any](dir *os.Root, name string, parse func(io.Reader) (T, error)) (index T, err error) {

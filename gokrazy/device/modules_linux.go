@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func kernelRelease() (string, error) {
+// KernelRelease is the running kernel's, as "6.12.47-v8".
+func KernelRelease() (string, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return "", err

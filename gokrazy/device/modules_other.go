@@ -7,6 +7,7 @@ import (
 	"os"
 )
 
-func kernelRelease() (string, error) { return "", errors.ErrUnsupported }
+// KernelRelease is known on Linux only.
+func KernelRelease() (string, error) { return "", errors.ErrUnsupported }
 
 func insertModule(*os.File, bool) error { return errors.ErrUnsupported }

@@ -38,6 +38,8 @@ type Builder struct {
 	// (device.Owner), so a root file system holds no secret and can be given
 	// to others. Required.
 	Password string
+	// Kernel is what the appliance runs on. Empty means PushcamKernel.
+	Kernel Kernel
 	// Size of the image in bytes. 0 means DefaultSize.
 	Size int64
 	// Version and Time are what the image calls itself. Empty means those of
@@ -51,10 +53,28 @@ type Builder struct {
 	Step func(what string)
 }
 
+// A Kernel is one that an image can be made with, by the name that people use.
+type Kernel string
+
+const (
+	// PushcamKernel is that of this repository, with the driver of the Pi
+	// camera.
+	PushcamKernel Kernel = "pushcam"
+	// StockKernel is gokrazy's, for USB webcams only, and for a Pi 5.
+	StockKernel Kernel = "stock"
+)
+
+// kernelPackages are what gok calls them.
+var kernelPackages = map[Kernel]string{
+	PushcamKernel: "github.com/pushcam/pushcam/gokrazy/kernel",
+	StockKernel:   "github.com/gokrazy/kernel.rpi",
+}
+
 // Image is what was built.
 type Image struct {
 	Path     string
 	Hostname string
+	Kernel   Kernel
 	Version  string
 	Time     time.Time // of the commit
 	Size     int64     // bytes
@@ -68,11 +88,13 @@ type Image struct {
 
 var hostname = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`) // RFC 1123, one label
 
-// Check says what is wrong with the name or the size, in one sentence.
+// Check says what is wrong with the name, the kernel or the size, in one sentence.
 func (b *Builder) Check() error {
 	switch size := b.size(); {
 	case !hostname.MatchString(b.hostname()):
 		return fmt.Errorf("the host name %q is not one: use up to 63 letters a-z, digits and hyphens", b.Hostname)
+	case kernelPackages[b.kernel()] == "":
+		return fmt.Errorf("there is no kernel %q: it is %s or %s", b.Kernel, PushcamKernel, StockKernel)
 	case size < MinSize:
 		return fmt.Errorf("an image of %d bytes is too small: it needs at least %d MiB", size, MinSize>>20)
 	case size > maxSize:
@@ -103,7 +125,7 @@ func (b *Builder) Build(ctx context.Context, path string) (img *Image, err error
 	if err := checkSpace(filepath.Dir(path), os.TempDir()); err != nil {
 		return nil, err
 	}
-	img = &Image{Path: path, Hostname: b.hostname(), Version: b.Version, Time: b.Time, Size: b.size()}
+	img = &Image{Path: path, Hostname: b.hostname(), Kernel: b.kernel(), Version: b.Version, Time: b.Time, Size: b.size()}
 	if img.Version == "" || img.Time.IsZero() {
 		img.Version, img.Time = b.commit(ctx)
 	}
@@ -162,6 +184,13 @@ func (b *Builder) hostname() string {
 		return "pushcam"
 	}
 	return b.Hostname
+}
+
+func (b *Builder) kernel() Kernel {
+	if b.Kernel == "" {
+		return PushcamKernel
+	}
+	return b.Kernel
 }
 
 func (b *Builder) size() int64 {

@@ -45,7 +45,8 @@ func TestBuilderCheck(t *testing.T) {
 		want string
 	}{
 		{"defaults", Builder{}, ""},
-		{"all set", Builder{Hostname: "cam-2", Size: MinSize}, ""},
+		{"all set", Builder{Hostname: "cam-2", Kernel: StockKernel, Size: MinSize}, ""},
+		{"a kernel that there is not", Builder{Kernel: "other"}, "pushcam or stock"},
 		{"a name with a dot", Builder{Hostname: "cam.local"}, "cam.local"},
 		{"a name that is a path", Builder{Hostname: "../cam"}, "../cam"},
 		{"a name that begins with a hyphen", Builder{Hostname: "-cam"}, "-cam"},
@@ -212,11 +213,12 @@ func TestInstance(t *testing.T) {
 		t.Errorf("compiler %q, want %q", got, want)
 	}
 	home := t.TempDir()
-	if err := inst.write(home, "pushcam", root, "cam-2", "v1.2"); err != nil {
+	if err := inst.write(home, "pushcam", root, &Image{Hostname: "cam-2", Kernel: StockKernel, Version: "v1.2"}); err != nil {
 		t.Fatal(err)
 	}
 	committed, written := readJSON(t, filepath.Join(root, instanceDir, "config.json")), readJSON(t, filepath.Join(home, "pushcam/config.json"))
 	committed["Hostname"] = "cam-2"
+	committed["KernelPackage"] = "github.com/gokrazy/kernel.rpi"
 	flags := committed["PackageConfig"].(map[string]any)[program].(map[string]any)["GoBuildFlags"].([]any)
 	flags[1] = flags[1].(string) + " -X=main.imageVersion=v1.2"
 	if diff := cmp.Diff(committed, written); diff != "" {
@@ -243,7 +245,7 @@ func readJSON(t *testing.T, path string) (v map[string]any) {
 func TestInstanceIsClosed(t *testing.T) {
 	config := readJSON(t, filepath.Join(checkout(t), instanceDir, "config.json"))
 	got := map[string]any{}
-	for _, key := range []string{"Update", "Packages", "GokrazyPackages"} {
+	for _, key := range []string{"Update", "Packages", "GokrazyPackages", "KernelPackage"} {
 		got[key] = config[key]
 	}
 	want := map[string]any{
@@ -254,6 +256,7 @@ func TestInstanceIsClosed(t *testing.T) {
 			"github.com/gokrazy/gokrazy/cmd/ntp",
 			"github.com/gokrazy/gokrazy/cmd/randomd",
 		},
+		"KernelPackage": kernelPackages[PushcamKernel],
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config.json (-want +got):\n%s", diff)
@@ -266,7 +269,7 @@ func TestPinsAreComplete(t *testing.T) {
 	cmd := exec.Command("go", "list", "-mod=readonly", "-deps", "-tags=gokrazy,netgo,osusergo",
 		program, "github.com/gokrazy/tools/cmd/gok", "./init",
 		"github.com/gokrazy/gokrazy/cmd/dhcp", "github.com/gokrazy/gokrazy/cmd/ntp", "github.com/gokrazy/gokrazy/cmd/randomd",
-		"github.com/gokrazy/kernel.rpi", "github.com/gokrazy/firmware", "github.com/gokrazy/rpi-eeprom")
+		"github.com/gokrazy/kernel.rpi", "github.com/pushcam/pushcam/gokrazy/kernel", "github.com/gokrazy/firmware", "github.com/gokrazy/rpi-eeprom")
 	cmd.Dir = filepath.Join(checkout(t), instanceDir, "builddir")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=1", "GOWORK=off", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {

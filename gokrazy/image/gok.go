@@ -26,7 +26,7 @@ func (b *Builder) gok(ctx context.Context, inst *instance, img *Image, path stri
 		return err
 	}
 	defer os.RemoveAll(home)
-	if err := inst.write(home, "pushcam", b.Checkout, img.Hostname, img.Version); err != nil {
+	if err := inst.write(home, "pushcam", b.Checkout, img); err != nil {
 		return err
 	}
 

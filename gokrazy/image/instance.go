@@ -81,7 +81,7 @@ func (i *instance) compiler() string {
 // write makes parent the home of an instance for one image, called name. Its
 // pins are those of the checkout, in place: go.mod finds our program by a
 // relative path.
-func (i *instance) write(parent, name, checkout, hostname, version string) error {
+func (i *instance) write(parent, name, checkout string, img *Image) error {
 	dir := filepath.Join(parent, name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -100,13 +100,14 @@ func (i *instance) write(parent, name, checkout, hostname, version string) error
 	if at < 0 {
 		return fmt.Errorf("config.json has no %s for %s", ldflags, program)
 	}
-	p.GoBuildFlags[at] += " -X=main.imageVersion=" + version
+	p.GoBuildFlags[at] += " -X=main.imageVersion=" + img.Version
 
 	config := make(map[string]any)
 	for key, value := range i.config {
 		config[key] = value
 	}
-	config["Hostname"] = hostname
+	config["Hostname"] = img.Hostname
+	config["KernelPackage"] = kernelPackages[img.Kernel]
 	config["PackageConfig"] = map[string]packageConfig{program: p}
 	text, err := json.MarshalIndent(config, "", "    ")
 	if err != nil {

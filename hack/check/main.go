@@ -1,7 +1,7 @@
 // Command check runs everything that must hold before a change lands, and says
 // at the end what ran and what was skipped and why. hack/test starts it.
 //
-//	go run ./hack/check            # all steps
+//	go run ./hack/check            # all steps but the rare ones
 //	go run ./hack/check -list      # what the steps are
 //	go run ./hack/check unit rig   # some of them
 package main
@@ -28,6 +28,7 @@ type step struct {
 	args []string
 	env  []string
 	kind kind
+	rare bool // runs only when it is named
 }
 
 type kind int
@@ -45,12 +46,13 @@ var steps = []step{
 	{name: "no-cgo", what: "compiles without cgo", args: []string{"go", "vet", "./..."}, env: []string{"CGO_ENABLED=0"}},
 	{name: "darwin", what: "compiles for macOS", args: []string{"go", "vet", "./cmd/..."}, env: []string{"GOOS=darwin", "GOARCH=arm64"}},
 	{name: "windows", what: "compiles for Windows", args: []string{"go", "vet", "./cmd/..."}, env: []string{"GOOS=windows"}},
-	{name: "unit", what: "unit tests, with the race detector", args: []string{"go", "test", "-json", "-race", "./camera/...", "./cmd/...", "./gpio/...", "./gokrazy/...", "./pusher/...", "./hack/bench/...", "./hack/bottleneck/...", "./hack/check/..."}, kind: goTests},
+	{name: "unit", what: "unit tests, with the race detector", args: []string{"go", "test", "-json", "-race", "./camera/...", "./cmd/...", "./gpio/...", "./gokrazy/...", "./pusher/...", "./hack/bench/...", "./hack/bottleneck/...", "./hack/check/...", "./hack/e2e/pictures", "./hack/kernel"}, kind: goTests},
 	{name: "conformance", what: "real browsers and players", args: []string{"go", "test", "-json", "-count=1", "./hack/conformance/..."}, kind: goTests},
 	{name: "fresh", what: "the age of frames behind an emulated bottleneck", args: []string{"go", "test", "-json", "-count=1", "-parallel=6", "-run=TestFreshness", "./pusher"}, env: []string{"PUSHCAM_FRESHNESS=1"}, kind: goTests},
 	{name: "rig", what: "real kernel devices in a virtual machine", args: []string{"go", "run", "./hack/rig", "test", "-json", "-count=1", "./camera/...", "./gpio/..."}, kind: goTests},
 	{name: "machine", what: "the virtual machine itself", args: []string{"go", "test", "-json", "-count=1", "./hack/rig/..."}, kind: goTests},
 	{name: "e2e", what: "the card image in a virtual machine", args: []string{"go", "test", "-json", "-count=1", "-timeout=15m", "./hack/e2e/..."}, kind: goTests},
+	{name: "kernel", what: "the kernel, built anew, is the committed one to the byte; takes 12 minutes", args: []string{"go", "run", "./hack/kernel"}, rare: true},
 }
 
 func main() {
@@ -58,7 +60,11 @@ func main() {
 	flag.Parse()
 	if *list {
 		for _, s := range steps {
-			fmt.Printf("%-12s %s: %s\n", s.name, s.what, strings.Join(slices.Concat(s.env, s.args), " "))
+			what := s.what
+			if s.rare {
+				what += "; only by its name"
+			}
+			fmt.Printf("%-12s %s: %s\n", s.name, what, strings.Join(slices.Concat(s.env, s.args), " "))
 		}
 		return
 	}
@@ -74,10 +80,10 @@ func main() {
 	}
 }
 
-// choose picks steps by name; no names mean all.
+// choose picks steps by name; no names mean all but the rare ones.
 func choose(names []string) ([]step, error) {
 	if len(names) == 0 {
-		return steps, nil
+		return slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return s.rare }), nil
 	}
 	var chosen []step
 	for _, name := range names {

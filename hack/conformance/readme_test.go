@@ -28,6 +28,7 @@ var readmeCommands = map[string]string{
 	"go run ./cmd/pushcamctl flash /dev/sdX": "hack/test",
 	"go run ./cmd/pushcamctl find":           "hack/test",
 	"go run ./hack/bench":                    "on purpose",
+	"go run ./hack/check kernel":             "on purpose",
 }
 
 // The README's commands work as they stand, in its order.

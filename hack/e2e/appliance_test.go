@@ -10,19 +10,22 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/hack/e2e/pictures"
 )
 
 // TestAppliance is the life of one appliance, from the first boot of a fresh card
 // to the press of its button that switches it off. Its chapters build on one
 // another.
-func TestAppliance(t *testing.T) {
-	p := built(t)
+func TestAppliance(t *testing.T) { each(t, testAppliance) }
+
+func testAppliance(t *testing.T, p *product) {
 	cam, card := newWebcam(), p.card(t)
 	m := boot(t, card, p.direct())
 	cam.plug(t, m)
@@ -38,13 +41,18 @@ func TestAppliance(t *testing.T) {
 
 	tell("first picture", func(t *testing.T) {
 		m.picture(t)
-		s := m.is(t, "a state without trouble", func(s state) bool { return s.Settings.Trouble == "" })
+		s := m.is(t, "a state without trouble", func(s state) bool {
+			return s.Settings.Trouble == "" && slices.Contains(s.Kernel.Drivers, "uvcvideo")
+		})
 		d := s.Camera.Device
 		if d.Driver != "uvcvideo" || d.Name != cam.Name || d.Serial != cam.Serial || d.Path != "/dev/video0" {
 			t.Errorf("the camera is %+v", d)
 		}
-		if f := s.Camera.Format; f.Width != width || f.Height != height || f.FPS != fps {
+		if f := s.Camera.Format; f.Width != pictures.Width || f.Height != pictures.Height || f.FPS != fps {
 			t.Errorf("its format is %+v", f)
+		}
+		if s.Kernel.Package != string(p.Kernel) {
+			t.Errorf("the kernel is %+v, want %s", s.Kernel, p.Kernel)
 		}
 		if s.Program.Version != p.Version || s.Program.System != "linux/arm64" {
 			t.Errorf("the program is %+v, want version %s", s.Program, p.Version)
@@ -171,8 +179,9 @@ func TestAppliance(t *testing.T) {
 }
 
 // TestBootLoader boots the card as it is, by its own boot loader's entry.
-func TestBootLoader(t *testing.T) {
-	p := built(t)
+func TestBootLoader(t *testing.T) { each(t, testBootLoader) }
+
+func testBootLoader(t *testing.T, p *product) {
 	cam := newWebcam()
 	m := boot(t, p.card(t), p.uefi())
 	cam.plug(t, m)

@@ -104,16 +104,17 @@ func (q *qmp) close() {
 	q.reading.Wait()
 }
 
-// forwarded is where QEMU's router leads to the machine's port 80.
-func forwarded(q *qmp) (url string, err error) {
+// forwarded is where QEMU's router leads to a port of the machine.
+func forwarded(q *qmp, port int) (url string, err error) {
 	var table string
 	if err := q.do("human-monitor-command", map[string]any{"command-line": "info usernet"}, &table); err != nil {
 		return "", err
 	}
-	_, row, _ := strings.Cut(table, "TCP[HOST_FORWARD]")
-	var fd, port int
-	if _, err := fmt.Sscanf(strings.TrimSpace(row), "%d 127.0.0.1 %d", &fd, &port); err != nil {
-		return "", fmt.Errorf("QEMU's forwarded port: %w in %q", err, table)
+	for row := range strings.Lines(table) {
+		// TCP[HOST_FORWARD]  13       127.0.0.1 40713       10.0.2.15    80     0     0
+		if f := strings.Fields(row); len(f) > 5 && f[0] == "TCP[HOST_FORWARD]" && f[5] == fmt.Sprint(port) {
+			return "http://" + f[2] + ":" + f[3], nil
+		}
 	}
-	return fmt.Sprintf("http://127.0.0.1:%d", port), nil
+	return "", fmt.Errorf("QEMU forwards nothing to port %d: %s", port, table)
 }

@@ -1,6 +1,7 @@
-// Package e2e holds no code but tests: they build the product's card image, boot
-// it in QEMU, plug a webcam into it that is not there, and look at it from
-// outside, as its owner and his viewers do.
+// Package e2e holds no code but tests: they build the product's card image, with
+// either kernel, boot it in QEMU, plug a webcam into it that is not there or put a
+// VideoCore in it that is not one, and look at it from outside, as its owner and
+// his viewers do.
 //
 //	go test ./hack/e2e
 //

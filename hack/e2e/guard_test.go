@@ -93,7 +93,7 @@ func faultyRoot(t *testing.T, f fault) string {
 	return variantRoot(t, func(config map[string]any) {
 		options := config["PackageConfig"].(map[string]any)[program].(map[string]any)
 		options["GoBuildFlags"] = append(options["GoBuildFlags"].([]any), "-overlay="+overlay)
-	})
+	}, nil)
 }
 
 // oldLog looks in gokrazy's log of the program, which has its last hundred lines,

@@ -75,7 +75,7 @@ type product struct {
 // needed besides the image's command line is in here; what the kernel does not
 // know there becomes the environment of all programs.
 func (p *product) direct() []string {
-	return []string{"-kernel", p.kernel, "-append", fmt.Sprintf("%s console=ttyAMA0,115200 sysrq_always_enabled "+
+	return []string{"-kernel", p.kernel, "-append", fmt.Sprintf("%s console=ttyAMA0,115200 loglevel=7 sysrq_always_enabled "+
 		"PUSHCAM_GPIO_CHIP=9030000.pl061 PUSHCAM_LED_GPIO=%d PUSHCAM_BUTTON_GPIO=%d", p.cmdline, ledLine, buttonLine)}
 }
 
@@ -88,17 +88,22 @@ const (
 	buildTimeout = 8 * time.Minute
 )
 
-// build makes the image of this checkout, once for all tests.
-var build = sync.OnceValues(func() (*product, error) {
+// builds make the images of this checkout, each once for all tests.
+var builds = map[image.Kernel]func() (*product, error){
+	image.PushcamKernel: sync.OnceValues(func() (*product, error) { return build(image.PushcamKernel) }),
+	image.StockKernel:   sync.OnceValues(func() (*product, error) { return build(image.StockKernel) }),
+}
+
+func build(kernel image.Kernel) (*product, error) {
 	checkout, err := image.FindCheckout(".")
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 	defer cancel()
-	b := &image.Builder{Checkout: checkout, Password: password, Size: image.MinSize}
-	p := &product{kernel: filepath.Join(scratch, "vmlinuz")}
-	if p.Image, err = b.Build(ctx, filepath.Join(scratch, "pushcam.img")); err != nil {
+	b := &image.Builder{Checkout: checkout, Password: password, Kernel: kernel, Size: image.MinSize}
+	p := &product{kernel: filepath.Join(scratch, string(kernel)+"-vmlinuz")}
+	if p.Image, err = b.Build(ctx, filepath.Join(scratch, string(kernel)+".img")); err != nil {
 		return nil, err
 	}
 	copyOut := func(file, to string) *exec.Cmd {
@@ -124,14 +129,26 @@ var build = sync.OnceValues(func() (*product, error) {
 	}
 	p.firmware = found[0]
 	return p, nil
-})
+}
+
+// each runs a test with the product's image, and with that of the other kernel.
+func each(t *testing.T, test func(t *testing.T, p *product)) {
+	for _, kernel := range []image.Kernel{image.PushcamKernel, image.StockKernel} {
+		t.Run(string(kernel), func(t *testing.T) { test(t, builtWith(t, kernel)) })
+	}
+}
 
 // built is the product, for a test that boots it.
 func built(t *testing.T) *product {
 	t.Helper()
+	return builtWith(t, image.PushcamKernel)
+}
+
+func builtWith(t *testing.T, kernel image.Kernel) *product {
+	t.Helper()
 	need(t, "qemu-system-aarch64", "aarch64-linux-gnu-gcc", "mkfs.ext4", "mcopy")
 	began := time.Now()
-	p, err := build()
+	p, err := builds[kernel]()
 	if err != nil {
 		t.Fatalf("build the image: %v", err)
 	}

@@ -24,6 +24,7 @@ import (
 type machine struct {
 	*board
 	url     string // of its port 80, without a slash behind
+	knobs   string // of its port 8090, where the test image has vcsim's feeder
 	control *qmp
 	station *station  // another computer on its network
 	console io.Writer // its serial port's input
@@ -53,7 +54,7 @@ func boot(t *testing.T, card string, loader []string) *machine {
 		"-drive", "if=none,id=card,format=raw,file=" + strings.ReplaceAll(card, ",", ",,"), "-device", "virtio-blk-pci,drive=card",
 		// A switch for the machine, QEMU's router and the station.
 		"-netdev", "hubport,id=lan1,hubid=1", "-device", "virtio-net-pci,netdev=lan1,romfile=",
-		"-netdev", "user,id=router,hostfwd=tcp:127.0.0.1:0-:80", "-netdev", "hubport,id=lan2,hubid=1,netdev=router",
+		"-netdev", "user,id=router,hostfwd=tcp:127.0.0.1:0-:80,hostfwd=tcp:127.0.0.1:0-:8090", "-netdev", "hubport,id=lan2,hubid=1,netdev=router",
 		"-netdev", "socket,id=station,fd=5", "-netdev", "hubport,id=lan3,hubid=1,netdev=station",
 		"-device", "i6300esb", // a watchdog, as a Pi has one
 		"-device", "qemu-xhci,id=usb",
@@ -73,7 +74,10 @@ func boot(t *testing.T, card string, loader []string) *machine {
 		t.Fatal(err)
 	}
 	m.release(t)
-	if m.url, err = forwarded(m.control); err != nil {
+	if m.url, err = forwarded(m.control, 80); err != nil {
+		t.Fatal(err)
+	}
+	if m.knobs, err = forwarded(m.control, 8090); err != nil {
 		t.Fatal(err)
 	}
 	return m

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/pushcam/pushcam/hack/e2e/pictures"
 )
 
 // testFFmpeg has ffmpeg decode more than 100 frames without a complaint.
@@ -71,8 +73,8 @@ func testChromium(t *testing.T, m *machine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range quarters {
-		at := quarter(i, img.Bounds().Size())
+	for i, want := range pictures.Quarters {
+		at := pictures.Quarter(i, img.Bounds().Size())
 		middle := at.Min.Add(image.Pt(at.Dx()/2, at.Dy()/2)).Add(img.Bounds().Min)
 		if got := color.RGBAModel.Convert(img.At(middle.X, middle.Y)).(color.RGBA); !near(got, want) {
 			t.Errorf("quarter %d of the picture is %v in Chromium, want %v", i, got, want)

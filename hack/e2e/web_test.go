@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/hack/e2e/pictures"
 	"github.com/pushcam/pushcam/pusher/pushertest"
 )
 
@@ -74,6 +75,14 @@ type state struct {
 		Version string `json:"version"`
 		System  string `json:"system"`
 	} `json:"program"`
+	Board struct {
+		Model string `json:"model"`
+	} `json:"board"`
+	Kernel struct {
+		Release string   `json:"release"`
+		Package string   `json:"package"`
+		Drivers []string `json:"camera_drivers"`
+	} `json:"kernel"`
 	Frame *struct {
 		AgeMS float64 `json:"age_ms"`
 	} `json:"frame"`
@@ -125,7 +134,7 @@ func (m *machine) picture(t *testing.T) {
 		if code != http.StatusOK {
 			return fmt.Errorf("status %d", code)
 		}
-		_, err = number(body)
+		_, err = pictures.Number(body)
 		return err
 	})
 }
@@ -177,7 +186,7 @@ func (v *viewer) picture() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return number(part.JPEG)
+	return pictures.Number(part.JPEG)
 }
 
 // await reads the stream until a picture comes that is one of the webcam's, or
@@ -189,7 +198,7 @@ func (v *viewer) await(t *testing.T, webcams bool) {
 		if err != nil {
 			t.Fatalf("the stream: %v", err)
 		}
-		if _, err := number(part.JPEG); (err == nil) == webcams {
+		if _, err := pictures.Number(part.JPEG); (err == nil) == webcams {
 			return
 		}
 	}

@@ -13,4 +13,5 @@ import (
 	_ "github.com/gokrazy/kernel.rpi"
 	_ "github.com/gokrazy/rpi-eeprom"
 	_ "github.com/pushcam/pushcam/cmd/pushcam"
+	_ "github.com/pushcam/pushcam/gokrazy/kernel"
 )

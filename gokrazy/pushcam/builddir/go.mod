@@ -4,12 +4,15 @@ go 1.26.0
 
 replace github.com/pushcam/pushcam => ../../..
 
+replace github.com/pushcam/pushcam/gokrazy/kernel => ../../kernel
+
 require (
 	github.com/gokrazy/firmware v0.0.0-20260522070551-527ce0ed43cf
 	github.com/gokrazy/gokrazy v0.0.0-20260418085648-c38c3134b8a7
 	github.com/gokrazy/kernel.rpi v0.0.0-20251127164438-9778ec0261de
 	github.com/gokrazy/rpi-eeprom v0.0.0-20260518070910-95f7328a8228
 	github.com/pushcam/pushcam v0.0.0-00010101000000-000000000000
+	github.com/pushcam/pushcam/gokrazy/kernel v0.0.0-00010101000000-000000000000
 )
 
 require (

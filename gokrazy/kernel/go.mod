@@ -1,0 +1,3 @@
+module github.com/pushcam/pushcam/gokrazy/kernel
+
+go 1.26

@@ -1,0 +1,234 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A builder builds in a folder that holds nothing else.
+type builder struct {
+	checkout string
+	dir      string
+}
+
+// tree is the patched source, objects what is made of it, and result what would
+// be in a checkout.
+func (b *builder) tree() string    { return filepath.Join(b.dir, "linux") }
+func (b *builder) objects() string { return filepath.Join(b.dir, "objects") }
+func (b *builder) result() string  { return filepath.Join(b.dir, "result") }
+
+// build makes the result.
+func (b *builder) build(ctx context.Context, s source) error {
+	began := time.Now()
+	env := []string{
+		"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin", "HOME=/nonexistent", "LC_ALL=C", "TZ=UTC",
+		"ARCH=arm64", "CROSS_COMPILE=aarch64-linux-gnu-",
+		"KBUILD_BUILD_USER=pushcam", "KBUILD_BUILD_HOST=pushcam", "KBUILD_BUILD_VERSION=1",
+		"KBUILD_BUILD_TIMESTAMP=" + s.Date.Format(time.UnixDate),
+	}
+	maker := func(args ...string) error {
+		args = append([]string{"nice", "make", "-s", "-C", b.tree(), "O=" + b.objects(), "-j" + strconv.Itoa(runtime.NumCPU()),
+			// What else may be installed would be named in the configuration.
+			"RUSTC=not-used", "PAHOLE=not-used"}, args...)
+		return runQuietly(command(ctx, b.dir, env, args...))
+	}
+	if err := os.MkdirAll(b.objects(), 0o755); err != nil {
+		return err
+	}
+	fragment := filepath.Join(b.checkout, recipeDir, "pushcam.config")
+	if err := maker("KCONFIG_ALLCONFIG="+fragment, "alldefconfig"); err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
+	if err := checkConfig(fragment, filepath.Join(b.objects(), ".config")); err != nil {
+		return err
+	}
+	fmt.Printf("building Linux of %s %s: 12 minutes on two processors\n", s.Package, s.Version)
+	if err := maker("Image", "modules", "dtbs"); err != nil {
+		return fmt.Errorf("build: %w", err)
+	}
+	if err := b.pack(s, maker); err != nil {
+		return err
+	}
+	if err := b.packVcsim(maker); err != nil {
+		return fmt.Errorf("vcsim: %w", err)
+	}
+	fmt.Printf("built in %v\n", time.Since(began).Round(time.Second))
+	return nil
+}
+
+// deviceTrees are the kernel's, by the names under which a Pi's firmware asks for
+// them.
+var deviceTrees = map[string]string{
+	"bcm2710-rpi-3-b.dtb":      "bcm2837-rpi-3-b.dtb",
+	"bcm2710-rpi-3-b-plus.dtb": "bcm2837-rpi-3-b-plus.dtb",
+	"bcm2710-rpi-cm3.dtb":      "bcm2837-rpi-cm3-io3.dtb",
+	"bcm2710-rpi-zero-2.dtb":   "bcm2837-rpi-zero-2-w.dtb",
+	"bcm2710-rpi-zero-2-w.dtb": "bcm2837-rpi-zero-2-w.dtb",
+	"bcm2711-rpi-4-b.dtb":      "bcm2711-rpi-4-b.dtb",
+	"bcm2711-rpi-400.dtb":      "bcm2711-rpi-400.dtb",
+	"bcm2711-rpi-cm4.dtb":      "bcm2711-rpi-cm4-io.dtb",
+}
+
+// pack makes the kernel package of what was built.
+func (b *builder) pack(s source, maker func(...string) error) error {
+	dir := filepath.Join(b.result(), kernelDir)
+	recipe := filepath.Join(b.result(), recipeDir)
+	if err := os.MkdirAll(recipe, 0o755); err != nil {
+		return err
+	}
+	// gok wants it uncompressed.
+	boot := filepath.Join(b.objects(), "arch/arm64/boot")
+	files := map[string]string{
+		filepath.Join(dir, "vmlinuz"):   filepath.Join(boot, "Image"),
+		filepath.Join(dir, "COPYING"):   filepath.Join(b.tree(), "LICENSES/preferred/GPL-2.0"),
+		filepath.Join(recipe, "config"): filepath.Join(b.objects(), ".config"),
+	}
+	for name, of := range deviceTrees {
+		files[filepath.Join(dir, name)] = filepath.Join(boot, "dts/broadcom", of)
+	}
+	for to, from := range files {
+		if err := copyFile(from, to); err != nil {
+			return err
+		}
+	}
+	for name := range deviceTrees {
+		// The firmware talks to the camera's sensor over this bus.
+		tree := filepath.Join(dir, name)
+		if err := runQuietly(exec.Command("fdtput", "-t", "s", tree, "/soc/i2c@7e205000", "status", "disabled")); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if err := maker("INSTALL_MOD_PATH="+dir, "INSTALL_MOD_STRIP=1", "modules_install"); err != nil {
+		return fmt.Errorf("install modules: %w", err)
+	}
+	if err := prune(filepath.Join(dir, "lib/modules")); err != nil {
+		return err
+	}
+	return s.write(filepath.Join(recipe, "source.json"))
+}
+
+// prune leaves the modules, and the two indexes that device.Modules reads.
+func prune(modules string) error {
+	indexes, err := filepath.Glob(filepath.Join(modules, "*/*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range indexes {
+		switch filepath.Base(path) {
+		case "kernel", "modules.dep", "modules.builtin":
+			continue
+		}
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// packVcsim builds the VideoCore for tests.
+func (b *builder) packVcsim(maker func(...string) error) error {
+	work, dir := filepath.Join(b.dir, "vcsim"), filepath.Join(b.result(), vcsimDir)
+	for _, d := range []string{work, dir} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"vcsim.c", "Makefile"} {
+		if err := copyFile(filepath.Join(b.checkout, vcsimDir, name), filepath.Join(work, name)); err != nil {
+			return err
+		}
+	}
+	if err := maker("M="+work, "modules"); err != nil {
+		return err
+	}
+	module := filepath.Join(work, "vcsim.ko")
+	if err := runQuietly(exec.Command("aarch64-linux-gnu-strip", "--strip-debug", module)); err != nil {
+		return err
+	}
+	if err := copyFile(module, filepath.Join(dir, "vcsim.ko")); err != nil {
+		return err
+	}
+	return copyFile(filepath.Join(b.tree(), "LICENSES/preferred/GPL-2.0"), filepath.Join(dir, "COPYING"))
+}
+
+func copyFile(from, to string) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, content, 0o644)
+}
+
+// checkConfig compares a fragment with the configuration that was made of it:
+// Kconfig drops in silence what depends on something else.
+func checkConfig(fragment, config string) error {
+	want, err := readConfig(fragment)
+	if err != nil {
+		return err
+	}
+	got, err := readConfig(config)
+	if err != nil {
+		return err
+	}
+	var wrong []string
+	for name, value := range want {
+		if got[name] != value {
+			wrong = append(wrong, fmt.Sprintf("%s=%s became %q", name, value, got[name]))
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%s asks for what this kernel does not have, or not this way: %s", fragment, strings.Join(wrong, ", "))
+	}
+	return nil
+}
+
+// readConfig reads a kernel's configuration. An option that is not set is left
+// out.
+func readConfig(path string) (map[string]string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	options := make(map[string]string)
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if name, value, ok := strings.Cut(line, "="); ok && strings.HasPrefix(name, "CONFIG_") {
+			options[name] = value
+		} else if name, ok := strings.CutPrefix(line, "# CONFIG_"); ok && strings.HasSuffix(name, " is not set") {
+			options["CONFIG_"+strings.TrimSuffix(name, " is not set")] = ""
+		}
+	}
+	return options, nil
+}
+
+// command ends with ctx, and its children with it.
+func command(ctx context.Context, dir string, env []string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir, cmd.Env = dir, env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
+// runQuietly runs a command whose output is of interest only if it fails.
+func runQuietly(cmd *exec.Cmd) error {
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Run(); err != nil {
+		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+		return fmt.Errorf("%s: %w; its last words:\n%s", strings.Join(cmd.Args, " "), err, strings.Join(lines[max(0, len(lines)-20):], "\n"))
+	}
+	return nil
+}

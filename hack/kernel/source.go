@@ -1,0 +1,214 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A source is what a kernel is built from: a Debian package.
+type source struct {
+	Package string
+	Version string
+	// SHA256 is of the archive in it.
+	SHA256 string
+	// Date is that of the package's changelog: the kernel's own too.
+	Date time.Time
+}
+
+func readSource(path string) (s source, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+func (s source) write(path string) error {
+	text, err := json.MarshalIndent(s, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
+
+// tools are Debian's packages that a build takes.
+var tools = []string{
+	"gcc-aarch64-linux-gnu", "gcc", "libc6-dev", "make", "flex", "bison", "bc", "libssl-dev", "libelf-dev",
+	"device-tree-compiler", "kmod", "patch", "xz-utils",
+}
+
+// install installs what is missing of the tools, or says how.
+func install(ctx context.Context) error {
+	var missing []string
+	for _, p := range tools {
+		status, err := exec.CommandContext(ctx, "dpkg-query", "-W", "-f", "${Status}", p).Output()
+		if errors.Is(err, exec.ErrNotFound) {
+			return errors.New("the kernel is built with Debian's tools, on Debian: there is no dpkg-query here")
+		}
+		if err != nil || !strings.Contains(string(status), "install ok installed") {
+			missing = append(missing, p)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	command := append([]string{"apt-get", "install", "-y", "-qq", "--no-install-recommends"}, missing...)
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("these are missing: sudo %s", strings.Join(command, " "))
+	}
+	if err := shell(ctx, "", "apt-get", "update", "-qq"); err != nil {
+		return err
+	}
+	return shell(ctx, "", command...)
+}
+
+// choose finds the package to build: the recorded version, or the newest.
+func choose(ctx context.Context, recorded source, newest bool) (source, error) {
+	versions, err := served(ctx, recorded.Package)
+	if err == nil && !slices.Contains(versions, recorded.Version) && os.Geteuid() == 0 {
+		if err := shell(ctx, "", "apt-get", "update", "-qq"); err != nil {
+			return source{}, err
+		}
+		versions, err = served(ctx, recorded.Package)
+	}
+	if err != nil {
+		return source{}, err
+	}
+	if len(versions) == 0 {
+		return source{}, fmt.Errorf("no package source of this computer has %s: it is of Debian 12's updates", recorded.Package)
+	}
+	latest := source{Package: recorded.Package, Version: versions[0]}
+	switch {
+	case latest.Version == recorded.Version:
+		return recorded, nil
+	case !slices.Contains(versions, recorded.Version):
+		fmt.Printf("Debian serves %s %s no longer: this builds %s instead, and shows what it would change.\n", recorded.Package, recorded.Version, latest.Version)
+		return latest, nil
+	case newest:
+		fmt.Printf("Debian has %s %s, newer than the committed %s: this shows what it would change.\n", recorded.Package, latest.Version, recorded.Version)
+		return latest, nil
+	}
+	fmt.Printf("Debian has a newer %s, %s: -newest builds it.\n", recorded.Package, latest.Version)
+	return recorded, nil
+}
+
+// served are the versions of a package that can be had, newest first.
+func served(ctx context.Context, name string) (versions []string, err error) {
+	out, err := exec.CommandContext(ctx, "apt-cache", "madison", name).Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask apt for %s: %w", name, err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if fields := strings.Split(line, "|"); len(fields) == 3 {
+			versions = append(versions, strings.TrimSpace(fields[1]))
+		}
+	}
+	return slices.Compact(versions), nil
+}
+
+// fetch gets the package, and unpacks and patches what is in it. It fills in what
+// is not known of s, and checks the rest.
+func (b *builder) fetch(ctx context.Context, s *source) error {
+	if err := os.RemoveAll(b.dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.dir, 0o755); err != nil {
+		return err
+	}
+	fmt.Printf("fetching %s %s\n", s.Package, s.Version)
+	if err := shell(ctx, b.dir, "apt-get", "download", "-qq", s.Package+"="+s.Version); err != nil {
+		return err
+	}
+	debs, err := filepath.Glob(filepath.Join(b.dir, "*.deb"))
+	if err != nil || len(debs) != 1 {
+		return fmt.Errorf("%d packages came, not one", len(debs))
+	}
+	if err := shell(ctx, b.dir, "dpkg-deb", "-x", debs[0], "deb"); err != nil {
+		return err
+	}
+	archive := filepath.Join(b.dir, "deb/usr/src", s.Package+".tar.xz")
+	sum, err := checksum(archive)
+	if err != nil {
+		return err
+	}
+	date, err := changelogDate(filepath.Join(b.dir, "deb/usr/share/doc", s.Package, "changelog.Debian.gz"))
+	if err != nil {
+		return err
+	}
+	if s.SHA256 != "" && (s.SHA256 != sum || !s.Date.Equal(date)) {
+		return fmt.Errorf("%s %s has another archive than the committed kernel was built from: SHA-256 %s of %v", s.Package, s.Version, sum, date)
+	}
+	s.SHA256, s.Date = sum, date
+	if err := shell(ctx, b.dir, "tar", "-xf", archive); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(b.dir, s.Package), b.tree()); err != nil {
+		return err
+	}
+	patches, err := filepath.Glob(filepath.Join(b.checkout, recipeDir, "*.patch"))
+	if err != nil {
+		return err
+	}
+	for _, p := range patches {
+		if err := shell(ctx, b.tree(), "patch", "-p1", "--fuzz=0", "--quiet", "-i", p); err != nil {
+			return fmt.Errorf("%s does not fit %s %s: %w", filepath.Base(p), s.Package, s.Version, err)
+		}
+	}
+	return os.RemoveAll(filepath.Join(b.dir, "deb"))
+}
+
+func checksum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, f)
+	return hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// changelogDate is the date of the newest entry in a Debian changelog.
+func changelogDate(path string) (time.Time, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer f.Close()
+	text, err := gzip.NewReader(f)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s: %w", path, err)
+	}
+	for lines := bufio.NewScanner(text); lines.Scan(); {
+		// " -- Name <address>  Sat, 14 Nov 2026 13:56:01 +0100"
+		if signature, ok := strings.CutPrefix(lines.Text(), " -- "); ok {
+			_, date, _ := strings.Cut(signature, ">  ")
+			t, err := time.Parse(time.RFC1123Z, date)
+			return t.UTC(), err
+		}
+	}
+	return time.Time{}, fmt.Errorf("%s has no entry", path)
+}
+
+// shell runs a command, and shows what it prints only when it fails.
+func shell(ctx context.Context, dir string, args ...string) error {
+	return runQuietly(command(ctx, dir, nil, args...))
+}
