@@ -178,17 +178,6 @@ func testAppliance(t *testing.T, p *product) {
 	})
 }
 
-// TestBootLoader boots the card as it is, by its own boot loader's entry.
-func TestBootLoader(t *testing.T) { each(t, testBootLoader) }
-
-func testBootLoader(t *testing.T, p *product) {
-	cam := newWebcam()
-	m := boot(t, p.card(t), p.uefi())
-	cam.plug(t, m)
-	t.Cleanup(func() { cam.unplug(t) })
-	m.picture(t)
-}
-
 // keep writes what a person may want to look at.
 func keep(t *testing.T, name string, data []byte) {
 	t.Helper()
