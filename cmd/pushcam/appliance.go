@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -85,11 +86,11 @@ func boardState() any {
 const lastWords = 5 * time.Second
 
 // newGuard guards this program on the appliance, which starts it again.
-func newGuard(cam *camera.Camera, a net.Addr, stderr io.Writer, log *slog.Logger) *guard {
+func newGuard(cam *camera.Camera, web *http.Client, stderr io.Writer, log *slog.Logger) *guard {
 	log = log.With("component", "guard")
 	return &guard{
 		state: cam.State,
-		get:   selfCheck(a),
+		get:   selfCheck(web),
 		log:   log,
 		end: func(why error) {
 			time.AfterFunc(lastWords, func() { os.Exit(1) })
@@ -97,5 +98,26 @@ func newGuard(cam *camera.Camera, a net.Addr, stderr io.Writer, log *slog.Logger
 			dump(stderr)
 			os.Exit(1)
 		},
+	}
+}
+
+// newUpdates is for the owner's updates over the network, and tries this one if
+// it is new.
+func newUpdates(c *config, cam *camera.Camera, p *panel, web *http.Client, log *slog.Logger) *updates {
+	log = log.With("component", "update")
+	power := device.Power{Log: log}
+	return &updates{
+		card:    new(device.Card),
+		dir:     c.stateDir,
+		version: programInfo().Version,
+		health: health{
+			answers: selfCheck(web),
+			picture: selfPicture(web),
+			board:   checkBoard,
+			closed:  func() bool { return cam.State().Phase == camera.Privacy },
+		},
+		reboot:  power.Reboot,
+		onTrial: p.onTrial,
+		log:     log,
 	}
 }

@@ -103,15 +103,19 @@ func (g *guard) look(ctx context.Context) (camera.State, error) {
 	}
 }
 
-// selfCheck returns a guard's get for a listener's address.
-func selfCheck(a net.Addr) func(context.Context) error {
-	web := http.Client{Transport: &http.Transport{
+// selfClient is a client of the program's own server, whatever name is asked for.
+func selfClient(a net.Addr) *http.Client {
+	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, a.Network(), a.String())
 		},
 	}}
+}
+
+// selfCheck returns a guard's get.
+func selfCheck(web *http.Client) func(context.Context) error {
 	return func(ctx context.Context) error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodHead, "http://localhost/healthz", nil)
 		if err != nil {

@@ -77,10 +77,10 @@ func TestGuard(t *testing.T) {
 func TestSelfCheck(t *testing.T) {
 	greeting, _ := start(t, "-listen", "127.0.0.1:0", "-source", "pattern")
 	url := strings.TrimSuffix(strings.TrimSpace(greeting[strings.Index(greeting, "http://")+len("http://"):]), "/")
-	if err := selfCheck(address(url))(t.Context()); err != nil {
+	if err := selfCheck(selfClient(address(url)))(t.Context()); err != nil {
 		t.Errorf("a program that works: %v", err)
 	}
-	if err := selfCheck(address("127.0.0.1:1"))(t.Context()); err == nil {
+	if err := selfCheck(selfClient(address("127.0.0.1:1")))(t.Context()); err == nil {
 		t.Error("nobody answers, and that is fine?")
 	}
 }

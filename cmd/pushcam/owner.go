@@ -12,7 +12,7 @@ import (
 
 // newOwner gives the appliance's owner what is theirs alone. root is where the
 // system's files are, name what the appliance is called on the network.
-func newOwner(root string, name *discovery.Announcer, book *logbook, log *slog.Logger) *pusher.Owner {
+func newOwner(root string, name *discovery.Announcer, book *logbook, update http.Handler, log *slog.Logger) *pusher.Owner {
 	owner := device.Owner{Root: root}
 	return &pusher.Owner{
 		Verify: owner.Verify,
@@ -23,6 +23,7 @@ func newOwner(root string, name *discovery.Announcer, book *logbook, log *slog.L
 		},
 		Answers: map[string]http.Handler{
 			"/api/log":  book,
+			updatePath:  update,
 			"/gokrazy/": &device.WebInterface{Prefix: "/gokrazy/", Root: root, Log: log.With("component", "gokrazy")},
 		},
 	}

@@ -52,7 +52,7 @@ func TestOwner(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(book, nil))
 	server := &pusher.Server{
 		Hub: pusher.NewHub(func(bool) {}), Camera: calm{}, Log: log,
-		Owner: newOwner(root, &discovery.Announcer{Hostname: "attic"}, book, log),
+		Owner: newOwner(root, &discovery.Announcer{Hostname: "attic"}, book, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "update "+r.URL.Path) }), log),
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -72,6 +72,10 @@ func TestOwner(t *testing.T) {
 	}{
 		{"", "/api/log", "the owner's", 200, `msg="hello, owner"`},
 		{"attic", "/api/log", "the owner's", 200, `msg="hello, owner"`},
+		{"attic", "/api/update", "the owner's", 200, "update /api/update"},
+		{"attic", "/api/update/try", "the owner's", 200, "update /api/update/try"},
+		{"attic", "/api/update/try", "", 401, "needs the owner's password"},
+		{"attic.local", "/gokrazy/update/root", "the owner's", 403, "use pushcamctl update"},
 		{"attic.local", "/gokrazy/status", "the owner's", 200, "gokrazy /status"},
 		{"pushcam.local", "/gokrazy/status", "the owner's", 403, `not for "pushcam.local"`},
 		{"", "/gokrazy/", "", 401, "needs the owner's password"},

@@ -20,6 +20,7 @@ type panel struct {
 
 	mu     sync.Mutex
 	camera gpio.Pattern // what the camera's state looks like
+	trial  bool         // an update is on trial
 	held   bool         // the button is pressed: the LEDs count down
 	ending bool         // the program ends: what is shown is final
 	shown  gpio.Pattern
@@ -115,6 +116,9 @@ func (p *panel) follow(phase camera.Phase) {
 
 func (p *panel) press(held bool) { p.change(func() { p.held = held }) }
 
+// onTrial shows that an update is on trial, or is not any more.
+func (p *panel) onTrial(trial bool) { p.change(func() { p.trial = trial }) }
+
 // end shows one of the last patterns: from now on only end changes it, and
 // nothing comes after SafeToUnplug.
 func (p *panel) end(last gpio.Pattern) {
@@ -133,6 +137,8 @@ func (p *panel) change(what func()) {
 	case p.ending:
 	case p.held:
 		p.shown = gpio.Countdown
+	case p.trial:
+		p.shown = gpio.Trial
 	default:
 		p.shown = p.camera
 	}

@@ -33,6 +33,15 @@ func TestPanelFollows(t *testing.T) {
 	if p.shown != gpio.Fault {
 		t.Errorf("after it was let go: %v", p.shown)
 	}
+	p.onTrial(true)
+	p.follow(camera.Live)
+	if p.shown != gpio.Trial {
+		t.Errorf("on trial: %v", p.shown)
+	}
+	p.onTrial(false)
+	if p.shown != gpio.Live {
+		t.Errorf("after the trial: %v", p.shown)
+	}
 	p.end(gpio.ShuttingDown)
 	p.follow(camera.Stopping)
 	p.press(true)

@@ -73,12 +73,14 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		SessionFrames:  c.sessionFrames,
 		SessionTimeout: c.sessionTimeout,
 	}
-	name := newAnnouncer(listeners[0].Addr(), log)
+	name, web := newAnnouncer(listeners[0].Addr(), log), selfClient(listeners[0].Addr())
+	update := newUpdates(c, cam, panel, web, log)
 	drivers := newDrivers(log)
 	if isAppliance() {
 		state["kernel"] = func() any { return drivers.state() }
 		state["network"] = func() any { return name.State() }
-		server.Owner = newOwner("/", name, book, log)
+		state["update"] = update.state
+		server.Owner = newOwner("/", name, book, update, log)
 	}
 	fmt.Fprintln(stdout, greeting(listeners[0].Addr()))
 
@@ -100,7 +102,8 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	if isAppliance() {
 		all.Go(func() error { name.Run(until); return nil })
 		all.Go(func() error { drivers.run(); return nil })
-		all.Go(func() error { newGuard(cam, listeners[0].Addr(), stderr, log).run(until); return nil })
+		all.Go(func() error { update.run(until); return nil })
+		all.Go(func() error { newGuard(cam, web, stderr, log).run(until); return nil })
 	}
 	err = all.Wait()
 	log.Info("stopped")

@@ -130,39 +130,46 @@ func (s *settings) togglePrivacy() {
 	}
 }
 
-// write replaces the file by way of a temporary one. s.mu is held.
+// write replaces the file. s.mu is held.
 func (s *settings) write() error {
-	temporary, err := s.writeTemporary()
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, filepath.Join(s.dir, settingsFile)); err != nil {
-		os.Remove(temporary)
-		return err
-	}
-	return syncDir(s.dir)
+	return replaceJSON(filepath.Join(s.dir, settingsFile), s.values)
 }
 
 // try finds out whether write would work, before the owner relies on it.
 func (s *settings) try() error {
-	temporary, err := s.writeTemporary()
+	temporary, err := writeTemporary(filepath.Join(s.dir, settingsFile), s.values)
 	if err != nil {
 		return err
 	}
 	return os.Remove(temporary)
 }
 
-// writeTemporary returns a file that has the settings, and leaves none if it
+// replaceJSON replaces a file by way of a temporary one: a power cut leaves the
+// old one or the new one.
+func replaceJSON(path string, v any) error {
+	temporary, err := writeTemporary(path, v)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		os.Remove(temporary)
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// writeTemporary returns a file beside path that has v, and leaves none if it
 // fails.
-func (s *settings) writeTemporary() (path string, err error) {
-	data, err := json.MarshalIndent(s.values, "", "  ")
+func writeTemporary(path string, v any) (temporary string, err error) {
+	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(s.dir, settingsFile+".*")
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".*")
 	if err != nil {
 		return "", err
 	}

@@ -115,8 +115,12 @@ func (f *found) state() string {
 	if f.State == nil {
 		return "not known: " + f.Error
 	}
-	if f.State.Reason == "" {
-		return f.State.Phase
+	text := f.State.Phase
+	if f.State.Reason != "" {
+		text += ": " + strings.TrimSpace(f.State.Reason)
 	}
-	return f.State.Phase + ": " + strings.TrimSpace(f.State.Reason)
+	if f.State.Update != "" {
+		text += "; " + f.State.Update
+	}
+	return text
 }

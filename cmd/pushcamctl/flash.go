@@ -60,6 +60,11 @@ func (p *program) candidates() string {
 // confirm asks before the disk is overwritten.
 func (p *program) confirm(disk *image.Disk) error {
 	fmt.Fprintf(p.stdout, "All that is on %s will be lost. Write to it? [y/N] ", disk)
+	return p.askYes(fmt.Sprintf("%s was left as it is; -yes writes without asking", disk))
+}
+
+// askYes reads the answer to a question. Anything but yes is the error no.
+func (p *program) askYes(no string) error {
 	answer, err := readLine(p.stdin)
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
@@ -68,5 +73,5 @@ func (p *program) confirm(disk *image.Disk) error {
 	if err != nil {
 		fmt.Fprintln(p.stdout) // there was no answer to end the line
 	}
-	return fmt.Errorf("%s was left as it is; -yes writes without asking", disk)
+	return errors.New(no)
 }

@@ -17,7 +17,7 @@ import (
 func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error {
 	var (
 		size    = byteSize(image.DefaultSize)
-		output  = fs.String("o", "pushcam.img", "the `file` to write")
+		output  = fs.String("o", "pushcam.img", "the `file` to write; one that ends in .gaf is for updates over the network, and has no password")
 		host    = fs.String("hostname", "pushcam", "the camera's `name` on the network")
 		given   = fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept for this name, or a new one")
 		kernel  = fs.String("kernel", string(image.PushcamKernel), "the `kernel`: pushcam, with the Pi camera's driver, or stock, gokrazy's, for USB webcams\nonly and for a Pi 5")
@@ -42,6 +42,15 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		}
 		if err := b.Check(); err != nil {
 			return p.misused(err, "pushcamctl image -h")
+		}
+		if strings.HasSuffix(*output, ".gaf") {
+			img, err := b.BuildArchive(ctx, *output)
+			if err != nil {
+				return err
+			}
+			p.reportImage(img)
+			fmt.Fprintf(p.stdout, "Next: go run ./cmd/pushcamctl update -image %s %s\n", img.Path, img.Hostname)
+			return nil
 		}
 		if *given == "-" {
 			if *given, err = readLine(p.stdin); err != nil {
@@ -68,8 +77,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 // report says what was made and what to do next. It is the one place that shows
 // a new password. file is where it is kept, if it is.
 func (p *program) report(img *image.Image, origin passwordOrigin, password, file string) {
-	fmt.Fprintf(p.stdout, "%s: pushcam %s for http://%s.local/, with the %s kernel\n", img.Path, img.Version, img.Hostname, img.Kernel)
-	fmt.Fprintf(p.stdout, "  root file system: %.1f MB, SHA-256 %s\n", float64(img.RootSize)/1e6, img.RootSum)
+	p.reportImage(img)
 	if origin == newPassword {
 		fmt.Fprintf(p.stdout, "  owner's password: %s\n", password)
 	}
@@ -77,6 +85,11 @@ func (p *program) report(img *image.Image, origin passwordOrigin, password, file
 		fmt.Fprintf(p.stdout, "  the owner's password is kept in %s\n", file)
 	}
 	fmt.Fprintf(p.stdout, "Next, with a card in this computer: go build ./cmd/pushcamctl && sudo ./pushcamctl flash -image %s DEVICE\n", img.Path)
+}
+
+func (p *program) reportImage(img *image.Image) {
+	fmt.Fprintf(p.stdout, "%s: pushcam %s for http://%s.local/, with the %s kernel\n", img.Path, img.Version, img.Hostname, img.Kernel)
+	fmt.Fprintf(p.stdout, "  root file system: %.1f MB, SHA-256 %s\n", float64(img.RootSize)/1e6, img.RootSum)
 }
 
 // maxLine bounds what is read of an answer, in bytes.

@@ -30,7 +30,7 @@ func writeCard(t *testing.T, path string) {
 		binary.LittleEndian.PutUint64(entry[32:], start+i*partition)
 		binary.LittleEndian.PutUint64(entry[40:], start+(i+1)*partition-1)
 	}
-	packed, err := os.Open("../../gokrazy/image/testdata/gok-1.squashfs.gz")
+	packed, err := os.Open("../../gokrazy/partition/testdata/gok-1.squashfs.gz")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ const (
 func (p *program) logs(fs *flag.FlagSet) func(context.Context, []string) error {
 	var (
 		follow = fs.Bool("follow", true, "go on with the lines to come, until Ctrl-C; -follow=false shows those that are there")
-		given  = fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept for this name, or you are asked")
+		given  = passwordFlag(fs)
 	)
 	return func(ctx context.Context, operands []string) error {
 		if len(operands) == 0 {
@@ -34,13 +34,9 @@ func (p *program) logs(fs *flag.FlagSet) func(context.Context, []string) error {
 		if err != nil {
 			return p.misused(err, "pushcamctl logs -h")
 		}
-		if *given == "-" {
-			if *given, err = readLine(p.stdin); err != nil {
-				return fmt.Errorf("read the password: %w", err)
-			}
+		if err := p.owner(cam, given); err != nil {
+			return err
 		}
-		cam.lookup, cam.browse, cam.dial = p.lookup, p.browse, p.dial
-		cam.password = func(ctx context.Context) (string, error) { return p.passwordFor(ctx, cam, *given) }
 		l := &logReader{cam: cam, follow: *follow, out: p.stdout, note: func(format string, args ...any) {
 			fmt.Fprintf(p.stderr, "pushcamctl: "+format+"\n", args...)
 		}}
@@ -50,6 +46,23 @@ func (p *program) logs(fs *flag.FlagSet) func(context.Context, []string) error {
 		}
 		return err
 	}
+}
+
+func passwordFlag(fs *flag.FlagSet) *string {
+	return fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept for this name, or you are asked")
+}
+
+// owner connects a camera with this program's network and its owner's password. A
+// given - is read once.
+func (p *program) owner(cam *remote, given *string) (err error) {
+	if *given == "-" {
+		if *given, err = readLine(p.stdin); err != nil {
+			return fmt.Errorf("read the password: %w", err)
+		}
+	}
+	cam.lookup, cam.browse, cam.dial = p.lookup, p.browse, p.dial
+	cam.password = func(ctx context.Context) (string, error) { return p.passwordFor(ctx, cam, *given) }
+	return nil
 }
 
 // passwordFor is the given one, else the one that was kept for the camera's name,

@@ -1,5 +1,6 @@
 // Pushcamctl is the owner's tool on a PC: it makes the card image of a pushcam,
-// writes it to a card, finds the pushcams on the network, and shows what they log.
+// writes it to a card, finds the pushcams on the network, updates them, and shows
+// what they log.
 package main
 
 import (
@@ -67,6 +68,7 @@ var commands = []command{
 	{"image", "", "makes a card image", (*program).image},
 	{"flash", "DEVICE", "writes a card image to a card and checks it", (*program).flash},
 	{"find", "", "lists the pushcams on the network", (*program).find},
+	{"update", "HOST", "updates a pushcam over the network", (*program).update},
 	{"logs", "HOST", "shows what a pushcam logs, and goes on as it does", (*program).logs},
 }
 

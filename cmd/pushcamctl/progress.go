@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -10,11 +11,12 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/image"
 )
 
-// progress shows how far a card is: as one line that changes on a terminal, else
-// as a line for each tenth.
+// progress shows how far a card or an upload is: as one line that changes on a
+// terminal, else as a line for each tenth.
 type progress struct {
 	out      io.Writer
 	terminal bool
+	verb     string // "" is writing
 
 	checking bool // what the last line was about
 	tenth    int64
@@ -29,13 +31,13 @@ func (b *progress) show(p image.Progress) {
 		b.checking, b.tenth = p.Checking, 0
 	}
 	if b.terminal {
-		fmt.Fprintf(b.out, "\r%s\x1b[K", line(p))
+		fmt.Fprintf(b.out, "\r%s\x1b[K", b.line(p))
 		b.open = true
 		return
 	}
 	if tenth := p.Done * 10 / max(p.Total, 1); tenth > b.tenth {
 		b.tenth = tenth
-		fmt.Fprintln(b.out, line(p))
+		fmt.Fprintln(b.out, b.line(p))
 	}
 }
 
@@ -48,8 +50,8 @@ func (b *progress) end() {
 }
 
 // line is as: writing  [######      ]  25 %  512 of 2048 MB, 20.5 MB/s, 1m15s left
-func line(p image.Progress) string {
-	verb := "writing "
+func (b *progress) line(p image.Progress) string {
+	verb := cmp.Or(b.verb, "writing ")
 	if p.Checking {
 		verb = "checking"
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -30,7 +31,8 @@ type remote struct {
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	password func(context.Context) (string, error) // asked for once
 
-	known string // the password
+	known string       // the password
+	last  []netip.Addr // where it was, until it is not there any more
 }
 
 const (
@@ -43,6 +45,7 @@ const (
 
 var (
 	errWrongPassword = errors.New("the password is wrong")
+	errRefused       = errors.New("refused") // and would be refused again
 	hostName         = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*\.?$`)
 )
 
@@ -93,6 +96,15 @@ func (c *remote) addresses(ctx context.Context) ([]netip.Addr, error) {
 	if c.name == "" {
 		return []netip.Addr{c.address}, nil
 	}
+	if c.last != nil {
+		return c.last, nil
+	}
+	all, err := c.resolve(ctx)
+	c.last = all
+	return all, err
+}
+
+func (c *remote) resolve(ctx context.Context) ([]netip.Addr, error) {
 	names := []string{c.name}
 	if !strings.Contains(c.name, ".") {
 		names = []string{c.name + ".local", c.name}
@@ -135,15 +147,9 @@ func (c *remote) get(ctx context.Context, path string) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	web := &http.Client{
-		Transport: &http.Transport{ // no proxy: it is in this network
-			DisableKeepAlives:     true,
-			DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return c.connect(ctx, all) },
-			ResponseHeaderTimeout: answerTimeout,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	resp, err := c.ask(ctx, web, all[0], path, "")
+	web := c.client(all, answerTimeout)
+	probe := request{method: http.MethodGet, path: path}
+	resp, err := c.ask(ctx, web, all[0], probe, "")
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +163,7 @@ func (c *remote) get(ctx context.Context, path string) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	if resp, err = c.ask(ctx, web, all[0], path, c.known); err != nil {
+	if resp, err = c.ask(ctx, web, all[0], probe, c.known); err != nil {
 		return nil, err
 	}
 	if err := c.refusal(resp); err != nil {
@@ -165,6 +171,46 @@ func (c *remote) get(ctx context.Context, path string) (*http.Response, error) {
 		return nil, err
 	}
 	return resp, nil
+}
+
+// A request is what can be asked of a camera.
+type request struct {
+	method, path string
+	header       http.Header
+	body         io.Reader
+	size         int64 // bytes of it
+}
+
+// send asks for something of the owner's, to whom get has given an answer already.
+// The caller closes the answer's body.
+func (c *remote) send(ctx context.Context, r request, timeout time.Duration) (*http.Response, error) {
+	all, err := c.addresses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.ask(ctx, c.client(all, timeout), all[0], r, c.known)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.refusal(resp); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// client connects with any of the addresses. timeout is for an answer's beginning,
+// from the end of the request.
+func (c *remote) client(all []netip.Addr, timeout time.Duration) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{ // no proxy: it is in this network
+			DisableKeepAlives:     true,
+			DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return c.connect(ctx, all) },
+			ResponseHeaderTimeout: timeout,
+			ExpectContinueTimeout: answerTimeout,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 func (c *remote) connect(ctx context.Context, all []netip.Addr) (net.Conn, error) {
@@ -181,17 +227,22 @@ func (c *remote) connect(ctx context.Context, all []netip.Addr) (net.Conn, error
 	return nil, failed
 }
 
-func (c *remote) ask(ctx context.Context, web *http.Client, a netip.Addr, path, password string) (*http.Response, error) {
-	u, err := url.Parse(path)
+func (c *remote) ask(ctx context.Context, web *http.Client, a netip.Addr, what request, password string) (*http.Response, error) {
+	u, err := url.Parse(what.path)
 	if err != nil {
 		return nil, err
 	}
 	// By its address, which is always a name of its own.
 	u.Scheme, u.Host = "http", net.JoinHostPort(a.String(), c.port)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	r, err := http.NewRequestWithContext(ctx, what.method, u.String(), what.body)
 	if err != nil {
 		return nil, err
 	}
+	if what.body != nil {
+		r.ContentLength = what.size
+		r.Header.Set("Expect", "100-continue") // a refusal comes before the body goes
+	}
+	maps.Copy(r.Header, what.header)
 	if password != "" {
 		r.SetBasicAuth("gokrazy", password)
 	}
@@ -202,6 +253,9 @@ func (c *remote) ask(ctx context.Context, web *http.Client, a netip.Addr, path, 
 		return resp, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	}
+	c.last = nil // it may be elsewhere now
+	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("no pushcam is at %s: nothing is served on port %s there", c, c.port)
 	case errors.As(err, &failed) && failed.Timeout():
@@ -215,7 +269,7 @@ func (c *remote) ask(ctx context.Context, web *http.Client, a netip.Addr, path, 
 // refusal is nil for the answer that was asked for. The camera's own sentences
 // are passed on.
 func (c *remote) refusal(resp *http.Response) error {
-	if resp.StatusCode == http.StatusOK {
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNoContent {
 		return nil
 	}
 	ours := strings.Contains(resp.Header.Get("WWW-Authenticate"), `realm="pushcam"`)
@@ -225,7 +279,9 @@ func (c *remote) refusal(resp *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSentence)) // what there is of it
 	sentence := visible([]byte(strings.TrimSpace(string(text))))
 	switch resp.StatusCode {
-	case http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	case http.StatusConflict, http.StatusUnprocessableEntity, http.StatusInsufficientStorage:
+		return fmt.Errorf("%w: %s says: %s", errRefused, c, sentence)
+	case http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInternalServerError:
 		return fmt.Errorf("%s says: %s", c, sentence)
 	case http.StatusNotFound:
 		return fmt.Errorf("%s has nothing for an owner: it is not a pushcam, or one that runs on a PC", c)

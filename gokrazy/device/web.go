@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	pathpkg "path"
 	"regexp"
 	"strings"
 	"time"
@@ -17,7 +18,7 @@ import (
 // WebInterface is gokrazy's own web interface, below a path: what listens on its
 // unix socket, with the links of its pages made to stay below that path. The
 // other side of that socket takes anybody for root, so only the owner may come
-// here. A GET changes nothing.
+// here. A GET changes nothing, and updates are refused.
 type WebInterface struct {
 	// Prefix is the path, as /gokrazy/.
 	Prefix string
@@ -29,13 +30,14 @@ type WebInterface struct {
 
 const (
 	dialTimeout   = 5 * time.Second
-	headerTimeout = time.Minute // it hashes what was uploaded before it answers
+	headerTimeout = time.Minute
 	// maxPage bounds what is read of a page whose links are rewritten, in bytes.
 	maxPage = 4 << 20
-	// bootOnly is the one path where gokrazy does something whatever the method
-	// is: it makes the running root file system the one to boot, and so would end
-	// an update's trial at a mere GET (its update.go).
-	bootOnly = "/update/bootonly"
+	// ownUpdates is where gokrazy takes updates, and where its tools look for what
+	// it takes. They are not for here: what is written there is not looked into, is
+	// not tried, and may be the root file system that runs (its rootdev). One path
+	// switches at a mere GET (its update.go).
+	ownUpdates = "/update"
 )
 
 // ServeHTTP passes a request on. It panics with http.ErrAbortHandler if an answer
@@ -50,9 +52,8 @@ func (i *WebInterface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !below || path[0] != '/':
 		http.NotFound(w, r)
 		return
-	case path == bootOnly && r.Method != http.MethodPut:
-		w.Header().Set("Allow", http.MethodPut)
-		http.Error(w, fmt.Sprintf("%s takes PUT, not %s", r.URL.Path, r.Method), http.StatusMethodNotAllowed)
+	case pathpkg.Clean(path) == ownUpdates || strings.HasPrefix(pathpkg.Clean(path), ownUpdates+"/"):
+		http.Error(w, "Updates that could not be undone are not taken here: use pushcamctl update", http.StatusForbidden)
 		return
 	}
 	log := i.Log

@@ -59,7 +59,6 @@ func gokrazyWeb(w http.ResponseWriter, r *http.Request) {
 		w.Write(make([]byte, maxPage+1))
 	case "/upload":
 		fmt.Fprint(w, size)
-	case "/update/bootonly":
 	case "/hangup":
 		panic(http.ErrAbortHandler)
 	default:
@@ -72,6 +71,8 @@ func noLeak(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 }
+
+const refused = "Updates that could not be undone are not taken here: use pushcamctl update\n"
 
 func TestWebInterface(t *testing.T) {
 	tests := []struct {
@@ -87,9 +88,11 @@ func TestWebInterface(t *testing.T) {
 		{"redirect", "POST", "/gokrazy/stop", 303, "POST gokrazy/stop", "/gokrazy/status?path=%2Fuser%2Fpushcam", ""},
 		{"redirect to another host", "POST", "/gokrazy/elsewhere", 302, "POST gokrazy/elsewhere", "//example.org/", ""},
 		{"upload", "PUT", "/gokrazy/upload", 200, "PUT gokrazy/upload", "", "4"},
-		{"update of the boot files", "PUT", "/gokrazy/update/bootonly", 200, "PUT gokrazy/update/bootonly", "", ""},
-		{"what a GET would change", "GET", "/gokrazy/update/bootonly", 405, "", "", "/gokrazy/update/bootonly takes PUT, not GET\n"},
-		{"what a GET would change, by another path", "GET", "/gokrazy/update//bootonly", 404, "GET gokrazy/update//bootonly", "", "not found\n"},
+		{"an update", "PUT", "/gokrazy/update/root", 403, "", "", refused},
+		{"what a GET would change", "GET", "/gokrazy/update/bootonly", 403, "", "", refused},
+		{"what a GET would change, by another path", "GET", "/gokrazy/x/..//update//bootonly", 403, "", "", refused},
+		{"updates as such", "GET", "/gokrazy/update", 403, "", "", refused},
+		{"what only begins so", "GET", "/gokrazy/updates", 404, "GET gokrazy/updates", "", "not found\n"},
 		{"unknown", "GET", "/gokrazy/nothing", 404, "GET gokrazy/nothing", "", "not found\n"},
 		{"above", "GET", "/gokrazy/../etc", 404, "GET gokrazy/../etc", "", "not found\n"},
 		{"host in the path", "GET", "/gokrazy//example.org/", 404, "GET gokrazy//example.org/", "", "not found\n"},

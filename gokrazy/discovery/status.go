@@ -26,6 +26,7 @@ type Status struct {
 	Phase   string `json:"phase"`            // of the camera
 	Reason  string `json:"reason,omitempty"` // for it, where there is one
 	Version string `json:"version"`          // of the program that runs
+	Update  string `json:"update,omitempty"` // what there is to say of one: on trial, or rolled back and why
 }
 
 var errNoAddress = errors.New("it has announced no address")
@@ -93,6 +94,7 @@ func parseStatus(text []byte) (Status, error) {
 	var all struct {
 		Camera  struct{ Phase, Reason string }
 		Program struct{ Version string }
+		Update  struct{ Message string }
 	}
 	if err := json.Unmarshal(text, &all); err != nil || all.Camera.Phase == "" {
 		return Status{}, errors.New("what it gives as its state is not a pushcam's")
@@ -101,5 +103,6 @@ func parseStatus(text []byte) (Status, error) {
 		Phase:   printable(all.Camera.Phase),
 		Reason:  printable(all.Camera.Reason),
 		Version: printable(all.Program.Version),
+		Update:  printable(all.Update.Message),
 	}, nil
 }

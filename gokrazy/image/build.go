@@ -11,7 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
 // DefaultSize of an image in bytes. It fits every card that is sold, and QEMU's
@@ -107,41 +110,66 @@ func (b *Builder) Check() error {
 
 // Build writes the image to path. It is written beside it and renamed, so what
 // was at path stays if the build fails.
-func (b *Builder) Build(ctx context.Context, path string) (img *Image, err error) {
-	if err := b.Check(); err != nil {
-		return nil, err
-	}
+func (b *Builder) Build(ctx context.Context, path string) (*Image, error) {
 	if b.Password == "" {
 		return nil, errors.New("an image needs a password for its owner")
+	}
+	return b.build(ctx, path, true, func(inst *instance, img *Image, part, mkfs string) error {
+		full, size := "--full="+part, "--target_storage_bytes="+strconv.FormatInt(img.Size, 10)
+		if err := b.gok(ctx, inst, img, full, size); err != nil {
+			return fmt.Errorf("build the image: %w", err)
+		}
+		if err := b.finish(ctx, img, part, mkfs); err != nil {
+			return fmt.Errorf("finish the image: %w", err)
+		}
+		return nil
+	})
+}
+
+// BuildArchive is as Build, for an image for updates (partition.Archive): without
+// /perm, and so without a password.
+func (b *Builder) BuildArchive(ctx context.Context, path string) (*Image, error) {
+	return b.build(ctx, path, false, func(inst *instance, img *Image, part, _ string) error {
+		if err := b.gok(ctx, inst, img, "--gaf="+part+".gok"); err != nil {
+			return fmt.Errorf("build the image: %w", err)
+		}
+		defer os.Remove(part + ".gok")
+		if err := finishArchive(img, part+".gok", part); err != nil {
+			return fmt.Errorf("finish the image: %w", err)
+		}
+		return nil
+	})
+}
+
+// build has write make what is then renamed to path. mkfs is for /perm, if it is to
+// have one.
+func (b *Builder) build(ctx context.Context, path string, perm bool, write func(inst *instance, img *Image, part, mkfs string) error) (*Image, error) {
+	if err := b.Check(); err != nil {
+		return nil, err
 	}
 	inst, err := b.instance()
 	if err != nil {
 		return nil, err
 	}
-	mkfs, err := checkTools(ctx, inst.compiler())
+	mkfs, err := checkTools(ctx, inst.compiler(), perm)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkSpace(filepath.Dir(path), os.TempDir()); err != nil {
 		return nil, err
 	}
-	img = &Image{Path: path, Hostname: b.hostname(), Kernel: b.kernel(), Version: b.Version, Time: b.Time, Size: b.size()}
+	img := &Image{Path: path, Hostname: b.hostname(), Kernel: b.kernel(), Version: b.Version, Time: b.Time, Size: b.size()}
 	if img.Version == "" || img.Time.IsZero() {
 		img.Version, img.Time = b.commit(ctx)
 	}
-
-	part := path + ".part"
-	defer func() {
-		if err != nil {
-			os.Remove(part)
-		}
-	}()
-	b.step("building pushcam %s; the first time takes minutes", img.Version)
-	if err := b.gok(ctx, inst, img, part); err != nil {
-		return nil, fmt.Errorf("build the image: %w", err)
+	part, err := filepath.Abs(path + ".part")
+	if err != nil {
+		return nil, err
 	}
-	if err := b.finish(ctx, img, part, mkfs); err != nil {
-		return nil, fmt.Errorf("finish the image: %w", err)
+	b.step("building pushcam %s; the first time takes minutes", img.Version)
+	if err := write(inst, img, part, mkfs); err != nil {
+		os.Remove(part)
+		return nil, err
 	}
 	return img, os.Rename(part, path)
 }
@@ -161,7 +189,7 @@ func (b *Builder) finish(ctx context.Context, img *Image, path, mkfs string) err
 	if err != nil {
 		return err
 	}
-	if img.RootSize, err = stampRoot(newSection(f, l.rootA), img.Time); err != nil {
+	if img.RootSize, err = partition.StampRoot(newSection(f, l.rootA), img.Time); err != nil {
 		return fmt.Errorf("root file system: %w", err)
 	}
 	sum := sha256.New()

@@ -219,7 +219,9 @@ func TestInstance(t *testing.T) {
 	committed, written := readJSON(t, filepath.Join(root, instanceDir, "config.json")), readJSON(t, filepath.Join(home, "pushcam/config.json"))
 	committed["Hostname"] = "cam-2"
 	committed["KernelPackage"] = "github.com/gokrazy/kernel.rpi"
-	flags := committed["PackageConfig"].(map[string]any)[program].(map[string]any)["GoBuildFlags"].([]any)
+	ours := committed["PackageConfig"].(map[string]any)[program].(map[string]any)
+	ours["ExtraFileContents"] = map[string]any{"/etc/pushcam-version": "v1.2\n"}
+	flags := ours["GoBuildFlags"].([]any)
 	flags[1] = flags[1].(string) + " -X=main.imageVersion=v1.2"
 	if diff := cmp.Diff(committed, written); diff != "" {
 		t.Errorf("config.json (-want +got):\n%s", diff)
@@ -324,3 +326,5 @@ func TestTail(t *testing.T) {
 		t.Errorf("it keeps %d bytes", cap(last.kept))
 	}
 }
+
+var stampTime = time.Date(2026, 11, 21, 2, 50, 17, 0, time.UTC)

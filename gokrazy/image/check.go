@@ -16,8 +16,8 @@ import (
 const space = 512 << 20
 
 // checkTools looks for the programs that a build needs and returns where
-// mkfs.ext4 is. Its error names all that are missing.
-func checkTools(ctx context.Context, compiler string) (mkfs string, err error) {
+// mkfs.ext4 is, if that is one of them. Its error names all that are missing.
+func checkTools(ctx context.Context, compiler string, needMkfs bool) (mkfs string, err error) {
 	var missing, packages []string
 	lacks := func(what string, debian ...string) {
 		missing = append(missing, what)
@@ -32,9 +32,10 @@ func checkTools(ctx context.Context, compiler string) (mkfs string, err error) {
 		// A compiler that has no such file prints the bare name.
 		lacks("the C library for "+compiler, "libc6-dev-arm64-cross")
 	}
-	mkfs, err = lookSbin("mkfs.ext4")
-	if err != nil {
-		lacks("mkfs.ext4", "e2fsprogs")
+	if needMkfs {
+		if mkfs, err = lookSbin("mkfs.ext4"); err != nil {
+			lacks("mkfs.ext4", "e2fsprogs")
+		}
 	}
 	if len(missing) > 0 {
 		return "", fmt.Errorf("%s: not found here; install what is missing, on Debian with: sudo apt-get install %s",

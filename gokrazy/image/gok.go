@@ -15,12 +15,9 @@ import (
 	"time"
 )
 
-// gok builds the image at path with the gok that builddir's go.mod pins.
-func (b *Builder) gok(ctx context.Context, inst *instance, img *Image, path string) error {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return err
-	}
+// gok builds an image with the gok that builddir's go.mod pins. output are its
+// flags that say what, and where, by absolute paths.
+func (b *Builder) gok(ctx context.Context, inst *instance, img *Image, output ...string) error {
 	home, err := os.MkdirTemp("", "pushcam-image-")
 	if err != nil {
 		return err
@@ -38,8 +35,7 @@ func (b *Builder) gok(ctx context.Context, inst *instance, img *Image, path stri
 	}
 	// home and the instance are named by relative paths: they get into the
 	// image's list of what it is made of.
-	build := b.command(ctx, home, strings.TrimSpace(tool.String()), "--parent_dir", ".", "-i", "pushcam", "overwrite",
-		"--full="+path, "--target_storage_bytes="+strconv.FormatInt(img.Size, 10))
+	build := b.command(ctx, home, strings.TrimSpace(tool.String()), append([]string{"--parent_dir", ".", "-i", "pushcam", "overwrite"}, output...)...)
 	build.Env = append(os.Environ(), "GOFLAGS="+goFlags(img.Time), "GOWORK=off", "GOARCH=arm64", "GOOS=linux", "TZ=UTC", "TMPDIR="+home)
 	return b.run(ctx, build)
 }

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
 // program is the package that the image is for.
@@ -27,6 +30,7 @@ type instance struct {
 type packageConfig struct {
 	GoBuildEnvironment []string
 	GoBuildFlags       []string
+	ExtraFileContents  map[string]string `json:",omitempty"` // by path in the image
 }
 
 // FindCheckout looks for a checkout of pushcam in dir and above it.
@@ -101,6 +105,11 @@ func (i *instance) write(parent, name, checkout string, img *Image) error {
 		return fmt.Errorf("config.json has no %s for %s", ldflags, program)
 	}
 	p.GoBuildFlags[at] += " -X=main.imageVersion=" + img.Version
+	p.ExtraFileContents = maps.Clone(p.ExtraFileContents)
+	if p.ExtraFileContents == nil {
+		p.ExtraFileContents = make(map[string]string)
+	}
+	p.ExtraFileContents[partition.VersionFile] = img.Version + "\n"
 
 	config := make(map[string]any)
 	for key, value := range i.config {

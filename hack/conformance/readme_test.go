@@ -27,6 +27,7 @@ var readmeCommands = map[string]string{
 	"go run ./cmd/pushcamctl image":          "hack/test",
 	"go run ./cmd/pushcamctl flash /dev/sdX": "hack/test",
 	"go run ./cmd/pushcamctl find":           "hack/test",
+	"go run ./cmd/pushcamctl update pushcam": "hack/test",
 	"go run ./hack/bench":                    "on purpose",
 	"go run ./hack/check kernel":             "on purpose",
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/gokrazy/image"
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
 )
 
@@ -178,10 +179,10 @@ func testAppliance(t *testing.T, p *product) {
 	})
 }
 
-// TestBootLoader boots the card as it is, by its own boot loader's entry.
-func TestBootLoader(t *testing.T) { each(t, testBootLoader) }
-
-func testBootLoader(t *testing.T, p *product) {
+// TestBootLoader boots the card with the other kernel as it is, by its own boot
+// loader's entry. With ours, TestUpdate does.
+func TestBootLoader(t *testing.T) {
+	p := builtWith(t, image.StockKernel)
 	cam := newWebcam()
 	m := boot(t, p.card(t), p.uefi())
 	cam.plug(t, m)

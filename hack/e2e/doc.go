@@ -10,6 +10,11 @@
 // and what lets a test crash the kernel. It needs no root. The Debian packages
 // are those of the variable packages.
 //
+// TestUpdate boots by the card's own boot loader, and updates. With -ota-all it tries
+// what can go wrong there, with all power cuts, in half an hour:
+//
+//	go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all
+//
 // What is missing fails the tests when CI is set, and skips them elsewhere.
 // With -artifacts the serial log and a screenshot are kept.
 package e2e

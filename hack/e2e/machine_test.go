@@ -33,6 +33,7 @@ type machine struct {
 
 	resets   atomic.Int32 // times that the machine began anew
 	shutdown atomic.Value // the reason why it ended, a string
+	qemu     *os.Process
 	exited   chan struct{}
 	exit     error // of QEMU, once exited is closed
 }
@@ -120,19 +121,25 @@ func (m *machine) start(t *testing.T, options []string, files ...*os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.qemu = qemu.Process
 	t.Cleanup(func() {
 		if t.Failed() {
 			_, _, said, err := m.get("/state", stateTimeout)
 			t.Logf("The state in the end: %s%v", said, err)
 		}
-		qemu.Process.Kill()
-		<-m.exited
+		m.cut()
 		console.Close()
 		serial.Close()
 		if t.Failed() {
 			t.Logf("QEMU: %v\n%sThe serial line's last words:\n%s", m.exit, complaints.Bytes(), lastLines(serial.Name(), 100))
 		}
 	})
+}
+
+// cut cuts the machine's power.
+func (m *machine) cut() {
+	m.qemu.Kill()
+	<-m.exited
 }
 
 // socketpair is a pair of sockets, of which a child gets the far one. The near

@@ -75,6 +75,16 @@ type state struct {
 		Version string `json:"version"`
 		System  string `json:"system"`
 	} `json:"program"`
+	Update struct {
+		Phase   string `json:"phase"`
+		Message string `json:"message"`
+		Last    struct {
+			ID    string `json:"id"`
+			State string `json:"state"`
+			To    string `json:"to"`
+			Why   string `json:"why"`
+		} `json:"last"`
+	} `json:"update"`
 	Board struct {
 		Model string `json:"model"`
 	} `json:"board"`
@@ -163,8 +173,7 @@ type viewer struct {
 // stream opens a stream, until the test is over, or for the time of patience.
 func (m *machine) stream(t *testing.T) *viewer {
 	t.Helper()
-	address := strings.TrimPrefix(m.url, "http://")
-	conn, err := net.Dial("tcp", address)
+	conn, err := dialStream(t.Context(), strings.TrimPrefix(m.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,12 +181,25 @@ func (m *machine) stream(t *testing.T) *viewer {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(conn, "GET /stream.mjpg HTTP/1.0\r\nHost: %s\r\n\r\n", address)
 	s, err := pushertest.NewStreamReader(conn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &viewer{conn, s}
+}
+
+// dialStream asks for a stream.
+func dialStream(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := fmt.Fprintf(conn, "GET /stream.mjpg HTTP/1.0\r\nHost: %s\r\n\r\n", address); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // picture is the number of the next picture, which is one of the webcam's.

@@ -2,17 +2,24 @@
 // image, supervised.
 //
 // It stands for the one that gok would generate, which holds the time of the
-// build in its source, so that no two images of one commit would be the same.
+// build in its source, so that no two images of one commit would be the same. And
+// it ends an update's trial that its program does not end.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"github.com/gokrazy/gokrazy"
+	"golang.org/x/sys/unix"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
 )
 
 // buildTimestamp is how gokrazy tells one build from another. The linker sets
@@ -22,9 +29,19 @@ var buildTimestamp = "unknown"
 func main() {
 	log.SetFlags(log.LstdFlags | log.Lshortfile)
 	fmt.Printf("gokrazy build timestamp %s\n", buildTimestamp)
+	var booted atomic.Bool
+	// On a trial the old init has started the hardware's watchdog, and gokrazy looks
+	// for that before it has mounted /dev (its runWatchdog): nobody would reset it.
+	// The kernel itself has mounted it for the first init only.
+	if err := unix.Mount("devtmpfs", "/dev", "devtmpfs", 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
+		log.Printf("devtmpfs: %v", err)
+	}
+	guard := device.TrialGuard{Card: new(device.Card), Booted: booted.Load, Reboot: reboot}
+	go guard.Run()
 	if err := gokrazy.Boot(buildTimestamp); err != nil {
 		log.Fatal(err) // the kernel panics and starts anew: there is no system
 	}
+	booted.Store(true)
 	fmt.Printf("model %q\n", gokrazy.Model())
 	services, err := programs("/user", "/gokrazy")
 	if err != nil {
@@ -34,6 +51,22 @@ func main() {
 		log.Fatal(err)
 	}
 	select {}
+}
+
+// reboot starts the system anew, with what was written to files on the card if
+// that still takes anything.
+func reboot(why string) {
+	log.Printf("starting anew: %s", why)
+	synced := make(chan struct{})
+	go func() {
+		unix.Sync()
+		close(synced)
+	}()
+	select {
+	case <-synced:
+	case <-time.After(10 * time.Second):
+	}
+	log.Fatal(unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
 }
 
 // programs are the files in the folders, in their order, but for this one.

@@ -1,4 +1,4 @@
-package image
+package partition
 
 import (
 	"bytes"
@@ -55,7 +55,7 @@ func TestStampRoot(t *testing.T) {
 	}
 	unchanged := bytes.Clone(a)
 	for _, m := range []memory{a, b} {
-		length, err := stampRoot(m, stampTime)
+		length, err := StampRoot(m, stampTime)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestStampRootRefuses(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			m := tc.damage(fixture(t, "gok-1.squashfs"))
 			before := bytes.Clone(m)
-			if _, err := stampRoot(m, tc.time); err == nil || !strings.Contains(err.Error(), tc.want) {
+			if _, err := StampRoot(m, tc.time); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want %q in it", err, tc.want)
 			}
 			if !bytes.Equal(m, before) {
@@ -117,14 +117,14 @@ func FuzzStampRoot(f *testing.F) {
 	f.Add([]byte(good[:200]))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m := memory(bytes.Clone(b))
-		if _, err := stampRoot(m, stampTime); err != nil {
+		if _, err := StampRoot(m, stampTime); err != nil {
 			if !bytes.Equal(m, b) {
 				t.Errorf("changed, and yet: %v", err)
 			}
 			return
 		}
 		once := bytes.Clone(m)
-		if _, err := stampRoot(m, stampTime); err != nil || !bytes.Equal(m, once) {
+		if _, err := StampRoot(m, stampTime); err != nil || !bytes.Equal(m, once) {
 			t.Errorf("the second time is not as the first: %v", err)
 		}
 	})

@@ -1,0 +1,494 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/device/devicetest"
+	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
+)
+
+// appliance is a pushcam with a card and no camera but in name.
+type appliance struct {
+	*updates
+	t       *testing.T
+	reboots int
+	shown   []bool // by the LEDs: on trial
+	picture error
+}
+
+func newAppliance(t *testing.T) *appliance {
+	a := &appliance{t: t}
+	a.updates = &updates{card: devicetest.NewCard(t, 2), dir: t.TempDir()}
+	a.start("v1")
+	return a
+}
+
+// start is what a program of this version does first.
+func (a *appliance) start(version string) {
+	fine := func(context.Context) error { return nil }
+	a.updates = &updates{
+		card: a.card, dir: a.dir, version: version, log: slog.New(slog.NewTextHandler(a.t.Output(), nil)),
+		reboot:  func(context.Context) error { a.reboots++; return nil },
+		onTrial: func(on bool) { a.shown = append(a.shown, on) },
+		health: health{answers: fine, picture: func(context.Context) error { return a.picture },
+			board: func() error { return nil }, closed: func() bool { return false }},
+	}
+	a.open(a.t.Context())
+}
+
+// restart is a boot: as gokrazy's init, it takes the root that is to be tried.
+func (a *appliance) restart() (trial bool) {
+	a.t.Helper()
+	b := a.onCard()
+	running := b.Next.Root
+	if b.Next.Try {
+		running = partition.OtherRoot(running)
+		if err := a.card.SetNext(partition.Next{Root: b.Next.Root}); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	// The kernel's command line is that of the card.
+	line := strings.Replace(partitiontest.Cmdline, "PARTNROFF=1", fmt.Sprint("PARTNROFF=", b.Next.Root-1), 1)
+	if err := os.WriteFile(filepath.Join(a.card.Root, "proc/cmdline"), []byte(line), 0o644); err != nil {
+		a.t.Fatal(err)
+	}
+	devicetest.Run(a.t, a.card, running)
+	return b.Next.Try
+}
+
+func (a *appliance) onCard() device.Boot {
+	a.t.Helper()
+	b, err := a.card.Boot()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return b
+}
+
+func (a *appliance) ask(method, path string, body []byte, header http.Header) (int, string) {
+	a.t.Helper()
+	r := httptest.NewRequest(method, "http://pushcam"+path, bytes.NewReader(body))
+	for k, v := range header {
+		r.Header[k] = v
+	}
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	return w.Code, w.Body.String()
+}
+
+func digest(b []byte) http.Header {
+	sum := sha256.Sum256(b)
+	return http.Header{"Content-Digest": {"sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"}}
+}
+
+// send uploads a root file system and has it tried.
+func (a *appliance) send(root []byte) {
+	a.t.Helper()
+	if code, said := a.ask("PUT", "/api/update/root", root, digest(root)); code != http.StatusNoContent {
+		a.t.Fatalf("upload: %d %s", code, said)
+	}
+	if code, said := a.ask("POST", fmt.Sprintf("/api/update/try?root=%x", sha256.Sum256(root)), nil, nil); code != http.StatusOK {
+		a.t.Fatalf("try: %d %s", code, said)
+	}
+}
+
+func (a *appliance) want(state updateState, why string) {
+	a.t.Helper()
+	r := a.readRecord()
+	if r == nil || r.State != state || !strings.Contains(r.Why, why) || (why == "") != (r.Why == "") {
+		a.t.Errorf("the record is %+v, want %s, %q", r, state, why)
+	}
+}
+
+var newRoot = devicetest.Root("v2").Bytes()
+
+// Two updates in a row, from one partition to the other and back.
+func TestUpdate(t *testing.T) {
+	a := newAppliance(t)
+	for i, version := range []string{"v2", "v3"} {
+		a.send(devicetest.Root(version).Bytes())
+		if a.reboots != i+1 || a.phase != updateRestarting || !strings.Contains(a.message(), "restarting") {
+			t.Fatalf("%d reboots, %s", a.reboots, a.phase)
+		}
+		if !a.restart() {
+			t.Fatal("the next boot is no trial")
+		}
+		a.start(version)
+		if a.phase != updateTrial || !strings.Contains(a.message(), version+" is on trial") {
+			t.Fatalf("%s, %q after the restart", a.phase, a.message())
+		}
+		if code, said := a.ask("PUT", "/api/update/root", newRoot, digest(newRoot)); code != http.StatusConflict || !strings.Contains(said, "on trial") {
+			t.Errorf("another update: %d %s", code, said)
+		}
+		synctest.Test(t, func(t *testing.T) { a.tryIt(t.Context()) })
+		a.want(updateCommitted, "")
+		if b := a.onCard(); b.Trial() || b.Next != (partition.Next{Root: b.Running}) || a.phase != updateIdle {
+			t.Errorf("%+v, %s after the trial", b, a.phase)
+		}
+		if want := []bool{true, false}; fmt.Sprint(a.shown) != fmt.Sprint(want) {
+			t.Errorf("the LEDs showed %v", a.shown)
+		}
+		a.shown = nil
+	}
+	if a.onCard().Running != 2 {
+		t.Errorf("%+v after two updates", a.onCard())
+	}
+	a.restart()
+	a.start("v3")
+	a.want(updateCommitted, "")
+}
+
+func TestUpdateIsRolledBack(t *testing.T) {
+	tests := []struct {
+		name  string
+		trial func(a *appliance) // what happens in it
+		why   string
+	}{
+		{"no picture", func(a *appliance) {
+			a.start("v2")
+			a.picture = errors.New("no camera is found")
+			synctest.Test(a.t, func(t *testing.T) { a.tryIt(t.Context()) })
+			if a.reboots != 2 {
+				a.t.Errorf("%d reboots", a.reboots)
+			}
+		}, "no camera is found"},
+		{"it never began", func(*appliance) {}, "never began"},
+		{"it ended without a word", func(a *appliance) { a.start("v2") }, "before it could say why"},
+		{"it ended again and again", func(a *appliance) { a.start("v2"); a.start("v2"); a.start("v2") }, "began 3 times"},
+		{"the power failed", func(a *appliance) {
+			a.start("v2")
+			synctest.Test(a.t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				a.tryIt(ctx)
+			})
+			a.want(updateTrying, "")
+		}, "before it could say why"},
+		{"the card cannot be written", func(a *appliance) {
+			a.start("v2")
+			line := filepath.Join(a.card.Root, "proc/cmdline")
+			text, err := os.ReadFile(line)
+			if err != nil {
+				a.t.Fatal(err)
+			}
+			if err := os.WriteFile(line, nil, 0o644); err != nil {
+				a.t.Fatal(err)
+			}
+			synctest.Test(a.t, func(t *testing.T) { a.tryIt(t.Context()) })
+			if err := os.WriteFile(line, text, 0o644); err != nil {
+				a.t.Fatal(err)
+			}
+		}, "cannot be committed"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newAppliance(t)
+			a.send(newRoot)
+			a.restart()
+			tc.trial(a)
+			if a.restart() {
+				t.Fatal("it is tried again")
+			}
+			a.start("v1")
+			a.want(updateRolledBack, tc.why)
+			if b := a.onCard(); b.Running != 2 || b.Next != (partition.Next{Root: 2}) || a.phase != updateIdle {
+				t.Errorf("%+v, %s afterwards", b, a.phase)
+			}
+			if !strings.Contains(a.message(), "to v2 was rolled back") {
+				t.Errorf("it says %q", a.message())
+			}
+			a.send(newRoot) // and the next one may come
+		})
+	}
+}
+
+func TestUpdateRefuses(t *testing.T) {
+	other := devicetest.Root("v2")
+	other.Machine = 243
+	old := devicetest.Root("v2")
+	old.Kernels = []string{"6.1.0"}
+	text := bytes.Repeat([]byte("text"), 1000)
+	tests := []struct {
+		name         string
+		method, path string
+		body         []byte
+		header       http.Header
+		code         int
+		says         string
+	}{
+		{"unknown", "GET", "/api/update/roots", nil, nil, 404, "not found"},
+		{"a mere GET", "GET", "/api/update/try", nil, nil, 405, "takes POST"},
+		{"no digest", "PUT", "/api/update/root", newRoot, nil, 400, "Content-Digest"},
+		{"a digest of another kind", "PUT", "/api/update/root", newRoot, http.Header{"Content-Digest": {"md5=:AAAA:, sha-256=:AAAA:"}}, 400, "Content-Digest"},
+		{"nothing", "PUT", "/api/update/root", nil, digest(nil), 411, "length"},
+		{"damaged", "PUT", "/api/update/root", newRoot, digest(text), 500, "not what was sent"},
+		{"too large", "PUT", "/api/update/root", make([]byte, 4<<20), digest(text), 422, "no room"},
+		{"a boot partition too large", "PUT", "/api/update/boot", make([]byte, 4<<20), digest(text), 422, "no room"},
+		{"a damaged boot partition", "PUT", "/api/update/boot", newRoot, digest(text), 500, "not what was sent"},
+		{"never uploaded", "POST", "/api/update/try?root=" + strings.Repeat("0", 64), nil, nil, 409, "upload it again"},
+		{"nothing named", "POST", "/api/update/try", nil, nil, 409, "upload it again"},
+		{"an image that is none", "try", "", text, nil, 422, "no root file system of a pushcam"},
+		{"an image for another processor", "try", "", other.Bytes(), nil, 422, "it is for riscv64"},
+		{"an image for another kernel", "try", "", old.Bytes(), nil, 422, "modules for the kernel 6.1.0"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newAppliance(t)
+			if tc.method == "try" {
+				if code, said := a.ask("PUT", "/api/update/root", tc.body, digest(tc.body)); code != http.StatusNoContent {
+					t.Fatalf("upload: %d %s", code, said)
+				}
+				tc.method, tc.path = "POST", fmt.Sprintf("/api/update/try?root=%x", sha256.Sum256(tc.body))
+			}
+			code, said := a.ask(tc.method, tc.path, tc.body, tc.header)
+			if code != tc.code || !strings.Contains(said, tc.says) {
+				t.Errorf("%d %s, want %d with %q", code, said, tc.code, tc.says)
+			}
+			if b := a.onCard(); a.phase != updateIdle || a.reboots != 0 || b.Next != (partition.Next{Root: 2}) {
+				t.Errorf("%s, %d reboots, %+v", a.phase, a.reboots, b)
+			}
+		})
+	}
+}
+
+// A client that goes away leaves what runs, and the next upload works.
+func TestUploadIsCut(t *testing.T) {
+	a := newAppliance(t)
+	r := httptest.NewRequest("PUT", "http://pushcam/api/update/root", io.MultiReader(bytes.NewReader(newRoot[:1000]), gone{}))
+	r.ContentLength, r.Header = int64(len(newRoot)), digest(newRoot)
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "ended after 0 of") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	a.send(newRoot)
+}
+
+// One at a time.
+func TestUpdatesDoNotMix(t *testing.T) {
+	a := newAppliance(t)
+	if code, err := a.enter(updateReceiving, 200); err != nil {
+		t.Fatal(code, err)
+	}
+	a.done = 90
+	if got := a.message(); got != "an update arrives, 45 %" {
+		t.Errorf("it says %q", got)
+	}
+	for method, path := range map[string]string{"PUT": "/api/update/root", "POST": "/api/update/try"} {
+		if code, said := a.ask(method, path, newRoot, digest(newRoot)); code != http.StatusConflict || !strings.Contains(said, "Another update is under way") {
+			t.Errorf("%s: %d %s", path, code, said)
+		}
+	}
+	a.leave()
+	a.send(newRoot)
+}
+
+// Without a place to keep what becomes of it, nothing is tried.
+func TestUpdateThatCannotBeKept(t *testing.T) {
+	a := newAppliance(t)
+	a.dir = filepath.Join(a.dir, "file")
+	if err := os.WriteFile(a.dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, said := a.ask("PUT", "/api/update/root", newRoot, digest(newRoot)); code != http.StatusNoContent {
+		t.Fatalf("upload: %d %s", code, said)
+	}
+	code, said := a.ask("POST", fmt.Sprintf("/api/update/try?root=%x", sha256.Sum256(newRoot)), nil, nil)
+	if code != http.StatusInternalServerError || !strings.Contains(said, "cannot be kept") {
+		t.Errorf("%d %s", code, said)
+	}
+	if b := a.onCard(); b.Next != (partition.Next{Root: 2}) || a.reboots != 0 || a.phase != updateIdle {
+		t.Errorf("%+v, %d reboots, %s", b, a.reboots, a.phase)
+	}
+	full := fmt.Errorf("keep it: %w", &os.PathError{Op: "write", Path: "/perm/x", Err: syscall.ENOSPC})
+	if code, said := statusOf(full), sentence(full); code != http.StatusInsufficientStorage || !strings.Contains(said, "/perm is full") {
+		t.Errorf("a full disk: %d %s", code, said)
+	}
+}
+
+type gone struct{}
+
+func (gone) Read([]byte) (int, error) { return 0, errors.New("the connection is lost") }
+
+func TestUpdateStatus(t *testing.T) {
+	a := newAppliance(t)
+	code, said := a.ask("GET", "/api/update", nil, nil)
+	var s updateStatus
+	if err := json.Unmarshal([]byte(said), &s); err != nil || code != http.StatusOK {
+		t.Fatalf("%d %s: %v", code, said, err)
+	}
+	if s.Phase != updateIdle || s.Hostname != "garden" || s.Version != "v1" || s.Kernel != devicetest.Kernel || s.Root != 2 ||
+		s.MaxRoot != 3<<20 || s.MaxBoot < 1<<20 || s.Trouble != "" || s.Built.IsZero() || s.Last != nil {
+		t.Errorf("the status is %+v", s)
+	}
+	// A card that is not understood: no updates, and everything else goes on.
+	if err := os.Truncate(filepath.Join(a.card.Root, "dev/mmcblk0p1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	a.start("v1")
+	a.run(t.Context())
+	if code, said := a.ask("PUT", "/api/update/root", newRoot, digest(newRoot)); code != http.StatusServiceUnavailable || !strings.Contains(said, "boot partition") {
+		t.Errorf("%d %s", code, said)
+	}
+	if _, said := a.ask("GET", "/api/update", nil, nil); !strings.Contains(said, "boot sector") {
+		t.Errorf("the status is %s", said)
+	}
+}
+
+// A power cut between the two places that name the root, on a computer with an
+// UEFI: the one that it booted wins.
+func TestHalfACommit(t *testing.T) {
+	a := newAppliance(t)
+	if err := a.card.SetNext(partition.Next{Root: 3}); err != nil {
+		t.Fatal(err)
+	}
+	a.start("v1")
+	if b := a.onCard(); b.Next != (partition.Next{Root: 2}) {
+		t.Errorf("%+v", b)
+	}
+}
+
+// The program ends between deciding on the next boot and the restart.
+func TestArmedIsTakenBack(t *testing.T) {
+	a := newAppliance(t)
+	a.send(newRoot)
+	a.start("v1")
+	a.want(updateRolledBack, "before the restart")
+	if b := a.onCard(); b.Next != (partition.Next{Root: 2}) {
+		t.Errorf("%+v", b)
+	}
+}
+
+func TestRestartFails(t *testing.T) {
+	a := newAppliance(t)
+	a.reboot = func(context.Context) error { return errors.New("gokrazy does not want to") }
+	a.send(newRoot)
+	a.want(updateRolledBack, "does not want to")
+	if b := a.onCard(); b.Next != (partition.Next{Root: 2}) || a.phase != updateIdle {
+		t.Errorf("%+v, %s", b, a.phase)
+	}
+}
+
+// A record that cannot be read says nothing, and does no harm.
+func TestBadRecord(t *testing.T) {
+	for name, text := range map[string]string{"damaged": "{", "of another kind": `{"root": "no number"}`, "empty": ""} {
+		t.Run(name, func(t *testing.T) {
+			a := newAppliance(t)
+			if err := os.WriteFile(filepath.Join(a.dir, recordFile), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			a.start("v1")
+			if a.phase != updateIdle || a.record != nil || a.trouble != nil {
+				t.Errorf("%s, %+v, %v", a.phase, a.record, a.trouble)
+			}
+			a.send(newRoot)
+			if err := os.WriteFile(filepath.Join(a.dir, recordFile), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			a.restart()
+			a.start("v2") // on trial all the same
+			synctest.Test(t, func(t *testing.T) { a.tryIt(t.Context()) })
+			a.want(updateCommitted, "")
+		})
+	}
+}
+
+const newKernel = "6.18.0-v8"
+
+// sendKernel uploads a root file system with its boot partition.
+func (a *appliance) sendKernel() {
+	a.t.Helper()
+	root := devicetest.Root("v2")
+	root.Kernels = []string{newKernel}
+	image := root.Bytes()
+	boot := partitiontest.Boot{Kernel: newKernel, Filler: strings.Repeat("x", 50_000)}.Bytes()
+	for part, b := range map[string][]byte{"root": image, "boot": boot} {
+		if code, said := a.ask("PUT", "/api/update/"+part, b, digest(b)); code != http.StatusNoContent {
+			a.t.Fatalf("upload: %d %s", code, said)
+		}
+	}
+	// The root alone does not fit.
+	if code, said := a.ask("POST", fmt.Sprintf("/api/update/try?root=%x", sha256.Sum256(image)), nil, nil); code != http.StatusUnprocessableEntity {
+		a.t.Fatalf("try the root alone: %d %s", code, said)
+	}
+	if code, said := a.ask("POST", fmt.Sprintf("/api/update/try?root=%x&boot=%x", sha256.Sum256(image), sha256.Sum256(boot)), nil, nil); code != http.StatusOK {
+		a.t.Fatalf("try: %d %s", code, said)
+	}
+}
+
+// runKernel is what a boot does besides restart.
+func (a *appliance) runKernel() string {
+	a.t.Helper()
+	release, err := a.card.CheckBoot(filepath.Join(a.card.Root, "dev/mmcblk0p1"))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(a.card.Root, "proc/sys/kernel/osrelease"), []byte(release+"\n"), 0o644); err != nil {
+		a.t.Fatal(err)
+	}
+	return release
+}
+
+func (a *appliance) wantNoBoots() {
+	a.t.Helper()
+	for _, name := range []string{bootFile, savedBoot} {
+		if _, err := os.Stat(filepath.Join(a.dir, name)); err == nil {
+			a.t.Errorf("%s is left on /perm", name)
+		}
+	}
+}
+
+func TestUpdateOfTheKernel(t *testing.T) {
+	a := newAppliance(t)
+	a.sendKernel()
+	if a.runKernel() != newKernel || !a.restart() {
+		t.Fatal("the new kernel does not try the new root")
+	}
+	a.start("v2")
+	synctest.Test(t, func(t *testing.T) { a.tryIt(t.Context()) })
+	a.want(updateCommitted, "")
+	a.wantNoBoots()
+}
+
+// The old root with the new kernel brings the old kernel back.
+func TestUpdateOfTheKernelIsRolledBack(t *testing.T) {
+	a := newAppliance(t)
+	a.sendKernel()
+	if a.runKernel() != newKernel || !a.restart() {
+		t.Fatal("the new kernel does not try the new root")
+	}
+	a.start("v2")
+	a.restart()
+	a.start("v1")
+	if a.reboots != 2 || a.phase != updateRestarting {
+		t.Errorf("%d reboots, %s with the new kernel and the old root", a.reboots, a.phase)
+	}
+	if a.runKernel() != devicetest.Kernel || a.restart() {
+		t.Error("the old kernel is not back")
+	}
+	a.start("v1")
+	a.want(updateRolledBack, "before it could say why")
+	a.wantNoBoots()
+	if a.reboots != 2 || a.phase != updateIdle {
+		t.Errorf("%d reboots, %s in the end", a.reboots, a.phase)
+	}
+}

@@ -1,0 +1,25 @@
+package device
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// directSync has reads and writes pass by the kernel's memory, and a write last
+// when it returns.
+const directSync = unix.O_DIRECT | unix.O_SYNC
+
+func alignedBuffer(size int) ([]byte, func() error, error) {
+	buf, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	return buf, func() error { return unix.Munmap(buf) }, os.NewSyscallError("mmap", err)
+}
+
+// rootDevice is the numbers of what is mounted at /.
+func rootDevice() (major, minor uint32, err error) {
+	var s unix.Stat_t
+	if err := unix.Stat("/", &s); err != nil {
+		return 0, 0, os.NewSyscallError("stat", err)
+	}
+	return unix.Major(uint64(s.Dev)), unix.Minor(uint64(s.Dev)), nil
+}

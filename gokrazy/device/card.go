@@ -1,0 +1,169 @@
+package device
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/pushcam/pushcam/gokrazy/partition"
+)
+
+// Card is the card from which the system runs. The zero value is ready. It has no
+// lock: one goroutine at a time changes what is on it.
+//
+// No partition of it is ever mounted here. The boot partition must not be, not
+// even for a moment: the last close of a mounted partition does not write what
+// gokrazy's init has changed, and a root file system that ends at once would be
+// tried again for ever.
+type Card struct {
+	// Root is where /sys, /proc and /dev are looked for. Empty means "/".
+	Root string
+	// Device gives the numbers of what is mounted at "/". nil asks the system.
+	Device func() (major, minor uint32, err error)
+}
+
+// Boot says which root file system runs, and which one the next boot takes.
+type Boot struct {
+	Running int            // number of the partition at /
+	Kernel  int            // of the one that the kernel started with
+	Next    partition.Next // what is on the card
+}
+
+// Trial tells whether this boot is for once: the next one takes the root that the
+// kernel began with. When that is decided otherwise, it is none any more.
+func (b Boot) Trial() bool { return b.Running != b.Kernel && b.Running != b.Next.Root }
+
+// Boot reads it from the kernel and from the card.
+func (c *Card) Boot() (b Boot, err error) {
+	parts, err := c.partitions()
+	if err != nil {
+		return b, err
+	}
+	cmdline, err := c.cmdline()
+	if err != nil {
+		return b, err
+	}
+	b.Running = parts.running
+	if b.Kernel, err = partition.RootPartition(cmdline); err != nil {
+		return b, fmt.Errorf("/proc/cmdline: %w", err)
+	}
+	boot, err := c.open(bootPartition, false)
+	if err != nil {
+		return b, err
+	}
+	defer boot.close()
+	if b.Next, err = partition.ReadNext(boot); err != nil {
+		return b, fmt.Errorf("boot partition: %w", err)
+	}
+	return b, nil
+}
+
+// SetNext decides what the next boot takes. When it returns nil, that is on the
+// card; otherwise it may be one or the other. A power cut leaves what was, or
+// what was to be (of a Pi; an UEFI's boot loader has an entry of its own, which
+// changes first).
+func (c *Card) SetNext(next partition.Next) error {
+	cmdline, err := c.cmdline()
+	if err != nil {
+		return err
+	}
+	boot, err := c.open(bootPartition, true)
+	if err != nil {
+		return err
+	}
+	err = partition.SetNext(boot, next, cmdline)
+	if err == nil {
+		err = boot.flush()
+	}
+	if err := errors.Join(err, boot.close()); err != nil {
+		return fmt.Errorf("boot partition: %w", err)
+	}
+	return nil
+}
+
+// role is what a partition is for.
+type role int
+
+const (
+	bootPartition role = iota
+	runningRoot
+	otherRoot
+)
+
+// open opens a partition. It is to be closed.
+func (c *Card) open(what role, write bool) (*block, error) {
+	parts, err := c.partitions()
+	if err != nil {
+		return nil, err
+	}
+	number := partition.BootPartition
+	switch what {
+	case runningRoot:
+		number = parts.running
+	case otherRoot:
+		number = partition.OtherRoot(parts.running)
+	}
+	return openBlock(parts.path[number], write)
+}
+
+// partitions are those of the card, by their numbers.
+type partitions struct {
+	running int
+	path    map[int]string // below /dev
+}
+
+func (c *Card) partitions() (p partitions, err error) {
+	device := c.Device
+	if device == nil {
+		device = rootDevice
+	}
+	major, minor, err := device()
+	if err != nil {
+		return p, err
+	}
+	// A link as ../../devices/…/mmcblk0/mmcblk0p2.
+	dir, err := filepath.EvalSymlinks(below(c.Root, "sys/dev/block", fmt.Sprintf("%d:%d", major, minor)))
+	if err != nil {
+		return p, err
+	}
+	number := func(dir string) int {
+		n, err := strconv.Atoi(attribute(dir, "partition"))
+		if err != nil {
+			return 0 // none
+		}
+		return n
+	}
+	if p.running = number(dir); p.running != partition.RootA && p.running != partition.RootB {
+		return p, fmt.Errorf("/ is not on one of the card's two partitions for it but on %s", filepath.Base(dir))
+	}
+	disk, err := os.ReadDir(filepath.Dir(dir))
+	if err != nil {
+		return p, err
+	}
+	p.path = make(map[int]string)
+	for _, e := range disk {
+		if n := number(filepath.Join(filepath.Dir(dir), e.Name())); n > 0 {
+			p.path[n] = below(c.Root, "dev", e.Name())
+		}
+	}
+	for _, n := range []int{partition.BootPartition, partition.RootA, partition.RootB} {
+		if p.path[n] == "" {
+			return p, fmt.Errorf("the card has no partition %d", n)
+		}
+	}
+	return p, nil
+}
+
+func (c *Card) cmdline() (string, error) {
+	text, err := os.ReadFile(below(c.Root, "proc/cmdline"))
+	return string(text), err
+}
+
+// KernelRelease is that of the running kernel, as uname -r says it.
+func (c *Card) KernelRelease() (string, error) {
+	text, err := os.ReadFile(below(c.Root, "proc/sys/kernel/osrelease"))
+	return strings.TrimSpace(string(text)), err
+}

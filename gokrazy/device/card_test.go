@@ -1,0 +1,220 @@
+package device_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/device/devicetest"
+	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
+)
+
+const kernel = devicetest.Kernel
+
+var testRoot = devicetest.Root
+
+func testCard(t *testing.T, running int) *device.Card { return devicetest.NewCard(t, running) }
+
+// in is a path on the system of a card.
+func in(c *device.Card, path string) string { return filepath.Join(c.Root, path) }
+
+func TestBoot(t *testing.T) {
+	tests := []struct {
+		name    string
+		running int
+		next    partition.Next
+		trial   bool
+	}{
+		{"normal", 2, partition.Next{Root: 2}, false},
+		{"armed", 2, partition.Next{Root: 2, Try: true}, false},
+		{"trial", 3, partition.Next{Root: 2}, true},
+		{"trial that is committed", 3, partition.Next{Root: 3}, false},
+		{"armed after a commit", 3, partition.Next{Root: 3, Try: true}, false},
+		{"switched by somebody else", 2, partition.Next{Root: 3}, false},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			c := testCard(t, tc.running)
+			if err := c.SetNext(tc.next); err != nil {
+				t.Fatal(err)
+			}
+			b, err := c.Boot()
+			if want := (device.Boot{tc.running, 2, tc.next}); err != nil || b != want || b.Trial() != tc.trial {
+				t.Errorf("%+v, trial %v, %v; want %+v, trial %v", b, b.Trial(), err, want, tc.trial)
+			}
+		})
+	}
+}
+
+func TestBootIsNotKnown(t *testing.T) {
+	tests := []struct {
+		name  string
+		spoil func(c *device.Card) error
+		want  string
+	}{
+		{"no kernel command line", func(c *device.Card) error { return os.Remove(in(c, "proc/cmdline")) }, "cmdline"},
+		{"a strange one", func(c *device.Card) error {
+			return os.WriteFile(in(c, "proc/cmdline"), []byte("root=/dev/sda"), 0o644)
+		}, "no root=PARTUUID"},
+		{"/ is /perm", func(c *device.Card) error {
+			return os.WriteFile(in(c, "sys/devices/platform/mmcblk0/mmcblk0p2/partition"), []byte("4"), 0o644)
+		}, "/ is not on"},
+		{"no boot partition", func(c *device.Card) error { return os.RemoveAll(in(c, "sys/devices/platform/mmcblk0/mmcblk0p1")) }, "no partition 1"},
+		{"an empty one", func(c *device.Card) error { return os.Truncate(in(c, "dev/mmcblk0p1"), 0) }, "boot sector"},
+		{"/ is a network's", func(c *device.Card) error { return os.RemoveAll(in(c, "sys/dev")) }, "sys/dev"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			c := testCard(t, 2)
+			if err := tc.spoil(c); err != nil {
+				t.Fatal(err)
+			}
+			if b, err := c.Boot(); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%+v, error %v, want %q in it", b, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestWriteRoot(t *testing.T) {
+	c := testCard(t, 2)
+	large := testRoot("v2")
+	large.Size = 1_500_000
+	image := large.Bytes()
+	image = image[:len(image)-100] // not whole sectors
+	before, err := os.ReadFile(in(c, "dev/mmcblk0p2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.WriteRoot(bytes.NewReader(image), int64(len(image)), sha256.Sum256(image)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(in(c, "dev/mmcblk0p3"))
+	if err != nil || !bytes.Equal(got[:len(image)], image) || len(got) != 3<<20 {
+		t.Errorf("the other partition has something else: %v", err)
+	}
+	if after, err := os.ReadFile(in(c, "dev/mmcblk0p2")); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("the running one was changed: %v", err)
+	}
+	root, err := c.CheckRoot(kernel)
+	if err != nil || root.Version != "v2" {
+		t.Errorf("%+v, %v", root, err)
+	}
+	if root, err := c.Running(); err != nil || root.Version != "v1" {
+		t.Errorf("what runs is %+v, %v", root, err)
+	}
+	if root, boot, err := c.Room(); err != nil || root != 3<<20 || boot < 1<<20 {
+		t.Errorf("room for %d and %d bytes, %v", root, boot, err)
+	}
+}
+
+func TestWriteRootRefuses(t *testing.T) {
+	large := testRoot("v2")
+	large.Size = 1_500_000
+	good := large.Bytes()
+	tests := []struct {
+		name string
+		send []byte
+		size int64
+		want error
+		says string
+	}{
+		{"too large", nil, 4 << 20, device.ErrNotFit, "no room"},
+		{"cut off", good[:1<<20+5], int64(len(good)), nil, "ended after 1048576 of"},
+		{"damaged on the way", append([]byte{1}, good[1:]...), int64(len(good)), device.ErrDamaged, "not what was sent"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			err := testCard(t, 2).WriteRoot(bytes.NewReader(tc.send), tc.size, sha256.Sum256(good))
+			if err == nil || tc.want != nil && !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("error %v, want %q in it", err, tc.says)
+			}
+		})
+	}
+}
+
+func TestCheckRootRefuses(t *testing.T) {
+	other := testRoot("v2")
+	other.Machine = 243
+	old := testRoot("v2")
+	old.Kernels = []string{"6.1.0"}
+	none := testRoot("v2")
+	none.Kernels = nil
+	for name, tc := range map[string]struct {
+		image []byte
+		want  string
+	}{
+		"another processor": {other.Bytes(), "it is for riscv64, and this is " + runtime.GOARCH},
+		"another kernel":    {old.Bytes(), "modules for the kernel 6.1.0, and this would run " + kernel},
+		"no modules":        {none.Bytes(), "modules for the kernel of no version"},
+		"a text":            {bytes.Repeat([]byte("text"), 1000), "no root file system of a pushcam"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := testCard(t, 2)
+			if err := c.WriteRoot(bytes.NewReader(tc.image), int64(len(tc.image)), sha256.Sum256(tc.image)); err != nil {
+				t.Fatal(err)
+			}
+			if root, err := c.CheckRoot(kernel); !errors.Is(err, device.ErrNotFit) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%+v, error %v, want %q in it", root, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestWriteBoot(t *testing.T) {
+	c := testCard(t, 2)
+	dir := t.TempDir()
+	saved, image := filepath.Join(dir, "old"), filepath.Join(dir, "new")
+	original, err := os.ReadFile(in(c, "dev/mmcblk0p1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SaveBoot(saved); err != nil {
+		t.Fatal(err)
+	}
+	// Made for another card, with a file more.
+	foreign := partitiontest.Boot{Kernel: "6.18", Filler: strings.Repeat("filler", 20_000),
+		Cmdline: "quiet root=PARTUUID=00000000-1111-2222-3333-444444440001/PARTNROFF=2" + partitiontest.Padding}
+	if err := os.WriteFile(image, foreign.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if release, err := c.CheckBoot(image); err != nil || release != "6.18" {
+		t.Errorf("its kernel is %q, %v", release, err)
+	}
+	next := partition.Next{Root: 2, Try: true}
+	if err := c.WriteBoot(image, next); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := c.Boot(); err != nil || b.Next != next {
+		t.Errorf("%+v, %v, want %+v", b, err, next)
+	}
+	if release, err := c.CheckBoot(in(c, "dev/mmcblk0p1")); err != nil || release != "6.18" {
+		t.Errorf("the card's kernel is %q, %v", release, err)
+	}
+	if err := c.WriteBoot(saved, partition.Next{Root: 2}); err != nil {
+		t.Fatal(err)
+	}
+	restored, err := os.ReadFile(in(c, "dev/mmcblk0p1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := len(partitiontest.Boot{Kernel: kernel}.Bytes())
+	if !bytes.Equal(restored[:size], original[:size]) {
+		t.Error("what was saved is not what is back")
+	}
+	for name, content := range map[string][]byte{"no room": make([]byte, len(original)+512), "no boot partition": make([]byte, 4096)} {
+		if err := os.WriteFile(image, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if release, err := c.CheckBoot(image); !errors.Is(err, device.ErrNotFit) {
+			t.Errorf("%s: %q, %v", name, release, err)
+		}
+	}
+}

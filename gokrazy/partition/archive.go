@@ -1,0 +1,75 @@
+package partition
+
+import (
+	"archive/zip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// An Archive is an image for updates (gokrazy archive format, .gaf): a zip of the
+// boot partition and the root file system, neither compressed.
+type Archive struct {
+	Root, Boot *io.SectionReader
+	RootInfo   *Root
+	BootKernel string // release of the kernel in Boot
+	file       *os.File
+}
+
+// OpenArchive opens an archive and looks into it. Close must be called in the end.
+func OpenArchive(path string) (a *Archive, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	z, err := zip.NewReader(f, info.Size())
+	if errors.Is(err, zip.ErrFormat) || info.IsDir() {
+		return nil, fmt.Errorf("%s is not an image for updates (.gaf); make one with: pushcamctl image -o pushcam.gaf", path)
+	} else if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	a = &Archive{file: f}
+	for name, to := range map[string]**io.SectionReader{"root.img": &a.Root, "boot.img": &a.Boot} {
+		if *to, err = stored(f, z, name); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if a.RootInfo, err = InspectRoot(a.Root, a.Root.Size()); err != nil {
+		return nil, fmt.Errorf("%s: root.img: %w", path, err)
+	}
+	if a.BootKernel, err = KernelRelease(a.Boot); err != nil {
+		return nil, fmt.Errorf("%s: boot.img: %w", path, err)
+	}
+	return a, nil
+}
+
+// Close closes the file.
+func (a *Archive) Close() error { return a.file.Close() }
+
+// stored is a file of the zip, where it is: those are not compressed.
+func stored(f *os.File, z *zip.Reader, name string) (*io.SectionReader, error) {
+	for _, entry := range z.File {
+		if entry.Name != name {
+			continue
+		}
+		at, err := entry.DataOffset()
+		if err != nil {
+			return nil, err
+		}
+		if entry.Method != zip.Store {
+			return nil, fmt.Errorf("%s is compressed, which gok never did", name)
+		}
+		return io.NewSectionReader(f, at, int64(entry.UncompressedSize64)), nil
+	}
+	return nil, fmt.Errorf("there is no %s in it", name)
+}

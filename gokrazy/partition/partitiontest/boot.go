@@ -1,0 +1,107 @@
+package partitiontest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"strings"
+	"unicode/utf16"
+)
+
+// Cmdline is the command line of a card whose next boot takes its second
+// partition, with the room that gok leaves.
+const Cmdline = "console=tty1 root=PARTUUID=60c24cc1-f3f9-427a-8199-58466c240001/PARTNROFF=1 init=/gokrazy/init rootwait panic=10"
+
+// Padding is that room.
+var Padding = strings.Repeat(" ", 64)
+
+// Boot is what a boot partition is to have.
+type Boot struct {
+	Kernel  string // release
+	Cmdline string // "" is Cmdline and Padding
+	Filler  string // is in another file
+}
+
+// Bytes is the file system. (Microsoft, FAT: General Overview of On-Disk Format)
+func (b Boot) Bytes() []byte {
+	const reserved, tableSectors, rootEntries, cluster = 4, 32, 32, 2048
+	cmdline := b.Cmdline
+	if cmdline == "" {
+		cmdline = Cmdline + Padding
+	}
+	// A format and a banner that crosses what a reader may take at a time.
+	kernel := "MZ Linux version %s (%s)\x00" + strings.Repeat("x", 1<<20-40) + "Linux version " + b.Kernel + " (gcc) #1 SMP\x00"
+	var data []byte
+	store := func(content []byte) (first uint16) {
+		first = uint16(2 + len(data)/cluster)
+		data = append(data, content...)
+		data = append(data, make([]byte, (cluster-len(content)%cluster)%cluster)...)
+		return first
+	}
+	loader := []byte("title gokrazy\nlinux /vmlinuz\noptions " + cmdline)
+	line, conf := store([]byte(cmdline)), store(loader)
+	entries := store(slices.Concat(folderEntry(".", 2), folderEntry("..", 0), fileEntry("gokraz~1", "con", "gokrazy.conf", conf, len(loader))))
+	loaderDir := store(slices.Concat(folderEntry(".", 3), folderEntry("..", 0), folderEntry("entries", entries)))
+	root := slices.Concat(
+		[]byte("gokrazy    \x08"), make([]byte, 20),
+		fileEntry("vmlinuz", "", "vmlinuz", store([]byte(kernel)), len(kernel)),
+		fileEntry("filler", "bin", "filler.bin", store([]byte(b.Filler+"!")), len(b.Filler)+1),
+		fileEntry("cmdline", "txt", "cmdline.txt", line, len(cmdline)),
+		folderEntry("loader", loaderDir),
+	)
+	root = append(root, make([]byte, rootEntries*32-len(root))...)
+
+	head := make([]byte, reserved*512)
+	le := binary.LittleEndian
+	copy(head[3:], "gokrazy!")
+	le.PutUint16(head[11:], 512)
+	head[13], head[16] = cluster/512, 1
+	le.PutUint16(head[14:], reserved)
+	le.PutUint16(head[17:], rootEntries)
+	le.PutUint16(head[22:], tableSectors)
+	copy(head[54:], "FAT16   ")
+	head[510], head[511] = 0x55, 0xAA
+	image := slices.Concat(head, make([]byte, tableSectors*512), root, data)
+	le.PutUint32(image[32:], uint32(len(image)/512))
+	return image
+}
+
+func folderEntry(name string, cluster uint16) []byte { return shortEntry(name, "", 0x10, cluster, 0) }
+
+func shortEntry(name, extension string, attributes byte, cluster uint16, size int) []byte {
+	e := bytes.Repeat([]byte{' '}, 11)
+	copy(e, name)
+	copy(e[8:], extension)
+	e = append(e, attributes)
+	e = append(e, make([]byte, 14)...)
+	e = binary.LittleEndian.AppendUint16(e, cluster)
+	return binary.LittleEndian.AppendUint32(e, uint32(size))
+}
+
+// fileEntry has the long name before the short one.
+func fileEntry(name, extension, long string, cluster uint16, size int) []byte {
+	const perEntry = 13 // characters
+	var all []byte
+	units := append(utf16.Encode([]rune(long)), 0)
+	if len(long)%perEntry == 0 {
+		units = units[:len(long)]
+	}
+	chunks := slices.Collect(slices.Chunk(units, perEntry))
+	for i, chunk := range slices.Backward(chunks) {
+		text := bytes.Repeat([]byte{0xff}, 2*perEntry)
+		for j, u := range chunk {
+			binary.LittleEndian.PutUint16(text[2*j:], u)
+		}
+		order := byte(i + 1)
+		if i == len(chunks)-1 {
+			order |= 0x40
+		}
+		all = append(all, order)
+		all = append(all, text[:10]...)
+		all = append(all, 0x0f, 0, 0)
+		all = append(all, text[10:22]...)
+		all = append(all, 0, 0)
+		all = append(all, text[22:]...)
+	}
+	return append(all, shortEntry(name, extension, 1, cluster, size)...)
+}

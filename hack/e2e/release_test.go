@@ -1,0 +1,192 @@
+//go:build linux
+
+package e2e
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/image"
+	"github.com/pushcam/pushcam/gokrazy/partition"
+)
+
+// before is the product as a version before this checkout's, which updates start
+// from.
+var before = sync.OnceValues(func() (*product, error) {
+	p, err := builds[image.PushcamKernel]()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
+	defer cancel()
+	checkout, err := image.FindCheckout(".")
+	if err != nil {
+		return nil, err
+	}
+	old := *p
+	b := &image.Builder{Checkout: checkout, Password: password, Size: image.MinSize, Version: "v-before", Time: p.Time.Add(-time.Hour)}
+	old.Image, err = b.Build(ctx, filepath.Join(scratch, "before.img"))
+	return &old, err
+})
+
+// older is the product to be updated, and the version that it is updated to.
+func older(t *testing.T) (p *product, newer string) {
+	t.Helper()
+	newer = built(t).Version
+	p, err := before()
+	if err != nil {
+		t.Fatalf("build the image of a version before: %v", err)
+	}
+	return p, newer
+}
+
+// release is an image for updates of this checkout, once for all tests.
+var release = sync.OnceValues(func() (*image.Image, error) {
+	p, err := builds[image.PushcamKernel]()
+	if err != nil {
+		return nil, err
+	}
+	return archive("good.gaf", p.Version, p.Time)
+})
+
+func archive(name, version string, at time.Time) (*image.Image, error) {
+	checkout, err := image.FindCheckout(".")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
+	defer cancel()
+	b := &image.Builder{Checkout: checkout, Version: version, Time: at}
+	return b.BuildArchive(ctx, filepath.Join(scratch, name))
+}
+
+func good(t *testing.T) (gaf string) {
+	t.Helper()
+	img, err := release()
+	if err != nil {
+		t.Fatalf("build the update: %v", err)
+	}
+	return img.Path
+}
+
+// archiveOf is an image for updates to what is on the product's card.
+func archiveOf(t *testing.T, p *product) (gaf string) {
+	t.Helper()
+	img, err := archive("older.gaf", p.Version, p.Time)
+	if err != nil {
+		t.Fatalf("build the older one: %v", err)
+	}
+	return img.Path
+}
+
+// rootOf gives the root file system in an image for updates.
+func rootOf(t *testing.T, gaf string) []byte {
+	t.Helper()
+	a, err := partition.OpenArchive(gaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	root, err := io.ReadAll(a.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// with is the good image for updates with another root file system.
+func with(t *testing.T, root []byte) (gaf string) {
+	t.Helper()
+	in, err := zip.OpenReader(good(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	f, err := os.Create(filepath.Join(t.TempDir(), "other.gaf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	out := zip.NewWriter(f)
+	for _, entry := range in.File {
+		if entry.Name != "root.img" {
+			if err := out.Copy(entry); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		w, err := out.CreateHeader(&zip.FileHeader{Name: entry.Name, Method: zip.Store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(root); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return f.Name()
+}
+
+// bad is an image for updates with a program that does one thing only; see
+// hack/e2e/bad/pushcam.
+func bad(t *testing.T, does string) (gaf string) {
+	t.Helper()
+	const program = "github.com/pushcam/pushcam/hack/e2e/bad/pushcam"
+	root, err := os.ReadFile(variantRoot(t, func(config map[string]any) {
+		config["Packages"] = []string{program}
+		config["PackageConfig"] = map[string]any{program: map[string]any{
+			"ExtraFileContents": map[string]string{partition.VersionFile: does + "\n"},
+		}}
+	}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return with(t, root)
+}
+
+// blind is the program itself, which looks for a camera that is not there.
+func blind(t *testing.T) (gaf string) {
+	t.Helper()
+	root, err := os.ReadFile(variantRoot(t, func(config map[string]any) {
+		for _, p := range config["PackageConfig"].(map[string]any) {
+			p.(map[string]any)["CommandLineFlags"] = []string{"-device=a camera that is not there"}
+			p.(map[string]any)["ExtraFileContents"] = map[string]string{partition.VersionFile: "blind\n"}
+		}
+	}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return with(t, root)
+}
+
+// unreadable is the good root with a superblock that no kernel mounts: its table of
+// owners is elsewhere.
+func unreadable(t *testing.T) (gaf string) {
+	t.Helper()
+	root := rootOf(t, good(t))
+	const idTable = 48
+	binary.LittleEndian.PutUint64(root[idTable:], 1<<40)
+	return with(t, root)
+}
+
+// damaged is the good root with an init whose end is random.
+func damaged(t *testing.T) (gaf string) {
+	t.Helper()
+	root := rootOf(t, good(t))
+	// The files' data are in front of the inodes, and init's among the first.
+	inodes := binary.LittleEndian.Uint64(root[64:])
+	for at := uint64(1 << 20); at+4096 < inodes; at += 1 << 17 {
+		copy(root[at:], bytes.Repeat([]byte("damaged!"), 512))
+	}
+	return with(t, root)
+}

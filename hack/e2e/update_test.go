@@ -1,0 +1,199 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"flag"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pushcam/pushcam/hack/e2e/pictures"
+	"github.com/pushcam/pushcam/pusher/pushertest"
+)
+
+var otaAll = flag.Bool("ota-all", false, "try all that can go wrong in an update, for half an hour, and not one good and one bad update only")
+
+// update runs pushcamctl update and returns what it says, and its error.
+func (m *machine) update(t *testing.T, flags ...string) (said string, err error) {
+	t.Helper()
+	return m.updateAs(t, t.Context(), password, flags...)
+}
+
+func (m *machine) updateAs(t *testing.T, ctx context.Context, password string, flags ...string) (said string, err error) {
+	t.Helper()
+	tool, err := pushcamctl()
+	if err != nil {
+		t.Fatalf("build pushcamctl: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, tool, append([]string{"update", "-password", "-", strings.TrimPrefix(m.url, "http://")}, flags...)...)
+	cmd.Stdin = strings.NewReader(password + "\n")
+	out, err := cmd.CombinedOutput()
+	t.Logf("pushcamctl update %s\n%s%v", strings.Join(flags, " "), out, err)
+	return string(out), err
+}
+
+// runs awaits a pushcam of a version that is on no trial, with a picture.
+func (m *machine) runs(t *testing.T, version string) (s state) {
+	t.Helper()
+	s = m.is(t, version+" on no trial", func(s state) bool { return s.Program.Version == version && s.Update.Phase == "idle" })
+	m.picture(t)
+	return s
+}
+
+// TestUpdate updates to what is good, and back by what is not.
+func TestUpdate(t *testing.T) {
+	p, newer := older(t)
+	cam, card := newWebcam(), p.card(t)
+	m := boot(t, card, p.uefi())
+	cam.plug(t, m)
+	t.Cleanup(func() { cam.unplug(t) })
+	m.runs(t, p.Version)
+
+	t.Run("good", func(t *testing.T) {
+		watching := watch(m)
+		began := time.Now()
+		said, err := m.update(t) // as the README has it: it builds this checkout
+		took := time.Since(began)
+		gap := watching.end()
+		if err != nil || !strings.Contains(said, "committed") {
+			t.Fatalf("it is not committed: %v", err)
+		}
+		if !watching.trial {
+			t.Error("the trial was not to be seen")
+		}
+		t.Logf("from the command to \"committed\" %.0f s, with no picture for %.1f s", took.Seconds(), gap.Seconds())
+		s := m.runs(t, newer)
+		if s.Update.Last.State != "committed" || s.Update.Last.To != newer {
+			t.Errorf("the last update is %+v", s.Update.Last)
+		}
+	})
+	t.Run("panics", func(t *testing.T) {
+		m.isRolledBack(t, bad(t, "panics"), newer, "never began", "before it could say why", "did not last")
+	})
+	if !*otaAll {
+		return
+	}
+	t.Run("back to the older one", func(t *testing.T) {
+		older := archiveOf(t, p)
+		said, err := m.update(t, "-image", older)
+		if err != nil || !strings.Contains(said, "back to an older one") {
+			t.Fatalf("the older one: %v", err)
+		}
+		m.runs(t, p.Version)
+	})
+	t.Run("exits", func(t *testing.T) { m.isRolledBack(t, bad(t, "exits"), p.Version, "never began") })
+	t.Run("hangs", func(t *testing.T) { m.isRolledBack(t, bad(t, "hangs"), p.Version, "never began") })
+	t.Run("no pictures", func(t *testing.T) { m.isRolledBack(t, blind(t), p.Version, "gives no picture") })
+	t.Run("unreadable", func(t *testing.T) { m.isRolledBack(t, unreadable(t), p.Version, "never began") })
+	t.Run("damaged", func(t *testing.T) { m.isRolledBack(t, damaged(t), p.Version, "never began") })
+	t.Run("refused", func(t *testing.T) { testRefused(t, m, p.Version) })
+	t.Run("cut off", func(t *testing.T) { testCutOff(t, m, p.Version) })
+	t.Run("two in a row", func(t *testing.T) {
+		for _, next := range []struct{ gaf, version string }{{good(t), newer}, {archiveOf(t, p), p.Version}} {
+			if _, err := m.update(t, "-image", next.gaf); err != nil {
+				t.Fatal(err)
+			}
+			m.runs(t, next.version)
+		}
+	})
+}
+
+// isRolledBack updates to what does not stay.
+func (m *machine) isRolledBack(t *testing.T, gaf, version string, because ...string) {
+	t.Helper()
+	watching := watch(m)
+	began := time.Now()
+	said, err := m.update(t, "-image", gaf)
+	gap := watching.end()
+	known := false
+	for _, b := range because {
+		known = known || strings.Contains(said, b)
+	}
+	if err == nil || !strings.Contains(said, "rolled back") || !known {
+		t.Fatalf("it is not rolled back because of %q: %v", because, err)
+	}
+	t.Logf("from the command to \"rolled back\" %.0f s, with no picture for %.1f s", time.Since(began).Seconds(), gap.Seconds())
+	s := m.runs(t, version)
+	if s.Update.Last.State != "rolled back" || !strings.Contains(s.Update.Message, "was rolled back") {
+		t.Errorf("the state says %+v", s.Update)
+	}
+}
+
+// A watcher looks at the stream and at the state all the time, and comes back when
+// it breaks off.
+type watcher struct {
+	cancel   context.CancelFunc
+	watching sync.WaitGroup
+	longest  time.Duration // without a picture of the webcam's
+	trial    bool          // it was seen, on the LEDs too
+}
+
+func watch(m *machine) *watcher {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watcher{cancel: cancel}
+	address := strings.TrimPrefix(m.url, "http://")
+	w.watching.Go(func() {
+		last := time.Now()
+		for ctx.Err() == nil {
+			w.look(ctx, address, func() {
+				w.longest = max(w.longest, time.Since(last))
+				last = time.Now()
+			})
+			pause(ctx)
+		}
+	})
+	w.watching.Go(func() {
+		for ; ctx.Err() == nil; pause(ctx) {
+			if s, err := m.state(); err == nil && s.Update.Phase == "trial" {
+				w.trial = w.trial || s.Panel.Pattern == "trial" && strings.Contains(s.Update.Message, "on trial")
+			}
+		}
+	})
+	return w
+}
+
+func pause(ctx context.Context) {
+	select {
+	case <-time.After(200 * time.Millisecond):
+	case <-ctx.Done():
+	}
+}
+
+// look reads one stream as long as it lasts. It has 2 s for each picture: QEMU's
+// router takes connections to a machine that is not there.
+func (w *watcher) look(ctx context.Context, address string, seen func()) {
+	conn, err := dialStream(ctx, address)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	conn.SetDeadline(time.Now().Add(stateTimeout))
+	s, err := pushertest.NewStreamReader(conn)
+	if err != nil {
+		return
+	}
+	for {
+		conn.SetDeadline(time.Now().Add(stateTimeout))
+		part, err := s.Next()
+		if err != nil {
+			return
+		}
+		if _, err := pictures.Number(part.JPEG); err == nil {
+			seen()
+		}
+	}
+}
+
+// end gives the longest time without a picture.
+func (w *watcher) end() time.Duration {
+	w.cancel()
+	w.watching.Wait()
+	return w.longest
+}

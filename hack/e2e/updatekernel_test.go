@@ -1,0 +1,83 @@
+//go:build linux
+
+package e2e
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pushcam/pushcam/gokrazy/image"
+)
+
+// TestUpdateKernel updates to another kernel: first with a root that panics, which
+// brings the old one back, and then with one that is good.
+func TestUpdateKernel(t *testing.T) {
+	if !*otaAll {
+		t.Skip("takes minutes: run it with \"go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all\"")
+	}
+	p, newer := older(t)
+	checkout, err := image.FindCheckout(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// With room on /perm for two boot partitions.
+	b := &image.Builder{Checkout: checkout, Password: password, Kernel: image.StockKernel, Version: p.Version, Time: p.Time}
+	img, err := b.Build(t.Context(), filepath.Join(t.TempDir(), "card.img"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cam := newWebcam()
+	m := boot(t, img.Path, p.uefi())
+	cam.plug(t, m)
+	t.Cleanup(func() { cam.unplug(t) })
+	old := m.runs(t, p.Version).Kernel.Release
+	t.Run("the root alone", func(t *testing.T) {
+		said, err := m.update(t, "-image", good(t))
+		if err == nil || !strings.Contains(said, "update the kernel too, with -kernel") {
+			t.Errorf("without the kernel that it needs: %v", err)
+		}
+	})
+	t.Run("panics", func(t *testing.T) {
+		said, err := m.update(t, "-kernel", "-yes", "-image", bad(t, "panics"))
+		if err == nil || !strings.Contains(said, "rolled back") {
+			t.Fatalf("it is not rolled back: %v", err)
+		}
+		if s := m.runs(t, p.Version); s.Kernel.Release != old {
+			t.Errorf("the kernel is %s afterwards, not %s", s.Kernel.Release, old)
+		}
+	})
+	t.Run("good", func(t *testing.T) {
+		said, err := m.update(t, "-kernel", "-yes", "-image", good(t))
+		if err != nil || !strings.Contains(said, "committed") {
+			t.Fatalf("it is not committed: %v", err)
+		}
+		if s := m.runs(t, newer); s.Kernel.Package != string(image.PushcamKernel) {
+			t.Errorf("the kernel is %+v afterwards", s.Kernel)
+		}
+	})
+	t.Run("not asked for", func(t *testing.T) {
+		said, err := m.update(t, "-kernel", "-image", good(t))
+		if err == nil || !strings.Contains(said, "written anew") || !strings.Contains(said, "was left as it is") {
+			t.Errorf("without an answer: %v", err)
+		}
+	})
+}
+
+// TestUpdateFull has a /perm where nothing can be kept.
+func TestUpdateFull(t *testing.T) {
+	if !*otaAll {
+		t.Skip("is tried with the other updates: run it with \"go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all\"")
+	}
+	p, newer := older(t)
+	cam, card := newWebcam(), p.card(t)
+	fillPerm(t, card)
+	m := boot(t, card, p.uefi())
+	cam.plug(t, m)
+	t.Cleanup(func() { cam.unplug(t) })
+	m.picture(t)
+	if said, err := m.update(t, "-image", good(t)); err == nil || !strings.Contains(said, "/perm is full") {
+		t.Errorf("an update to %s: %v", newer, err)
+	}
+	m.runs(t, p.Version)
+}
