@@ -41,6 +41,7 @@ type updates struct {
 	waiting string            // what a trial is waiting for
 	record  *updateRecord     // nil: there was no update yet
 	sent    map[string]string // what has arrived and is whole: its part, and the digest that it was sent with
+	size    int64             // bytes of the root file system that has arrived
 }
 
 // updatePhase is what an updates does.

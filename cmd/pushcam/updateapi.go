@@ -167,6 +167,9 @@ func (u *updates) put(w http.ResponseWriter, r *http.Request) {
 	digest := fmt.Sprintf("%x", sum)
 	u.mu.Lock()
 	u.sent[part] = digest
+	if part == partRoot {
+		u.size = r.ContentLength
+	}
 	u.mu.Unlock()
 	u.log.Info("uploaded", "part", part, "bytes", r.ContentLength, "sha256", digest)
 	w.WriteHeader(http.StatusNoContent)
@@ -251,7 +254,7 @@ func (u *updates) arm(ctx context.Context, withBoot bool) error {
 		}
 		record.Kernel = kernel
 	}
-	root, err := u.card.CheckRoot(kernel)
+	root, err := u.card.CheckRoot(u.size, kernel)
 	if err != nil {
 		return err
 	}

@@ -103,9 +103,13 @@ func TestWriteRoot(t *testing.T) {
 	if after, err := os.ReadFile(in(c, "dev/mmcblk0p2")); err != nil || !bytes.Equal(after, before) {
 		t.Errorf("the running one was changed: %v", err)
 	}
-	root, err := c.CheckRoot(kernel)
+	root, err := c.CheckRoot(int64(len(image)), kernel)
 	if err != nil || root.Version != "v2" {
 		t.Errorf("%+v, %v", root, err)
+	}
+	// The end of it is there, but not of what was written last.
+	if root, err := c.CheckRoot(1<<20, kernel); !errors.Is(err, device.ErrNotFit) {
+		t.Errorf("half of it is taken for %+v, %v", root, err)
 	}
 	if root, err := c.Running(); err != nil || root.Version != "v1" {
 		t.Errorf("what runs is %+v, %v", root, err)
@@ -161,7 +165,7 @@ func TestCheckRootRefuses(t *testing.T) {
 			if err := c.WriteRoot(bytes.NewReader(tc.image), int64(len(tc.image)), sha256.Sum256(tc.image)); err != nil {
 				t.Fatal(err)
 			}
-			if root, err := c.CheckRoot(kernel); !errors.Is(err, device.ErrNotFit) || !strings.Contains(err.Error(), tc.want) {
+			if root, err := c.CheckRoot(int64(len(tc.image)), kernel); !errors.Is(err, device.ErrNotFit) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("%+v, error %v, want %q in it", root, err, tc.want)
 			}
 		})

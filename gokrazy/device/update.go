@@ -88,16 +88,17 @@ func (c *Card) WriteRoot(r io.Reader, size int64, sum [sha256.Size]byte) (err er
 	return nil
 }
 
-// CheckRoot looks into the root file system that does not run: it must be a
-// pushcam's, for this processor, and have the modules of the kernel that it will
-// run with.
-func (c *Card) CheckRoot(kernel string) (*partition.Root, error) {
+// CheckRoot looks into the root file system that does not run, of which size bytes
+// were written: it must be a pushcam's, for this processor, and have the modules of
+// the kernel that it will run with.
+func (c *Card) CheckRoot(size int64, kernel string) (*partition.Root, error) {
 	b, err := c.open(otherRoot, false)
 	if err != nil {
 		return nil, err
 	}
 	defer b.close()
-	root, err := partition.InspectRoot(b, b.size)
+	// What is behind it is from an update before.
+	root, err := partition.InspectRoot(io.NewSectionReader(b, 0, size), size)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: it is no root file system of a pushcam: %w", ErrNotFit, err)

@@ -174,14 +174,24 @@ func unreadable(t *testing.T) (gaf string) {
 	return with(t, root)
 }
 
-// damaged is the good root with an init whose end is random.
+// damaged is the good root with random bytes in the middle of all its programs,
+// and whole where updates are looked into.
 func damaged(t *testing.T) (gaf string) {
 	t.Helper()
 	root := rootOf(t, good(t))
-	// The files' data are in front of the inodes, and init's among the first.
-	inodes := binary.LittleEndian.Uint64(root[64:])
+	inodes := binary.LittleEndian.Uint64(root[64:]) // the files' data are in front of them
+	pieces := 0
 	for at := uint64(1 << 20); at+4096 < inodes; at += 1 << 17 {
+		whole := bytes.Clone(root[at : at+4096])
 		copy(root[at:], bytes.Repeat([]byte("damaged!"), 512))
+		if _, err := partition.InspectRoot(bytes.NewReader(root), int64(len(root))); err != nil {
+			copy(root[at:], whole)
+			continue
+		}
+		pieces++
+	}
+	if pieces < 10 {
+		t.Fatalf("only %d pieces of the root are damaged", pieces)
 	}
 	return with(t, root)
 }
