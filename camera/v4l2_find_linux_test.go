@@ -213,7 +213,7 @@ func TestPlainName(t *testing.T) {
 }
 
 func TestFindPrefersMJPG(t *testing.T) {
-	if p, ok := (node{probed: pi}).jpegFormat(); !ok || p.String() != "MJPG" {
+	if p, ok := (node{probed: pi}).jpegFormat(""); !ok || p.String() != "MJPG" {
 		t.Errorf("got %s, %v; want MJPG: the Pi's JPEG comes first in its list and is slow", p, ok)
 	}
 }

@@ -173,7 +173,7 @@ func TestNoPiCamera(t *testing.T) {
 	s := m.is(t, "the driver was loaded, and found none", func(s state) bool {
 		return len(s.Kernel.Drivers) == 2 && s.Camera.Phase == camera.NoCamera
 	})
-	if s.Camera.Reason == "" {
+	if !strings.Contains(s.Camera.Reason, "firmware finds none") || !strings.Contains(s.Camera.Reason, "cable") {
 		t.Errorf("nobody is told why there is no camera: %+v", s.Camera)
 	}
 	if code, _, _, err := m.get("/snapshot", getTimeout); err != nil || code != http.StatusServiceUnavailable {
