@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -145,7 +146,8 @@ func (v *V4L2) apply(device controls) error {
 	settings, troubles := set.plan(wanted, d.quirk, d.format)
 	var all []setting
 	for id := range d.touched {
-		if c, ok := set.find(id); ok && !sets(settings, id) {
+		again := slices.ContainsFunc(settings, func(s setting) bool { return s.id == id })
+		if c, ok := set.find(id); ok && !again {
 			all = append(all, setting{id: id, value: c.Value})
 		}
 	}
@@ -164,15 +166,6 @@ func (v *V4L2) apply(device controls) error {
 	}
 	v.note(troubles)
 	return nil
-}
-
-func sets(settings []setting, id uint32) bool {
-	for _, s := range settings {
-		if s.id == id {
-			return true
-		}
-	}
-	return false
 }
 
 // wanted is called with the desk's lock held.

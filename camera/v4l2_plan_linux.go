@@ -88,8 +88,8 @@ func (s controlSet) plan(wanted Controls, q quirk, f Format) (all []setting, tro
 
 // settings are what one of Controls comes to.
 func (s controlSet) settings(name, value string) ([]setting, error) {
-	if make, ok := several[name]; ok {
-		return make(s, value)
+	if together, ok := several[name]; ok {
+		return together(s, value)
 	}
 	c, ok := s.named(name)
 	if !ok {

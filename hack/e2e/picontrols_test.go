@@ -56,17 +56,7 @@ func TestPiCameraControls(t *testing.T) {
 			if code, said := m.setControls(t, fmt.Sprintf("bitrate=%dk&rotate=180", rate/1000)); code != http.StatusOK {
 				t.Fatalf("status %d: %s", code, said)
 			}
-			want := len(pictures.Frame(0, rate/8/30))
-			for got := 0; got < want*99/100 || got > want*101/100; {
-				part, err := stream.stream.Next()
-				if err != nil {
-					t.Fatalf("no frame of %d bytes, for %d bit/s, but %d, and then: %v", want, rate, got, err)
-				}
-				if _, err := pictures.Number(part.JPEG); err != nil {
-					t.Fatal(err)
-				}
-				got = len(part.JPEG)
-			}
+			stream.awaitRate(t, rate)
 		}
 		s := m.controls(t)
 		if diff := cmp.Diff(camera.Controls{"bitrate": "4000k", "rotate": "180"}, s.Settings.Controls); diff != "" || s.Settings.Trouble != "" {
@@ -153,6 +143,22 @@ func TestPiCameraControls(t *testing.T) {
 			t.Errorf("after a start the encoder has %d bit/s, %v; want what was set", rate, err)
 		}
 	})
+}
+
+// awaitRate reads the stream until a frame is as large as the bit rate makes them.
+func (v *viewer) awaitRate(t *testing.T, rate int) {
+	t.Helper()
+	want := len(pictures.Frame(0, rate/8/30))
+	for got := 0; got < want*99/100 || got > want*101/100; {
+		part, err := v.stream.Next()
+		if err != nil {
+			t.Fatalf("no frame of %d bytes, for %d bit/s, but %d, and then: %v", want, rate, got, err)
+		}
+		if _, err := pictures.Number(part.JPEG); err != nil {
+			t.Fatal(err)
+		}
+		got = len(part.JPEG)
+	}
 }
 
 // controlsState is the part of /state that is about controls.
