@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -35,17 +34,18 @@ const unsupported = "Camera Module 3 and modules of other makers are not support
 // Cause says in a sentence why a Pi camera may not be found, and what to do.
 func (c Clues) Cause() string {
 	pi5 := strings.Contains(c.Model, "Raspberry Pi 5") || strings.Contains(c.Model, "Compute Module 5")
-	says := func(part string) string { // what the kernel says
-		i := slices.IndexFunc(c.Kernel, func(line string) bool { return strings.Contains(line, part) })
-		if i < 0 {
-			return ""
+	says := func(parts ...string) string { // what the kernel says
+		for _, part := range parts {
+			for _, line := range c.Kernel {
+				if strings.Contains(line, part) {
+					return line
+				}
+			}
 		}
-		return c.Kernel[i]
+		return ""
 	}
-	noMemory := says("Not enough GPU mem")
-	if noMemory == "" {
-		noMemory = says("mmal init failed")
-	}
+	noMemory := says("Not enough GPU mem", "mmal init failed")
+	noAnswer := says("Videocore not initialized", "Failed to initialise VCHI", "Failed to connect VCHI", "Failed to open VCHI")
 	const config = "config.txt on the card needs start_x=1 and gpu_mem=128, as images of pushcamctl have it"
 	switch {
 	case pi5:
@@ -54,7 +54,7 @@ func (c Clues) Cause() string {
 		return "this board is no Raspberry Pi, and takes USB webcams only"
 	case !c.Driver && !c.Loaded:
 		return "this image's kernel has no driver for the Pi camera, only for USB webcams: make the image without -kernel stock"
-	case !c.Service:
+	case !c.Service, noAnswer != "":
 		return "the Pi's firmware does not answer, which has the camera: " + config
 	case !c.Loaded:
 		return "the Pi camera's driver is not loaded yet; if it stays so, the log says why"
@@ -160,7 +160,7 @@ func cameraLines(text []byte) (all []string) {
 		if !ok || bytes.Count(head, []byte(",")) < 2 { // else it is a property of the line before
 			continue
 		}
-		for _, word := range []string{"mmal", "vchiq", "bcm2835-v4l2", "bcm2835_v4l2", "GPU mem", "waiting for sync"} {
+		for _, word := range []string{"mmal", "vchiq", "bcm2835-v4l2", "bcm2835_v4l2", "VCHI", "Videocore", "GPU mem", "waiting for sync"} {
 			if bytes.Contains(message, []byte(word)) {
 				all = append(all, cutText(message, maxKernelLine))
 				break

@@ -34,6 +34,7 @@ func TestCause(t *testing.T) {
 		{"stock kernel", Clues{Model: pi3, Service: true}, []string{"no driver for the Pi camera", "without -kernel stock"}},
 		{"driver is not loaded", with(func(c *Clues) { c.Loaded = false }), []string{"not loaded yet", "log"}},
 		{"firmware does not answer", with(func(c *Clues) { c.Service = false }), []string{"firmware does not answer", "start_x=1", "gpu_mem=128"}},
+		{"no firmware at all, as in QEMU", with(func(c *Clues) { c.Kernel = []string{"bcm2835_vchiq: core: Videocore not initialized"} }), []string{"firmware does not answer", "start_x=1"}},
 		{"firmware times out", with(func(c *Clues) { c.Kernel = []string{"timed out waiting for sync completion"} }), []string{"does not answer", "power"}},
 		{"firmware without a camera", with(func(c *Clues) {
 			c.Kernel = []string{"other", "bcm2835-v4l2-0: bcm2835_mmal_probe: mmal init failed: -22"}
