@@ -315,6 +315,8 @@ func explain(root string, n node, err error) error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("%s is in use by %s: stop that program, or choose another camera (%w)", n, users(root, n.Path), err)
+	case quirks[n.driver].firmware && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM)):
+		return fmt.Errorf("%s: its firmware refuses, or does not answer; if it stays so, switch the power off and on (%w)", n, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("this program may not open %s: add its user to the group of that file, usually \"video\" (%w)", n, err)
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO), errors.Is(err, fs.ErrNotExist):

@@ -18,6 +18,9 @@ type quirk struct {
 	gapless bool
 	// spills: what is too much for one buffer comes in the next.
 	spills bool
+	// firmware: EINVAL and EPERM are what becomes of a firmware's error, or of its
+	// silence.
+	firmware bool
 	// maxVideo is the size up to which MJPG can always be had. Beyond it the
 	// driver must have been told when it was loaded.
 	maxVideo v4l2.Size
@@ -28,7 +31,7 @@ type quirk struct {
 // after 3 s, and STREAMON takes 300 ms, for which startTimeout and answerTimeout
 // have room.
 var quirks = map[string]quirk{
-	"bcm2835 mmal": {bitRate: true, gapless: true, spills: true, maxVideo: v4l2.Size{Width: 1920, Height: 1088}},
+	"bcm2835 mmal": {bitRate: true, gapless: true, spills: true, firmware: true, maxVideo: v4l2.Size{Width: 1920, Height: 1088}},
 }
 
 // fit makes a size as small as the driver takes it for video, with the same
