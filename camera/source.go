@@ -100,7 +100,7 @@ const (
 	DropTruncated   DropKind = "truncated"   // ends before EOI
 	DropMalformed   DropKind = "malformed"   // a JPEG segment contradicts itself
 	DropUnsupported DropKind = "unsupported" // a JPEG process that browsers do not show
-	DropTooLarge    DropKind = "too-large"   // more bytes than a picture can have
+	DropTooLarge    DropKind = "too-large"   // more bytes than a picture can have, or the driver has room for
 	DropLost        DropKind = "lost"        // lost between sensor and program, known from sequence or time stamps
 	DropStale       DropKind = "stale"       // a newer frame was ready before this one was taken
 )

@@ -14,8 +14,17 @@ type V4L2 struct {
 	// Settings are what the device is asked for. What it cannot do it adjusts,
 	// and the Format that it reports says so.
 	Settings Settings
+	// PixelFormat is "MJPG" or "JPEG", for devices that have both. Empty is MJPG:
+	// the Pi camera's JPEG is its stills encoder, better and slow.
+	PixelFormat string
+	// Controls are set at each start. What the device does not have is logged,
+	// and in ControlStates.
+	Controls Controls
 	// Root is the absolute path of where /dev, /sys and /proc are; empty means /.
 	Root string
+	// Why says in a sentence what else may be the reason that no camera is found;
+	// an empty one says nothing. May be nil.
+	Why func() string
 	// Log may be nil.
 	Log *slog.Logger
 

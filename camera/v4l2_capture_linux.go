@@ -36,10 +36,26 @@ type capture struct {
 	sink   Sink
 	log    *slog.Logger
 
-	sequence  uint32 // of the next frame
-	counting  bool   // sequence is known
-	restarted bool   // and no frame came since
+	timeline  *timeline // counts losses, if the sequence does not show them
+	spills    bool      // what is too much for one buffer comes in the next
+	sequence  uint32    // of the next frame
+	counting  bool      // sequence is known
+	restarted bool      // and no frame came since
+	cut       bool      // the last buffer was full, and its frame did not end
+	told      time.Time // when the log was told last of a frame that was too large
 }
+
+func newCapture(s stream, sink Sink, log *slog.Logger, q quirk, f Format) *capture {
+	c := &capture{stream: s, sink: sink, log: log, spills: q.spills}
+	if q.gapless && q.obeysBitRate(f) && f.FPS > 0 { // stills come as they can
+		c.timeline = &timeline{period: f.FrameTime()}
+	}
+	return c
+}
+
+// tooLargeInterval is between two lines of the log about frames that are too
+// large.
+const tooLargeInterval = time.Minute
 
 // run delivers frames until the device fails or is canceled. The driver's
 // memory is held only while a frame is copied out of it.
@@ -56,7 +72,10 @@ func (c *capture) run() error {
 			if err := c.stream.Restart(); err != nil {
 				return err
 			}
-			c.restarted, c.counting = true, false
+			c.restarted, c.counting, c.cut = true, false, false
+			if c.timeline != nil {
+				c.timeline = &timeline{period: c.timeline.period}
+			}
 		default:
 			return err
 		}
@@ -70,6 +89,10 @@ func (c *capture) next() error {
 		return err
 	}
 	frame, kind := NewFrame(newest.Data, captureTime(newest))
+	if kind == DropTruncated && newest.Full {
+		kind = DropTooLarge
+		c.sayTooLarge(len(newest.Data))
+	}
 	if err := c.stream.Queue(newest.Index); err != nil {
 		return err
 	}
@@ -94,9 +117,15 @@ func (c *capture) newest() (newest v4l2.Buffer, ok bool, err error) {
 		if err != nil {
 			return newest, false, err
 		}
-		c.countLost(b.Sequence)
+		rest := c.cut && !startsJPEG(b.Data)
+		c.cut = c.spills && b.Full && (rest || !endsJPEG(b.Data))
+		if !rest {
+			c.countLost(b)
+		}
 		var discard v4l2.Buffer
 		switch {
+		case rest: // of a frame that was counted
+			discard = b
 		case b.Flags&go4vl.BufFlagError != 0:
 			discard = b
 			c.sink.Drop(DropFlagged, 1)
@@ -118,13 +147,32 @@ func (c *capture) newest() (newest v4l2.Buffer, ok bool, err error) {
 }
 
 // countLost counts the frames that the driver had no buffer for, or threw away
-// itself as uvcvideo does with damaged ones. Drivers that number only what they
-// deliver, as bcm2835-v4l2 does, show no gaps here.
-func (c *capture) countLost(sequence uint32) {
-	if lost := sequence - c.sequence; c.counting && 0 < lost && lost <= maxLost {
+// itself as uvcvideo does with damaged ones: by their numbers, or by time where
+// only those are numbered that are delivered.
+func (c *capture) countLost(b v4l2.Buffer) {
+	if c.timeline != nil {
+		if lost := c.timeline.lost(b.Stamp); lost > 0 {
+			c.sink.Drop(DropLost, lost)
+		}
+		return
+	}
+	if lost := b.Sequence - c.sequence; c.counting && 0 < lost && lost <= maxLost {
 		c.sink.Drop(DropLost, int(lost))
 	}
-	c.sequence, c.counting = sequence+1, true
+	c.sequence, c.counting = b.Sequence+1, true
+}
+
+func (c *capture) sayTooLarge(size int) {
+	if now := time.Now(); c.told.IsZero() || now.Sub(c.told) >= tooLargeInterval {
+		c.told = now
+		c.log.Warn("frames are larger than the camera's buffers and are thrown away: lower -bitrate or -quality", "buffer", size)
+	}
+}
+
+func startsJPEG(b []byte) bool { return len(b) > 1 && b[0] == 0xff && b[1] == markerSOI }
+
+func endsJPEG(b []byte) bool {
+	return len(b) > 1 && b[len(b)-2] == 0xff && b[len(b)-1] == markerEOI
 }
 
 // captureTime is when the driver says that it captured b, with wall and

@@ -72,7 +72,7 @@ func TestCountLost(t *testing.T) {
 			d := drops{}
 			c := capture{sink: d}
 			for _, s := range tt.sequences {
-				c.countLost(s)
+				c.countLost(v4l2.Buffer{Sequence: s})
 			}
 			if d[DropLost] != tt.want {
 				t.Errorf("%d lost, want %d", d[DropLost], tt.want)
@@ -84,19 +84,21 @@ func TestCountLost(t *testing.T) {
 func TestAdjusted(t *testing.T) {
 	got := Format{PixelFormat: "MJPG", Width: 640, Height: 480, FPS: 29.97}
 	tests := []struct {
-		name string
-		want Settings
-		text string
+		name  string
+		want  Settings
+		pixel string
+		text  string
 	}{
-		{"the device's own choice", Settings{}, ""},
-		{"as asked", Settings{Width: 640, Height: 480, FPS: 30}, ""},
-		{"another size", Settings{Width: 641, Height: 479}, "asked for 641×479, the camera gives 640×480; it offers much"},
-		{"another rate", Settings{Width: 640, Height: 480, FPS: 7}, "asked for 7 fps, the camera gives 29.97 fps; it offers much"},
-		{"both", Settings{Width: 641, Height: 479, FPS: 7}, "asked for 641×479 at 7 fps, the camera gives 640×480 at 29.97 fps; it offers much"},
+		{"the device's own choice", Settings{}, "", ""},
+		{"as asked", Settings{Width: 640, Height: 480, FPS: 30}, "", ""},
+		{"another size", Settings{Width: 641, Height: 479}, "", "asked for 641×479, the camera gives 640×480; it offers much"},
+		{"another rate", Settings{Width: 640, Height: 480, FPS: 7}, "", "asked for 7 fps, the camera gives 29.97 fps; it offers much"},
+		{"another pixel format", Settings{Width: 640, Height: 480, FPS: 30}, "JPEG", "asked for JPEG, the camera gives MJPG; it offers much"},
+		{"both", Settings{Width: 641, Height: 479, FPS: 7}, "", "asked for 641×479 at 7 fps, the camera gives 640×480 at 29.97 fps; it offers much"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if text := adjusted(tt.want, got, func() string { return "much" }); text != tt.text {
+			if text := adjusted(tt.want, tt.pixel, got, func() string { return "much" }); text != tt.text {
 				t.Errorf("got %q, want %q", text, tt.text)
 			}
 		})
@@ -158,6 +160,13 @@ func TestCapture(t *testing.T) {
 		buf   = func(i int, sequence uint32, data []byte) v4l2.Buffer {
 			return v4l2.Buffer{Index: i, Sequence: sequence, Data: data}
 		}
+		full = func(i int, sequence uint32, data []byte) v4l2.Buffer {
+			return v4l2.Buffer{Index: i, Sequence: sequence, Data: data, Full: true}
+		}
+		at = func(i int, ms time.Duration) v4l2.Buffer {
+			return v4l2.Buffer{Index: i, Data: picture(0), Stamp: ms * time.Millisecond}
+		}
+		pis      = quirks["bcm2835 mmal"]
 		flagged  = v4l2.Buffer{Index: 2, Sequence: 1, Data: picture(2), Flags: go4vl.BufFlagError}
 		eio      = fmt.Errorf("VIDIOC_DQBUF: %w", unix.EIO)
 		frame    = func(comment int) string { return fmt.Sprintf("frame of %d bytes", plain+comment) }
@@ -170,36 +179,49 @@ func TestCapture(t *testing.T) {
 		queued  []int
 		starts  int
 		err     error
+		quirk   quirk
 	}{
 		{"one at a time", []any{buf(0, 0, picture(0)), nil, buf(1, 1, picture(1)), nil},
-			took{frame(0), frame(1)}, []int{0, 1}, 0, canceled},
+			took{frame(0), frame(1)}, []int{0, 1}, 0, canceled, quirk{}},
 		{"the newest of those ready", []any{buf(0, 0, picture(0)), buf(1, 1, picture(1)), buf(2, 2, picture(2)), nil},
-			took{"1 stale", "1 stale", frame(2)}, []int{0, 1, 2}, 0, canceled},
+			took{"1 stale", "1 stale", frame(2)}, []int{0, 1, 2}, 0, canceled, quirk{}},
 		{"no longer than there are buffers", []any{
 			buf(0, 0, picture(0)), buf(1, 1, picture(1)), buf(2, 2, picture(2)), buf(3, 3, picture(3)), buf(0, 4, picture(4)), nil,
-		}, took{"1 stale", "1 stale", "1 stale", frame(3), frame(4)}, []int{0, 1, 2, 3, 0}, 0, canceled},
+		}, took{"1 stale", "1 stale", "1 stale", frame(3), frame(4)}, []int{0, 1, 2, 3, 0}, 0, canceled, quirk{}},
 		{"flagged", []any{buf(0, 0, picture(0)), flagged, nil},
-			took{"1 flagged", frame(0)}, []int{2, 0}, 0, canceled},
+			took{"1 flagged", frame(0)}, []int{2, 0}, 0, canceled, quirk{}},
 		{"without bytes", []any{buf(3, 0, nil), nil},
-			took{"1 empty"}, []int{3}, 0, canceled},
+			took{"1 empty"}, []int{3}, 0, canceled, quirk{}},
 		{"half", []any{buf(1, 0, picture(9)[:30]), nil},
-			took{"1 truncated"}, []int{1}, 0, canceled},
+			took{"1 truncated"}, []int{1}, 0, canceled, quirk{}},
 		{"lost ones", []any{buf(0, 0, picture(0)), nil, buf(1, 4, picture(1)), nil},
-			took{frame(0), "3 lost", frame(1)}, []int{0, 1}, 0, canceled},
-		{"nothing ready", []any{nil, nil}, nil, nil, 0, canceled},
+			took{frame(0), "3 lost", frame(1)}, []int{0, 1}, 0, canceled, quirk{}},
+		{"nothing ready", []any{nil, nil}, nil, nil, 0, canceled, quirk{}},
 		{"EIO, and well again", []any{buf(0, 7, picture(0)), nil, eio, buf(0, 20, picture(1)), nil, eio, buf(1, 0, picture(2)), nil},
-			took{frame(0), frame(1), frame(2)}, []int{0, 0, 1}, 2, canceled},
+			took{frame(0), frame(1), frame(2)}, []int{0, 0, 1}, 2, canceled, quirk{}},
 		{"EIO while one is held", []any{buf(0, 0, picture(0)), eio, buf(0, 0, picture(1)), nil},
-			took{frame(1)}, []int{0}, 1, canceled},
-		{"EIO again", []any{eio, buf(0, 0, nil), nil, eio}, took{"1 empty"}, []int{0}, 1, unix.EIO},
+			took{frame(1)}, []int{0}, 1, canceled, quirk{}},
+		{"EIO again", []any{eio, buf(0, 0, nil), nil, eio}, took{"1 empty"}, []int{0}, 1, unix.EIO, quirk{}},
+		{"too large", []any{full(0, 0, picture(9)[:30]), nil}, took{"1 too-large"}, []int{0}, 0, canceled, quirk{}},
+		{"as large as a buffer, and whole", []any{full(0, 0, picture(9)), nil, buf(1, 1, picture(1)), nil},
+			took{frame(9), frame(1)}, []int{0, 1}, 0, canceled, pis},
+		{"the rest comes in the next buffers", []any{
+			full(0, 0, picture(9)[:30]), nil, full(1, 1, picture(9)[30:60]), nil, buf(2, 2, picture(9)[60:]), nil, buf(3, 3, picture(1)), nil,
+		}, took{"1 too-large", frame(1)}, []int{0, 1, 2, 3}, 0, canceled, pis},
+		{"the rest is lost", []any{full(0, 0, picture(9)[:30]), nil, buf(1, 1, picture(1)), nil},
+			took{"1 too-large", frame(1)}, []int{0, 1}, 0, canceled, pis},
+		{"lost ones that are not numbered", []any{at(0, 0), nil, at(1, 100), nil, at(2, 500), nil, at(3, 600), nil},
+			took{frame(0), frame(0), frame(0), "3 lost", frame(0)}, []int{0, 1, 2, 3}, 0, canceled, pis},
+		{"time goes on in a restart", []any{at(0, 0), nil, at(1, 100), nil, eio, at(2, 500), nil, at(3, 600), nil},
+			took{frame(0), frame(0), frame(0), frame(0)}, []int{0, 1, 2, 3}, 1, canceled, pis},
 		{"unplugged", []any{buf(0, 0, picture(0)), fmt.Errorf("VIDIOC_DQBUF: %w", unix.ENODEV)},
-			nil, nil, 0, unix.ENODEV},
+			nil, nil, 0, unix.ENODEV, quirk{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &script{answers: tt.answers}
 			var got took
-			c := capture{stream: s, sink: &got, log: logger(nil)}
+			c := newCapture(s, &got, logger(nil), tt.quirk, Format{PixelFormat: "MJPG", FPS: 10})
 			if err := c.run(); !errors.Is(err, tt.err) {
 				t.Errorf("run() = %v, want %v", err, tt.err)
 			}

@@ -241,7 +241,7 @@ func (n node) refusal() string {
 	if n.err != nil {
 		return n.err.Error()
 	}
-	switch _, jpeg := n.jpegFormat(); {
+	switch _, jpeg := n.jpegFormat(""); {
 	case has(go4vl.CapVideoMem2Mem | go4vl.CapVideoMem2MemMPlane | go4vl.CapVideoOutput | go4vl.CapVideoOutputMPlane):
 		return "it converts or shows pictures, it takes none"
 	case has(go4vl.CapMetadataCapture):
@@ -257,10 +257,15 @@ func (n node) refusal() string {
 	return ""
 }
 
-// jpegFormat is the pixel format to ask the device for. MJPG comes first: the
-// Raspberry Pi's JPEG is a stills encoder and slow.
-func (n node) jpegFormat() (p v4l2.PixelFormat, ok bool) {
-	for _, p := range []v4l2.PixelFormat{v4l2.PixelFormat(go4vl.PixelFmtMJPEG), v4l2.PixelFormat(go4vl.PixelFmtJPEG)} {
+// jpegFormat is the pixel format to ask the device for: the wanted one, else MJPG,
+// else JPEG.
+func (n node) jpegFormat(want string) (p v4l2.PixelFormat, ok bool) {
+	mjpg, jpeg := v4l2.PixelFormat(go4vl.PixelFmtMJPEG), v4l2.PixelFormat(go4vl.PixelFmtJPEG)
+	both := []v4l2.PixelFormat{mjpg, jpeg}
+	if want == jpeg.String() {
+		slices.Reverse(both)
+	}
+	for _, p := range both {
 		if slices.ContainsFunc(n.formats, func(d v4l2.FormatDescription) bool { return d.PixelFormat == p }) {
 			return p, true
 		}
@@ -310,6 +315,8 @@ func explain(root string, n node, err error) error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("%s is in use by %s: stop that program, or choose another camera (%w)", n, users(root, n.Path), err)
+	case quirks[n.driver].firmware && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM)):
+		return fmt.Errorf("%s: its firmware refuses, or does not answer; if it stays so, switch the power off and on (%w)", n, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("this program may not open %s: add its user to the group of that file, usually \"video\" (%w)", n, err)
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO), errors.Is(err, fs.ErrNotExist):

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -213,7 +214,7 @@ func TestPlainName(t *testing.T) {
 }
 
 func TestFindPrefersMJPG(t *testing.T) {
-	if p, ok := (node{probed: pi}).jpegFormat(); !ok || p.String() != "MJPG" {
+	if p, ok := (node{probed: pi}).jpegFormat(""); !ok || p.String() != "MJPG" {
 		t.Errorf("got %s, %v; want MJPG: the Pi's JPEG comes first in its list and is slow", p, ok)
 	}
 }
@@ -272,6 +273,29 @@ func TestFindCannotOpen(t *testing.T) {
 					t.Errorf("when it can be opened: %v, %v; want it tried again", n, err)
 				}
 			})
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	camera := func(driver string) node {
+		return node{Device: Device{Path: "/dev/video0"}, probed: probed{driver: driver}}
+	}
+	tests := []struct {
+		name string
+		node node
+		err  error
+		want string
+	}{
+		{"Pi, format", camera("bcm2835 mmal"), fmt.Errorf("VIDIOC_S_FMT: %w", unix.EINVAL), "its firmware refuses"},
+		{"Pi, start", camera("bcm2835 mmal"), fmt.Errorf("VIDIOC_STREAMON: %w", unix.EPERM), "its firmware refuses"},
+		{"Pi, permission", camera("bcm2835 mmal"), unix.EACCES, "may not open"},
+		{"webcam, format", camera("uvcvideo"), fmt.Errorf("VIDIOC_S_FMT: %w", unix.EINVAL), "/dev/video0: VIDIOC_S_FMT: invalid argument"},
+		{"webcam, permission", camera("uvcvideo"), unix.EPERM, "may not open"},
+	}
+	for _, tt := range tests {
+		if err := explain("/", tt.node, tt.err); !strings.Contains(err.Error(), tt.want) || !errors.Is(err, tt.err) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 	}
 }

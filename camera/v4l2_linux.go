@@ -14,8 +14,8 @@ import (
 )
 
 type v4l2State struct {
-	finder        finder
-	saidNoQuality bool
+	finder finder
+	desk   desk
 }
 
 // Check looks for the camera. A device is opened once for each time that it
@@ -62,7 +62,7 @@ func (v *V4L2) Run(ctx context.Context, sink Sink) error {
 
 	v.state.finder.last = n.Device
 	sink.Started(n.Device, format)
-	c := capture{stream: device, sink: sink, log: logger(v.Log)}
+	c := newCapture(device, sink, logger(v.Log), quirks[n.driver], format)
 	switch err := c.run(); {
 	case errors.Is(err, v4l2.ErrCanceled):
 		return context.Cause(ctx)
@@ -78,5 +78,11 @@ func (v *V4L2) root() string {
 }
 
 func (v *V4L2) find() (node, error) {
-	return v.state.finder.find(v.root(), v.Device)
+	n, err := v.state.finder.find(v.root(), v.Device)
+	if v.Why != nil && errors.Is(err, ErrNoCamera) {
+		if why := v.Why(); why != "" {
+			return n, fmt.Errorf("%w; %s", err, why)
+		}
+	}
+	return n, err
 }

@@ -13,10 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cidJPEGQuality is V4L2_CID_JPEG_COMPRESSION_QUALITY of linux/v4l2-controls.h,
-// which go4vl v0.2.0 does not name.
-const cidJPEGQuality = 0x009d0903
-
 // rateTolerance is how far a frame rate may be from the one asked for without
 // being called another: 29.97 for 30 is what every webcam does.
 const rateTolerance = 0.01
@@ -25,7 +21,7 @@ const rateTolerance = 0.01
 // what it made of them.
 func (v *V4L2) negotiate(n node, device *v4l2.Device) (Format, error) {
 	want := v.Settings
-	pixel, ok := n.jpegFormat()
+	pixel, ok := n.jpegFormat(v.PixelFormat)
 	if !ok {
 		return Format{}, errors.New(n.refusal())
 	}
@@ -37,7 +33,7 @@ func (v *V4L2) negotiate(n node, device *v4l2.Device) (Format, error) {
 	if want.Width > 0 && want.Height > 0 {
 		picture.Width, picture.Height = want.Width, want.Height
 	}
-	if picture, err = device.SetPicture(picture); err != nil {
+	if picture, err = setPicture(device, picture, quirks[n.driver]); err != nil {
 		return Format{}, err
 	}
 	if picture.PixelFormat != pixel {
@@ -47,12 +43,23 @@ func (v *V4L2) negotiate(n node, device *v4l2.Device) (Format, error) {
 	if err != nil {
 		return Format{}, err
 	}
-	if err := v.setQuality(n, device); err != nil {
+	format := Format{PixelFormat: pixel.String(), Width: picture.Width, Height: picture.Height, FPS: fps}
+	if err := v.startControls(n, device, format); err != nil {
 		return Format{}, err
 	}
-	format := Format{PixelFormat: pixel.String(), Width: picture.Width, Height: picture.Height, FPS: fps}
-	format.Adjusted = adjusted(want, format, func() string { return offers(device, picture) })
+	format.Adjusted = adjusted(want, v.PixelFormat, format, func() string { return offers(device, picture) })
 	return format, nil
+}
+
+// setPicture sets the device, to a smaller size if its driver was not loaded for
+// this one.
+func setPicture(device *v4l2.Device, p v4l2.Picture, q quirk) (v4l2.Picture, error) {
+	set, err := device.SetPicture(p)
+	if small := q.fit(p.Size); errors.Is(err, unix.EINVAL) && small != p.Size {
+		p.Size = small
+		return device.SetPicture(p)
+	}
+	return set, err
 }
 
 // setRate asks for a frame rate, unless it is 0, and says what the device makes
@@ -80,32 +87,19 @@ func rate(interval v4l2.Fraction) float64 {
 	return math.Round(fps*1000) / 1000 // uvcvideo's 333333/10000000 is 30
 }
 
-// setQuality sets the JPEG quality where the device has such a control. Most
-// webcams choose it themselves.
-func (v *V4L2) setQuality(n node, device *v4l2.Device) error {
-	if v.Settings.Quality == 0 {
-		return nil
-	}
-	err := device.SetControl(cidJPEGQuality, int32(v.Settings.Quality))
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTTY) {
-		if !v.state.saidNoQuality {
-			logger(v.Log).Warn("camera has no JPEG quality to set; it chooses by itself", "camera", n.String(), "quality", v.Settings.Quality)
-		}
-		v.state.saidNoQuality = true
-		return nil
-	}
-	return err
-}
-
 // adjusted says how the format differs from what was asked for, and what the
 // device offers instead; nothing when it does not differ.
-func adjusted(want Settings, got Format, offers func() string) string {
+func adjusted(want Settings, wantPixel string, got Format, offers func() string) string {
 	size := want.Width > 0 && want.Height > 0 && (want.Width != got.Width || want.Height != got.Height)
+	pixel := wantPixel != "" && wantPixel != got.PixelFormat
 	fps := want.FPS > 0 && got.FPS > 0 && math.Abs(got.FPS-want.FPS) > rateTolerance*want.FPS
-	if !size && !fps {
+	if !size && !fps && !pixel {
 		return ""
 	}
 	var asked, gives []string
+	if pixel {
+		asked, gives = append(asked, wantPixel), append(gives, got.PixelFormat)
+	}
 	if size {
 		asked = append(asked, fmt.Sprintf("%d×%d", want.Width, want.Height))
 		gives = append(gives, fmt.Sprintf("%d×%d", got.Width, got.Height))

@@ -33,3 +33,12 @@ func (v *V4L2) Wait(ctx context.Context, d time.Duration) (early bool) {
 	sleep(ctx, d)
 	return false
 }
+
+// SetControls says why V4L2 is not in this build.
+func (v *V4L2) SetControls(Controls) error { return v.state.why() }
+
+// ControlStates is empty.
+func (v *V4L2) ControlStates() map[string]ControlState { return map[string]ControlState{} }
+
+// DeviceControls says why V4L2 is not in this build.
+func (v *V4L2) DeviceControls() ([]Control, error) { return nil, v.state.why() }

@@ -250,7 +250,7 @@ func TestRigAdjusts(t *testing.T) {
 				t.Errorf("the webcam was told %+v, want %+v", got, want)
 			}
 			l.stop()
-			const noQuality = "camera has no JPEG quality to set"
+			const noQuality = "the camera has no such control as quality"
 			if strings.Contains(l.log.String(), noQuality) != (tt.settings.Quality > 0) {
 				t.Errorf("the log says %q or does not:\n%s", noQuality, l.log)
 			}

@@ -38,6 +38,9 @@ type config struct {
 	size     size
 	fps      float64
 	quality  int
+	bitrate  bitrate
+	format   string
+	controls camera.Controls
 	idleHold time.Duration
 	alwaysOn bool
 
@@ -58,7 +61,7 @@ var groups = []struct {
 	title string
 	flags []string
 }{
-	{"Camera", []string{"source", "device", "size", "fps", "quality", "idle-hold", "always-on"}},
+	{"Camera", []string{"source", "device", "size", "fps", "quality", "bitrate", "format", "control", "idle-hold", "always-on"}},
 	{"Viewers", []string{"listen", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout"}},
 	{"LED and button", []string{"led-sys", "led-gpio", "led-active-low", "button-gpio", "button-hold", "privacy-button", "gpio-chip"}},
 	{"Program", []string{"state-dir", "memory", "log-level", "version"}},
@@ -97,6 +100,9 @@ func (c *config) flags(d defaults) *flag.FlagSet {
 	fs.Var(&c.size, "size", "`size` of the picture in pixels, as 1280x720; the camera may adjust it")
 	fs.Float64Var(&c.fps, "fps", 30, "`pictures` per second; the camera may adjust it")
 	fs.IntVar(&c.quality, "quality", 0, "JPEG `quality` from 1 to 100; 0 leaves it to the camera")
+	fs.Var(&c.bitrate, "bitrate", "`bits` per second of the Pi camera's video, as 8M or 800k; without it what suits -size,\n-fps and -quality")
+	fs.StringVar(&c.format, "format", "mjpg", "`mjpg`, or jpeg: with the Pi camera single pictures, better and slow")
+	fs.Var(&c.controls, "control", "`name=value` of a control of the camera: rotate=180, hflip=on, exposure=10ms,\nwhite_balance=daylight, iso=400, power_line=60, brightness=60 and what else it has; as often as you like")
 	fs.DurationVar(&c.idleHold, "idle-hold", 10*time.Second, "`time` for which the camera runs on after the last viewer has left")
 	fs.BoolVar(&c.alwaysOn, "always-on", false, "keep the camera running while nobody watches")
 
@@ -189,6 +195,8 @@ func (c *config) check() error {
 		return fmt.Errorf("-fps is above 0 and at most 1000, not %v", c.fps)
 	case c.quality < 0 || c.quality > 100:
 		return fmt.Errorf("-quality is from 1 to 100, not %d", c.quality)
+	case c.format != "mjpg" && c.format != "jpeg":
+		return fmt.Errorf("-format is mjpg or jpeg, not %q", c.format)
 	case c.idleHold < 0:
 		return fmt.Errorf("-idle-hold is a time from 0, not %v", c.idleHold)
 	case c.maxViewers < 0:
@@ -244,6 +252,20 @@ func (s *size) Set(v string) error {
 		return errors.New("a size is width and height in pixels, as 1280x720")
 	}
 	*s = size{width, height}
+	return nil
+}
+
+// bitrate is a flag's value in bits per second, as 8M; empty is none.
+type bitrate string
+
+func (b *bitrate) String() string { return string(*b) }
+
+func (b *bitrate) Set(v string) error {
+	number := strings.TrimRight(strings.ToLower(v), "km")
+	if n, err := strconv.ParseFloat(number, 64); err != nil || !(n > 0) || len(v)-len(number) > 1 {
+		return errors.New("a bit rate is bits per second, as 8M or 800k")
+	}
+	*b = bitrate(strings.ToLower(v))
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -23,10 +24,20 @@ type drivers struct {
 	loaded []string
 }
 
-func newDrivers(log *slog.Logger) *drivers {
+func newDrivers(s size, log *slog.Logger) *drivers {
 	log = log.With("component", "modules")
-	modules := &device.Modules{Log: log}
+	modules := &device.Modules{Log: log, Parameters: driverParameters(s)}
 	return &drivers{log: log, load: func(m string) error { return modules.Load(m) }}
+}
+
+// driverParameters let the Pi camera's driver give video of a size that it does
+// not by itself.
+func driverParameters(s size) map[string]string {
+	const width, height = 1920, 1088 // its own
+	if s.width <= width && s.height <= height {
+		return nil
+	}
+	return map[string]string{"bcm2835-v4l2": fmt.Sprintf("max_video_width=%d max_video_height=%d", max(s.width, width), max(s.height, height))}
 }
 
 // run loads all at once: some wait for their hardware.

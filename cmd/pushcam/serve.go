@@ -40,8 +40,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	controls := newControls(c, settings, log.With("component", "camera"))
 	cam := &camera.Camera{
-		Source:   newSource(c, log.With("component", "camera")),
+		Source:   newSource(c, controls.camera),
 		IdleHold: c.idleHold,
 		AlwaysOn: c.alwaysOn,
 		Log:      log.With("component", "camera"),
@@ -57,6 +58,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	state := map[string]func() any{
 		"camera":   func() any { return cam.State() },
 		"panel":    panel.state,
+		"controls": func() any { return controls.camera.ControlStates() },
 		"settings": settings.state,
 		"board":    boardState,
 		"program":  func() any { return programInfo() },
@@ -75,12 +77,13 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	name, web := newAnnouncer(listeners[0].Addr(), log), selfClient(listeners[0].Addr())
 	update := newUpdates(c, cam, panel, web, log)
-	drivers := newDrivers(log)
+	drivers := newDrivers(c.size, log)
 	if isAppliance() {
 		state["kernel"] = func() any { return drivers.state() }
 		state["network"] = func() any { return name.State() }
 		state["update"] = update.state
 		server.Owner = newOwner("/", name, book, update, log)
+		server.Owner.Answers["/api/controls"] = controls
 	}
 	fmt.Fprintln(stdout, greeting(listeners[0].Addr()))
 
@@ -114,8 +117,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 }
 
 // newSource makes what -source asks for.
-func newSource(c *config, log *slog.Logger) camera.Source {
-	webcam := &camera.V4L2{Device: c.device, Settings: c.settings(), Log: log}
+func newSource(c *config, webcam *camera.V4L2) camera.Source {
 	path, replay := strings.CutPrefix(c.source, "replay:")
 	switch {
 	case replay:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -28,7 +29,8 @@ type settings struct {
 }
 
 type values struct {
-	Privacy bool `json:"privacy"`
+	Privacy  bool            `json:"privacy"`
+	Controls camera.Controls `json:"controls,omitempty"` // of the camera
 }
 
 const (
@@ -122,6 +124,26 @@ func (s *settings) togglePrivacy() {
 	defer s.mu.Unlock()
 	s.values.Privacy = !s.values.Privacy
 	s.unknown = ""
+	s.keep()
+}
+
+// controls are the camera's that the owner has set.
+func (s *settings) controls() camera.Controls {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.values.Controls)
+}
+
+// setControls keeps them as togglePrivacy does.
+func (s *settings) setControls(c camera.Controls) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.values.Controls = maps.Clone(c)
+	s.keep()
+}
+
+// keep writes the settings, or says why it cannot. s.mu is held.
+func (s *settings) keep() {
 	if s.dir != "" {
 		s.trouble = ""
 		if err := s.write(); err != nil {

@@ -22,11 +22,13 @@ var ErrNoModule = errors.New("no such kernel module")
 type Modules struct {
 	// Root is where /lib/modules is looked for. Empty means "/".
 	Root string
+	// Parameters are for modules, by name: "max_video_width=2592".
+	Parameters map[string]string
 	// Log gets a line per module that was loaded. nil discards.
 	Log *slog.Logger
 
-	release func() (string, error)                     // nil means the running kernel's
-	insert  func(module *os.File, compress bool) error // nil means the kernel's; fs.ErrExist: it is there
+	release func() (string, error)                                        // nil means the running kernel's
+	insert  func(module *os.File, parameters string, compress bool) error // nil means the kernel's; fs.ErrExist: it is there
 }
 
 // maxIndex is how much of modules.dep or modules.builtin is read, in bytes.
@@ -96,7 +98,13 @@ func (m *Modules) insertFile(dir *os.Root, file string) error {
 	if insert == nil {
 		insert = insertModule
 	}
-	return insert(f, path.Ext(file) != ".ko")
+	parameters := ""
+	for name, p := range m.Parameters {
+		if moduleName(name) == moduleName(file) {
+			parameters = p
+		}
+	}
+	return insert(f, parameters, path.Ext(file) != ".ko")
 }
 
 func (m *Modules) kernel() (string, error) {

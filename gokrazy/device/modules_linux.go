@@ -2,6 +2,7 @@ package device
 
 import (
 	"bytes"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -18,10 +19,29 @@ func KernelRelease() (string, error) {
 }
 
 // insertModule is finit_module(2), which blocks until the module's init is done.
-func insertModule(module *os.File, compressed bool) error {
+func insertModule(module *os.File, parameters string, compressed bool) error {
 	flags := 0
 	if compressed {
 		flags = unix.MODULE_INIT_COMPRESSED_FILE
 	}
-	return os.NewSyscallError("finit_module", unix.FinitModule(int(module.Fd()), "", flags))
+	return os.NewSyscallError("finit_module", unix.FinitModule(int(module.Fd()), parameters, flags))
 }
+
+// kernelLog reads without waiting for what the kernel says next, as an os.File
+// would.
+type kernelLog int
+
+func openKernelLog(path string) (io.ReadCloser, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	return kernelLog(fd), err
+}
+
+func (k kernelLog) Read(b []byte) (int, error) {
+	n, err := unix.Read(int(k), b)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return max(n, 0), err
+}
+
+func (k kernelLog) Close() error { return unix.Close(int(k)) }

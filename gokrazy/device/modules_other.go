@@ -4,10 +4,13 @@ package device
 
 import (
 	"errors"
+	"io"
 	"os"
 )
 
 // KernelRelease is known on Linux only.
 func KernelRelease() (string, error) { return "", errors.ErrUnsupported }
 
-func insertModule(*os.File, bool) error { return errors.ErrUnsupported }
+func insertModule(*os.File, string, bool) error { return errors.ErrUnsupported }
+
+func openKernelLog(string) (io.ReadCloser, error) { return nil, errors.ErrUnsupported }

@@ -61,12 +61,16 @@ func TestModules(t *testing.T) {
 		missing []string
 		load    []string
 		refuse  map[string]error // by the kernel
-		want    []string         // what the kernel was given
-		wantErr []string         // none is no error
+
+		parameters map[string]string
+		want       []string // what the kernel was given
+		wantErr    []string // none is no error
 	}{
 		{name: "with all that it needs", dep: uvcDep, load: []string{"uvcvideo"}, want: uvc},
 		{name: "minus is underscore", dep: uvcDep, load: []string{"videobuf2_common"}, want: uvc[:1]},
 		{name: "underscore is minus", dep: "kernel/a_b.ko:\n", load: []string{"a-b"}, want: []string{"a_b.ko"}},
+		{name: "with parameters", dep: uvcDep, load: []string{"uvcvideo"}, parameters: map[string]string{"uvc": "a=1 b=2", "videobuf2-memops": "c=3"},
+			want: []string{uvc[0], uvc[1], "uvc.ko a=1 b=2", "videobuf2-memops.ko c=3", uvc[4], uvc[5]}},
 		{name: "loaded already", dep: uvcDep, load: []string{"uvcvideo"}, want: uvc,
 			refuse: map[string]error{"videobuf2-common.ko": os.NewSyscallError("finit_module", fs.ErrExist), "uvcvideo.ko": fs.ErrExist}},
 		{name: "built in", dep: uvcDep, builtin: "kernel/drivers/media/v4l2-core/videodev.ko\n", load: []string{"videodev"}},
@@ -85,10 +89,11 @@ func TestModules(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var got []string
 			m := &Modules{
-				Root:    modulesRoot(t, tc.dep, tc.builtin, tc.missing...),
-				release: func() (string, error) { return "6.12.47-v8", nil },
-				insert: func(module *os.File, compressed bool) error {
-					given := filepath.Base(module.Name())
+				Root:       modulesRoot(t, tc.dep, tc.builtin, tc.missing...),
+				release:    func() (string, error) { return "6.12.47-v8", nil },
+				Parameters: tc.parameters,
+				insert: func(module *os.File, parameters string, compressed bool) error {
+					given := strings.TrimSpace(filepath.Base(module.Name()) + " " + parameters)
 					if compressed {
 						given += " compressed"
 					}
@@ -125,7 +130,7 @@ func TestModulesStayInTheirFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := &Modules{Root: root, release: func() (string, error) { return "6.12.47-v8", nil },
-		insert: func(*os.File, bool) error { return errors.New("it was loaded") }}
+		insert: func(*os.File, string, bool) error { return errors.New("it was loaded") }}
 	checkError(t, m.Load("a"), "escapes")
 }
 

@@ -30,6 +30,8 @@ var readmeCommands = map[string]string{
 	"go run ./cmd/pushcamctl update pushcam": "hack/test",
 	"go run ./hack/bench":                    "on purpose",
 	"go run ./hack/check kernel":             "on purpose",
+	"curl -u owner:PASSWORD -d bitrate=6M -d rotate=180 http://pushcam.local/api/controls": "hack/test",
+	"curl -u owner:PASSWORD http://pushcam.local/api/controls":                             "hack/test",
 }
 
 // The README's commands work as they stand, in its order.

@@ -47,6 +47,9 @@ func TestRaspi3b(t *testing.T) {
 	s := m.is(t, "the state of a Pi without a camera", func(s state) bool {
 		return s.Camera.Phase == camera.NoCamera && len(s.Kernel.Drivers) == 2 && s.Settings.Trouble == ""
 	})
+	m.is(t, "why there is none", func(s state) bool {
+		return strings.Contains(s.Camera.Reason, "the Pi's firmware does not answer")
+	})
 	if !strings.HasPrefix(s.Board.Model, "Raspberry Pi 3 Model B") || s.Kernel.Package != "pushcam" {
 		t.Errorf("the board is %+v, the kernel %+v", s.Board, s.Kernel)
 	}

@@ -173,19 +173,6 @@ func (d *Device) SetInterval(f Fraction) error {
 	return d.ioctl("VIDIOC_S_PARM", vidiocSParm, unsafe.Pointer(&p))
 }
 
-// Control reads a control; EINVAL means that the device does not have it.
-func (d *Device) Control(id uint32) (int32, error) {
-	c := control{id: id}
-	err := d.ioctl("VIDIOC_G_CTRL", vidiocGCtrl, unsafe.Pointer(&c))
-	return c.value, err
-}
-
-// SetControl sets a control; EINVAL means that the device does not have it.
-func (d *Device) SetControl(id uint32, value int32) error {
-	c := control{id: id, value: value}
-	return d.ioctl("VIDIOC_S_CTRL", vidiocSCtrl, unsafe.Pointer(&c))
-}
-
 // ioctl repeats the call when a signal interrupts it. The pointer becomes a
 // uintptr only in the argument list, where the compiler knows to keep what it
 // points to in place (unsafe.Pointer, rule 4).

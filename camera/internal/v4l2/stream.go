@@ -18,6 +18,7 @@ var ErrCanceled = errors.New("canceled")
 type Buffer struct {
 	Index    int
 	Data     []byte        // the driver's memory: read-only, and only until Queue
+	Full     bool          // Data is as long as a buffer can be
 	Flags    uint32        // V4L2_BUF_FLAG_…
 	Sequence uint32        // counts what the device captured since Start
 	Stamp    time.Duration // of the clock that Flags names
@@ -127,6 +128,7 @@ func (d *Device) Dequeue() (Buffer, error) {
 	return Buffer{
 		Index:    i,
 		Data:     d.buffers[i][:min(int64(b.bytesUsed), int64(len(d.buffers[i])))],
+		Full:     int64(b.bytesUsed) >= int64(len(d.buffers[i])),
 		Flags:    b.flags,
 		Sequence: b.sequence,
 		Stamp:    time.Duration(b.sec)*time.Second + time.Duration(b.usec)*time.Microsecond,

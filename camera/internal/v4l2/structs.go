@@ -103,6 +103,26 @@ type control struct {
 	value int32
 }
 
+// queryctrl is struct v4l2_queryctrl.
+type queryctrl struct {
+	id               uint32
+	typ              uint32
+	name             [32]byte
+	minimum, maximum int32
+	step             int32
+	defaultValue     int32
+	flags            uint32
+	_                [2]uint32
+}
+
+// querymenu is struct v4l2_querymenu, which is packed. The name is in a union
+// with a 64-bit number.
+type querymenu struct {
+	id, index uint32
+	name      [32]byte
+	_         uint32
+}
+
 // requestbuffers is struct v4l2_requestbuffers.
 type requestbuffers struct {
 	count        uint32
@@ -148,6 +168,8 @@ const (
 	vidiocSParm              = iocRW | unsafe.Sizeof(streamparm{})<<16 | 22
 	vidiocGCtrl              = iocRW | unsafe.Sizeof(control{})<<16 | 27
 	vidiocSCtrl              = iocRW | unsafe.Sizeof(control{})<<16 | 28
+	vidiocQueryctrl          = iocRW | unsafe.Sizeof(queryctrl{})<<16 | 36
+	vidiocQuerymenu          = iocRW | unsafe.Sizeof(querymenu{})<<16 | 37
 	vidiocEnumFramesizes     = iocRW | unsafe.Sizeof(frmsizeenum{})<<16 | 74
 	vidiocEnumFrameintervals = iocRW | unsafe.Sizeof(frmivalenum{})<<16 | 75
 

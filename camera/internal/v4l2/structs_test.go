@@ -14,6 +14,7 @@ func TestLayout(t *testing.T) {
 	var f format
 	var b buffer
 	var p streamparm
+	var q queryctrl
 	tests := []struct {
 		name          string
 		got           uintptr
@@ -28,6 +29,10 @@ func TestLayout(t *testing.T) {
 		{"sizeof v4l2_streamparm", unsafe.Sizeof(p), 204, 204},
 		{"offsetof v4l2_streamparm.parm.capture.timeperframe", unsafe.Offsetof(p.timePerFrame), 12, 12},
 		{"sizeof v4l2_control", unsafe.Sizeof(control{}), 8, 8},
+		{"sizeof v4l2_queryctrl", unsafe.Sizeof(q), 68, 68},
+		{"offsetof v4l2_queryctrl.minimum", unsafe.Offsetof(q.minimum), 40, 40},
+		{"offsetof v4l2_queryctrl.flags", unsafe.Offsetof(q.flags), 56, 56},
+		{"sizeof v4l2_querymenu", unsafe.Sizeof(querymenu{}), 44, 44},
 		{"sizeof v4l2_requestbuffers", unsafe.Sizeof(requestbuffers{}), 20, 20},
 		{"sizeof v4l2_buffer", unsafe.Sizeof(b), 88, 80},
 		{"offsetof v4l2_buffer.timestamp", unsafe.Offsetof(b.sec), 24, 24},
@@ -47,6 +52,8 @@ func TestLayout(t *testing.T) {
 		{"VIDIOC_S_PARM", vidiocSParm, 0xc0cc5616, 0xc0cc5616},
 		{"VIDIOC_G_CTRL", vidiocGCtrl, 0xc008561b, 0xc008561b},
 		{"VIDIOC_S_CTRL", vidiocSCtrl, 0xc008561c, 0xc008561c},
+		{"VIDIOC_QUERYCTRL", vidiocQueryctrl, 0xc0445624, 0xc0445624},
+		{"VIDIOC_QUERYMENU", vidiocQuerymenu, 0xc02c5625, 0xc02c5625},
 		{"VIDIOC_ENUM_FRAMESIZES", vidiocEnumFramesizes, 0xc02c564a, 0xc02c564a},
 		{"VIDIOC_ENUM_FRAMEINTERVALS", vidiocEnumFrameintervals, 0xc034564b, 0xc034564b},
 	}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/gokrazy/device"
+)
+
+// controls are the camera's: those that the flags set, which stay so, and those
+// that the owner sets while the program runs.
+type controls struct {
+	camera   *camera.V4L2
+	fixed    camera.Controls
+	settings *settings
+
+	mu sync.Mutex // held by a change
+}
+
+// newControls makes the camera that they are of.
+func newControls(c *config, s *settings, log *slog.Logger) *controls {
+	fixed := maps.Clone(c.controls)
+	if fixed == nil {
+		fixed = camera.Controls{}
+	}
+	if c.bitrate != "" {
+		fixed["bitrate"] = string(c.bitrate)
+	}
+	if c.quality > 0 {
+		fixed["quality"] = fmt.Sprint(c.quality)
+	}
+	k := &controls{fixed: fixed, settings: s}
+	k.camera = &camera.V4L2{
+		Device:      c.device,
+		Settings:    c.settings(),
+		PixelFormat: strings.ToUpper(c.format),
+		Controls:    fixed.Over(s.controls()),
+		Log:         log,
+	}
+	if isAppliance() {
+		k.camera.Why = func() string { return device.ReadClues("/").Cause() }
+	}
+	return k
+}
+
+// maxControlsForm is in bytes.
+const maxControlsForm = 8 << 10
+
+// ServeHTTP answers GET with the camera's controls, and sets those that a form
+// has, at once and for ever.
+func (k *controls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodPost:
+		r.Body = http.MaxBytesReader(w, r.Body, maxControlsForm)
+		if err := r.ParseForm(); err != nil || len(r.PostForm) == 0 {
+			http.Error(w, "Send controls as a form, as rotate=180&hflip=on", http.StatusBadRequest)
+			return
+		}
+		if code, err := k.change(r.PostForm); err != nil {
+			http.Error(w, err.Error(), code)
+			return
+		}
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		http.Error(w, "/api/controls takes GET, HEAD, POST, not "+r.Method, http.StatusMethodNotAllowed)
+		return
+	}
+	var answer struct {
+		Set    map[string]camera.ControlState `json:"set"`
+		Camera []camera.Control               `json:"camera"`
+		Error  string                         `json:"error,omitempty"`
+	}
+	var err error
+	answer.Set = k.camera.ControlStates()
+	if answer.Camera, err = k.camera.DeviceControls(); err != nil {
+		answer.Error = err.Error()
+	}
+	w.Header().Set("Content-Type", "application/json")
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.Encode(answer) // a client that is gone has nobody to tell
+}
+
+// change sets the controls of a form, all or none.
+func (k *controls) change(form map[string][]string) (code int, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	after := k.settings.controls()
+	if after == nil {
+		after = camera.Controls{}
+	}
+	for n, values := range form {
+		name, value, err := camera.CheckControl(n, values[len(values)-1])
+		if err != nil {
+			return http.StatusBadRequest, err
+		}
+		if fixed, ok := k.fixed[name]; ok {
+			return http.StatusConflict, fmt.Errorf("%s is %s by a flag of the program, and stays so", name, fixed)
+		}
+		after[name] = value
+		if value == camera.DefaultValue {
+			delete(after, name)
+		}
+	}
+	if err := after.Check(); err != nil {
+		return http.StatusBadRequest, err
+	}
+	var bad *camera.ControlError
+	switch err := k.camera.SetControls(k.fixed.Over(after)); {
+	case errors.As(err, &bad):
+		return http.StatusUnprocessableEntity, bad
+	case err != nil:
+		return http.StatusServiceUnavailable, fmt.Errorf("the camera does not answer: %w", err)
+	}
+	k.settings.setControls(after)
+	return 0, nil
+}

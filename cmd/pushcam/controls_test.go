@@ -1,0 +1,94 @@
+//go:build linux && cgo
+
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pushcam/pushcam/camera"
+)
+
+func TestControls(t *testing.T) {
+	dir := t.TempDir()
+	c, err := parse([]string{"-control", "rotate=180,hflip=on", "-control", "White-Balance=Daylight", "-bitrate", "8M", "-state-dir", dir}, noEnv, io.Discard, io.Discard, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := camera.Controls{"rotate": "180", "hflip": "on", "white_balance": "daylight", "bitrate": "8m"}
+	k := newControls(c, quietSettings(dir), slog.New(slog.DiscardHandler))
+	if diff := cmp.Diff(flags, k.camera.Controls); diff != "" {
+		t.Errorf("of the flags (-want +got):\n%s", diff)
+	}
+	steps := []struct {
+		method, form string
+		code         int
+		says         string
+		kept         camera.Controls
+	}{
+		{"POST", "ISO=400&brightness=60", 200, `"iso": {`, camera.Controls{"iso": "400", "brightness": "60"}},
+		{"POST", "brightness=70&brightness=80", 200, `"value": "80"`, camera.Controls{"iso": "400", "brightness": "80"}},
+		{"POST", "iso=default", 200, "no camera was started yet", camera.Controls{"brightness": "80"}},
+		{"POST", "rotate=90", 409, "rotate is 180 by a flag", camera.Controls{"brightness": "80"}},
+		{"POST", "brightness=", 400, "brightness has a value", camera.Controls{"brightness": "80"}},
+		{"POST", "", 400, "as a form", camera.Controls{"brightness": "80"}},
+		{"POST", "a=" + strings.Repeat("b", maxControlsForm), 400, "as a form", camera.Controls{"brightness": "80"}},
+		{"POST", manyControls(40), 400, "at most", camera.Controls{"brightness": "80"}},
+		{"GET", "", 200, `"brightness"`, camera.Controls{"brightness": "80"}},
+		{"PUT", "iso=100", 405, "GET, HEAD, POST", camera.Controls{"brightness": "80"}},
+	}
+	for _, s := range steps {
+		r := httptest.NewRequest(s.method, "/api/controls", strings.NewReader(s.form))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		k.ServeHTTP(w, r)
+		if w.Code != s.code || !strings.Contains(w.Body.String(), s.says) {
+			t.Errorf("%s %.60s: %d %s, want %d with %q", s.method, s.form, w.Code, w.Body, s.code, s.says)
+		}
+		if diff := cmp.Diff(s.kept, quietSettings(dir).controls()); diff != "" {
+			t.Errorf("%s %.60s: kept (-want +got):\n%s", s.method, s.form, diff)
+		}
+	}
+
+	// At the next start flags win, whatever was kept.
+	old := quietSettings(dir)
+	old.setControls(camera.Controls{"rotate": "90", "iso": "100"})
+	old.togglePrivacy()
+	again := newControls(c, quietSettings(dir), slog.New(slog.DiscardHandler))
+	want := camera.Controls{"rotate": "180", "hflip": "on", "white_balance": "daylight", "bitrate": "8m", "iso": "100"}
+	if diff := cmp.Diff(want, again.camera.Controls); diff != "" {
+		t.Errorf("after a restart (-want +got):\n%s", diff)
+	}
+	if again.settings.privacy() == nil {
+		t.Error("privacy was forgotten")
+	}
+}
+
+func manyControls(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString("&c" + strings.Repeat("x", i) + "=1")
+	}
+	return b.String()[1:]
+}
+
+func TestDriverParameters(t *testing.T) {
+	for s, want := range map[size]string{
+		{1280, 720}:  "",
+		{1920, 1088}: "",
+		{2592, 1944}: "max_video_width=2592 max_video_height=1944",
+		{1280, 1944}: "max_video_width=1920 max_video_height=1944",
+	} {
+		if got := driverParameters(s)["bcm2835-v4l2"]; got != want {
+			t.Errorf("%v: %q, want %q", s, got, want)
+		}
+	}
+}
+
+var _ http.Handler = (*controls)(nil)

@@ -1,0 +1,182 @@
+package device
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+)
+
+// Clues are what a system shows of why its Pi camera is not found.
+type Clues struct {
+	Model     string   // of the board, "Raspberry Pi 3 Model B Rev 1.2"; empty: not known
+	Driver    bool     // the kernel has the camera's driver
+	Loaded    bool     // and it is loaded
+	Service   bool     // the firmware answers the kernel: its interface VCHIQ is there
+	GPUMemory int      // MiB that the firmware keeps for itself; 0: not known
+	Kernel    []string // lines of the kernel's log about camera and firmware, the oldest first
+}
+
+// cameraDriver is the Pi camera's module, as the kernel calls it.
+const cameraDriver = "bcm2835_v4l2"
+
+// minGPUMemory is what the firmware's camera needs, in MiB (gpu_mem in the
+// Raspberry Pi documentation, config.txt).
+const minGPUMemory = 128
+
+const unsupported = "Camera Module 3 and modules of other makers are not supported"
+
+// Cause says in a sentence why a Pi camera may not be found, and what to do.
+func (c Clues) Cause() string {
+	pi5 := strings.Contains(c.Model, "Raspberry Pi 5") || strings.Contains(c.Model, "Compute Module 5")
+	says := func(parts ...string) string { // what the kernel says
+		for _, part := range parts {
+			for _, line := range c.Kernel {
+				if strings.Contains(line, part) {
+					return line
+				}
+			}
+		}
+		return ""
+	}
+	noMemory := says("Not enough GPU mem", "mmal init failed")
+	noAnswer := says("Videocore not initialized", "Failed to initialise VCHI", "Failed to connect VCHI", "Failed to open VCHI")
+	const config = "config.txt on the card needs start_x=1 and gpu_mem=128, as images of pushcamctl have it"
+	switch {
+	case pi5:
+		return "a Pi 5 takes USB webcams only, with an image of \"pushcamctl image -kernel stock\""
+	case !strings.HasPrefix(c.Model, "Raspberry Pi") && !c.Service:
+		return "this board is no Raspberry Pi, and takes USB webcams only"
+	case !c.Driver && !c.Loaded:
+		return "this image's kernel has no driver for the Pi camera, only for USB webcams: make the image without -kernel stock"
+	case !c.Service, noAnswer != "":
+		return "the Pi's firmware does not answer, which has the camera: " + config
+	case !c.Loaded:
+		return "the Pi camera's driver is not loaded yet; if it stays so, the log says why"
+	case noMemory != "":
+		return "the Pi's firmware has no camera in it, or too little memory: " + config + " (kernel: " + noMemory + ")"
+	case says("timed out waiting for sync completion") != "":
+		return "the Pi's firmware does not answer: switch the power off and on"
+	case 0 < c.GPUMemory && c.GPUMemory < minGPUMemory:
+		return "the Pi's firmware has too little memory for a camera: " + config
+	}
+	return "the Pi's firmware finds none on the camera connector: switch off, and seat the cable at both ends; " + unsupported
+}
+
+// ReadClues reads them from the system whose files are below root; empty means
+// "/". What cannot be read is taken for missing.
+func ReadClues(root string) Clues {
+	exists := func(path string) bool {
+		_, err := os.Stat(below(root, path))
+		return err == nil
+	}
+	c := Clues{
+		Model:     strings.Trim(attribute(below(root, "proc/device-tree"), "model"), "\x00"),
+		Loaded:    exists("sys/module/" + cameraDriver),
+		Service:   exists("dev/vchiq") || exists("sys/bus/vchiq-bus/devices/bcm2835-camera"),
+		GPUMemory: gpuMemory(root),
+	}
+	indexes, err := filepath.Glob(below(root, "lib/modules/*/modules.dep"))
+	for _, index := range indexes {
+		if f, openErr := os.Open(index); err == nil && openErr == nil {
+			known, _ := parseDep(io.LimitReader(f, maxIndex))
+			f.Close()
+			c.Driver = c.Driver || known[cameraDriver] != nil
+		}
+	}
+	if f, err := openKernelLog(below(root, "dev/kmsg")); err == nil {
+		defer f.Close()
+		c.Kernel = readKernelLog(f)
+	}
+	return c
+}
+
+// gpuMemory follows from where the memory ends that the firmware leaves to the
+// kernel: that of the first bank is below the firmware's, which is at the top of
+// 512 MiB or 1 GiB.
+func gpuMemory(root string) int {
+	for _, name := range []string{"memory@0", "memory"} {
+		if f, err := os.Open(below(root, "proc/device-tree", name, "reg")); err == nil {
+			defer f.Close()
+			reg, _ := io.ReadAll(io.LimitReader(f, maxAttribute))
+			return parseGPUMemory(reg)
+		}
+	}
+	return 0
+}
+
+// parseGPUMemory reads the first bank in the reg of a memory node (devicetree
+// specification, 2.3.6): with two cells for an address and one or two for a size,
+// or one for each, as Pis have it.
+func parseGPUMemory(reg []byte) int {
+	var end uint64
+	switch {
+	case len(reg)%12 == 0 && len(reg) > 0:
+		end = binary.BigEndian.Uint64(reg) + uint64(binary.BigEndian.Uint32(reg[8:]))
+	case len(reg)%16 == 0 && len(reg) > 0:
+		end = binary.BigEndian.Uint64(reg) + binary.BigEndian.Uint64(reg[8:])
+	case len(reg) == 8:
+		end = uint64(binary.BigEndian.Uint32(reg)) + uint64(binary.BigEndian.Uint32(reg[4:]))
+	}
+	for _, total := range []uint64{512 << 20, 1 << 30} {
+		if total*5/8 < end && end < total { // nobody gives it more
+			return int((total - end) >> 20)
+		}
+	}
+	return 0
+}
+
+const (
+	maxKernelLog  = 2 << 20 // bytes that are read
+	maxKernelLine = 160     // bytes of a line that are kept
+	maxKept       = 16      // lines
+)
+
+// readKernelLog reads /dev/kmsg, one record with each read(2), to its present end
+// (Documentation/ABI/testing/dev-kmsg).
+func readKernelLog(f io.Reader) []string {
+	var text bytes.Buffer
+	record := make([]byte, 8192) // what the kernel has for one: PRINTK_MESSAGE_MAX is less
+	for text.Len() < maxKernelLog {
+		n, err := f.Read(record)
+		text.Write(record[:n])
+		if err != nil && !errors.Is(err, syscall.EPIPE) { // EPIPE: older ones were overwritten meanwhile
+			break
+		}
+	}
+	return cameraLines(text.Bytes())
+}
+
+// cameraLines are the lines about camera and firmware in what /dev/kmsg gives,
+// without what is in front of them.
+func cameraLines(text []byte) (all []string) {
+	for line := range bytes.Lines(text) {
+		head, message, ok := bytes.Cut(bytes.TrimSpace(line), []byte(";"))
+		if !ok || bytes.Count(head, []byte(",")) < 2 { // else it is a property of the line before
+			continue
+		}
+		for _, word := range []string{"mmal", "vchiq", "bcm2835-v4l2", "bcm2835_v4l2", "VCHI", "Videocore", "GPU mem", "waiting for sync"} {
+			if bytes.Contains(message, []byte(word)) {
+				all = append(all, cutText(message, maxKernelLine))
+				break
+			}
+		}
+	}
+	return all[max(0, len(all)-maxKept):]
+}
+
+// cutText is text of at most limit bytes, valid and printable.
+func cutText(b []byte, limit int) string {
+	b = b[:min(len(b), limit)]
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, string(b))
+}
