@@ -131,6 +131,7 @@ type watcher struct {
 	cancel   context.CancelFunc
 	watching sync.WaitGroup
 	longest  time.Duration // without a picture of the webcam's
+	last     time.Time     // when there was one
 	trial    bool          // it was seen, on the LEDs too
 }
 
@@ -139,11 +140,11 @@ func watch(m *machine) *watcher {
 	w := &watcher{cancel: cancel}
 	address := strings.TrimPrefix(m.url, "http://")
 	w.watching.Go(func() {
-		last := time.Now()
+		w.last = time.Now()
 		for ctx.Err() == nil {
 			w.look(ctx, address, func() {
-				w.longest = max(w.longest, time.Since(last))
-				last = time.Now()
+				w.longest = max(w.longest, time.Since(w.last))
+				w.last = time.Now()
 			})
 			pause(ctx)
 		}
@@ -191,9 +192,9 @@ func (w *watcher) look(ctx context.Context, address string, seen func()) {
 	}
 }
 
-// end gives the longest time without a picture.
+// end gives the longest time without a picture, which may not be over.
 func (w *watcher) end() time.Duration {
 	w.cancel()
 	w.watching.Wait()
-	return w.longest
+	return max(w.longest, time.Since(w.last))
 }
