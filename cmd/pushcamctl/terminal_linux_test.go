@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
 
@@ -61,6 +62,16 @@ func echoes(t *testing.T, terminal *os.File) bool {
 	return state.Lflag&unix.ECHO != 0
 }
 
+// awaitNoEcho waits until a terminal, which is about to, does not show what is typed.
+func awaitNoEcho(t *testing.T, terminal *os.File) {
+	t.Helper()
+	for late := time.Now().Add(time.Minute); echoes(t, terminal); time.Sleep(time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatal("the terminal shows what is typed")
+		}
+	}
+}
+
 // see reads the screen up to a text.
 func see(t *testing.T, screen *bufio.Reader, text string) (all string) {
 	t.Helper()
@@ -99,9 +110,7 @@ func TestTerminalPassword(t *testing.T) {
 				answers <- answer{text, err}
 			}()
 			see(t, screen, prompt)
-			for echoes(t, terminal) { // it is about to be switched off
-				time.Sleep(time.Millisecond)
-			}
+			awaitNoEcho(t, terminal)
 			io.WriteString(person, tt.typed)
 			a := <-answers
 			if a.text != tt.want || (a.err == nil) != (tt.fails == "") || a.err != nil && !strings.Contains(a.err.Error(), tt.fails) {
@@ -120,6 +129,7 @@ func TestTerminalPassword(t *testing.T) {
 // Ctrl-C is a signal, which ends the context.
 func TestTerminalPasswordIsStopped(t *testing.T) {
 	terminal, person := pseudoTerminal(t)
+	before := goleak.IgnoreCurrent()
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
@@ -127,9 +137,7 @@ func TestTerminalPasswordIsStopped(t *testing.T) {
 		ended <- err
 	}()
 	see(t, bufio.NewReader(person), prompt)
-	for echoes(t, terminal) {
-		time.Sleep(time.Millisecond)
-	}
+	awaitNoEcho(t, terminal)
 	stop()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
@@ -137,7 +145,12 @@ func TestTerminalPasswordIsStopped(t *testing.T) {
 	if !echoes(t, terminal) {
 		t.Error("the terminal does not show what is typed any more")
 	}
-	io.WriteString(person, "\n") // what still reads
+	// What still reads ends, and sets the terminal back by its descriptor's number,
+	// which is the next test's when this one is over.
+	io.WriteString(person, "\n")
+	if err := goleak.Find(before); err != nil {
+		t.Error(err)
+	}
 }
 
 // Only a terminal can be asked.
@@ -169,9 +182,7 @@ func TestLogsAtATerminal(t *testing.T) {
 		results <- result{stdout, stderr, code}
 	}()
 	see(t, bufio.NewReader(person), "The owner's password of "+host+": ")
-	for echoes(t, terminal) {
-		time.Sleep(time.Millisecond)
-	}
+	awaitNoEcho(t, terminal)
 	io.WriteString(person, "the owner's\n")
 	if got, want := <-results, (result{"line\n", "", 0}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
