@@ -2,6 +2,7 @@ package pusher
 
 import (
 	"math"
+	"math/bits"
 	"time"
 )
 
@@ -61,15 +62,16 @@ const (
 	gateMinWait = 4 * time.Millisecond
 	gateMaxWait = 10 * time.Millisecond
 
-	// A link is lossy when gateLossySegments were sent again in each of
-	// gateLossySeconds: the gate leaves no queue that could overflow, so that what
-	// is lost does not say that the link is full, as cubic takes it. BBR does not:
-	// at 12 Mbit/s and 2 % of loss it carries 14 frames a second, cubic 4. Elsewhere
-	// the kernel's own is better: BBR needs 10 s to believe in a round trip that rose.
-	// Nor does it give way when it overflows a small buffer itself: gateLossyPace keeps
-	// it from that.
+	// A link is lossy, for good, when gateLossySegments were sent again in each of
+	// gateLossySeconds of the last gateLossyWindow: the gate leaves no queue that
+	// could overflow, so that what is lost does not say that the link is full, as
+	// cubic takes it. BBR does not: at 12 Mbit/s and 2 % of loss it carries 14 frames
+	// a second, cubic 4. Elsewhere the kernel's own is better: BBR needs 10 s to
+	// believe in a round trip that rose. Nor does it give way when it overflows a
+	// small buffer itself: gateLossyPace keeps it from that.
 	gateLossySegments = 2
 	gateLossySeconds  = 3
+	gateLossyWindow   = 10 // seconds
 	gateLossyPace     = 1.25
 
 	// gatePace times the rate is how fast a frame may leave while the link
@@ -133,7 +135,8 @@ type gate struct {
 	closed  int    // checks in this second that found it closed
 	starved bool   // in the last whole second
 	resent  uint32 // tcpInfo.Retransmitted when this second began
-	lossy   int    // seconds with losses
+	losses  uint32 // a bit for each of the last seconds, with losses or without
+	lossy   bool
 
 	// sampling is set from the first segments of a frame that were let onto a
 	// drained link until their answer.
@@ -197,7 +200,7 @@ func (g *gate) check(now time.Duration, ti *tcpInfo) verdict {
 	v := verdict{open: true, pace: unpaced}
 	if g.limited && g.rate() > 0 {
 		pace := float64(gatePace)
-		if g.isLossy() {
+		if g.lossy {
 			pace = gateLossyPace
 		}
 		v.pace = uint32(min(max(pace*g.rate(), gateMinPace), unpaced))
@@ -232,8 +235,12 @@ func (g *gate) measureRate(now time.Duration, ti *tcpInfo) {
 	}
 	if now-g.second.at > time.Second {
 		g.starved = g.closed >= gateStarvedChecks && g.second.rate(now, ti) < gateStarvedShare*g.rate()
+		g.losses <<= 1
 		if ti.Retransmitted-g.resent >= gateLossySegments {
-			g.lossy++
+			g.losses |= 1
+		}
+		if bits.OnesCount32(g.losses&(1<<gateLossyWindow-1)) >= gateLossySeconds {
+			g.lossy = true
 		}
 		g.second, g.closed, g.resent = mark{now, ti.Delivered}, 0, ti.Retransmitted
 	}
@@ -248,7 +255,7 @@ func (g *gate) measureBase(now time.Duration, ti *tcpInfo) bool {
 	took := now - g.sample.at
 	switch {
 	case int32(ti.Delivered-g.sample.delivered) >= 0:
-		g.base = min(took, gateSampleTime)
+		g.base = min(max(took, 0), gateSampleTime)
 	case took < gateSampleTime:
 		return true
 	}
@@ -267,9 +274,6 @@ func (g *gate) limit(ti *tcpInfo, drain bool) float64 {
 	}
 	return max(gateFloor, segments, g.rate()*(g.baseRTT(ti)+gateQueue).Seconds())
 }
-
-// isLossy says that segments get lost on the way though the link is not full.
-func (g *gate) isLossy() bool { return g.lossy >= gateLossySeconds }
 
 // baseRTT is the round trip of the link when nothing queues in it.
 func (g *gate) baseRTT(ti *tcpInfo) time.Duration { return max(ti.MinRTT, g.base) }

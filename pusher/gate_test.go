@@ -88,6 +88,7 @@ func TestGateIsLossy(t *testing.T) {
 		{"nothing is lost", []uint32{0, 0, 0, 0, 0, 0}, false},
 		{"a burst in slow start", []uint32{90, 3, 0, 0, 0, 0}, false},
 		{"one segment now and then", []uint32{1, 0, 1, 1, 0, 1}, false},
+		{"a bad second in a while", []uint32{5, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 5}, false},
 		{"again and again", []uint32{0, 3, 0, 2, 5}, true},
 	}
 	for _, tt := range tests {
@@ -101,8 +102,8 @@ func TestGateIsLossy(t *testing.T) {
 				now += time.Second + time.Millisecond
 				g.check(now, &ti)
 			}
-			if g.isLossy() != tt.want {
-				t.Errorf("lossy: %v after %v segments were sent again", g.isLossy(), tt.resent)
+			if g.lossy != tt.want {
+				t.Errorf("lossy: %v after %v segments were sent again", g.lossy, tt.resent)
 			}
 		})
 	}

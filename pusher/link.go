@@ -57,7 +57,7 @@ func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
 		return 0, true // the connection is gone: the write will say why
 	}
 	v := l.gate.check(now, &l.info)
-	if l.gate.isLossy() && !l.lossy {
+	if l.gate.lossy && !l.lossy {
 		l.socket.persevere()
 		l.lossy = true
 	}
