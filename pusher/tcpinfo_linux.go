@@ -36,7 +36,7 @@ type socket struct {
 
 	// RawConn.Control takes a function: these are made once, and talk through
 	// the fields below.
-	look, tune, persist, give func(fd uintptr)
+	look, tune, give func(fd uintptr)
 
 	raw  [256]byte
 	info tcpInfo
@@ -58,10 +58,10 @@ func newSocket(c net.Conn, timeout time.Duration) (*socket, error) {
 	s := &socket{conn: conn}
 	s.give = s.writev
 	if _, ok := c.(*net.TCPConn); !ok {
-		s.look, s.tune, s.persist = s.readQueue, func(uintptr) {}, func(uintptr) {}
+		s.look, s.tune = s.readQueue, func(uintptr) {}
 		return s, nil
 	}
-	s.look, s.tune, s.persist = s.readTCPInfo, s.setPace, setBBR
+	s.look, s.tune = s.readTCPInfo, s.setPace
 	var serr error
 	err = conn.Control(func(fd uintptr) {
 		serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(timeout.Milliseconds()))
@@ -102,7 +102,11 @@ func (s *socket) write(bufs *[3][]byte) int {
 
 // persevere changes to a congestion control that does not take a lost segment for
 // a full link, where the kernel has one and lets this user choose it.
-func (s *socket) persevere() { _ = s.conn.Control(s.persist) }
+func (s *socket) persevere() {
+	_ = s.conn.Control(func(fd uintptr) {
+		_ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "bbr")
+	})
+}
 
 // forget makes the close of the connection a reset.
 func (s *socket) forget() {
@@ -139,10 +143,6 @@ func (s *socket) writev(fd uintptr) {
 	if errno == 0 {
 		s.n = int(n)
 	}
-}
-
-func setBBR(fd uintptr) {
-	_ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "bbr")
 }
 
 // parseTCPInfo reads what the kernel wrote: b is as long as it said.
