@@ -93,13 +93,13 @@ type tcpInfo struct {
 	Full bool
 	// Closed says that the connection is dead (TCP_CLOSE).
 	Closed bool
-	// Left says that the peer has closed its end, or the connection is dead.
-	Left      bool
-	MSS       uint32 // bytes in a segment
-	Unacked   uint32 // segments sent and not acknowledged
-	Sacked    uint32 // of these, segments that arrived out of order
-	Delivered uint32 // segments that arrived, since the beginning; wraps around
-	Unsent    uint32 // bytes in the socket buffer that were never sent
+	// PeerClosed says that the peer has closed its end, or the connection is dead.
+	PeerClosed bool
+	MSS        uint32 // bytes in a segment
+	Unacked    uint32 // segments sent and not acknowledged
+	Sacked     uint32 // of these, segments that arrived out of order
+	Delivered  uint32 // segments that arrived, since the beginning; wraps around
+	Unsent     uint32 // bytes in the socket buffer that were never sent
 	// Retransmitted counts segments that were sent again, since the beginning;
 	// wraps around.
 	Retransmitted uint32

@@ -84,8 +84,8 @@ func recordTrace(t *testing.T, before, after bottleneck.Path, length time.Durati
 	defer server.Close()
 
 	v := newViewer(server, 10*time.Second, new(ageHistogram))
-	look, written := v.link.socket.look, uint64(0)
-	v.link.socket.look = func(fd uintptr) {
+	look, written := v.link.socket.readFD, uint64(0)
+	v.link.socket.readFD = func(fd uintptr) {
 		look(fd)
 		if n := v.bytes.Load(); n != written && len(lines) > 0 {
 			written = n

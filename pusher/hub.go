@@ -38,9 +38,9 @@ const (
 	// to wake theirs costs more than a write does, but the camera waits meanwhile,
 	// and they can run side by side.
 	maxPushed = 16
-	// historyAfter is the age at which a frame shows what was, not what is: the
+	// staleAfter is the age at which a frame shows what was, not what is: the
 	// camera was off since. A source at its lowest rate, 0.1 fps, has younger ones.
-	historyAfter = 15 * time.Second
+	staleAfter = 15 * time.Second
 )
 
 // A Hub holds the newest frame and wakes those who wait for one. It queues
@@ -133,14 +133,14 @@ func (h *Hub) push(p *part) {
 	}
 	served = served[:min(len(served), maxPushed)]
 	for _, v := range h.parked[len(served):] {
-		v.kick <- struct{}{}
+		v.wake <- struct{}{}
 	}
 	still := h.parked[:0]
 	for _, v := range served {
 		if v.push(p, time.Now()) {
 			still = append(still, v)
 		} else {
-			v.kick <- struct{}{}
+			v.wake <- struct{}{}
 		}
 	}
 	clear(h.parked[len(still):])
@@ -158,7 +158,7 @@ func (h *Hub) park(ctx context.Context, v *viewer) bool {
 	h.parked = append(h.parked, v)
 	h.mu.Unlock()
 	select {
-	case <-v.kick:
+	case <-v.wake:
 		return true
 	case <-ctx.Done():
 		h.mu.Lock()
@@ -179,7 +179,7 @@ func (h *Hub) repeat() {
 	if h.watchers == 0 || p.frame == nil || time.Since(p.since) < resendAfter {
 		return
 	}
-	over := !p.notice && time.Since(p.frame.Time) >= historyAfter || p.notice && h.down == nil
+	over := !p.notice && time.Since(p.frame.Time) >= staleAfter || p.notice && h.down == nil
 	if !over {
 		h.replace(&part{frame: p.frame, head: p.head, notice: p.notice})
 	}

@@ -58,7 +58,7 @@ func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
 	}
 	v := l.gate.check(now, &l.info)
 	if l.gate.lossy && !l.lossy {
-		l.socket.persevere()
+		l.socket.useBBR()
 		l.lossy = true
 	}
 	if v.open && v.pace != l.paced {
@@ -78,17 +78,17 @@ func (l *link) write(bufs *[3][]byte) int {
 	return l.socket.write(bufs)
 }
 
-// forget has the kernel throw away what the peer has not taken when the
+// resetOnClose has the kernel throw away what the peer has not taken when the
 // connection is closed; else it would hold it until the timeout.
-func (l *link) forget() {
+func (l *link) resetOnClose() {
 	if l.socket != nil {
-		l.socket.forget()
+		l.socket.resetOnClose()
 	}
 }
 
-// left says that the peer has closed its end, as far as the socket tells.
-func (l *link) left() bool {
-	return l.socket != nil && l.socket.read(&l.info) == nil && l.info.Left
+// peerClosed says that the peer has closed its end, as far as the socket tells.
+func (l *link) peerClosed() bool {
+	return l.socket != nil && l.socket.read(&l.info) == nil && l.info.PeerClosed
 }
 
 // probe is how many bytes of the frame may be written while the gate is sampling;

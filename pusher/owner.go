@@ -52,8 +52,8 @@ func (o *Owner) find(path string) http.Handler {
 	return o.Answers[at]
 }
 
-// own answers with what is the owner's, for nobody else.
-func (s *Server) own(w http.ResponseWriter, r *http.Request, answer http.Handler) {
+// serveOwner answers with what is the owner's, for nobody else.
+func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.Handler) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "frame-ancestors 'self'") // no clicks through a frame
@@ -70,7 +70,7 @@ func (s *Server) own(w http.ResponseWriter, r *http.Request, answer http.Handler
 	var slow *slowDown
 	switch {
 	case err == nil:
-		s.unhurried(w, r, answer)
+		s.serveLong(w, r, answer)
 	case errors.Is(err, errPassword):
 		h.Set("WWW-Authenticate", `Basic realm="pushcam", charset="UTF-8"`)
 		sentence := "This needs the owner's password"
@@ -129,9 +129,9 @@ func isSameOrigin(r *http.Request) bool {
 	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
-// unhurried answers without the server's deadlines for a whole request: each step
+// serveLong answers without the server's deadlines for a whole request: each step
 // of it has its own.
-func (s *Server) unhurried(w http.ResponseWriter, r *http.Request, answer http.Handler) {
+func (s *Server) serveLong(w http.ResponseWriter, r *http.Request, answer http.Handler) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
@@ -140,18 +140,18 @@ func (s *Server) unhurried(w http.ResponseWriter, r *http.Request, answer http.H
 	if r.Body == http.NoBody {
 		c.SetReadDeadline(time.Time{}) // net/http's would end ctx (server.go, backgroundRead)
 	} else {
-		r.Body = &patientBody{r.Body, c}
+		r.Body = &deadlineBody{r.Body, c}
 	}
-	answer.ServeHTTP(&patientWriter{w, c}, r)
+	answer.ServeHTTP(&deadlineWriter{w, c}, r)
 	c.SetWriteDeadline(time.Now().Add(writeTimeout)) // for what net/http still has
 }
 
-type patientBody struct {
+type deadlineBody struct {
 	io.ReadCloser
 	c *http.ResponseController
 }
 
-func (b *patientBody) Read(p []byte) (int, error) {
+func (b *deadlineBody) Read(p []byte) (int, error) {
 	b.c.SetReadDeadline(time.Now().Add(readTimeout))
 	n, err := b.ReadCloser.Read(p)
 	if errors.Is(err, io.EOF) {
@@ -160,15 +160,15 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-type patientWriter struct {
+type deadlineWriter struct {
 	http.ResponseWriter
 	c *http.ResponseController
 }
 
 // Unwrap lets http.ResponseController flush.
-func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *deadlineWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func (w *patientWriter) Write(p []byte) (int, error) {
+func (w *deadlineWriter) Write(p []byte) (int, error) {
 	w.c.SetWriteDeadline(time.Now().Add(writeTimeout))
 	return w.ResponseWriter.Write(p)
 }

@@ -190,7 +190,7 @@ func TestWrongPasswordsAreSlow(t *testing.T) {
 
 // An answer that goes on for minutes is not cut off by the deadlines of short
 // ones, ends with the server, and with a client that takes nothing.
-func TestUnhurriedAnswer(t *testing.T) {
+func TestLongAnswer(t *testing.T) {
 	endless := func(ended *atomic.Bool) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer ended.Store(true)
@@ -243,7 +243,7 @@ func TestUnhurriedAnswer(t *testing.T) {
 }
 
 // An upload may take minutes, while it moves.
-func TestUnhurriedBody(t *testing.T) {
+func TestLongBody(t *testing.T) {
 	take := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
 		if err != nil {

@@ -136,7 +136,7 @@ func (s *Server) sessionTimeout() time.Duration {
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	noStore(w.Header())
 	if answer := s.Owner.find(r.URL.Path); answer != nil {
-		s.own(w, r, answer)
+		s.serveOwner(w, r, answer)
 		return
 	}
 	// Pages of other origins may look, as the seed's client does; they get no

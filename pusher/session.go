@@ -93,14 +93,14 @@ func (ss *sessions) hit(id string, timeout time.Duration) error {
 // attach makes a new stream the one that shows the session. One that shows it
 // already is ended if takeOver is set; otherwise attach returns ok false. The
 // caller calls done when the stream has ended.
-func (ss *sessions) attach(parent context.Context, id string, takeOver bool) (stream showing, ok bool) {
+func (ss *sessions) attach(parent context.Context, id string, takeOver bool) (stream streamOptions, ok bool) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	s := ss.byID[id]
 	if s == nil || !s.live || s.stream != nil && !takeOver {
-		return showing{}, false
+		return streamOptions{}, false
 	}
-	stream = showing{session: true, replaces: s.stream != nil}
+	stream = streamOptions{session: true, replaces: s.stream != nil}
 	if stream.replaces {
 		(*s.stream)()
 	}

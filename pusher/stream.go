@@ -57,11 +57,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 
 // multipart answers with a stream that is not part of a session.
 func (s *Server) multipart(w http.ResponseWriter, r *http.Request) {
-	s.serveStream(w, r, showing{ctx: s.ctx, done: func() {}})
+	s.serveStream(w, r, streamOptions{ctx: s.ctx, done: func() {}})
 }
 
-// showing is what a stream belongs to.
-type showing struct {
+// streamOptions is what differs between a plain stream and that of a push session.
+type streamOptions struct {
 	ctx      context.Context // ends the stream
 	session  bool            // it is a push session's
 	replaces bool            // another stream, which is giving its place back
@@ -71,9 +71,9 @@ type showing struct {
 // serveStream makes the request's connection a viewer, which runs in a
 // goroutine of its own, so that net/http's memory for the request is given
 // back. It returns false, and has answered, if no viewer came of it.
-func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, of showing) bool {
+func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOptions) bool {
 	query := r.URL.Query()
-	slot, err := fpsLimit(query)
+	interval, err := fpsLimit(query)
 	if err != nil {
 		fail(w, r, http.StatusBadRequest, "%v", err)
 		return false
@@ -83,30 +83,30 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, of showing)
 		w.Header().Set("Connection", "close")
 		return false
 	}
-	if !s.takePlace(of.replaces) {
+	if !s.reservePlace(o.replaces) {
 		busy(w, r, "All %d places for viewers are taken; try again in a few seconds", s.MaxViewers)
 		return false
 	}
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		s.leavePlace(nil, err)
+		s.releasePlace(nil, err)
 		fail(w, r, http.StatusInternalServerError, "This connection cannot carry a stream: %v", err)
 		return false
 	}
 	v := newViewer(conn, s.ViewerTimeout, &s.ages)
-	v.slot, v.session, v.blink = slot, of.session, isBlink(r.Header)
+	v.interval, v.session, v.blink = interval, o.session, isBlink(r.Header)
 	v.name = query.Get("name")
 	v.name = strings.Clone(v.name[:min(len(v.name), maxName)]) // not the whole header
-	s.seat(v)
+	s.addViewer(v)
 	go func() {
 		s.Log.Info("viewer came", "viewer", v.address)
-		err := v.run(of.ctx, s.Hub)
+		err := v.run(o.ctx, s.Hub)
 		if evicted(err) {
-			v.link.forget()
+			v.link.resetOnClose()
 		}
 		conn.Close()
-		of.done()
-		s.leavePlace(v, err)
+		o.done()
+		s.releasePlace(v, err)
 		s.Log.Info("viewer left", "viewer", v.address, "after", time.Since(v.since).Round(time.Second),
 			"frames", v.sent.Load(), "skipped", v.skipped.Load(), "why", leftWhy(err))
 	}()
@@ -141,9 +141,10 @@ func leftWhy(err error) string {
 	}
 }
 
-// takePlace takes one of the places for viewers; false means that all are
-// taken. One that is being given back counts as free. Who got one seats the viewer and leaves in the end.
-func (s *Server) takePlace(oneIsFreed bool) bool {
+// reservePlace takes one of the places for viewers; false means that all are
+// taken. One that is being given back counts as free. Who reserved one adds a
+// viewer, and releases the place in the end.
+func (s *Server) reservePlace(oneIsFreed bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	places := s.MaxViewers
@@ -159,15 +160,15 @@ func (s *Server) takePlace(oneIsFreed bool) bool {
 	return true
 }
 
-func (s *Server) seat(v *viewer) {
+func (s *Server) addViewer(v *viewer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.viewers[v] = struct{}{}
 	s.totals.viewers++
 }
 
-// leavePlace gives back a place; v is who had it, if anybody, and why it left.
-func (s *Server) leavePlace(v *viewer, why error) {
+// releasePlace gives back a place; v is who had it, if anybody, and why it left.
+func (s *Server) releasePlace(v *viewer, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v != nil {

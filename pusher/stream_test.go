@@ -126,7 +126,7 @@ func TestWantsText(t *testing.T) {
 }
 
 // ?fps=N is exact on average, whatever the camera's rate is, and shows the
-// newest frame in each slot.
+// newest frame in each interval.
 func TestStreamFPSLimit(t *testing.T) {
 	for _, tt := range []struct {
 		fps    string

@@ -36,14 +36,14 @@ type socket struct {
 
 	// RawConn.Control takes a function: these are made once, and talk through
 	// the fields below.
-	look, tune, give func(fd uintptr)
+	readFD, paceFD, writeFD func(fd uintptr)
 
 	raw  [256]byte
 	info tcpInfo
 	err  error
 	rate uint32
-	iov  [3]unix.Iovec // for give
-	n    int           // bytes that it gave
+	iov  [3]unix.Iovec // for writeFD
+	n    int           // bytes that it wrote
 }
 
 func newSocket(c net.Conn, timeout time.Duration) (*socket, error) {
@@ -56,12 +56,12 @@ func newSocket(c net.Conn, timeout time.Duration) (*socket, error) {
 		return nil, err
 	}
 	s := &socket{conn: conn}
-	s.give = s.writev
+	s.writeFD = s.writev
 	if _, ok := c.(*net.TCPConn); !ok {
-		s.look, s.tune = s.readQueue, func(uintptr) {}
+		s.readFD, s.paceFD = s.readQueue, func(uintptr) {}
 		return s, nil
 	}
-	s.look, s.tune = s.readTCPInfo, s.setPace
+	s.readFD, s.paceFD = s.readTCPInfo, s.setPace
 	var serr error
 	err = conn.Control(func(fd uintptr) {
 		serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(timeout.Milliseconds()))
@@ -74,7 +74,7 @@ func newSocket(c net.Conn, timeout time.Duration) (*socket, error) {
 
 // read fills ti.
 func (s *socket) read(ti *tcpInfo) error {
-	if err := s.conn.Control(s.look); err != nil {
+	if err := s.conn.Control(s.readFD); err != nil {
 		return err
 	}
 	*ti = s.info
@@ -85,7 +85,7 @@ func (s *socket) read(ti *tcpInfo) error {
 // worst, so that an error is not worth a viewer.
 func (s *socket) pace(rate uint32) {
 	s.rate = rate
-	_ = s.conn.Control(s.tune)
+	_ = s.conn.Control(s.paceFD)
 }
 
 // write writes what the kernel takes of bufs without waiting.
@@ -95,21 +95,21 @@ func (s *socket) write(bufs *[3][]byte) int {
 		s.iov[i].SetLen(len(b))
 	}
 	s.n = 0
-	_ = s.conn.Control(s.give)
+	_ = s.conn.Control(s.writeFD)
 	clear(s.iov[:]) // the frame is not ours to keep
 	return s.n
 }
 
-// persevere changes to a congestion control that does not take a lost segment for
+// useBBR changes to a congestion control that does not take a lost segment for
 // a full link, where the kernel has one and lets this user choose it.
-func (s *socket) persevere() {
+func (s *socket) useBBR() {
 	_ = s.conn.Control(func(fd uintptr) {
 		_ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "bbr")
 	})
 }
 
-// forget makes the close of the connection a reset.
-func (s *socket) forget() {
+// resetOnClose makes the close of the connection a reset.
+func (s *socket) resetOnClose() {
 	_ = s.conn.Control(func(fd uintptr) {
 		_ = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	})
@@ -152,7 +152,7 @@ func parseTCPInfo(b []byte) tcpInfo {
 	var ti tcpInfo
 	if len(b) > tcpiState {
 		ti.Closed = b[tcpiState] == tcpClose
-		ti.Left = ti.Closed || b[tcpiState] == tcpCloseWait
+		ti.PeerClosed = ti.Closed || b[tcpiState] == tcpCloseWait
 	}
 	if len(b) >= tcpiUnsent+4 { // since Linux 4.6
 		ti.Unsent = u32(tcpiUnsent)

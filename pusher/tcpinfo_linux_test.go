@@ -25,7 +25,7 @@ func TestParseTCPInfo(t *testing.T) {
 	}
 	raw[tcpiState] = tcpClose
 	full := tcpInfo{
-		Full: true, Closed: true, Left: true, MSS: 1448, Unacked: 30, Sacked: 3, Delivered: 1 << 31, Unsent: 4096, Retransmitted: 9,
+		Full: true, Closed: true, PeerClosed: true, MSS: 1448, Unacked: 30, Sacked: 3, Delivered: 1 << 31, Unsent: 4096, Retransmitted: 9,
 		MinRTT: 20 * time.Millisecond,
 	}
 	tests := []struct {
@@ -35,9 +35,9 @@ func TestParseTCPInfo(t *testing.T) {
 	}{
 		{"Linux 6.18 and newer", 256, full},
 		{"Linux 4.18", tcpiSize, full},
-		{"Linux 4.9: no count of delivered segments", 192, tcpInfo{Closed: true, Left: true, Unsent: 4096}},
-		{"Linux 4.4: no unsent bytes", 136, tcpInfo{Closed: true, Left: true}},
-		{"one byte", 1, tcpInfo{Closed: true, Left: true}},
+		{"Linux 4.9: no count of delivered segments", 192, tcpInfo{Closed: true, PeerClosed: true, Unsent: 4096}},
+		{"Linux 4.4: no unsent bytes", 136, tcpInfo{Closed: true, PeerClosed: true}},
+		{"one byte", 1, tcpInfo{Closed: true, PeerClosed: true}},
 		{"nothing", 0, tcpInfo{}},
 	}
 	for _, tt := range tests {
@@ -160,7 +160,7 @@ func TestRareViewerLeaves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server, client := pair(t, "tcp", "127.0.0.1:0")
 			v := newViewer(server, 10*time.Second, new(ageHistogram))
-			v.slot = time.Hour
+			v.interval = time.Hour
 			h := NewHub(nil)
 			h.Publish(testFrame(1))
 			first, leave := h.watch()
@@ -179,8 +179,8 @@ func TestRareViewerLeaves(t *testing.T) {
 			if err := client.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if err := <-served; !errors.Is(err, errLeft) {
-				t.Errorf("it ended with: %v, want %v", err, errLeft)
+			if err := <-served; !errors.Is(err, errPeerClosed) {
+				t.Errorf("it ended with: %v, want %v", err, errPeerClosed)
 			}
 		})
 	}
@@ -218,7 +218,7 @@ func TestLinkForget(t *testing.T) {
 	if _, err := server.Write(make([]byte, 100_000)); err != nil {
 		t.Fatal(err)
 	}
-	l.forget()
+	l.resetOnClose()
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}

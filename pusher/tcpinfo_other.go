@@ -23,6 +23,6 @@ func (*socket) pace(uint32) {}
 
 func (*socket) write(*[3][]byte) int { return 0 }
 
-func (*socket) persevere() {}
+func (*socket) useBBR() {}
 
-func (*socket) forget() {}
+func (*socket) resetOnClose() {}

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// finalWrite bounds the write of the closing boundary.
-const finalWrite = time.Second
+// closeTimeout bounds the write of the closing boundary.
+const closeTimeout = time.Second
 
-// leftCheck is how often a viewer that waits for its slot is looked at: no write
+// peerCheck is how often a viewer that waits until its next frame is due is looked at: no write
 // tells meanwhile that it has gone.
-const leftCheck = time.Second
+const peerCheck = time.Second
 
-// errLeft ends a viewer that has gone while nothing was to be written.
-var errLeft = errors.New("closed the connection")
+// errPeerClosed ends a viewer that has gone while nothing was to be written.
+var errPeerClosed = errors.New("closed the connection")
 
 // errStalled ends a viewer that took no byte for the viewer timeout.
 var errStalled = errors.New("took nothing for too long")
@@ -26,17 +26,17 @@ var errStalled = errors.New("took nothing for too long")
 // Hub, who publishes a part owns the viewer instead; only counters are read by
 // others.
 type viewer struct {
-	conn    net.Conn
-	address string
-	name    string        // what it calls itself
-	session bool          // belongs to a push session
-	blink   bool          // is Chrome or Edge: the header of a part goes ahead of it
-	since   time.Time     // when it came
-	slot    time.Duration // at most one frame in each; 0 sends all
-	timeout time.Duration // for a link that takes nothing
-	link    *link
-	timer   *time.Timer
-	ages    *ageHistogram // of all viewers
+	conn     net.Conn
+	address  string
+	name     string        // what it calls itself
+	session  bool          // belongs to a push session
+	blink    bool          // is Chrome or Edge: the header of a part goes ahead of it
+	since    time.Time     // when it came
+	interval time.Duration // between two of its frames at least; 0 sends all
+	timeout  time.Duration // for a link that takes nothing
+	link     *link
+	timer    *time.Timer
+	ages     *ageHistogram // of all viewers
 
 	sent    atomic.Uint64 // frames
 	skipped atomic.Uint64 // frames it was too slow for, or asked not to get
@@ -45,7 +45,7 @@ type viewer struct {
 	rate    atomic.Int64 // of its link at its peak, in bytes per second; 0 is not known
 	rtt     atomic.Int64 // of its link without a queue, in nanoseconds; 0 is not known
 
-	kick chan struct{} // wakes the goroutine, which is not parked any more
+	wake chan struct{} // wakes the goroutine, which is not parked any more
 	last uint64        // the part that needs no sending, nor those before it
 	due  time.Time     // when the next frame may be sent
 	open bool          // the gate has let the next part through already
@@ -66,7 +66,7 @@ var (
 // frames in ages too.
 func newViewer(conn net.Conn, timeout time.Duration, ages *ageHistogram) *viewer {
 	v := &viewer{conn: conn, address: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout, ages: ages,
-		kick: make(chan struct{}, 1)}
+		wake: make(chan struct{}, 1)}
 	v.due = v.since
 	var err error
 	if v.link, err = newLink(conn, timeout); err != nil {
@@ -101,11 +101,11 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 			}
 			continue
 		}
-		if wait := v.due.Sub(now); v.slot > 0 && wait > 0 {
-			if wait > leftCheck && v.link.left() {
-				return errLeft
+		if wait := v.due.Sub(now); v.interval > 0 && wait > 0 {
+			if wait > peerCheck && v.link.peerClosed() {
+				return errPeerClosed
 			}
-			if !v.await(ctx, min(wait, leftCheck)) {
+			if !v.await(ctx, min(wait, peerCheck)) {
 				return v.end()
 			}
 			continue
@@ -135,10 +135,10 @@ func (v *viewer) ready(now time.Time) (wait time.Duration, open bool) {
 }
 
 // push sends p for the parked viewer, as far as that goes without waiting. It says
-// false if the viewer's goroutine must go on: wait for the gate or its slot, write
+// false if the viewer's goroutine must go on: wait for the gate or its time, write
 // the rest, or find out what is wrong.
 func (v *viewer) push(p *part, now time.Time) (done bool) {
-	if v.slot > 0 {
+	if v.interval > 0 {
 		return false
 	}
 	if _, open := v.link.ready(now.Sub(v.since)); !open {
@@ -173,11 +173,11 @@ func (v *viewer) await(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// nextSlot is the slot after due, or now if the viewer has fallen behind by
+// nextDue is one interval after due, or now if the viewer has fallen behind by
 // more than one: on average the rate is exact, and there are no bursts.
-func nextSlot(due time.Time, slot time.Duration) time.Time {
-	next := due.Add(slot)
-	if now := time.Now(); next.Before(now.Add(-slot)) {
+func nextDue(due time.Time, interval time.Duration) time.Time {
+	next := due.Add(interval)
+	if now := time.Now(); next.Before(now.Add(-interval)) {
 		return now
 	}
 	return next
@@ -251,15 +251,15 @@ func (v *viewer) done() {
 	v.sent.Add(1)
 	v.skipped.Add(v.part.n - v.last - 1)
 	v.last, v.part = v.part.n, nil
-	if v.slot > 0 {
-		v.due = nextSlot(v.due, v.slot)
+	if v.interval > 0 {
+		v.due = nextDue(v.due, v.interval)
 	}
 }
 
 // end writes the closing boundary, so that players see that the stream is over
 // and not broken.
 func (v *viewer) end() error {
-	if err := v.conn.SetWriteDeadline(time.Now().Add(finalWrite)); err != nil {
+	if err := v.conn.SetWriteDeadline(time.Now().Add(closeTimeout)); err != nil {
 		return err
 	}
 	if v.part != nil {
