@@ -68,20 +68,19 @@ func (c Clues) Cause() string {
 	return "the Pi's firmware finds none on the camera connector: switch off, and seat the cable at both ends; " + unsupported
 }
 
-// ReadClues reads them from the system whose files are below root; empty means
-// "/". What cannot be read is taken for missing.
-func ReadClues(root string) Clues {
+// ReadClues reads them from the system whose files are below root. What cannot be read is taken for missing.
+func ReadClues(root Root) Clues {
 	exists := func(path string) bool {
-		_, err := os.Stat(below(root, path))
+		_, err := os.Stat(root.Path(path))
 		return err == nil
 	}
 	c := Clues{
-		Model:     strings.Trim(attribute(below(root, "proc/device-tree"), "model"), "\x00"),
+		Model:     root.Model(),
 		Loaded:    exists("sys/module/" + cameraDriver),
 		Service:   exists("dev/vchiq") || exists("sys/bus/vchiq-bus/devices/bcm2835-camera"),
 		GPUMemory: gpuMemory(root),
 	}
-	indexes, err := filepath.Glob(below(root, "lib/modules/*/modules.dep"))
+	indexes, err := filepath.Glob(root.Path("lib/modules/*/modules.dep"))
 	for _, index := range indexes {
 		if f, openErr := os.Open(index); err == nil && openErr == nil {
 			known, _ := parseDep(io.LimitReader(f, maxIndex))
@@ -89,7 +88,7 @@ func ReadClues(root string) Clues {
 			c.Driver = c.Driver || known[cameraDriver] != nil
 		}
 	}
-	if f, err := openKernelLog(below(root, "dev/kmsg")); err == nil {
+	if f, err := openKernelLog(root.Path("dev/kmsg")); err == nil {
 		defer f.Close()
 		c.Kernel = readKernelLog(f)
 	}
@@ -99,9 +98,9 @@ func ReadClues(root string) Clues {
 // gpuMemory follows from where the memory ends that the firmware leaves to the
 // kernel: that of the first bank is below the firmware's, which is at the top of
 // 512 MiB or 1 GiB.
-func gpuMemory(root string) int {
+func gpuMemory(root Root) int {
 	for _, name := range []string{"memory@0", "memory"} {
-		if f, err := os.Open(below(root, "proc/device-tree", name, "reg")); err == nil {
+		if f, err := os.Open(root.Path("proc/device-tree", name, "reg")); err == nil {
 			defer f.Close()
 			reg, _ := io.ReadAll(io.LimitReader(f, maxAttribute))
 			return parseGPUMemory(reg)

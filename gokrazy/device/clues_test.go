@@ -70,7 +70,7 @@ func TestReadClues(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff(Clues{}, ReadClues(root)); diff != "" {
+	if diff := cmp.Diff(Clues{}, ReadClues(Root(root))); diff != "" {
 		t.Errorf("of nothing (-want +got):\n%s", diff)
 	}
 	write("proc/device-tree/model", "Raspberry Pi 3 Model B Rev 1.2\x00")
@@ -83,7 +83,7 @@ func TestReadClues(t *testing.T) {
 	if runtime.GOOS == "linux" {
 		want.Kernel = []string{"bcm2835-v4l2-0: mmal init failed: -22"}
 	}
-	if diff := cmp.Diff(want, ReadClues(root)); diff != "" {
+	if diff := cmp.Diff(want, ReadClues(Root(root))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -36,8 +36,8 @@ type Reasons struct {
 
 // Sensors reads the board's health from the kernel. The zero value is ready.
 type Sensors struct {
-	// Root is where /sys is looked for. Empty means "/".
-	Root string
+	// Root is where /sys is looked for.
+	Root Root
 }
 
 // maxAttribute is how much of a file in /sys is read, in bytes: a page.
@@ -52,7 +52,7 @@ func (s *Sensors) Read() Health {
 // temperature is that of the zone called cpu-thermal, as on every Pi, else of
 // the first one that has one.
 func (s *Sensors) temperature() *float64 {
-	zones, err := filepath.Glob(below(s.Root, "sys/class/thermal/thermal_zone*"))
+	zones, err := filepath.Glob(s.Root.Path("sys/class/thermal/thermal_zone*"))
 	if err != nil {
 		return nil
 	}
@@ -94,11 +94,11 @@ func (s *Sensors) throttled() *Throttled {
 		}
 	}
 	// firmware/raspberrypi.c prints it in hex, without a prefix.
-	firmware := below(s.Root, "sys/devices/platform/soc/soc:firmware")
+	firmware := s.Root.Path("sys/devices/platform/soc/soc:firmware")
 	if bits, err := strconv.ParseUint(strings.TrimPrefix(attribute(firmware, "get_throttled"), "0x"), 16, 32); err == nil {
 		return &Throttled{Now: reasons(bits), Since: reasons(bits >> 16)}
 	}
-	monitors, err := filepath.Glob(below(s.Root, "sys/class/hwmon/hwmon*"))
+	monitors, err := filepath.Glob(s.Root.Path("sys/class/hwmon/hwmon*"))
 	if err != nil {
 		return nil
 	}

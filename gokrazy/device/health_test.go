@@ -57,7 +57,7 @@ func TestSensors(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if diff := cmp.Diff(tc.want, (&Sensors{Root: root}).Read()); diff != "" {
+			if diff := cmp.Diff(tc.want, (&Sensors{Root: Root(root)}).Read()); diff != "" {
 				t.Errorf("health (-want +got):\n%s", diff)
 			}
 		})

@@ -20,15 +20,14 @@ var ErrNoModule = errors.New("no such kernel module")
 // Modules loads kernel modules: gokrazy has no udev and no modprobe. The zero
 // value is ready.
 type Modules struct {
-	// Root is where /lib/modules is looked for. Empty means "/".
-	Root string
+	// Root is where /lib/modules and /proc are looked for.
+	Root Root
 	// Parameters are for modules, by name: "max_video_width=2592".
 	Parameters map[string]string
 	// Log gets a line per module that was loaded. nil discards.
 	Log *slog.Logger
 
-	release func() (string, error)                                        // nil means the running kernel's
-	insert  func(module *os.File, parameters string, compress bool) error // nil means the kernel's; fs.ErrExist: it is there
+	insert func(module *os.File, parameters string, compress bool) error // nil means the kernel's; fs.ErrExist: it is there
 }
 
 // maxIndex is how much of modules.dep or modules.builtin is read, in bytes.
@@ -39,11 +38,11 @@ const maxIndex = 4 << 20
 // already, or built into the kernel, is fine. It goes on after a module that
 // fails and returns all errors, joined.
 func (m *Modules) Load(names ...string) error {
-	release, err := m.kernel()
+	release, err := m.Root.KernelRelease()
 	if err != nil {
 		return fmt.Errorf("load kernel modules: %w", err)
 	}
-	dir, err := os.OpenRoot(below(m.Root, "lib/modules", release))
+	dir, err := os.OpenRoot(m.Root.Path("lib/modules", release))
 	if err != nil {
 		return fmt.Errorf("load kernel modules of %s: %w", release, err)
 	}
@@ -105,13 +104,6 @@ func (m *Modules) insertFile(dir *os.Root, file string) error {
 		}
 	}
 	return insert(f, parameters, path.Ext(file) != ".ko")
-}
-
-func (m *Modules) kernel() (string, error) {
-	if m.release != nil {
-		return m.release()
-	}
-	return KernelRelease()
 }
 
 func readIndex[T any](dir *os.Root, name string, parse func(io.Reader) (T, error)) (index T, err error) {

@@ -8,9 +8,6 @@ import (
 	"os"
 )
 
-// KernelRelease is known on Linux only.
-func KernelRelease() (string, error) { return "", errors.ErrUnsupported }
-
 func insertModule(*os.File, string, bool) error { return errors.ErrUnsupported }
 
 func openKernelLog(string) (io.ReadCloser, error) { return nil, errors.ErrUnsupported }

@@ -26,11 +26,11 @@ kernel/drivers/media/usb/uvc/uvcvideo.ko: kernel/drivers/media/common/videobuf2/
 
 // modulesRoot is a system with modules.dep and the files that it names, but for
 // the missing ones.
-func modulesRoot(t *testing.T, dep, builtin string, missing ...string) string {
+func modulesRoot(t *testing.T, dep, builtin string, missing ...string) Root {
 	t.Helper()
 	root := t.TempDir()
 	dir := filepath.Join(root, "lib/modules/6.12.47-v8")
-	files := map[string]string{"modules.dep": dep}
+	files := map[string]string{"modules.dep": dep, "../../../proc/sys/kernel/osrelease": "6.12.47-v8\n"}
 	if builtin != "" {
 		files["modules.builtin"] = builtin
 	}
@@ -49,7 +49,7 @@ func modulesRoot(t *testing.T, dep, builtin string, missing ...string) string {
 			t.Fatal(err)
 		}
 	}
-	return root
+	return Root(root)
 }
 
 func TestModules(t *testing.T) {
@@ -90,7 +90,6 @@ func TestModules(t *testing.T) {
 			var got []string
 			m := &Modules{
 				Root:       modulesRoot(t, tc.dep, tc.builtin, tc.missing...),
-				release:    func() (string, error) { return "6.12.47-v8", nil },
 				Parameters: tc.parameters,
 				insert: func(module *os.File, parameters string, compressed bool) error {
 					given := strings.TrimSpace(filepath.Base(module.Name()) + " " + parameters)
@@ -110,7 +109,11 @@ func TestModules(t *testing.T) {
 }
 
 func TestModulesWithoutAFolder(t *testing.T) {
-	m := &Modules{Root: t.TempDir(), release: func() (string, error) { return "6.12.47-v8", nil }}
+	root := modulesRoot(t, "", "")
+	if err := os.RemoveAll(root.Path("lib")); err != nil {
+		t.Fatal(err)
+	}
+	m := &Modules{Root: root}
 	checkError(t, m.Load("uvcvideo"), "lib/modules/6.12.47-v8", "no such file")
 }
 
@@ -118,7 +121,7 @@ func TestModulesWithoutAFolder(t *testing.T) {
 // from below it.
 func TestModulesStayInTheirFolder(t *testing.T) {
 	root := modulesRoot(t, "kernel/a.ko:\n", "", "kernel/a.ko")
-	dir := filepath.Join(root, "lib/modules/6.12.47-v8")
+	dir := root.Path("lib/modules/6.12.47-v8")
 	outside := filepath.Join(t.TempDir(), "a.ko")
 	if err := os.WriteFile(outside, []byte("ELF"), 0o644); err != nil {
 		t.Fatal(err)
@@ -129,7 +132,7 @@ func TestModulesStayInTheirFolder(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "kernel/a.ko")); err != nil {
 		t.Fatal(err)
 	}
-	m := &Modules{Root: root, release: func() (string, error) { return "6.12.47-v8", nil },
+	m := &Modules{Root: root,
 		insert: func(*os.File, string, bool) error { return errors.New("it was loaded") }}
 	checkError(t, m.Load("a"), "escapes")
 }

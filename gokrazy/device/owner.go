@@ -36,15 +36,15 @@ const (
 
 // Owner knows the owner's password.
 type Owner struct {
-	// Root is where /perm is looked for. Empty means "/".
-	Root string
+	// Root is where /perm is looked for.
+	Root Root
 }
 
 // Verify says whether password is the owner's. It costs a tenth of a second or
 // more by intent: remember who has logged in, and let only one at a time try.
 // Its error wraps ErrNoOwner if there is nothing to compare with.
 func (o *Owner) Verify(password string) (bool, error) {
-	f, err := os.Open(below(o.Root, "perm", OwnerFile))
+	f, err := os.Open(o.Root.Path("perm", OwnerFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, ErrNoOwner
 	} else if err != nil {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func ownerRoot(t *testing.T, content string) string {
+func ownerRoot(t *testing.T, content string) Root {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "perm", OwnerFile)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -18,7 +18,7 @@ func ownerRoot(t *testing.T, content string) string {
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSuffix(path, filepath.Join("/perm", OwnerFile))
+	return Root(strings.TrimSuffix(path, filepath.Join("/perm", OwnerFile)))
 }
 
 // vector is of RFC 7914, section 11: PBKDF2-HMAC-SHA-256 of "Password" and
@@ -88,7 +88,7 @@ func TestOwnerDamaged(t *testing.T) {
 }
 
 func TestOwnerMissing(t *testing.T) {
-	if ok, err := (&Owner{Root: t.TempDir()}).Verify(""); ok || !errors.Is(err, ErrNoOwner) {
+	if ok, err := (&Owner{Root: Root(t.TempDir())}).Verify(""); ok || !errors.Is(err, ErrNoOwner) {
 		t.Errorf("Verify is %v, %v; want ErrNoOwner", ok, err)
 	}
 }

@@ -24,9 +24,8 @@ var ErrNotGokrazy = errors.New("this system is not run by gokrazy")
 // Power turns off the appliance on which this program runs, or starts it anew.
 // The zero value is ready.
 type Power struct {
-	// Root is where /run, /proc, /perm and /etc are looked for. Empty means
-	// "/".
-	Root string
+	// Root is where /run, /proc, /perm and /etc are looked for.
+	Root Root
 	// Log gets a line when gokrazy had to be asked in another way. nil
 	// discards it.
 	Log *slog.Logger
@@ -107,7 +106,7 @@ func (p *Power) ask(ctx context.Context, r request) error {
 // update.go, powerHandler).
 func (p *Power) post(ctx context.Context, path string) error {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", below(p.Root, httpSocket))
+	conn, err := d.DialContext(ctx, "unix", p.Root.Path(httpSocket))
 	if err != nil {
 		return err
 	}
@@ -148,9 +147,9 @@ func (p *Power) post(ctx context.Context, path string) error {
 }
 
 // gokrazyPassword looks where gokrazy looks (its readConfigFile). None is fine.
-func gokrazyPassword(root string) string {
+func gokrazyPassword(root Root) string {
 	for _, dir := range []string{"perm", "etc", ""} {
-		if b, err := os.ReadFile(below(root, dir, "gokr-pw.txt")); err == nil {
+		if b, err := os.ReadFile(root.Path(dir, "gokr-pw.txt")); err == nil {
 			return strings.TrimSpace(string(b))
 		}
 	}
@@ -158,6 +157,6 @@ func gokrazyPassword(root string) string {
 }
 
 func (p *Power) onGokrazy() bool {
-	exe, err := os.Readlink(below(p.Root, "proc/1/exe"))
+	exe, err := os.Readlink(p.Root.Path("proc/1/exe"))
 	return err == nil && exe == initPath
 }

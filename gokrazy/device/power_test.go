@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,21 +20,21 @@ import (
 
 // gokrazyRoot is a root folder as gokrazy has it: PID 1, and a socket where
 // handler answers (nil: no socket).
-func gokrazyRoot(t *testing.T, init string, handler http.HandlerFunc) (root string) {
+func gokrazyRoot(t *testing.T, init string, handler http.HandlerFunc) (root Root) {
 	t.Helper()
-	root = t.TempDir()
+	root = Root(t.TempDir())
 	for _, dir := range []string{"run", "proc/1", "etc", "perm"} {
-		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+		if err := os.MkdirAll(root.Path(dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if init != "" {
-		if err := os.Symlink(init, filepath.Join(root, "proc/1/exe")); err != nil {
+		if err := os.Symlink(init, root.Path("proc/1/exe")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if handler != nil {
-		ln, err := net.Listen("unix", filepath.Join(root, httpSocket))
+		ln, err := net.Listen("unix", root.Path(httpSocket))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +184,7 @@ func TestPowerKnowsThePassword(t *testing.T) {
 				}
 			})
 			for dir, content := range tc.files {
-				if err := os.WriteFile(filepath.Join(root, dir, "gokr-pw.txt"), []byte(content), 0o600); err != nil {
+				if err := os.WriteFile(root.Path(dir, "gokr-pw.txt"), []byte(content), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -201,7 +200,7 @@ func TestPowerKnowsThePassword(t *testing.T) {
 
 func TestPowerStaleSocket(t *testing.T) {
 	root := gokrazyRoot(t, initPath, nil)
-	ln, err := net.Listen("unix", filepath.Join(root, httpSocket))
+	ln, err := net.Listen("unix", root.Path(httpSocket))
 	if err != nil {
 		t.Fatal(err)
 	}

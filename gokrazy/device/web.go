@@ -22,8 +22,8 @@ import (
 type WebInterface struct {
 	// Prefix is the path, as /gokrazy/.
 	Prefix string
-	// Root is where /run, /perm and /etc are looked for. Empty means "/".
-	Root string
+	// Root is where /run, /perm and /etc are looked for.
+	Root Root
 	// Log gets a line when gokrazy breaks off an answer. nil discards it.
 	Log *slog.Logger
 }
@@ -90,7 +90,7 @@ func (i *WebInterface) transport() *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			d := net.Dialer{Timeout: dialTimeout}
-			return d.DialContext(ctx, "unix", below(i.Root, httpSocket))
+			return d.DialContext(ctx, "unix", i.Root.Path(httpSocket))
 		},
 		DisableKeepAlives:     true,
 		DisableCompression:    true,

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -135,7 +134,7 @@ func TestWebInterfaceIsNotThere(t *testing.T) {
 // gokrazy's own password, of an image with one, is added to what goes there.
 func TestWebInterfacePassword(t *testing.T) {
 	root := gokrazyRoot(t, "/gokrazy/init", gokrazyWeb)
-	if err := os.WriteFile(filepath.Join(root, "perm/gokr-pw.txt"), []byte("secret\n"), 0o600); err != nil {
+	if err := os.WriteFile(root.Path("perm/gokr-pw.txt"), []byte("secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
