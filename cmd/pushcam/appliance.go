@@ -11,17 +11,132 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gpio"
+	"github.com/pushcam/pushcam/pusher"
 )
 
-// isAppliance says whether this is the gokrazy image, where the program has the
-// machine for itself.
-func isAppliance() bool {
-	_, err := os.Stat("/gokrazy/init")
-	return err == nil
+// machine is the appliance: gokrazy's image, where this program has the computer
+// for itself and does what a system's other programs do elsewhere. It is nil on a
+// PC, where its methods do nothing.
+type machine struct {
+	root  device.Root
+	log   *slog.Logger
+	power device.Power
+
+	drivers *drivers
+	name    *discovery.Announcer
+	updates *updates
+	guard   *guard
+}
+
+// newMachine is nil where gokrazy does not run the system. The program answers at
+// address, and its hang is dumped to stderr.
+func newMachine(c *config, address net.Addr, cam *camera.Camera, p *panel, stderr io.Writer, log *slog.Logger) *machine {
+	if !c.root.Gokrazy() {
+		return nil
+	}
+	web := selfClient(address)
+	m := &machine{root: c.root, log: log, power: device.Power{Root: c.root, Log: log}}
+	m.drivers = newDrivers(m.root, c.size, log.With("component", "modules"))
+	m.name = m.newAnnouncer(address)
+	m.updates = m.newUpdates(c.stateDir, cam, p, web)
+	m.guard = newGuard(cam, web, stderr, log.With("component", "guard"))
+	return m
+}
+
+func (m *machine) newAnnouncer(a net.Addr) *discovery.Announcer {
+	host, err := os.Hostname()
+	if err != nil {
+		m.log.Warn("the host name is not known", "err", err)
+	}
+	port := 80
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		port = tcp.Port
+	}
+	return &discovery.Announcer{
+		Hostname: host,
+		Port:     port,
+		Version:  programInfo().Version,
+		Model:    m.root.Model(),
+		Log:      m.log.With("component", "discovery"),
+	}
+}
+
+// newUpdates is for the owner's updates over the network, and tries this one if
+// it is new.
+func (m *machine) newUpdates(dir string, cam *camera.Camera, p *panel, web *http.Client) *updates {
+	return &updates{
+		card:    &device.Card{Root: string(m.root)},
+		dir:     dir,
+		version: programInfo().Version,
+		health: health{
+			answers: selfCheck(web),
+			picture: selfPicture(web),
+			board:   checkBoard,
+			closed:  func() bool { return cam.State().Phase == camera.Privacy },
+		},
+		reboot:  m.power.Reboot,
+		onTrial: p.onTrial,
+		log:     m.log.With("component", "update"),
+	}
+}
+
+// run does the appliance's own work until ctx is done.
+func (m *machine) run(ctx context.Context) error {
+	if m == nil {
+		return nil
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { m.drivers.run(ctx); return nil })
+	all.Go(func() error {
+		if err := m.name.Run(ctx); err != nil {
+			m.log.Error("this pushcam cannot be found by name", "err", err)
+		}
+		return nil
+	})
+	all.Go(func() error { m.updates.run(ctx); return nil })
+	all.Go(func() error { m.guard.run(ctx); return nil })
+	return all.Wait()
+}
+
+// state is the appliance's part of /state.
+func (m *machine) state() map[string]func() any {
+	if m == nil {
+		return nil
+	}
+	return map[string]func() any{
+		"kernel":  func() any { return m.drivers.state() },
+		"network": func() any { return m.name.State() },
+		"update":  m.updates.state,
+	}
+}
+
+// owner gives the appliance's owner what is theirs alone: the log, the camera's
+// controls, updates and gokrazy's own pages.
+func (m *machine) owner(log, controls http.Handler) *pusher.Owner {
+	if m == nil {
+		return nil
+	}
+	owner := device.Owner{Root: m.root}
+	return &pusher.Owner{
+		Verify: owner.Verify,
+		Names: func() []string {
+			announced := m.name.State().Host // has a number if another one was there before
+			short := strings.TrimSuffix(announced, ".local")
+			return []string{m.name.Hostname, m.name.Hostname + ".local", announced, short}
+		},
+		Answers: map[string]http.Handler{
+			"/api/log":      log,
+			"/api/controls": controls,
+			updatePath:      m.updates,
+			"/gokrazy/":     &device.WebInterface{Prefix: "/gokrazy/", Root: m.root, Log: m.log.With("component", "gokrazy")},
+		},
+	}
 }
 
 // unplugTime is how long the program waits for its end after the system was
@@ -30,11 +145,10 @@ const unplugTime = 20 * time.Second
 
 // powerOff switches the appliance off, and shows that it is safe to unplug until
 // the system ends the program, which is when ctx is done.
-func powerOff(ctx context.Context, p *panel, log *slog.Logger) error {
-	log.Info("switching off: the button was held")
-	power := device.Power{Log: log}
+func (m *machine) powerOff(ctx context.Context, p *panel) error {
+	m.log.Info("switching off: the button was held")
 	// The system's way to switch off begins with ending this program.
-	if err := power.Off(context.WithoutCancel(ctx)); err != nil {
+	if err := m.power.Off(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("cannot switch off: %w", err)
 	}
 	p.end(gpio.SafeToUnplug)
@@ -45,79 +159,10 @@ func powerOff(ctx context.Context, p *panel, log *slog.Logger) error {
 	return nil
 }
 
-// newAnnouncer gives the appliance its name on the network.
-func newAnnouncer(a net.Addr, log *slog.Logger) *discovery.Announcer {
-	host, err := os.Hostname()
-	if err != nil {
-		log.Warn("the host name is not known", "err", err)
-	}
-	port := 80
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		port = tcp.Port
-	}
-	return &discovery.Announcer{
-		Hostname: host,
-		Port:     port,
-		Version:  programInfo().Version,
-		Model:    boardModel(),
-		Log:      log.With("component", "discovery"),
-	}
-}
-
-// boardModel is the board's name, as "Raspberry Pi 3 Model B Rev 1.2"; empty if
-// the device tree does not tell.
-func boardModel() string {
-	model, err := os.ReadFile("/proc/device-tree/model")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimRight(string(model), "\x00\n")
-}
-
-// boardState is the part of /state.
-func boardState() any {
+// boardState is the part of /state about the board, which a PC may have too.
+func boardState(root device.Root) any {
 	return struct {
 		Model string `json:"model,omitempty"`
 		device.Health
-	}{boardModel(), new(device.Sensors).Read()}
-}
-
-// lastWords is how long a program that hangs has to log why it ends.
-const lastWords = 5 * time.Second
-
-// newGuard guards this program on the appliance, which starts it again.
-func newGuard(cam *camera.Camera, web *http.Client, stderr io.Writer, log *slog.Logger) *guard {
-	log = log.With("component", "guard")
-	return &guard{
-		state: cam.State,
-		get:   selfCheck(web),
-		log:   log,
-		end: func(why error) {
-			time.AfterFunc(lastWords, func() { os.Exit(1) })
-			log.Error("the program hangs and ends itself", "why", why)
-			dump(stderr)
-			os.Exit(1)
-		},
-	}
-}
-
-// newUpdates is for the owner's updates over the network, and tries this one if
-// it is new.
-func newUpdates(c *config, cam *camera.Camera, p *panel, web *http.Client, log *slog.Logger) *updates {
-	log = log.With("component", "update")
-	power := device.Power{Log: log}
-	return &updates{
-		card:    new(device.Card),
-		dir:     c.stateDir,
-		version: programInfo().Version,
-		health: health{
-			answers: selfCheck(web),
-			picture: selfPicture(web),
-			board:   checkBoard,
-			closed:  func() bool { return cam.State().Phase == camera.Privacy },
-		},
-		reboot:  power.Reboot,
-		onTrial: p.onTrial,
-		log:     log,
-	}
+	}{root.Model(), (&device.Sensors{Root: root}).Read()}
 }

@@ -13,12 +13,15 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gpio"
 	"github.com/pushcam/pushcam/pusher"
 )
 
 // config is what the flags and their environment variables say.
 type config struct {
+	root device.Root // of the system's files
+
 	listen  string
 	verbose slog.Level
 	version bool
@@ -78,9 +81,9 @@ type defaults struct {
 	stateDir            string
 }
 
-func defaultsFor(appliance bool) defaults {
-	if appliance {
-		return defaults{listen: ":80", ledSys: "auto", ledGPIO: 17, buttonGPIO: 3, stateDir: "/perm/pushcam"}
+func defaultsFor(root device.Root) defaults {
+	if root.Gokrazy() {
+		return defaults{listen: ":80", ledSys: "auto", ledGPIO: 17, buttonGPIO: 3, stateDir: root.Path("perm/pushcam")}
 	}
 	d := defaults{listen: ":8080", ledSys: "none", ledGPIO: -1, buttonGPIO: -1}
 	if dir, err := os.UserConfigDir(); err == nil {
@@ -130,9 +133,9 @@ func (c *config) flags(d defaults) *flag.FlagSet {
 
 // parse reads the command line; what it does not set comes from environment,
 // as PUSHCAM_ and the flag's name in capitals with _ for -.
-func parse(args []string, getenv func(string) string, stdout, stderr io.Writer, appliance bool) (*config, error) {
-	c := new(config)
-	fs := c.flags(defaultsFor(appliance))
+func parse(root device.Root, args []string, getenv func(string) string, stdout, stderr io.Writer) (*config, error) {
+	c := &config{root: root}
+	fs := c.flags(defaultsFor(root))
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		usage(fs, stdout)
@@ -146,6 +149,9 @@ func parse(args []string, getenv func(string) string, stdout, stderr io.Writer, 
 	}
 	if err == nil {
 		err = c.check()
+	}
+	if c.source == "auto" && root.Gokrazy() {
+		c.source = "v4l2" // who mounted a camera is not helped by a test pattern
 	}
 	if c.idleHold == 0 {
 		c.idleHold = time.Nanosecond // at once: camera.Camera takes 0 for its default

@@ -5,19 +5,38 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
 )
 
 func noEnv(string) string { return "" }
+
+// noSystem is the root of a PC of which nothing is to be read.
+const noSystem device.Root = "no such folder"
+
+// gokrazyRoot is the root of an appliance.
+func gokrazyRoot(t *testing.T) device.Root {
+	t.Helper()
+	root := device.Root(t.TempDir())
+	if err := os.Mkdir(root.Path("gokrazy"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, root.Path("gokrazy/init"), "")
+	return root
+}
 
 func TestParse(t *testing.T) {
 	env := map[string]string{
 		"PUSHCAM_SIZE": "640x480", "PUSHCAM_IDLE_HOLD": "1m", "PUSHCAM_ALWAYS_ON": "true", "PUSHCAM_LISTEN": ":9999",
 	}
-	c, err := parse([]string{"-listen", "127.0.0.1:7000", "-fps", "12.5"}, func(k string) string { return env[k] }, io.Discard, io.Discard, false)
+	c, err := parse(noSystem, []string{"-listen", "127.0.0.1:7000", "-fps", "12.5"}, func(k string) string { return env[k] }, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +55,7 @@ func TestParseMemory(t *testing.T) {
 		{[]string{"-memory", "64"}, 64, 32},
 		{[]string{"-memory", "64", "-max-viewers", "5"}, 5, 32},
 	} {
-		c, err := parse(tt.args, noEnv, io.Discard, io.Discard, false)
+		c, err := parse(noSystem, tt.args, noEnv, io.Discard, io.Discard)
 		if err != nil || c.maxViewers != tt.viewers || c.maxSessions != tt.sessions {
 			t.Errorf("%v: %+v, %v; want %d viewers and %d sessions", tt.args, c, err, tt.viewers, tt.sessions)
 		}
@@ -45,16 +64,27 @@ func TestParseMemory(t *testing.T) {
 
 // For camera.Camera, an IdleHold of 0 is its default of 10 s.
 func TestParseNoIdleHold(t *testing.T) {
-	c, err := parse([]string{"-idle-hold", "0"}, noEnv, io.Discard, io.Discard, false)
+	c, err := parse(noSystem, []string{"-idle-hold", "0"}, noEnv, io.Discard, io.Discard)
 	if err != nil || c.idleHold <= 0 || c.idleHold > time.Millisecond {
 		t.Errorf("%+v, %v; want the camera to stop at once", c, err)
 	}
 }
 
-func TestParseDefaultPort(t *testing.T) {
-	for appliance, want := range map[bool]string{false: ":8080", true: ":80"} {
-		if c, err := parse(nil, noEnv, io.Discard, io.Discard, appliance); err != nil || c.listen != want {
-			t.Errorf("appliance %v: %+v, %v", appliance, c, err)
+// The appliance has other defaults than a PC, and never shows a test pattern by
+// itself.
+func TestParseDefaults(t *testing.T) {
+	appliance := gokrazyRoot(t)
+	for root, want := range map[device.Root][]string{
+		noSystem:  {":8080", "auto", "none"},
+		appliance: {":80", "v4l2", "auto", appliance.Path("perm/pushcam")},
+	} {
+		c, err := parse(root, nil, noEnv, io.Discard, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []string{c.listen, c.source, c.ledSys, c.stateDir}[:len(want)]
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", root, diff)
 		}
 	}
 }
@@ -97,12 +127,12 @@ func TestParseErrors(t *testing.T) {
 		t.Run(strings.Join(tt.args, " ")+tt.env, func(t *testing.T) {
 			name, value, _ := strings.Cut(tt.env, "=")
 			var out bytes.Buffer
-			_, err := parse(tt.args, func(k string) string {
+			_, err := parse(noSystem, tt.args, func(k string) string {
 				if k == name {
 					return value
 				}
 				return ""
-			}, io.Discard, &out, false)
+			}, io.Discard, &out)
 			text := out.String()
 			if !errors.Is(err, errUsage) || exitCode(err) != 2 {
 				t.Errorf("error %v", err)
@@ -116,7 +146,7 @@ func TestParseErrors(t *testing.T) {
 
 func TestUsageShowsEveryFlagOnce(t *testing.T) {
 	var out bytes.Buffer
-	_, err := parse([]string{"-h"}, noEnv, &out, io.Discard, false)
+	_, err := parse(noSystem, []string{"-h"}, noEnv, &out, io.Discard)
 	if !errors.Is(err, flag.ErrHelp) || exitCode(err) != 0 {
 		t.Fatalf("-h: %v", err)
 	}
@@ -128,7 +158,7 @@ func TestUsageShowsEveryFlagOnce(t *testing.T) {
 	}
 	var c config
 	var want []string
-	c.flags(defaultsFor(false)).VisitAll(func(f *flag.Flag) { want = append(want, f.Name) })
+	c.flags(defaultsFor(noSystem)).VisitAll(func(f *flag.Flag) { want = append(want, f.Name) })
 	slices.Sort(shown)
 	if !slices.Equal(shown, want) {
 		t.Errorf("-h shows\n%v, the flags are\n%v", shown, want)

@@ -44,8 +44,8 @@ func newControls(c *config, s *settings, log *slog.Logger) *controls {
 		Controls:    fixed.Over(s.controls()),
 		Log:         log,
 	}
-	if isAppliance() {
-		k.camera.Why = func() string { return device.ReadClues("/").Cause() }
+	if c.root.Gokrazy() {
+		k.camera.Why = func() string { return device.ReadClues(c.root).Cause() }
 	}
 	return k
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,7 @@ var cameraDrivers = []string{"bcm2835-v4l2", "uvcvideo"}
 
 // drivers loads modules for cameras, for lack of an udev that would.
 type drivers struct {
+	root device.Root
 	load func(module string) error
 	log  *slog.Logger
 
@@ -24,10 +26,9 @@ type drivers struct {
 	loaded []string
 }
 
-func newDrivers(s size, log *slog.Logger) *drivers {
-	log = log.With("component", "modules")
-	modules := &device.Modules{Log: log, Parameters: driverParameters(s)}
-	return &drivers{log: log, load: func(m string) error { return modules.Load(m) }}
+func newDrivers(root device.Root, s size, log *slog.Logger) *drivers {
+	modules := &device.Modules{Root: root, Log: log, Parameters: driverParameters(s)}
+	return &drivers{root: root, log: log, load: func(m string) error { return modules.Load(m) }}
 }
 
 // driverParameters let the Pi camera's driver give video of a size that it does
@@ -40,8 +41,10 @@ func driverParameters(s size) map[string]string {
 	return map[string]string{"bcm2835-v4l2": fmt.Sprintf("max_video_width=%d max_video_height=%d", max(s.width, width), max(s.height, height))}
 }
 
-// run loads all at once: some wait for their hardware.
-func (d *drivers) run() {
+// run loads all at once, because some wait for their hardware. It returns when all
+// are loaded or ctx is done: the kernel breaks off no load, and one that hangs is
+// left to the end of the program.
+func (d *drivers) run(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, module := range cameraDrivers {
 		all.Go(func() {
@@ -59,7 +62,15 @@ func (d *drivers) run() {
 			}
 		})
 	}
-	all.Wait()
+	done := make(chan struct{})
+	go func() {
+		all.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 // kernelState is the part of /state about the kernel.
@@ -74,7 +85,7 @@ func (d *drivers) state() kernelState {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := kernelState{Package: "stock", Drivers: slices.Clone(d.loaded)}
-	release, err := device.KernelRelease()
+	release, err := d.root.KernelRelease()
 	if err != nil {
 		d.log.Error("the kernel does not say which it is", "err", err)
 	}

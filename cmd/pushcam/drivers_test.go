@@ -39,7 +39,7 @@ func TestDrivers(t *testing.T) {
 					return tc.errs[module]
 				},
 			}
-			d.run()
+			d.run(t.Context())
 			if diff := cmp.Diff(tc.loaded, d.state().Drivers); diff != "" {
 				t.Errorf("loaded (-want +got):\n%s", diff)
 			}

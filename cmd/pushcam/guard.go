@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"path"
 	"runtime"
 	"slices"
@@ -100,6 +101,24 @@ func (g *guard) look(ctx context.Context) (camera.State, error) {
 		return s, nil
 	case <-ctx.Done():
 		return camera.State{}, fmt.Errorf("its camera's state: %w", ctx.Err())
+	}
+}
+
+// lastWords is how long a program that hangs has to log why it ends.
+const lastWords = 5 * time.Second
+
+// newGuard guards this program on the appliance, which starts it again.
+func newGuard(cam *camera.Camera, web *http.Client, stderr io.Writer, log *slog.Logger) *guard {
+	return &guard{
+		state: cam.State,
+		get:   selfCheck(web),
+		log:   log,
+		end: func(why error) {
+			time.AfterFunc(lastWords, func() { os.Exit(1) })
+			log.Error("the program hangs and ends itself", "why", why)
+			dump(stderr)
+			os.Exit(1)
+		},
 	}
 }
 

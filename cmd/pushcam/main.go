@@ -10,18 +10,21 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	os.Exit(exitCode(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)))
+	os.Exit(exitCode(run(ctx, "/", os.Args[1:], os.Getenv, os.Stdout, os.Stderr)))
 }
 
-// run is the whole program. It prints where to look on stdout and logs on
-// stderr, and returns when ctx is done and everything is given back.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
-	c, err := parse(args, getenv, stdout, stderr, isAppliance())
+// run is the whole program, on the system whose files are below root. It prints
+// where to look on stdout and logs on stderr, and returns when ctx is done and
+// everything is given back.
+func run(ctx context.Context, root device.Root, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	c, err := parse(root, args, getenv, stdout, stderr)
 	if err != nil {
 		return err
 	}

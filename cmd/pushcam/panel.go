@@ -46,7 +46,7 @@ func openPanel(c *config, log *slog.Logger) *panel {
 		if name == "auto" {
 			name = ""
 		}
-		led, err := gpio.OpenSysLED("/", name)
+		led, err := gpio.OpenSysLED(c.root.Path(), name)
 		if err != nil {
 			log.Warn("the board's own LED shows nothing", "err", err)
 		} else {

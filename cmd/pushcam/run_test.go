@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/pusher/pushertest"
 )
 
@@ -24,12 +25,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start runs the program as main does and returns its greeting and what ends it.
 func start(t *testing.T, args ...string) (greeting string, stop func() error) {
 	t.Helper()
+	return startOn(t, noSystem, append([]string{"-state-dir", t.TempDir()}, args...)...)
+}
+
+// startOn does so on the system whose files are below root.
+func startOn(t *testing.T, root device.Root, args ...string) (greeting string, stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	out, in := io.Pipe()
 	done := make(chan error, 1)
-	args = append([]string{"-state-dir", t.TempDir()}, args...)
 	go func() {
-		err := run(ctx, args, noEnv, in, t.Output())
+		err := run(ctx, root, args, noEnv, in, t.Output())
 		in.CloseWithError(io.EOF)
 		done <- err
 	}()
@@ -116,7 +122,7 @@ func TestRunErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := run(t.Context(), []string{"-listen", tt.listen}, noEnv, io.Discard, io.Discard)
+			err := run(t.Context(), noSystem, []string{"-listen", tt.listen}, noEnv, io.Discard, io.Discard)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") || exitCode(err) != 1 {
 				t.Errorf("error %v, want one line with %q", err, tt.want)
 			}
@@ -194,7 +200,7 @@ func TestGreeting(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	var out strings.Builder
-	if err := run(t.Context(), []string{"-version"}, noEnv, &out, io.Discard); err != nil || !strings.HasPrefix(out.String(), "pushcam ") {
+	if err := run(t.Context(), noSystem, []string{"-version"}, noEnv, &out, io.Discard); err != nil || !strings.HasPrefix(out.String(), "pushcam ") {
 		t.Errorf("%q, %v", out.String(), err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -60,7 +61,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		"panel":    panel.state,
 		"controls": func() any { return controls.camera.ControlStates() },
 		"settings": settings.state,
-		"board":    boardState,
+		"board":    func() any { return boardState(c.root) },
 		"program":  func() any { return programInfo() },
 	}
 	server := &pusher.Server{
@@ -75,16 +76,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		SessionFrames:  c.sessionFrames,
 		SessionTimeout: c.sessionTimeout,
 	}
-	name, web := newAnnouncer(listeners[0].Addr(), log), selfClient(listeners[0].Addr())
-	update := newUpdates(c, cam, panel, web, log)
-	drivers := newDrivers(c.size, log)
-	if isAppliance() {
-		state["kernel"] = func() any { return drivers.state() }
-		state["network"] = func() any { return name.State() }
-		state["update"] = update.state
-		server.Owner = newOwner("/", name, book, update, log)
-		server.Owner.Answers["/api/controls"] = controls
-	}
+	machine := newMachine(c, listeners[0].Addr(), cam, panel, stderr, log)
+	maps.Copy(state, machine.state())
+	server.Owner = machine.owner(book, controls)
 	fmt.Fprintln(stdout, greeting(listeners[0].Addr()))
 
 	until, stop := context.WithCancelCause(ctx)
@@ -102,16 +96,11 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		panel.runButton(until, short, func() { stop(errHeld) }, log.With("component", "panel"))
 		return nil
 	})
-	if isAppliance() {
-		all.Go(func() error { name.Run(until); return nil })
-		all.Go(func() error { drivers.run(); return nil })
-		all.Go(func() error { update.run(until); return nil })
-		all.Go(func() error { newGuard(cam, web, stderr, log).run(until); return nil })
-	}
+	all.Go(func() error { return machine.run(until) })
 	err = all.Wait()
 	log.Info("stopped")
-	if errors.Is(context.Cause(until), errHeld) && isAppliance() {
-		return powerOff(ctx, panel, log)
+	if errors.Is(context.Cause(until), errHeld) && machine != nil {
+		return machine.powerOff(ctx, panel)
 	}
 	return err
 }
@@ -124,7 +113,7 @@ func newSource(c *config, webcam *camera.V4L2) camera.Source {
 		return &camera.Replay{Path: path, Settings: c.settings()}
 	case c.source == "pattern":
 		return &camera.Pattern{Settings: c.settings()}
-	case c.source == "v4l2", c.device != "", isAppliance():
+	case c.source == "v4l2", c.device != "":
 		return webcam
 	}
 	return &camera.Fallback{Source: webcam, Otherwise: func(why error) camera.Source {

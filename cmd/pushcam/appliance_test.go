@@ -50,9 +50,10 @@ func TestOwner(t *testing.T) {
 
 	book := newLogbook()
 	log := slog.New(slog.NewTextHandler(book, nil))
+	machine := &machine{root: device.Root(root), log: log, name: &discovery.Announcer{Hostname: "attic"}, updates: &updates{card: &device.Card{Root: root}}}
 	server := &pusher.Server{
 		Hub: pusher.NewHub(func(bool) {}), Camera: calm{}, Log: log,
-		Owner: newOwner(root, &discovery.Announcer{Hostname: "attic"}, book, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "update "+r.URL.Path) }), log),
+		Owner: machine.owner(book, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "controls of "+r.URL.Path) })),
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -72,8 +73,9 @@ func TestOwner(t *testing.T) {
 	}{
 		{"", "/api/log", "the owner's", 200, `msg="hello, owner"`},
 		{"attic", "/api/log", "the owner's", 200, `msg="hello, owner"`},
-		{"attic", "/api/update", "the owner's", 200, "update /api/update"},
-		{"attic", "/api/update/try", "the owner's", 200, "update /api/update/try"},
+		{"attic", "/api/update", "the owner's", 200, `"trouble": `},
+		{"attic", "/api/controls", "the owner's", 200, "controls of /api/controls"},
+		{"attic", "/api/update/try", "the owner's", 405, "takes POST"},
 		{"attic", "/api/update/try", "", 401, "needs the owner's password"},
 		{"attic.local", "/gokrazy/update/root", "the owner's", 403, "use pushcamctl update"},
 		{"attic.local", "/gokrazy/status", "the owner's", 200, "gokrazy /status"},

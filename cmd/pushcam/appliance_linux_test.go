@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pushcam/pushcam/gokrazy/device/devicetest"
+)
+
+// The whole program on a folder that looks like the appliance. It is run in a
+// network of its own, because it announces itself there.
+func TestAppliance(t *testing.T) {
+	const inside = "PUSHCAM_TEST_APPLIANCE"
+	if os.Getenv(inside) == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAppliance$", "-test.v")
+		cmd.Env = append(os.Environ(), inside+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+		if os.Geteuid() != 0 {
+			cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+			cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		}
+		switch out, err := cmd.CombinedOutput(); {
+		case err != nil && len(out) == 0:
+			t.Skipf("skipped: no network of its own here: %v", err)
+		case err != nil:
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+
+	card := devicetest.NewCard(t, 2)
+	root := gokrazyRoot(t)
+	for _, name := range []string{"dev", "proc", "sys"} {
+		if err := os.Symlink(filepath.Join(card.Root, name), root.Path(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	socket := filepath.Join(t.TempDir(), "socket")
+	_, stop := startOn(t, root, "-listen", "unix:"+socket, "-led-gpio", "-1", "-button-gpio", "-1")
+	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	get := func(path string) (int, string) {
+		t.Helper()
+		resp, err := web.Get("http://localhost" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	_, text := get("/state")
+	var state struct {
+		Kernel  struct{ Release, Package string }
+		Network struct{ Reason string }
+		Update  struct{ Phase string }
+	}
+	if err := json.Unmarshal([]byte(text), &state); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{devicetest.Kernel, "stock"}, []string{state.Kernel.Release, state.Kernel.Package}); diff != "" || state.Network.Reason == "" {
+		t.Errorf("the kernel (-want +got):\n%s\nof %s", diff, text)
+	}
+	if code, said := get("/api/update"); code != http.StatusForbidden || !strings.Contains(said, "owner") {
+		t.Errorf("an appliance without a password has an owner: %d %s", code, said)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("the program ended with: %v", err)
+	}
+	if _, err := os.Stat(root.Path("perm/pushcam")); err != nil {
+		t.Errorf("the settings are not where the appliance keeps them: %v", err)
+	}
+}
