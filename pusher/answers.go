@@ -35,8 +35,8 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 
 	p, leave := s.Hub.watch()
 	defer leave()
-	for p.frame == nil || p.notice || p.frame.Time.Before(asked) {
-		if f, why := s.Hub.currentNotice(); why != nil {
+	for p.frame == nil || p.placeholder || p.frame.Time.Before(asked) {
+		if f, why := s.Hub.currentPlaceholder(); why != nil {
 			if f == nil {
 				busy(w, r, "%v", why)
 				return

@@ -181,7 +181,7 @@ func drain(s *pushertest.StreamReader) (frames int, err error) {
 
 var errUnplugged = errors.New("the webcam was unplugged")
 
-func noticeFrame() *camera.Frame {
+func placeholderFrame() *camera.Frame {
 	f := testFrame(0)
 	f.JPEG = append([]byte{0xff, 0xd8}, "no camera\xff\xd9"...)
 	return f

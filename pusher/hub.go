@@ -59,12 +59,12 @@ type Hub struct {
 
 // part is one frame as it goes over the wire, shared by all viewers.
 type part struct {
-	frame  *camera.Frame // nil until there is one
-	head   []byte        // the part's header
-	n      uint64        // counts parts; the difference of two says what was skipped
-	since  time.Time     // when it became the newest
-	notice bool          // a picture that says why there is no camera
-	next   chan struct{} // closed when a newer part is there
+	frame       *camera.Frame // nil until there is one
+	head        []byte        // the part's header
+	n           uint64        // counts parts; the difference of two says what was skipped
+	since       time.Time     // when it became the newest
+	placeholder bool          // a picture that says why there is no camera
+	next        chan struct{} // closed when a newer part is there
 }
 
 // NewHub returns a Hub without a frame. It calls demand, which may be nil, with
@@ -89,13 +89,13 @@ func (h *Hub) Publish(f *camera.Frame) {
 	h.replace(&part{frame: f, head: partHead(f)})
 }
 
-// Notice makes f, a picture that says why there is no camera, what viewers see
+// ShowPlaceholder makes f, a picture that says why there is no camera, what viewers see
 // until the next Publish; nil is none, and no frame either.
-func (h *Hub) Notice(f *camera.Frame, why error) {
+func (h *Hub) ShowPlaceholder(f *camera.Frame, why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.down = why
-	p := &part{frame: f, notice: true}
+	p := &part{frame: f, placeholder: true}
 	if f != nil {
 		p.head = partHead(f)
 	}
@@ -103,7 +103,7 @@ func (h *Hub) Notice(f *camera.Frame, why error) {
 }
 
 // Up says that there is a camera again, although it may give no frames until
-// somebody watches: newcomers do not see the last notice any more.
+// somebody watches: newcomers do not see the last placeholder any more.
 func (h *Hub) Up() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -170,7 +170,7 @@ func (h *Hub) park(ctx context.Context, v *viewer) bool {
 
 // repeat sends the newest part once more. The timer may have fired while a new
 // part was on its way; that one is not repeated at once. Nor is what was there
-// before a camera that is only just starting: its old frame, or a notice that is
+// before a camera that is only just starting: its old frame, or a placeholder that is
 // over.
 func (h *Hub) repeat() {
 	h.mu.Lock()
@@ -179,9 +179,9 @@ func (h *Hub) repeat() {
 	if h.watchers == 0 || p.frame == nil || time.Since(p.since) < resendAfter {
 		return
 	}
-	over := !p.notice && time.Since(p.frame.Time) >= staleAfter || p.notice && h.down == nil
+	over := !p.placeholder && time.Since(p.frame.Time) >= staleAfter || p.placeholder && h.down == nil
 	if !over {
-		h.replace(&part{frame: p.frame, head: p.head, notice: p.notice})
+		h.replace(&part{frame: p.frame, head: p.head, placeholder: p.placeholder})
 	}
 }
 
@@ -197,7 +197,7 @@ func (h *Hub) watch() (*part, func()) {
 		h.resend.Reset(resendAfter)
 		h.demand(true)
 	}
-	fresh := p.frame != nil && (p.notice && h.down != nil || !p.notice && time.Since(p.frame.Time) < resendAfter)
+	fresh := p.frame != nil && (p.placeholder && h.down != nil || !p.placeholder && time.Since(p.frame.Time) < resendAfter)
 	if !fresh {
 		p = &part{n: p.n, next: p.next}
 	}
@@ -214,12 +214,12 @@ func (h *Hub) leave() {
 	}
 }
 
-// currentNotice returns the picture that says why there are no frames, and the
+// currentPlaceholder returns the picture that says why there are no frames, and the
 // reason; nil while there are frames.
-func (h *Hub) currentNotice() (*camera.Frame, error) {
+func (h *Hub) currentPlaceholder() (*camera.Frame, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if p := h.newest.Load(); h.down != nil && p.notice {
+	if p := h.newest.Load(); h.down != nil && p.placeholder {
 		return p.frame, h.down
 	}
 	return nil, nil
@@ -227,7 +227,7 @@ func (h *Hub) currentNotice() (*camera.Frame, error) {
 
 // lastFrame returns the newest frame of the camera, nil if there is none.
 func (h *Hub) lastFrame() *camera.Frame {
-	if p := h.newest.Load(); !p.notice {
+	if p := h.newest.Load(); !p.placeholder {
 		return p.frame
 	}
 	return nil

@@ -69,9 +69,9 @@ func TestHubFirstPart(t *testing.T) {
 		{"nothing yet", func(h *Hub) {}, 0},
 		{"a frame just now", func(h *Hub) { h.Publish(testFrame(1)) }, 1},
 		{"a frame of an hour ago", func(h *Hub) { h.Publish(testFrame(1)); time.Sleep(time.Hour) }, 0},
-		{"a notice in force", func(h *Hub) { h.Notice(testFrame(9), down); time.Sleep(time.Hour) }, 9},
-		{"a notice that is over", func(h *Hub) { h.Notice(testFrame(9), down); h.Up() }, 0},
-		{"a frame after a notice", func(h *Hub) { h.Notice(testFrame(9), down); h.Publish(testFrame(2)) }, 2},
+		{"a placeholder in force", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down); time.Sleep(time.Hour) }, 9},
+		{"a placeholder that is over", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down); h.Up() }, 0},
+		{"a frame after a placeholder", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down); h.Publish(testFrame(2)) }, 2},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -121,11 +121,11 @@ func TestHubRepeatsWhenIdle(t *testing.T) {
 }
 
 // A camera that takes more than a second to start must not make the picture of
-// an hour ago look new, nor a notice that is over.
+// an hour ago look new, nor a placeholder that is over.
 func TestHubDoesNotRepeatHistory(t *testing.T) {
 	for name, before := range map[string]func(h *Hub){
-		"frame":  func(h *Hub) { h.Publish(testFrame(1)); time.Sleep(time.Hour) },
-		"notice": func(h *Hub) { h.Notice(testFrame(1), errors.New("unplugged")); h.Up() },
+		"frame":       func(h *Hub) { h.Publish(testFrame(1)); time.Sleep(time.Hour) },
+		"placeholder": func(h *Hub) { h.ShowPlaceholder(testFrame(1), errors.New("unplugged")); h.Up() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -133,7 +133,7 @@ func TestSnapshotHEAD(t *testing.T) {
 func TestSnapshotWithoutCamera(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.server.Hub.Notice(noticeFrame(), errUnplugged)
+		r.server.Hub.ShowPlaceholder(placeholderFrame(), errUnplugged)
 		a := r.do("GET", "/snapshot")
 		if a.Code != 503 || a.Header.Get("Content-Type") != "image/jpeg" || !strings.Contains(a.Body, "no camera") ||
 			a.Header.Get("Retry-After") == "" || a.Header.Get("X-Error") != errUnplugged.Error() {
@@ -321,12 +321,12 @@ func TestViewersFor(t *testing.T) {
 	}
 }
 
-// A notice that could not be drawn shows nothing, least of all the last frame.
-func TestNoticeWithoutPicture(t *testing.T) {
+// A placeholder that could not be drawn shows nothing, least of all the last frame.
+func TestPlaceholderWithoutPicture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.server.Hub.Publish(testFrame(1))
-		r.server.Hub.Notice(nil, errUnplugged)
+		r.server.Hub.ShowPlaceholder(nil, errUnplugged)
 		s, _ := r.stream("/stream")
 		if a := r.do("GET", "/snapshot"); a.Code != 503 || !strings.Contains(a.Body, errUnplugged.Error()) {
 			t.Errorf("%+v", a)

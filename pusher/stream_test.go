@@ -222,14 +222,14 @@ func TestTooManyViewers(t *testing.T) {
 
 // Streams stay open over a loss of the camera: they carry a picture that says
 // so, then frames again.
-func TestNoticeInStream(t *testing.T) {
+func TestPlaceholderInStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		s, _ := r.stream("/stream")
 		synctest.Wait()
 		r.server.Hub.Publish(testFrame(1))
 		r.next(s)
-		r.server.Hub.Notice(noticeFrame(), errUnplugged)
+		r.server.Hub.ShowPlaceholder(placeholderFrame(), errUnplugged)
 		for range 3 { // it is repeated while it holds
 			if p := r.next(s); !strings.Contains(string(p.JPEG), "no camera") {
 				t.Fatalf("viewers see %q while there is no camera", p.JPEG)

@@ -87,7 +87,7 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 	for {
 		p := h.newest.Load()
 		now := time.Now()
-		if p.frame == nil { // none yet, or a notice that could not be drawn
+		if p.frame == nil { // none yet, or a placeholder that could not be drawn
 			v.last = p.n
 		}
 		if p.n == v.last {
@@ -208,7 +208,7 @@ func (v *viewer) begin(p *part, now time.Time) {
 	if v.blink {
 		v.iov[0], v.iov[2] = nil, blinkTail
 	}
-	if !p.notice { // a notice is as old as the trouble
+	if !p.placeholder { // a placeholder is as old as the trouble
 		age := now.Sub(p.frame.Time)
 		v.age.Store(int64(age))
 		v.ages.add(age)

@@ -112,7 +112,7 @@ func TestSelfPicture(t *testing.T) {
 	}{
 		{"a picture", 200, "", jpg, ""},
 		{"half a picture", 200, "", jpg[:5], "no whole JPEG"},
-		{"a notice", 503, "no camera is found", jpg, "no camera is found"},
+		{"a placeholder", 503, "no camera is found", jpg, "no camera is found"},
 		{"a sentence", 503, "", "The camera gave no picture within 10s\n", "503 Service Unavailable: The camera gave no picture"},
 	}
 	for _, tc := range tests {

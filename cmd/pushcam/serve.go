@@ -50,11 +50,11 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	cam.SetPrivacy(settings.privacy())
 	hub := pusher.NewHub(cam.SetDemand)
-	notices := &notices{hub: hub, states: make(chan camera.State, 1), size: c.size, log: log}
+	placeholders := &placeholders{hub: hub, states: make(chan camera.State, 1), size: c.size, log: log}
 	cam.Deliver = hub.Publish
 	cam.OnState = func(s camera.State) {
 		panel.follow(s.Phase)
-		notices.show(s)
+		placeholders.show(s)
 	}
 	state := map[string]func() any{
 		"camera":   func() any { return cam.State() },
@@ -91,7 +91,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	context.AfterFunc(until, func() { panel.end(gpio.ShuttingDown) })
 	all.Go(func() error { return server.Serve(until, listeners...) })
 	all.Go(func() error { return cam.Run(until) })
-	all.Go(func() error { notices.run(until); return nil })
+	all.Go(func() error { placeholders.run(until); return nil })
 	all.Go(func() error {
 		panel.runButton(until, short, func() { stop(errHeld) }, log.With("component", "panel"))
 		return nil

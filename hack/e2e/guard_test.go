@@ -30,7 +30,7 @@ func TestGuard(t *testing.T) {
 		says  []string // the log, in this order
 	}{
 		{"the camera's loop hangs, and so sees no stall",
-			fault{"cmd/pushcam/notices.go", "func (n *notices) show(s camera.State) {", "if s.Phase == camera.Live { select {} }"},
+			fault{"cmd/pushcam/placeholders.go", "func (p *placeholders) show(s camera.State) {", "if s.Phase == camera.Live { select {} }"},
 			func(t *testing.T, m *machine, cam *webcam) {
 				stream := m.stream(t)
 				stream.await(t, true)
@@ -38,7 +38,7 @@ func TestGuard(t *testing.T) {
 				t.Cleanup(func() { cam.Stall(false) })
 				stream.end(t)
 			},
-			[]string{"the camera is live for 1m", "main.(*notices).show notices.go:"}},
+			[]string{"the camera is live for 1m", "main.(*placeholders).show placeholders.go:"}},
 		{"a deadlock",
 			fault{"camera/camera.go", "func (c *Camera) set(phase Phase, err error) {", "if phase == Live { c.mu.Lock() }"},
 			func(t *testing.T, m *machine, _ *webcam) { m.stream(t).end(t) },

@@ -212,7 +212,7 @@ func (v *viewer) picture() (int, error) {
 }
 
 // await reads the stream until a picture comes that is one of the webcam's, or
-// one that is not: a notice.
+// one that is not: a placeholder.
 func (v *viewer) await(t *testing.T, webcams bool) {
 	t.Helper()
 	for {

@@ -9,10 +9,10 @@ import (
 	"github.com/pushcam/pushcam/pusher"
 )
 
-// notices turns the camera's states into what viewers see while there is no
+// placeholders turns the camera's states into what viewers see while there is no
 // picture. Drawing takes a Pi a while, so it has a goroutine of its own, which
 // draws the newest state only.
-type notices struct {
+type placeholders struct {
 	hub    *pusher.Hub
 	states chan camera.State // holds the newest
 	size   size
@@ -20,30 +20,30 @@ type notices struct {
 }
 
 // show takes the camera's next state; it does not block, and has one caller.
-func (n *notices) show(s camera.State) {
+func (p *placeholders) show(s camera.State) {
 	select {
-	case <-n.states:
+	case <-p.states:
 	default:
 	}
-	n.states <- s
+	p.states <- s
 }
 
-func (n *notices) run(ctx context.Context) {
+func (p *placeholders) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case s := <-n.states:
-			n.draw(s)
+		case s := <-p.states:
+			p.draw(s)
 		}
 	}
 }
 
-func (n *notices) draw(s camera.State) {
+func (p *placeholders) draw(s camera.State) {
 	title := ""
 	switch s.Phase {
 	case camera.Idle, camera.Live:
-		n.hub.Up()
+		p.hub.Up()
 		return
 	case camera.Privacy:
 		title = "Privacy"
@@ -54,10 +54,10 @@ func (n *notices) draw(s camera.State) {
 	default:
 		return
 	}
-	f, err := camera.Placard(n.size.width, n.size.height, title, s.Reason)
+	f, err := camera.Placard(p.size.width, p.size.height, title, s.Reason)
 	if err != nil {
 		// Without it viewers see nothing, and not the camera's last frame.
-		n.log.Error("cannot draw the picture that says why there is none", "err", err)
+		p.log.Error("cannot draw the picture that says why there is none", "err", err)
 	}
-	n.hub.Notice(f, errors.New(s.Reason))
+	p.hub.ShowPlaceholder(f, errors.New(s.Reason))
 }
