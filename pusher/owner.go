@@ -34,7 +34,7 @@ type Owner struct {
 	// ends.
 	Answers map[string]http.Handler
 
-	door door
+	logins loginLimiter
 }
 
 // find gives the answer for a path of the owner's; nil if it is none.
@@ -66,8 +66,8 @@ func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.
 		return
 	}
 	_, password, _ := r.BasicAuth()
-	err := s.Owner.door.open(r.Context(), s.Owner.Verify, address(r), password, s.Log)
-	var slow *slowDown
+	err := s.Owner.logins.login(r.Context(), s.Owner.Verify, address(r), password, s.Log)
+	var slow *tooManyTries
 	switch {
 	case err == nil:
 		s.serveLong(w, r, answer)

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// lock is a door with what it costs to verify.
-type lock struct {
-	door
+// countedLogin is a loginLimiter with what it costs to verify.
+type countedLogin struct {
+	loginLimiter
 	password string
 	err      error
 	verified int
@@ -21,7 +21,7 @@ type lock struct {
 	t        *testing.T
 }
 
-func (l *lock) verify(password string) (bool, error) {
+func (l *countedLogin) verify(password string) (bool, error) {
 	l.at++
 	if l.at > 1 {
 		l.t.Error("two verify at once")
@@ -33,9 +33,9 @@ func (l *lock) verify(password string) (bool, error) {
 }
 
 // try says how it went: "in", "no", "wait" or another error.
-func (l *lock) try(address, password string) string {
-	var slow *slowDown
-	switch err := l.open(l.t.Context(), l.verify, address, password, slog.New(slog.DiscardHandler)); {
+func (l *countedLogin) try(address, password string) string {
+	var slow *tooManyTries
+	switch err := l.login(l.t.Context(), l.verify, address, password, slog.New(slog.DiscardHandler)); {
 	case err == nil:
 		return "in"
 	case errors.Is(err, errPassword):
@@ -47,9 +47,9 @@ func (l *lock) try(address, password string) string {
 	}
 }
 
-func TestDoorRemembers(t *testing.T) {
+func TestLoginRemembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lock{password: "right", t: t}
+		l := &countedLogin{password: "right", t: t}
 		for range 3 {
 			for _, address := range []string{"a", "b"} {
 				if got := l.try(address, "right"); got != "in" {
@@ -70,9 +70,9 @@ func TestDoorRemembers(t *testing.T) {
 
 // An address waits twice as long after each wrong password, up to a minute, even
 // with the right one, and is forgiven in time.
-func TestDoorSlowsAnAddress(t *testing.T) {
+func TestLoginSlowsAnAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lock{password: "right", t: t}
+		l := &countedLogin{password: "right", t: t}
 		wait := firstWait
 		for i := range 9 {
 			if got := l.try("guesser", "wrong"); got != "no" {
@@ -99,9 +99,9 @@ func TestDoorSlowsAnAddress(t *testing.T) {
 
 // Who has many addresses does not get more tries, nor room; the owner comes in
 // all the while.
-func TestDoorSlowsAllStrangers(t *testing.T) {
+func TestLoginSlowsAllStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lock{password: "right", t: t}
+		l := &countedLogin{password: "right", t: t}
 		if got := l.try("owner", "right"); got != "in" {
 			t.Fatal(got)
 		}
@@ -120,20 +120,20 @@ func TestDoorSlowsAllStrangers(t *testing.T) {
 					t.Fatalf("the owner, after %d tries of others: %s", i, got)
 				}
 			}
-			if n := len(l.visitors); n > maxVisitors {
-				t.Fatalf("%d visitors are remembered", n)
+			if n := len(l.clients); n > maxLoginClients {
+				t.Fatalf("%d clients are remembered", n)
 			}
 		}
-		if limit := int(time.Hour/strangerTry) + strangerLoan; wrong > limit || wrong < limit/2 {
+		if limit := int(time.Hour/unknownInterval) + unknownBurst; wrong > limit || wrong < limit/2 {
 			t.Errorf("%d guesses in an hour, at most %d", wrong, limit)
 		}
 	})
 }
 
 // Guesses that come at the same time are no way around the waiting.
-func TestDoorTakesTurns(t *testing.T) {
+func TestLoginTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lock{password: "right", t: t}
+		l := &countedLogin{password: "right", t: t}
 		var all sync.WaitGroup
 		got := make(chan string, 100)
 		for range cap(got) {
@@ -151,9 +151,9 @@ func TestDoorTakesTurns(t *testing.T) {
 	})
 }
 
-func TestDoorWithoutAPassword(t *testing.T) {
+func TestLoginWithoutAPassword(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lock{err: errors.New("no lock"), t: t}
+		l := &countedLogin{err: errors.New("no lock"), t: t}
 		for _, password := range []string{"", "x", "x"} {
 			if got := l.try("a", password); got != "no lock" {
 				t.Errorf("%q: %s", password, got)
@@ -172,14 +172,14 @@ func TestDoorWithoutAPassword(t *testing.T) {
 }
 
 // A client that leaves does not wait for its turn.
-func TestDoorClientLeaves(t *testing.T) {
+func TestLoginClientLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lock{password: "right", t: t}
+		l := &countedLogin{password: "right", t: t}
 		go l.try("a", "wrong")
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if err := l.open(ctx, l.verify, "b", "right", slog.New(slog.DiscardHandler)); !errors.Is(err, context.DeadlineExceeded) {
+		if err := l.login(ctx, l.verify, "b", "right", slog.New(slog.DiscardHandler)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		time.Sleep(time.Second)
