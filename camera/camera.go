@@ -48,12 +48,14 @@ type Camera struct {
 
 // run is what a Camera knows of the present run of its source.
 type run struct {
-	began   time.Time // when it was called
-	started time.Time // when it said Started; zero until then
-	first   time.Time // when its first frame came; zero until then
-	last    time.Time // when its last frame came
+	began   time.Time     // when it was called
+	started time.Time     // when it said Started; zero until then
+	first   time.Time     // when its first frame came; zero until then
+	last    time.Time     // when its last frame came
+	unseen  time.Duration // of the time since then, in which nobody looked
 	frames  uint64
 	damage  DropKind // of frames that were thrown away since the last good one
+	over    bool     // it is being ended: its frames are not wanted any more
 }
 
 // face is the part of a State whose changes are published.
@@ -220,7 +222,7 @@ type sink struct{ *Camera }
 func (c sink) Started(d Device, f Format) {
 	c.mu.Lock()
 	c.state.Device, c.state.Format = d, f
-	c.run.started, c.run.last = time.Now(), time.Time{} // what came before was a stand-in's
+	c.run.started, c.run.last, c.run.unseen = time.Now(), time.Time{}, 0 // what came before was a stand-in's
 	if c.lost {
 		c.state.Restarts++
 		c.lost = false
@@ -232,10 +234,14 @@ func (c sink) Started(d Device, f Format) {
 func (c sink) Frame(f *Frame) {
 	now := time.Now()
 	c.mu.Lock()
+	if c.run.over {
+		c.mu.Unlock()
+		return
+	}
 	c.state.Frames++
 	f.Seq = c.state.Frames
 	c.run.frames++
-	c.run.last = now
+	c.run.last, c.run.unseen = now, 0
 	c.run.damage = ""
 	first := c.run.first.IsZero()
 	if first {

@@ -12,6 +12,10 @@ const (
 	startTimeout = 10 * time.Second // from the start of a run to Started
 	stallTimeout = 3 * time.Second  // without a frame, at least
 	stallFrames  = 10               // without a frame, in frame times
+	// lookInterval is how often it is looked whether frames still come. A program
+	// that stood still for longer (a busy machine, a paused one) cannot know what
+	// the camera did meanwhile: that time counts for nothing.
+	lookInterval = 500 * time.Millisecond
 	// answerTimeout is how long Check, and Run after it was canceled, may take
 	// before the driver counts as hanging. STREAMOFF of the Raspberry Pi's camera
 	// takes more than 3 s when its firmware does not answer.
@@ -132,7 +136,7 @@ func (c *Camera) watch(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	said := false
-	for {
+	for looked := time.Now(); ; {
 		select {
 		case err := <-ended:
 			if ctx.Err() != nil {
@@ -154,9 +158,11 @@ func (c *Camera) watch(ctx context.Context) error {
 			said = true
 			c.sayStarted()
 		}
-		wait, cause, wished := c.due(time.Now())
+		now := time.Now()
+		wait, cause, wished := c.due(now, looked)
 		if cause == nil {
-			timer.Reset(wait)
+			looked = now
+			timer.Reset(min(wait, lookInterval))
 			continue
 		}
 		if !wished {
@@ -190,13 +196,22 @@ func (c *Camera) lose(err error) {
 }
 
 // due says why the present run must end now, and whether that is wished, or how
-// long it has until then.
-func (c *Camera) due(now time.Time) (wait time.Duration, cause error, wished bool) {
+// long it has until then. looked is when it was called before.
+//
+// A run that must end is over: its driver may take seconds to stop, and what it
+// still gives until then would hide the reason why there is no picture.
+func (c *Camera) due(now, looked time.Time) (wait time.Duration, cause error, wished bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.private != nil {
+		c.run.over = true
 		return 0, c.private, true
 	}
+	since := looked
+	if c.run.last.After(looked) {
+		since = c.run.last
+	}
+	c.run.unseen += max(0, now.Sub(since)-lookInterval)
 	r := c.run
 	limit := max(stallTimeout, stallFrames*c.state.Format.FrameTime())
 	var end time.Time
@@ -209,6 +224,7 @@ func (c *Camera) due(now time.Time) (wait time.Duration, cause error, wished boo
 	default:
 		end = r.last.Add(limit)
 	}
+	end = end.Add(r.unseen)
 	if cause == nil {
 		cause = fmt.Errorf("%w: it gave no frame for %v", ErrStalled, limit)
 		if r.damage != "" {
@@ -227,6 +243,7 @@ func (c *Camera) due(now time.Time) (wait time.Duration, cause error, wished boo
 	if wait = end.Sub(now); wait > 0 {
 		return wait, nil, false
 	}
+	c.run.over = true
 	return 0, cause, wished
 }
 

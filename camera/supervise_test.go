@@ -69,6 +69,83 @@ func TestStall(t *testing.T) {
 	}
 }
 
+// A program that stood still for longer than a camera may give no frame does not
+// take that for the camera's fault.
+func TestUnseenTimeIsNoStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := new(cameratest.Source)
+		stood := false
+		b := start(t, src, func(c *camera.Camera) {
+			c.OnState = func(s camera.State) {
+				if !stood && s.Phase == camera.Idle && s.Frames > 0 {
+					stood = true
+					src.Stall(true)
+					time.Sleep(10 * time.Second)
+					src.Stall(false)
+				}
+			}
+		})
+		b.SetDemand(true)
+		after(5 * time.Second)
+		b.SetDemand(false) // has the loop call OnState
+		after(time.Second)
+		b.SetDemand(true)
+		after(20 * time.Second)
+		if s := b.State(); !stood || s.Stalls != 0 || s.Restarts != 0 || s.Phase != camera.Live {
+			t.Errorf("after it stood still: %+v", s)
+		}
+		src.Stall(true)
+		after(4 * time.Second)
+		if s := b.State(); s.Stalls != 1 || s.Phase != camera.Fault {
+			t.Errorf("after a real stall: %+v", s)
+		}
+	})
+}
+
+// What a run gives after it was given up is not shown: it would stand in front of
+// the reason why there is no picture, for as long as the driver takes to stop.
+func TestFramesOfARunThatIsOver(t *testing.T) {
+	for name, end := range map[string]func(b *bench){
+		"stalled": func(*bench) {},
+		"closed":  func(b *bench) { b.SetPrivacy(camera.ErrPrivate) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &lateSource{late: 5}
+				var last uint64
+				b := start(t, nil, func(c *camera.Camera) {
+					c.Source = src
+					c.Deliver = func(f *camera.Frame) { last = f.Seq }
+				})
+				b.SetDemand(true)
+				after(time.Second)
+				end(b)
+				after(6 * time.Second)
+				if s := b.State(); last != 1 || s.Frames != 1 {
+					t.Errorf("%d frames were shown, %d counted; want the one from before it was over", last, s.Frames)
+				}
+			})
+		})
+	}
+}
+
+// lateSource gives one frame, and some more when it is to end.
+type lateSource struct {
+	cameratest.Source
+	late int
+}
+
+func (s *lateSource) Run(ctx context.Context, sink camera.Sink) error {
+	sink.Started(camera.Device{}, camera.Format{FPS: 30})
+	sink.Frame(new(camera.Frame))
+	<-ctx.Done()
+	for range s.late {
+		sink.Frame(new(camera.Frame))
+	}
+	time.Sleep(4 * time.Second) // as a driver that is slow to answer
+	return ctx.Err()
+}
+
 // The back-off of a Camera, as its documentation says.
 const (
 	minBackoff = 250 * time.Millisecond

@@ -54,6 +54,7 @@ type Hub struct {
 	watchers int
 	parked   []*viewer // have the newest part and wait for the next
 	down     error     // why there are no frames, nil while there are
+	after    uint64    // the number of the last frame before down
 	resend   *time.Timer
 }
 
@@ -81,20 +82,30 @@ func NewHub(demand func(bool)) *Hub {
 	return h
 }
 
-// Publish makes f the newest frame. The Hub and its viewers only read f.
+// Publish makes f the newest frame. The Hub and its viewers only read f. A frame
+// from before a placeholder that is shown comes too late.
 func (h *Hub) Publish(f *camera.Frame) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.down != nil && f.Seq <= h.after {
+		return
+	}
 	h.down = nil
 	h.replace(&part{frame: f, head: partHead(f)})
 }
 
-// ShowPlaceholder makes f, a picture that says why there is no camera, what viewers see
-// until the next Publish; nil is none, and no frame either.
-func (h *Hub) ShowPlaceholder(f *camera.Frame, why error) {
+// ShowPlaceholder makes f, a picture that says why there is no camera, what
+// viewers see until the next Publish; nil is none, and no frame either. after is
+// the number (Seq) of the last frame that the camera gave before there was none. To
+// draw f takes a while: if a newer frame is there by now, the placeholder is over
+// and nobody sees it.
+func (h *Hub) ShowPlaceholder(f *camera.Frame, why error, after uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.down = why
+	if p := h.newest.Load(); !p.placeholder && p.frame != nil && p.frame.Seq > after {
+		return
+	}
+	h.down, h.after = why, after
 	p := &part{frame: f, placeholder: true}
 	if f != nil {
 		p.head = partHead(f)

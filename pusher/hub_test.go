@@ -69,9 +69,11 @@ func TestHubFirstPart(t *testing.T) {
 		{"nothing yet", func(h *Hub) {}, 0},
 		{"a frame just now", func(h *Hub) { h.Publish(testFrame(1)) }, 1},
 		{"a frame of an hour ago", func(h *Hub) { h.Publish(testFrame(1)); time.Sleep(time.Hour) }, 0},
-		{"a placeholder in force", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down); time.Sleep(time.Hour) }, 9},
-		{"a placeholder that is over", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down); h.Up() }, 0},
-		{"a frame after a placeholder", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down); h.Publish(testFrame(2)) }, 2},
+		{"a placeholder in force", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down, 1); time.Sleep(time.Hour) }, 9},
+		{"a placeholder that is over", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down, 1); h.Up() }, 0},
+		{"a frame after a placeholder", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down, 1); h.Publish(testFrame(2)) }, 2},
+		{"a placeholder that was drawn too slowly", func(h *Hub) { h.Publish(testFrame(2)); h.ShowPlaceholder(testFrame(9), down, 1) }, 2},
+		{"a frame from before a placeholder", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down, 2); h.Publish(testFrame(2)) }, 9},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -125,7 +127,7 @@ func TestHubRepeatsWhenIdle(t *testing.T) {
 func TestHubDoesNotRepeatHistory(t *testing.T) {
 	for name, before := range map[string]func(h *Hub){
 		"frame":       func(h *Hub) { h.Publish(testFrame(1)); time.Sleep(time.Hour) },
-		"placeholder": func(h *Hub) { h.ShowPlaceholder(testFrame(1), errors.New("unplugged")); h.Up() },
+		"placeholder": func(h *Hub) { h.ShowPlaceholder(testFrame(1), errors.New("unplugged"), 0); h.Up() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -133,7 +133,7 @@ func TestSnapshotHEAD(t *testing.T) {
 func TestSnapshotWithoutCamera(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.server.Hub.ShowPlaceholder(placeholderFrame(), errUnplugged)
+		r.server.Hub.ShowPlaceholder(placeholderFrame(), errUnplugged, 1)
 		a := r.do("GET", "/snapshot")
 		if a.Code != 503 || a.Header.Get("Content-Type") != "image/jpeg" || !strings.Contains(a.Body, "no camera") ||
 			a.Header.Get("Retry-After") == "" || a.Header.Get("X-Error") != errUnplugged.Error() {
@@ -326,7 +326,7 @@ func TestPlaceholderWithoutPicture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.server.Hub.Publish(testFrame(1))
-		r.server.Hub.ShowPlaceholder(nil, errUnplugged)
+		r.server.Hub.ShowPlaceholder(nil, errUnplugged, 1)
 		s, _ := r.stream("/stream")
 		if a := r.do("GET", "/snapshot"); a.Code != 503 || !strings.Contains(a.Body, errUnplugged.Error()) {
 			t.Errorf("%+v", a)

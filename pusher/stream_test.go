@@ -229,7 +229,7 @@ func TestPlaceholderInStream(t *testing.T) {
 		synctest.Wait()
 		r.server.Hub.Publish(testFrame(1))
 		r.next(s)
-		r.server.Hub.ShowPlaceholder(placeholderFrame(), errUnplugged)
+		r.server.Hub.ShowPlaceholder(placeholderFrame(), errUnplugged, 1)
 		for range 3 { // it is repeated while it holds
 			if p := r.next(s); !strings.Contains(string(p.JPEG), "no camera") {
 				t.Fatalf("viewers see %q while there is no camera", p.JPEG)

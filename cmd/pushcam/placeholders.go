@@ -59,5 +59,5 @@ func (p *placeholders) draw(s camera.State) {
 		// Without it viewers see nothing, and not the camera's last frame.
 		p.log.Error("cannot draw the picture that says why there is none", "err", err)
 	}
-	p.hub.ShowPlaceholder(f, errors.New(s.Reason))
+	p.hub.ShowPlaceholder(f, errors.New(s.Reason), s.Frames)
 }
