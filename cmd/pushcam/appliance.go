@@ -27,6 +27,7 @@ type machine struct {
 	root  device.Root
 	log   *slog.Logger
 	power device.Power
+	off   func(context.Context) error // is power.Off
 
 	drivers *drivers
 	name    *discovery.Announcer
@@ -42,6 +43,7 @@ func newMachine(c *config, address net.Addr, cam *camera.Camera, p *panel, stder
 	}
 	web := selfClient(address)
 	m := &machine{root: c.root, log: log, power: device.Power{Root: c.root, Log: log}}
+	m.off = m.power.Off
 	m.drivers = newDrivers(m.root, c.size, log.With("component", "modules"))
 	m.name = m.newAnnouncer(address)
 	m.updates = m.newUpdates(c.stateDir, cam, p, web)
@@ -148,7 +150,7 @@ const unplugTime = 20 * time.Second
 func (m *machine) powerOff(ctx context.Context, p *panel) error {
 	m.log.Info("switching off: the button was held")
 	// The system's way to switch off begins with ending this program.
-	if err := m.power.Off(context.WithoutCancel(ctx)); err != nil {
+	if err := m.off(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("cannot switch off: %w", err)
 	}
 	p.end(gpio.SafeToUnplug)

@@ -28,11 +28,11 @@ func (p *placeholders) show(s camera.State) {
 	p.states <- s
 }
 
-func (p *placeholders) run(ctx context.Context) {
+func (p *placeholders) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case s := <-p.states:
 			p.draw(s)
 		}

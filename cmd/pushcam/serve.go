@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/gpio"
 	"github.com/pushcam/pushcam/pusher"
@@ -81,28 +79,35 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	server.Owner = machine.owner(book, controls)
 	fmt.Fprintln(stdout, greeting(listeners[0].Addr()))
 
-	until, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	short := func() { settings.togglePrivacy(); cam.SetPrivacy(settings.privacy()) }
+	privacy := func() { settings.togglePrivacy(); cam.SetPrivacy(settings.privacy()) }
 	if !c.privacyButton {
-		short = nil
+		privacy = nil
 	}
-	all, until := errgroup.WithContext(until)
-	context.AfterFunc(until, func() { panel.end(gpio.ShuttingDown) })
-	all.Go(func() error { return server.Serve(until, listeners...) })
-	all.Go(func() error { return cam.Run(until) })
-	all.Go(func() error { placeholders.run(until); return nil })
-	all.Go(func() error {
-		panel.runButton(until, short, func() { stop(errHeld) }, log.With("component", "panel"))
+	all := newParts(ctx)
+	context.AfterFunc(all.ctx, func() { panel.end(gpio.ShuttingDown) })
+	all.run("the web server", func(ctx context.Context) error { return server.Serve(ctx, listeners...) })
+	all.run("the camera", cam.Run)
+	all.run("the picture that says why there is none", placeholders.run)
+	all.run("the appliance's own work", machine.run)
+	all.run("the button", func(ctx context.Context) error {
+		panel.runButton(ctx, privacy, func() { all.stop(errHeld) }, log.With("component", "panel"))
 		return nil
 	})
-	all.Go(func() error { return machine.run(until) })
-	err = all.Wait()
+	return end(ctx, all, machine, panel, log)
+}
+
+// end waits until the program's parts have ended, and switches the appliance off
+// if that is why they ended, whatever of them hangs.
+func end(ctx context.Context, all *parts, m *machine, p *panel, log *slog.Logger) error {
+	err := all.wait()
 	log.Info("stopped")
-	if errors.Is(context.Cause(until), errHeld) && machine != nil {
-		return machine.powerOff(ctx, panel)
+	if m == nil || !errors.Is(context.Cause(all.ctx), errHeld) {
+		return err
 	}
-	return err
+	if err != nil {
+		log.Error("not everything has ended as it should", "err", err)
+	}
+	return m.powerOff(ctx, p)
 }
 
 // newSource makes what -source asks for.

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/cameratest"
+	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gpio"
+)
+
+// A button that is held switches the appliance off within 15 s, whatever hangs.
+func TestHeldButtonSwitchesOff(t *testing.T) {
+	const limit = 15 * time.Second
+	tests := []struct {
+		name   string
+		hangs  string        // of "driver", "camera", "another part"
+		within time.Duration // of the press
+	}{
+		{"nothing hangs", "", gpio.DefaultHold + time.Second},
+		{"a kernel module does not get ready", "driver", gpio.DefaultHold + time.Second},
+		{"the camera does not close", "camera", limit},
+		{"another part does not end", "another part", limit},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			root := device.Root(t.TempDir())
+			synctest.Test(t, func(t *testing.T) {
+				const press = 10 * time.Second
+				ctx, unplug := context.WithTimeout(t.Context(), time.Minute)
+				defer unplug()
+				hang := make(chan struct{})
+				log := slog.New(slog.NewTextHandler(t.Output(), nil))
+				p := &panel{button: gpio.Button{Input: &fakeButton{from: press, to: time.Hour}}}
+				source := new(cameratest.Source)
+				cam := &camera.Camera{Source: source, AlwaysOn: true}
+				var off time.Time
+				m := &machine{
+					root: root, log: log, off: func(context.Context) error { off = time.Now(); return nil },
+					drivers: &drivers{root: root, log: log, load: func(string) error {
+						if tt.hangs == "driver" {
+							<-hang
+						}
+						return nil
+					}},
+					name:    new(discovery.Announcer), // says that it has no port, and ends
+					updates: &updates{card: &device.Card{Root: string(root)}, log: log},
+					guard:   &guard{state: cam.State, get: func(context.Context) error { return nil }, log: log},
+				}
+				began := time.Now()
+				all := newParts(ctx)
+				all.run("the camera", cam.Run)
+				all.run("the appliance's own work", m.run)
+				all.run("another part", func(ctx context.Context) error {
+					<-ctx.Done()
+					if tt.hangs == "another part" {
+						<-hang
+					}
+					return nil
+				})
+				all.run("the button", func(ctx context.Context) error {
+					p.runButton(ctx, nil, func() { all.stop(errHeld) }, log)
+					return nil
+				})
+				if tt.hangs == "camera" {
+					time.AfterFunc(press, func() { source.Hang(true) })
+				}
+				if err := end(ctx, all, m, p, log); err != nil {
+					t.Errorf("the end: %v", err)
+				}
+				if took := off.Sub(began) - press; off.IsZero() || took > tt.within {
+					t.Errorf("switched off %v after the press, want %v at most", took, tt.within)
+				}
+				if p.shown != gpio.SafeToUnplug {
+					t.Errorf("the LEDs show: %v", p.shown)
+				}
+				source.Hang(false)
+				close(hang)
+			})
+		})
+	}
+}
+
+// A part that fails ends the others, and one that hangs is named.
+func TestParts(t *testing.T) {
+	broken := errors.New("it is broken")
+	works := func(ctx context.Context) error { <-ctx.Done(); return nil }
+	tests := []struct {
+		name string
+		part func(hang <-chan struct{}) func(context.Context) error
+		want string        // part of the error; "" is none
+		took time.Duration // after a minute, when all are to end
+	}{
+		{"all end", func(<-chan struct{}) func(context.Context) error { return works }, "", 0},
+		{"one ends early", func(<-chan struct{}) func(context.Context) error { return func(context.Context) error { return nil } }, "", 0},
+		{"one fails", func(<-chan struct{}) func(context.Context) error {
+			return func(context.Context) error { return broken }
+		}, "it is broken", -time.Minute},
+		{"one fails in the end", func(<-chan struct{}) func(context.Context) error {
+			return func(ctx context.Context) error { <-ctx.Done(); return broken }
+		}, "it is broken", 0},
+		{"one hangs", func(hang <-chan struct{}) func(context.Context) error {
+			return func(context.Context) error { <-hang; return nil }
+		}, "longer for the tested one, which", endTime},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				hang := make(chan struct{})
+				defer close(hang)
+				began := time.Now()
+				all := newParts(ctx)
+				all.run("one that works", works)
+				all.run("the tested one", tt.part(hang))
+				err := all.wait()
+				if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("%v, want %q", err, tt.want)
+				}
+				if took := time.Since(began) - time.Minute; took != tt.took {
+					t.Errorf("it took %v, want %v", took, tt.took)
+				}
+			})
+		})
+	}
+}
