@@ -1,3 +1,4 @@
+// Package cameratest gives tests a camera.Source that fails when it is told to.
 package cameratest
 
 import (

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gpio"
 	"github.com/pushcam/pushcam/pusher"
@@ -43,7 +44,7 @@ type config struct {
 	quality  int
 	bitrate  bitrate
 	format   string
-	controls camera.Controls
+	controls v4l2.Controls
 	idleHold time.Duration
 	alwaysOn bool
 

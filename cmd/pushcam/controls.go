@@ -10,15 +10,15 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/gokrazy/device"
 )
 
 // controls are the camera's: those that the flags set, which stay so, and those
 // that the owner sets while the program runs.
 type controls struct {
-	camera   *camera.V4L2
-	fixed    camera.Controls
+	camera   *v4l2.Source
+	fixed    v4l2.Controls
 	settings *settings
 
 	mu sync.Mutex // held by a change
@@ -28,7 +28,7 @@ type controls struct {
 func newControls(c *config, s *settings, log *slog.Logger) *controls {
 	fixed := maps.Clone(c.controls)
 	if fixed == nil {
-		fixed = camera.Controls{}
+		fixed = v4l2.Controls{}
 	}
 	if c.bitrate != "" {
 		fixed["bitrate"] = string(c.bitrate)
@@ -37,7 +37,7 @@ func newControls(c *config, s *settings, log *slog.Logger) *controls {
 		fixed["quality"] = fmt.Sprint(c.quality)
 	}
 	k := &controls{fixed: fixed, settings: s}
-	k.camera = &camera.V4L2{
+	k.camera = &v4l2.Source{
 		Device:      c.device,
 		Settings:    c.settings(),
 		PixelFormat: strings.ToUpper(c.format),
@@ -74,9 +74,9 @@ func (k *controls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var answer struct {
-		Set    map[string]camera.ControlState `json:"set"`
-		Camera []camera.Control               `json:"camera"`
-		Error  string                         `json:"error,omitempty"`
+		Set    map[string]v4l2.ControlState `json:"set"`
+		Camera []v4l2.Control               `json:"camera"`
+		Error  string                       `json:"error,omitempty"`
 	}
 	var err error
 	answer.Set = k.camera.ControlStates()
@@ -95,10 +95,10 @@ func (k *controls) change(form map[string][]string) (code int, err error) {
 	defer k.mu.Unlock()
 	after := k.settings.controls()
 	if after == nil {
-		after = camera.Controls{}
+		after = v4l2.Controls{}
 	}
 	for n, values := range form {
-		name, value, err := camera.CheckControl(n, values[len(values)-1])
+		name, value, err := v4l2.CheckControl(n, values[len(values)-1])
 		if err != nil {
 			return http.StatusBadRequest, err
 		}
@@ -106,14 +106,14 @@ func (k *controls) change(form map[string][]string) (code int, err error) {
 			return http.StatusConflict, fmt.Errorf("%s is %s by a flag of the program, and stays so", name, fixed)
 		}
 		after[name] = value
-		if value == camera.DefaultValue {
+		if value == v4l2.DefaultValue {
 			delete(after, name)
 		}
 	}
 	if err := after.Check(); err != nil {
 		return http.StatusBadRequest, err
 	}
-	var bad *camera.ControlError
+	var bad *v4l2.ControlError
 	switch err := k.camera.SetControls(k.fixed.Over(after)); {
 	case errors.As(err, &bad):
 		return http.StatusUnprocessableEntity, bad

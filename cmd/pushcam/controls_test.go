@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/v4l2"
 )
 
 func TestControls(t *testing.T) {
@@ -21,7 +21,7 @@ func TestControls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	flags := camera.Controls{"rotate": "180", "hflip": "on", "white_balance": "daylight", "bitrate": "8m"}
+	flags := v4l2.Controls{"rotate": "180", "hflip": "on", "white_balance": "daylight", "bitrate": "8m"}
 	k := newControls(c, quietSettings(dir), slog.New(slog.DiscardHandler))
 	if diff := cmp.Diff(flags, k.camera.Controls); diff != "" {
 		t.Errorf("of the flags (-want +got):\n%s", diff)
@@ -30,18 +30,18 @@ func TestControls(t *testing.T) {
 		method, form string
 		code         int
 		says         string
-		kept         camera.Controls
+		kept         v4l2.Controls
 	}{
-		{"POST", "ISO=400&brightness=60", 200, `"iso": {`, camera.Controls{"iso": "400", "brightness": "60"}},
-		{"POST", "brightness=70&brightness=80", 200, `"value": "80"`, camera.Controls{"iso": "400", "brightness": "80"}},
-		{"POST", "iso=default", 200, "no camera was started yet", camera.Controls{"brightness": "80"}},
-		{"POST", "rotate=90", 409, "rotate is 180 by a flag", camera.Controls{"brightness": "80"}},
-		{"POST", "brightness=", 400, "brightness has a value", camera.Controls{"brightness": "80"}},
-		{"POST", "", 400, "as a form", camera.Controls{"brightness": "80"}},
-		{"POST", "a=" + strings.Repeat("b", maxControlsForm), 400, "as a form", camera.Controls{"brightness": "80"}},
-		{"POST", manyControls(40), 400, "at most", camera.Controls{"brightness": "80"}},
-		{"GET", "", 200, `"brightness"`, camera.Controls{"brightness": "80"}},
-		{"PUT", "iso=100", 405, "GET, HEAD, POST", camera.Controls{"brightness": "80"}},
+		{"POST", "ISO=400&brightness=60", 200, `"iso": {`, v4l2.Controls{"iso": "400", "brightness": "60"}},
+		{"POST", "brightness=70&brightness=80", 200, `"value": "80"`, v4l2.Controls{"iso": "400", "brightness": "80"}},
+		{"POST", "iso=default", 200, "no camera was started yet", v4l2.Controls{"brightness": "80"}},
+		{"POST", "rotate=90", 409, "rotate is 180 by a flag", v4l2.Controls{"brightness": "80"}},
+		{"POST", "brightness=", 400, "brightness has a value", v4l2.Controls{"brightness": "80"}},
+		{"POST", "", 400, "as a form", v4l2.Controls{"brightness": "80"}},
+		{"POST", "a=" + strings.Repeat("b", maxControlsForm), 400, "as a form", v4l2.Controls{"brightness": "80"}},
+		{"POST", manyControls(40), 400, "at most", v4l2.Controls{"brightness": "80"}},
+		{"GET", "", 200, `"brightness"`, v4l2.Controls{"brightness": "80"}},
+		{"PUT", "iso=100", 405, "GET, HEAD, POST", v4l2.Controls{"brightness": "80"}},
 	}
 	for _, s := range steps {
 		r := httptest.NewRequest(s.method, "/api/controls", strings.NewReader(s.form))
@@ -58,10 +58,10 @@ func TestControls(t *testing.T) {
 
 	// At the next start flags win, whatever was kept.
 	old := quietSettings(dir)
-	old.setControls(camera.Controls{"rotate": "90", "iso": "100"})
+	old.setControls(v4l2.Controls{"rotate": "90", "iso": "100"})
 	old.togglePrivacy()
 	again := newControls(c, quietSettings(dir), slog.New(slog.DiscardHandler))
-	want := camera.Controls{"rotate": "180", "hflip": "on", "white_balance": "daylight", "bitrate": "8m", "iso": "100"}
+	want := v4l2.Controls{"rotate": "180", "hflip": "on", "white_balance": "daylight", "bitrate": "8m", "iso": "100"}
 	if diff := cmp.Diff(want, again.camera.Controls); diff != "" {
 		t.Errorf("after a restart (-want +got):\n%s", diff)
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/gpio"
 	"github.com/pushcam/pushcam/pusher"
 )
@@ -111,7 +112,7 @@ func end(ctx context.Context, all *parts, m *machine, p *panel, log *slog.Logger
 }
 
 // newSource makes what -source asks for.
-func newSource(c *config, webcam *camera.V4L2) camera.Source {
+func newSource(c *config, webcam *v4l2.Source) camera.Source {
 	path, replay := strings.CutPrefix(c.source, "replay:")
 	switch {
 	case replay:

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/v4l2"
 )
 
 // settings is what the owner has changed while the program ran. It is kept in a
@@ -29,8 +30,8 @@ type settings struct {
 }
 
 type values struct {
-	Privacy  bool            `json:"privacy"`
-	Controls camera.Controls `json:"controls,omitempty"` // of the camera
+	Privacy  bool          `json:"privacy"`
+	Controls v4l2.Controls `json:"controls,omitempty"` // of the camera
 }
 
 const (
@@ -128,14 +129,14 @@ func (s *settings) togglePrivacy() {
 }
 
 // controls are the camera's that the owner has set.
-func (s *settings) controls() camera.Controls {
+func (s *settings) controls() v4l2.Controls {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.values.Controls)
 }
 
 // setControls keeps them as togglePrivacy does.
-func (s *settings) setControls(c camera.Controls) {
+func (s *settings) setControls(c v4l2.Controls) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.values.Controls = maps.Clone(c)

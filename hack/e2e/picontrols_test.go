@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
 )
 
@@ -35,7 +36,7 @@ func TestPiCameraControls(t *testing.T) {
 		}
 	})
 	t.Run("controls at the start", func(t *testing.T) {
-		want := map[string]camera.ControlState{
+		want := map[string]v4l2.ControlState{
 			"hflip": {Value: "on"},
 			"iso":   {Value: "7", Trouble: `iso is auto, 100, 200, 400, 800, not "7"`},
 		}
@@ -59,7 +60,7 @@ func TestPiCameraControls(t *testing.T) {
 			stream.awaitRate(t, rate)
 		}
 		s := m.controls(t)
-		if diff := cmp.Diff(camera.Controls{"bitrate": "4000k", "rotate": "180"}, s.Settings.Controls); diff != "" || s.Settings.Trouble != "" {
+		if diff := cmp.Diff(v4l2.Controls{"bitrate": "4000k", "rotate": "180"}, s.Settings.Controls); diff != "" || s.Settings.Trouble != "" {
 			t.Errorf("kept, with trouble %q (-want +got):\n%s", s.Settings.Trouble, diff)
 		}
 		if s.Camera.Restarts != before.Camera.Restarts {
@@ -163,11 +164,11 @@ func (v *viewer) awaitRate(t *testing.T, rate int) {
 
 // controlsState is the part of /state that is about controls.
 type controlsState struct {
-	Camera   camera.State                   `json:"camera"`
-	Controls map[string]camera.ControlState `json:"controls"`
+	Camera   camera.State                 `json:"camera"`
+	Controls map[string]v4l2.ControlState `json:"controls"`
 	Settings struct {
-		Controls camera.Controls `json:"controls"`
-		Trouble  string          `json:"trouble"`
+		Controls v4l2.Controls `json:"controls"`
+		Trouble  string        `json:"trouble"`
 	} `json:"settings"`
 }
 

@@ -8,7 +8,7 @@ import (
 	"net"
 	"testing"
 
-	"github.com/pushcam/pushcam/camera/cameratest"
+	"github.com/pushcam/pushcam/camera/cameratest/usbcam"
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
 )
 
@@ -17,7 +17,7 @@ const fps = 15
 
 // A webcam takes pictures for whoever it is plugged into.
 type webcam struct {
-	cameratest.Webcam
+	usbcam.Webcam
 	next  int        // the number of the next picture
 	ended chan error // of its stream
 }
@@ -25,7 +25,7 @@ type webcam struct {
 func newWebcam() *webcam {
 	w := new(webcam)
 	w.Name, w.Serial = "Webcam that is not there", "e2e-1"
-	w.Modes = []cameratest.Mode{{Width: pictures.Width, Height: pictures.Height, FPS: []float64{fps}}}
+	w.Modes = []usbcam.Mode{{Width: pictures.Width, Height: pictures.Height, FPS: []float64{fps}}}
 	return w
 }
 
@@ -42,9 +42,9 @@ func (w *webcam) plug(t *testing.T, m *machine) {
 	}
 	w.ended = make(chan error, 1)
 	go func() {
-		w.ended <- w.Stream(context.Background(), 0, func(int) cameratest.Picture {
+		w.ended <- w.Stream(context.Background(), 0, func(int) usbcam.Picture {
 			w.next++
-			return cameratest.Picture{Data: pictures.Frame(w.next, 0)}
+			return usbcam.Picture{Data: pictures.Frame(w.next, 0)}
 		})
 	}()
 }
@@ -58,7 +58,7 @@ func (w *webcam) unplug(t *testing.T) {
 	if err := w.Unplug(); err != nil {
 		t.Error(err)
 	}
-	if err := <-w.ended; !errors.Is(err, cameratest.ErrUnplugged) {
+	if err := <-w.ended; !errors.Is(err, usbcam.ErrUnplugged) {
 		t.Errorf("the webcam's stream ended with: %v", err)
 	}
 	w.ended = nil

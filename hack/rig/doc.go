@@ -6,7 +6,7 @@
 //
 //	go run ./hack/rig test                          # the camera and GPIO tests
 //	go run ./hack/rig test -run RigUnplug ./camera/... # go test's flags and packages
-//	go run ./hack/rig test -race ./camera/cameratest
+//	go run ./hack/rig test -race ./camera/cameratest/usbcam
 //	go run ./hack/rig setup                         # make or renew the rig, run nothing
 //
 // Test runs "go test -p 1 -run ^TestRig -exec": the tests that need the machine
@@ -26,7 +26,7 @@
 // set, and fails where it is set and a device is missing. There is one network
 // interface, the loopback.
 //
-// uvcvideo and vhci-hcd are loaded for [camera/cameratest], gpio-sim for
+// uvcvideo and vhci-hcd are loaded for [camera/cameratest/usbcam], gpio-sim for
 // [gpio/gpiotest]. The exit status is the test's. A kernel that warned or oopsed
 // during the test makes it fail, and its messages are shown. A test that cannot
 // do without a warning announces it first, in /dev/kmsg: "rig: expect a warning

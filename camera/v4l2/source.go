@@ -1,0 +1,46 @@
+// Package v4l2 captures from a real camera: a Video4Linux device that compresses
+// to JPEG itself.
+package v4l2
+
+import (
+	"log/slog"
+
+	"github.com/pushcam/pushcam/camera"
+)
+
+// Source is a camera.Source that captures from a Video4Linux device. It works in
+// builds for Linux with cgo; in others Check and Run say why it does not.
+type Source struct {
+	// Device is the path of a device, or a part of its name, bus or serial
+	// number, in upper or lower case. Empty means the first camera that offers
+	// Motion-JPEG. A device that comes back under another path after it was
+	// unplugged is followed, even when Device is its old path.
+	Device string
+	// Settings are what the device is asked for. What it cannot do it adjusts,
+	// and the Format that it reports says so.
+	Settings camera.Settings
+	// PixelFormat is "MJPG" or "JPEG", for devices that have both. Empty is MJPG:
+	// the Pi camera's JPEG is its stills encoder, better and slow.
+	PixelFormat string
+	// Controls are set at each start. What the device does not have is logged,
+	// and in ControlStates.
+	Controls Controls
+	// Root is the absolute path of where /dev, /sys and /proc are; empty means /.
+	Root string
+	// Why says in a sentence what else may be the reason that no camera is found;
+	// an empty one says nothing. May be nil.
+	Why func() string
+	// Log may be nil.
+	Log *slog.Logger
+
+	state state
+}
+
+var _ camera.Source = (*Source)(nil)
+
+func (v *Source) logger() *slog.Logger {
+	if v.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return v.Log
+}

@@ -1,0 +1,91 @@
+//go:build cgo
+
+package v4l2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/v4l2/internal/ioctl"
+	"golang.org/x/sys/unix"
+)
+
+var _ camera.Waiter = (*Source)(nil)
+
+type state struct {
+	finder finder
+	desk   desk
+}
+
+// Check looks for the camera. A device is opened once for each time that it
+// appears or its permissions change, not for each Check: opening wakes a USB
+// webcam that sleeps.
+func (v *Source) Check() (camera.Device, error) {
+	n, err := v.find()
+	return n.Device, err
+}
+
+// Wait returns after d, when ctx is done, or as soon as a device file has
+// appeared, or changed its permissions, since the last Check or Run.
+func (v *Source) Wait(ctx context.Context, d time.Duration) (early bool) {
+	return v.state.finder.wait(ctx, v.root(), d)
+}
+
+// Run captures from the camera until ctx is done or the camera is lost.
+func (v *Source) Run(ctx context.Context, sink camera.Sink) error {
+	n, err := v.find()
+	if err != nil {
+		return err
+	}
+	device, err := ioctl.Open(n.file)
+	if err != nil {
+		return explain(v.root(), n, err)
+	}
+	// What cannot be given back is gone with the device or with its descriptor.
+	defer device.Close()
+
+	format, err := v.negotiate(n, device)
+	if err != nil {
+		return explain(v.root(), n, err)
+	}
+	if err := device.Start(captureBuffers); err != nil {
+		return explain(v.root(), n, err)
+	}
+	canceled := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { device.Cancel(); close(canceled) })
+	defer func() {
+		if !stop() {
+			<-canceled
+		}
+	}()
+
+	v.state.finder.last = n.Device
+	sink.Started(n.Device, format)
+	c := newCapture(device, sink, v.logger(), quirks[n.driver], format)
+	switch err := c.run(); {
+	case errors.Is(err, ioctl.ErrCanceled):
+		return context.Cause(ctx)
+	case errors.Is(err, unix.ENODEV):
+		return fmt.Errorf("%w: %s was unplugged", camera.ErrNoCamera, n)
+	default:
+		return explain(v.root(), n, err)
+	}
+}
+
+func (v *Source) root() string {
+	return filepath.Join("/", v.Root)
+}
+
+func (v *Source) find() (node, error) {
+	n, err := v.state.finder.find(v.root(), v.Device)
+	if v.Why != nil && errors.Is(err, camera.ErrNoCamera) {
+		if why := v.Why(); why != "" {
+			return n, fmt.Errorf("%w; %s", err, why)
+		}
+	}
+	return n, err
+}
