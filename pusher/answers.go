@@ -35,6 +35,7 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 
 	p, leave := s.Hub.watch()
 	defer leave()
+	wait := newWaiter(nil)
 	for p.frame == nil || p.placeholder || p.frame.Time.Before(asked) {
 		if f, why := s.Hub.currentPlaceholder(); why != nil {
 			if f == nil {
@@ -46,9 +47,8 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 			writeFrame(w, http.StatusServiceUnavailable, f)
 			return
 		}
-		select {
-		case <-p.next:
-		case <-ctx.Done():
+		wait.last = p.n
+		if !s.Hub.park(ctx, &wait) {
 			if s.ctx.Err() != nil {
 				busy(w, r, "The camera's program is being ended")
 				return

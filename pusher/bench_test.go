@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -48,6 +49,21 @@ func BenchmarkSend(b *testing.B) {
 		if err := v.send(b.Context(), p, time.Now()); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkPublish is a frame on its way to all who wait for it.
+func BenchmarkPublish(b *testing.B) {
+	for _, viewers := range []int{0, 1, maxPushed, 3 * maxPushed} {
+		b.Run(fmt.Sprintf("viewers=%d", viewers), func(b *testing.B) {
+			h, crowd, done := crowd(b, viewers)
+			defer done()
+			jpeg := make([]byte, 100_000)
+			b.ReportAllocs()
+			for seq := uint64(1); b.Loop(); seq++ {
+				deliver(h, crowd, jpeg, seq)
+			}
+		})
 	}
 }
 

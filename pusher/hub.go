@@ -34,9 +34,9 @@ const (
 	// is sent again, for players that show a frame when the next one comes.
 	resendAfter = time.Second
 
-	// maxPushed bounds the viewers to whom the publishing goroutine itself writes:
-	// to wake theirs costs more than a write does, but the camera waits meanwhile,
-	// and they can run side by side.
+	// maxPushed bounds the viewers to whom the publishing goroutine itself writes.
+	// Waking a viewer's goroutine costs more than writing for it. But the camera
+	// waits while the publisher writes, and woken goroutines share all cores.
 	maxPushed = 16
 	// staleAfter is the age at which a frame shows what was, not what is: the
 	// camera was off since. A source at its lowest rate, 0.1 fps, has younger ones.
@@ -52,10 +52,25 @@ type Hub struct {
 
 	mu       sync.Mutex // orders changes of newest, watchers and down
 	watchers int
-	parked   []*viewer // have the newest part and wait for the next
+	parked   []*waiter // have seen the newest part and wait for the next
 	down     error     // why there are no frames, nil while there are
 	after    uint64    // the number of the last frame before down
 	resend   *time.Timer
+}
+
+// A waiter waits in a Hub for the next part. While it is parked there, whoever
+// publishes a part owns it.
+type waiter struct {
+	last  uint64        // the part that it has seen, or does not need
+	wake  chan struct{} // gets a token when the waiter is parked no more
+	write func(*part, time.Time) bool
+}
+
+// newWaiter returns a waiter that is not parked. write, which may be nil, is for
+// the publisher: it writes a part without waiting, and says false if the waiter
+// has to be woken to do more.
+func newWaiter(write func(*part, time.Time) bool) waiter {
+	return waiter{wake: make(chan struct{}, 1), write: write}
 }
 
 // part is one frame as it goes over the wire, shared by all viewers.
@@ -65,7 +80,6 @@ type part struct {
 	n           uint64        // counts parts; the difference of two says what was skipped
 	since       time.Time     // when it became the newest
 	placeholder bool          // a picture that says why there is no camera
-	next        chan struct{} // closed when a newer part is there
 }
 
 // NewHub returns a Hub without a frame. It calls demand, which may be nil, with
@@ -76,7 +90,7 @@ func NewHub(demand func(bool)) *Hub {
 		demand = func(bool) {}
 	}
 	h := &Hub{demand: demand}
-	h.newest.Store(&part{next: make(chan struct{})})
+	h.newest.Store(new(part))
 	h.resend = time.AfterFunc(resendAfter, h.repeat)
 	h.resend.Stop()
 	return h
@@ -123,58 +137,56 @@ func (h *Hub) Up() {
 
 // replace makes p the newest part and wakes the watchers. h.mu is held.
 func (h *Hub) replace(p *part) {
-	old := h.newest.Load()
-	p.n = old.n + 1
+	p.n = h.newest.Load().n + 1
 	p.since = time.Now()
-	p.next = make(chan struct{})
 	h.newest.Store(p)
-	close(old.next)
 	if h.watchers > 0 {
 		h.resend.Reset(resendAfter)
 	}
 	h.push(p)
 }
 
-// push gives p to the parked viewers: it wakes them, or does for them what their
-// goroutines would do, and lets those be. h.mu is held.
+// push gives p to those who are parked. It writes p to the first of them itself,
+// and wakes the others, as well as those who did not take p at once. h.mu is held.
 func (h *Hub) push(p *part) {
 	served := h.parked
 	if p.frame == nil {
 		served = nil
 	}
 	served = served[:min(len(served), maxPushed)]
-	for _, v := range h.parked[len(served):] {
-		v.wake <- struct{}{}
+	for _, w := range h.parked[len(served):] {
+		w.wake <- struct{}{}
 	}
 	still := h.parked[:0]
-	for _, v := range served {
-		if v.push(p, time.Now()) {
-			still = append(still, v)
+	for _, w := range served {
+		if w.write != nil && w.write(p, time.Now()) {
+			still = append(still, w)
 		} else {
-			v.wake <- struct{}{}
+			w.wake <- struct{}{}
 		}
 	}
 	clear(h.parked[len(still):])
 	h.parked = still
 }
 
-// park returns when a part came that v must see to: to send it, or the rest of it.
-// It says false if ctx was done before.
-func (h *Hub) park(ctx context.Context, v *viewer) bool {
+// park returns true when there is a part that w has not seen and has to do
+// something about. It returns false if ctx was done before; w must not be parked
+// again then, because its token may have come at the same time.
+func (h *Hub) park(ctx context.Context, w *waiter) bool {
 	h.mu.Lock()
-	if h.newest.Load().n != v.last {
+	if h.newest.Load().n != w.last {
 		h.mu.Unlock()
 		return true
 	}
-	h.parked = append(h.parked, v)
+	h.parked = append(h.parked, w)
 	h.mu.Unlock()
 	select {
-	case <-v.wake:
+	case <-w.wake:
 		return true
 	case <-ctx.Done():
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.parked = slices.DeleteFunc(h.parked, func(other *viewer) bool { return other == v })
+		h.parked = slices.DeleteFunc(h.parked, func(other *waiter) bool { return other == w })
 		return false
 	}
 }
@@ -210,7 +222,7 @@ func (h *Hub) watch() (*part, func()) {
 	}
 	fresh := p.frame != nil && (p.placeholder && h.down != nil || !p.placeholder && time.Since(p.frame.Time) < resendAfter)
 	if !fresh {
-		p = &part{n: p.n, next: p.next}
+		p = &part{n: p.n}
 	}
 	return p, sync.OnceFunc(h.leave)
 }

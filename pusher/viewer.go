@@ -22,10 +22,11 @@ var errPeerClosed = errors.New("closed the connection")
 // errStalled ends a viewer that took no byte for the viewer timeout.
 var errStalled = errors.New("took nothing for too long")
 
-// A viewer is one open stream. One goroutine runs it. While that is parked in the
-// Hub, who publishes a part owns the viewer instead; only counters are read by
-// others.
+// A viewer is one open stream, which one goroutine runs. While that is parked in
+// the Hub, whoever publishes a part owns the viewer instead. Others only read the
+// counters.
 type viewer struct {
+	waiter
 	conn     net.Conn
 	address  string
 	name     string        // what it calls itself
@@ -45,10 +46,8 @@ type viewer struct {
 	rate    atomic.Int64 // of its link at its peak, in bytes per second; 0 is not known
 	rtt     atomic.Int64 // of its link without a queue, in nanoseconds; 0 is not known
 
-	wake chan struct{} // wakes the goroutine, which is not parked any more
-	last uint64        // the part that needs no sending, nor those before it
-	due  time.Time     // when the next frame may be sent
-	open bool          // the gate has let the next part through already
+	due  time.Time // when the next frame may be sent
+	open bool      // the gate has let the next part through already
 
 	// What is being sent, and what of it is not written yet. net.Buffers eats its
 	// own slice header, so it is made anew over the same array for each flush.
@@ -65,8 +64,8 @@ var (
 // newViewer makes conn a viewer, which does not own it. It counts the ages of its
 // frames in ages too.
 func newViewer(conn net.Conn, timeout time.Duration, ages *ageHistogram) *viewer {
-	v := &viewer{conn: conn, address: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout, ages: ages,
-		wake: make(chan struct{}, 1)}
+	v := &viewer{conn: conn, address: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout, ages: ages}
+	v.waiter = newWaiter(v.push)
 	v.due = v.since
 	var err error
 	if v.link, err = newLink(conn, timeout); err != nil {
@@ -91,7 +90,7 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 			v.last = p.n
 		}
 		if p.n == v.last {
-			if !h.park(ctx, v) {
+			if !h.park(ctx, &v.waiter) {
 				return v.end()
 			}
 			if v.part != nil {
