@@ -14,6 +14,7 @@ import (
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/camera/v4l2"
+	"github.com/pushcam/pushcam/gokrazy/durable"
 )
 
 // settings is what the owner has changed while the program ran. It is kept in a
@@ -66,7 +67,7 @@ func openSettings(dir string, button bool, log *slog.Logger) *settings {
 // read returns nil if there are no settings yet.
 func (s *settings) read() error {
 	file, bad := filepath.Join(s.dir, settingsFile), filepath.Join(s.dir, badFile)
-	data, err := readLimited(file, maxSettings)
+	data, err := durable.ReadFile(file, maxSettings)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		if _, err := os.Lstat(bad); err == nil {
 			return fmt.Errorf("the settings were damaged, and are in %s", bad)
@@ -84,17 +85,6 @@ func (s *settings) read() error {
 		return fmt.Errorf("the settings are damaged (%w) and cannot be set aside (%w)", err, aside)
 	}
 	return fmt.Errorf("the settings were damaged (%w), and are in %s", err, bad)
-}
-
-func readLimited(file string, limit int64) ([]byte, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, fmt.Errorf("%s is no settings file", file)
-	}
-	return os.ReadFile(file)
 }
 
 // report makes known what is wrong.
@@ -155,66 +145,24 @@ func (s *settings) keep() {
 
 // write replaces the file. s.mu is held.
 func (s *settings) write() error {
-	return replaceJSON(filepath.Join(s.dir, settingsFile), s.values)
+	return durable.WriteJSON(filepath.Join(s.dir, settingsFile), s.values)
 }
 
 // try finds out whether write would work, before the owner relies on it.
 func (s *settings) try() error {
-	temporary, err := writeTemporary(filepath.Join(s.dir, settingsFile), s.values)
+	data, err := json.Marshal(s.values)
 	if err != nil {
 		return err
 	}
-	return os.Remove(temporary)
-}
-
-// replaceJSON replaces a file by way of a temporary one: a power cut leaves the
-// old one or the new one.
-func replaceJSON(path string, v any) error {
-	temporary, err := writeTemporary(path, v)
+	f, err := durable.Create(filepath.Join(s.dir, settingsFile), int64(len(data)))
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(temporary, path); err != nil {
-		os.Remove(temporary)
+	defer f.Discard()
+	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-// writeTemporary returns a file beside path that has v, and leaves none if it
-// fails.
-func writeTemporary(path string, v any) (temporary string, err error) {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".*")
-	if err != nil {
-		return "", err
-	}
-	_, err = f.Write(append(data, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		os.Remove(f.Name())
-		return "", err
-	}
-	return f.Name(), nil
-}
-
-// syncDir makes a rename in dir last over a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrInvalid) || errors.Is(err, fs.ErrPermission) {
-		err = nil // Windows knows no such thing
-	}
-	return errors.Join(err, d.Close())
+	return f.Sync()
 }
 
 // state is the part of /state.

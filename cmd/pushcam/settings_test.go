@@ -52,7 +52,7 @@ func TestSettingsTrouble(t *testing.T) {
 		{"an empty file", file(""), true, "settings.json.bad", ""},
 		{"another value", file(`{"privacy": "no"}`), true, "settings.json.bad", ""},
 		{"does not say", file("{}"), true, "", ""},
-		{"huge file", file(strings.Repeat(" ", maxSettings+1)), true, "no settings file", ""},
+		{"huge file", file(strings.Repeat(" ", maxSettings+1)), true, "more than 65536 bytes", ""},
 		{"damaged twice", func(t *testing.T, dir string) string {
 			write(t, filepath.Join(dir, "settings.json.bad"), "older")
 			return file("{")(t, dir)
@@ -62,7 +62,7 @@ func TestSettingsTrouble(t *testing.T) {
 				t.Fatal(err)
 			}
 			return dir
-		}, true, "no settings file", ""},
+		}, true, "no plain file", ""},
 		{"cannot be set aside", func(t *testing.T, dir string) string {
 			if err := os.Mkdir(filepath.Join(dir, "settings.json.bad"), 0o755); err != nil {
 				t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
@@ -190,7 +191,7 @@ func (r *updateRecord) cause() string {
 }
 
 func (u *updates) readRecord() *updateRecord {
-	data, err := readLimited(filepath.Join(u.dir, recordFile), maxRecord)
+	data, err := durable.ReadFile(filepath.Join(u.dir, recordFile), maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -206,7 +207,7 @@ func (u *updates) readRecord() *updateRecord {
 }
 
 func (u *updates) writeRecord() error {
-	return replaceJSON(filepath.Join(u.dir, recordFile), u.record)
+	return durable.WriteJSON(filepath.Join(u.dir, recordFile), u.record)
 }
 
 // run finds out where this boot stands, tries the update if it is for that, and

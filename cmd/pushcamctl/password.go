@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/pushcam/pushcam/gokrazy/durable"
 )
 
 // passwords keeps the owner's passwords of the images that were made here, one
@@ -64,17 +66,7 @@ func (k passwords) keep(host, password string) (path string, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", fmt.Errorf("keep the password: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".password-") // with mode 0600
-	if err != nil {
-		return "", fmt.Errorf("keep the password: %w", err)
-	}
-	defer os.Remove(f.Name()) // in vain once it is renamed
-	_, err = f.WriteString(password + "\n")
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
+	if err := durable.WriteFile(path, []byte(password+"\n")); err != nil {
 		return "", fmt.Errorf("keep the password: %w", err)
 	}
 	return path, nil

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/pushcam/pushcam/gokrazy/durable"
 )
 
 // space is what a build needs in bytes, generously: the image is sparse, and of
@@ -69,9 +71,9 @@ func checkSpace(dirs ...string) error {
 		} else if !info.IsDir() {
 			return fmt.Errorf("%s is not a folder", dir)
 		}
-		free, err := freeSpace(dir)
+		free, err := durable.Free(dir)
 		if err != nil {
-			return fmt.Errorf("free space in %s: %w", dir, err)
+			return err
 		}
 		if free < space {
 			return fmt.Errorf("%s has %d MB left, and a build needs %d MB: make room, or use another folder", dir, free>>20, space>>20)
