@@ -34,28 +34,41 @@ type packages struct {
 // has neither video nor GPIO.
 const metapackage = "linux-image-amd64"
 
-// candidate asks this machine's package lists for the current kernel: its image
-// and its source, without what modules are built with.
+// candidate asks this machine's package lists for the newest kernel of which all
+// parts are to be had: its image, its source, and what modules are built with.
+// While Debian publishes a new kernel, the packages that need a signature come
+// days after the others, which have replaced their older versions by then.
 func candidate(ctx context.Context) (packages, error) {
-	meta, err := output(ctx, "", "apt-cache", "show", "--no-all-versions", metapackage)
+	metas, err := output(ctx, "", "apt-cache", "show", metapackage)
 	if err != nil {
 		return packages{}, fmt.Errorf("no kernel to be had: the package lists of this machine do not name Debian's %s: run apt-get update, on Debian: %w", metapackage, err)
 	}
-	return parseMeta(meta)
+	var troubles []error
+	for meta := range strings.SplitSeq(strings.TrimSpace(metas), "\n\n") {
+		p, err := parseMeta(meta)
+		if err == nil {
+			err = p.complete(ctx)
+		}
+		if err == nil {
+			return p, nil
+		}
+		troubles = append(troubles, err)
+	}
+	return packages{}, errors.Join(troubles...)
 }
 
-// candidateWithHeaders is candidate with all that is needed to build modules.
-func candidateWithHeaders(ctx context.Context) (packages, error) {
-	p, err := candidate(ctx)
-	if err != nil {
-		return packages{}, err
-	}
+// complete adds what modules are built with, and sees whether all of it is there.
+func (p *packages) complete(ctx context.Context) error {
 	headers := "linux-headers-" + p.Release
 	stanza, err := output(ctx, "", "apt-cache", "show", "--no-all-versions", headers+"="+p.Version)
 	if err != nil {
-		return packages{}, err
+		return err
 	}
-	return p, p.addHeaders(headers, stanza)
+	if err := p.addHeaders(headers, stanza); err != nil {
+		return err
+	}
+	_, err = output(ctx, "", "apt-get", append([]string{"-qq", "download", "--print-uris"}, p.Names...)...)
+	return err
 }
 
 var metaDepends = regexp.MustCompile(`linux-image-([0-9]\S*-amd64) \(= ([^)]+)\)`)

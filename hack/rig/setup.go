@@ -126,9 +126,9 @@ func (s setup) build(ctx context.Context) error {
 	if err := s.install(ctx, requiredPackages); err != nil {
 		return err
 	}
-	pkgs, err := candidateWithHeaders(ctx)
+	pkgs, err := candidate(ctx)
 	if err != nil && s.updateLists(ctx) == nil {
-		pkgs, err = candidateWithHeaders(ctx)
+		pkgs, err = candidate(ctx)
 	}
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (s setup) build(ctx context.Context) error {
 	err = b.download(ctx, pkgs)
 	if err != nil && s.updateLists(ctx) == nil {
 		// The mirror drops a version as soon as there is a newer one.
-		if pkgs, err = candidateWithHeaders(ctx); err == nil {
+		if pkgs, err = candidate(ctx); err == nil {
 			err = b.download(ctx, pkgs)
 		}
 	}
