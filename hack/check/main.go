@@ -46,7 +46,7 @@ var steps = []step{
 	{name: "no-cgo", what: "compiles without cgo", args: []string{"go", "vet", "./..."}, env: []string{"CGO_ENABLED=0"}},
 	{name: "darwin", what: "compiles for macOS", args: []string{"go", "vet", "./cmd/..."}, env: []string{"GOOS=darwin", "GOARCH=arm64"}},
 	{name: "windows", what: "compiles for Windows", args: []string{"go", "vet", "./cmd/..."}, env: []string{"GOOS=windows"}},
-	{name: "unit", what: "unit tests, with the race detector", args: []string{"go", "test", "-json", "-race", "./camera/...", "./cmd/...", "./gpio/...", "./gokrazy/...", "./pusher/...", "./hack/bench/...", "./hack/bottleneck/...", "./hack/check/...", "./hack/e2e/pictures", "./hack/kernel"}, kind: goTests},
+	{name: "unit", what: "unit tests, with the race detector", args: []string{"go", "test", "-json", "-race", "./camera/...", "./cmd/...", "./gpio/...", "./gokrazy/...", "./pusher/...", "./hack/bench/...", "./hack/bottleneck/...", "./hack/check/...", "./hack/gotest", "./hack/e2e/pictures", "./hack/kernel"}, kind: goTests},
 	{name: "conformance", what: "real browsers and players", args: []string{"go", "test", "-json", "-count=1", "./hack/conformance/..."}, kind: goTests},
 	{name: "fresh", what: "the age of frames behind an emulated bottleneck", args: []string{"go", "test", "-json", "-count=1", "-parallel=6", "-run=TestFreshness", "./pusher"}, env: []string{"PUSHCAM_FRESHNESS=1"}, kind: goTests},
 	{name: "rig", what: "real kernel devices in a virtual machine", args: []string{"go", "run", "./hack/rig", "test", "-json", "-count=1", "./camera/...", "./gpio/..."}, kind: goTests},

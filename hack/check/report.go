@@ -1,14 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/pushcam/pushcam/hack/gotest"
 )
 
 type status int
@@ -56,87 +56,34 @@ func (r *report) count(s status) (n int) {
 
 func (r *report) failed() int { return r.count(failed) }
 
-// event is a line of go test -json; see go doc test2json.
-type event struct {
-	Action, Package, Test, ImportPath, Output string
-	Elapsed                                   float64
-}
-
 // read takes the events of one go test run, shows the output of what fails and
 // a line for each package, and returns how many tests ran or were skipped.
 func (r *report) read(step string, events io.Reader, out io.Writer) (ran int, err error) {
-	output := make(map[string][]string) // by package and test
-	lines := bufio.NewScanner(events)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		var e event
-		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			fmt.Fprintln(out, lines.Text()) // not every tool beside go test knows -json
-			continue
+	err = gotest.Read(events, out, func(t *gotest.Result) {
+		res := result{step: step, test: strings.TrimPrefix(t.Package, "github.com/pushcam/pushcam/"), status: failed}
+		if t.Test != "" {
+			ran++
+			res.test += "." + t.Test
 		}
-		key := strings.TrimPrefix(e.Package, "github.com/pushcam/pushcam/")
-		if e.Test != "" {
-			key += "." + e.Test
-		}
-		switch e.Action {
-		case "output":
-			output[key] = append(output[key], e.Output)
-			continue
-		case "build-output":
-			fmt.Fprint(out, e.Output)
-			continue
-		case "pass", "fail", "skip":
-		default:
-			continue
-		}
-		text := output[key]
-		delete(output, key)
-		if e.Test == "" {
-			if e.Action == "fail" {
-				// A test that hung or crashed has no end of its own.
-				for _, test := range slices.Sorted(maps.Keys(output)) {
-					if strings.HasPrefix(test, key+".") {
-						fmt.Fprint(out, strings.Join(output[test], ""))
-					}
-				}
-				fmt.Fprint(out, strings.Join(text, ""))
-				r.set(result{step: step, test: key, status: failed})
-			}
-			if e.Action != "skip" { // a package without tests
-				fmt.Fprintf(out, "%s\t%s\t%.1fs\n", e.Action, key, e.Elapsed)
-			}
-			continue
-		}
-		ran++
-		res := result{step: step, test: key}
-		switch e.Action {
+		switch t.Action {
 		case "pass":
 			res.status = passed
-		case "fail":
-			res.status = failed
-			fmt.Fprint(out, strings.Join(text, ""))
 		case "skip":
-			res.why = reason(text)
+			res.status, res.why = skipped, t.Reason()
+		default: // it failed, or has no end because it hung or crashed
+			fmt.Fprint(out, t.Output)
+		}
+		if t.Test == "" {
+			if t.Action != "skip" { // a package without tests
+				fmt.Fprintf(out, "%s\t%s\t%.1fs\n", cmp.Or(t.Action, "fail"), res.test, t.Elapsed)
+			}
+			if res.status != failed {
+				return
+			}
 		}
 		r.set(res)
-	}
-	return ran, lines.Err()
-}
-
-// reason is what a skipped test said last.
-func reason(output []string) string {
-	for _, line := range slices.Backward(output) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "---") || strings.HasPrefix(line, "===") {
-			continue
-		}
-		if _, text, ok := strings.Cut(line, ".go:"); ok { // file.go:12: text
-			_, text, _ = strings.Cut(text, ": ")
-			return text
-		}
-		return line
-	}
-	return "it does not say why"
+	})
+	return ran, err
 }
 
 // print says what failed, and what was skipped and why, then the counts.

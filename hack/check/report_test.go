@@ -32,7 +32,7 @@ func TestReport(t *testing.T) {
 	if n, err := r.read("unit", strings.NewReader(unit), &out); n != 3 || err != nil {
 		t.Errorf("unit: %d tests, %v", n, err)
 	}
-	if n, err := r.read("rig", strings.NewReader(rig), &out); n != 2 || err != nil {
+	if n, err := r.read("rig", strings.NewReader(rig), &out); n != 3 || err != nil {
 		t.Errorf("rig: %d tests, %v", n, err)
 	}
 	r.print(&out)
@@ -45,10 +45,11 @@ fail	camera	600.0s
 
 FAILED   rig camera
 FAILED   rig camera.TestB
+FAILED   rig camera.TestHangs
 skipped  unit camera.TestVLC: no VLC
-ran      rig: 3
+ran      rig: 4
 ran      unit: 1
-2 passed, 2 failed, 1 skipped
+2 passed, 3 failed, 1 skipped
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)

@@ -4,10 +4,8 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pushcam/pushcam/hack/gotest"
 )
 
 const readme = "hack/conformance/README.md"
@@ -58,59 +58,24 @@ type row struct {
 	result        string // pass, FAIL or the reason of a skip
 }
 
-// read takes the events of go test -json, in the order in which tests began, and
-// prints the output of those that fail.
+// read takes the events of go test -json, and prints the output of those tests that
+// fail.
 func read(events io.Reader, out io.Writer) (rows []row, failed bool, err error) {
-	type test struct {
-		row
-		output []string
-	}
-	tests := make(map[string]*test)
-	var order []*test
-	lines := bufio.NewScanner(events)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		var e struct{ Action, Test, Key, Value, Output string }
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return nil, false, fmt.Errorf("%q is not of go test -json: %w", lines.Text(), err)
-		}
-		t := tests[e.Test]
-		if t == nil {
-			t = new(test)
-			tests[e.Test] = t
-			order = append(order, t)
-		}
-		switch e.Action {
-		case "attr":
-			switch e.Key {
-			case "client":
-				t.client = e.Value
-			case "quirk":
-				t.quirk = e.Value
-			}
-		case "output", "build-output":
-			t.output = append(t.output, e.Output)
-		case "pass":
-			t.result = "pass"
-		case "fail":
-			t.result, failed = "FAIL", true
-			fmt.Fprint(out, strings.Join(t.output, ""))
+	err = gotest.Read(events, out, func(t *gotest.Result) {
+		r := row{t.Attr["client"], t.Attr["quirk"], t.Action}
+		switch t.Action {
 		case "skip":
-			t.result = "skipped"
-			for _, line := range t.output {
-				if _, why, ok := strings.Cut(line, "skipped: "); ok {
-					t.result = "skipped: " + strings.TrimSpace(why)
-				}
-			}
+			r.result = "skipped: " + strings.TrimPrefix(t.Reason(), "skipped: ")
+		case "pass":
+		default:
+			r.result, failed = "FAIL", true
+			fmt.Fprint(out, t.Output)
 		}
-	}
-	for _, t := range order {
-		if t.client != "" {
-			t.result = cmp.Or(t.result, "FAIL") // it did not end
-			rows = append(rows, t.row)
+		if r.client != "" {
+			rows = append(rows, r)
 		}
-	}
-	return rows, failed, lines.Err()
+	})
+	return rows, failed, err
 }
 
 type client struct {
