@@ -21,14 +21,10 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		host    = fs.String("hostname", "pushcam", "the camera's `name` on the network")
 		given   = fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept for this name, or a new one")
 		kernel  = fs.String("kernel", string(image.PushcamKernel), "the `kernel`: pushcam, with the Pi camera's driver, or stock, gokrazy's, for USB webcams\nonly and for a Pi 5")
-		wifi    = fs.String("wifi-ssid", "", "not possible yet: connect the camera with a `cable`")
 		verbose = fs.Bool("v", false, "show what the compiler and gok print")
 	)
 	fs.Var(&size, "size", "the image's `size`, for instance 2GiB; the card may be larger")
 	return func(ctx context.Context, _ []string) error {
-		if *wifi != "" {
-			return p.misused(errors.New("-wifi-ssid: images cannot join a Wi-Fi network yet; connect the camera with a cable"), "pushcamctl image -h")
-		}
 		if *output == "" {
 			return p.misused(errors.New("-o needs a file"), "pushcamctl image -h")
 		}

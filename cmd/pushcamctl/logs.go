@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 )
 
 const (
@@ -181,18 +180,6 @@ func (l *logReader) show(body io.Reader) error {
 // visible is a line as it can be shown: what would control a terminal or the
 // direction of writing is written as in Go, \x1b or \u202e.
 func visible(line []byte) string {
-	var b strings.Builder
-	for line = []byte(strings.TrimSuffix(string(line), "\n")); len(line) > 0; {
-		r, size := utf8.DecodeRune(line)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, line[0])
-		case r == '\t' || unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-		line = line[size:]
-	}
-	return b.String()
+	quoted := strconv.Quote(strings.TrimSuffix(string(line), "\n"))
+	return strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\t`, "\t").Replace(quoted[1 : len(quoted)-1])
 }

@@ -47,7 +47,6 @@ func TestCommandLine(t *testing.T) {
 		{"bad size", []string{"image", "-size", "big"}, 2, "", "as 2GiB or 1500MiB"},
 		{"small size", []string{"image", "-size", "1GiB"}, 2, "", "at least 1204 MiB"},
 		{"bad name", []string{"image", "-hostname", "a/b"}, 2, "", `the host name "a/b"`},
-		{"Wi-Fi", []string{"image", "-wifi-ssid", "home"}, 2, "", "cannot join a Wi-Fi network yet"},
 		{"no output", []string{"image", "-o", ""}, 2, "", "-o needs a file"},
 		{"short password", []string{"image", "-password", "short"}, 1, "", "at least 8 characters"},
 		{"no password on the input", []string{"image", "-password", "-"}, 1, "", "nothing was entered"},

@@ -28,13 +28,9 @@ type Announcer struct {
 	// have in it is replaced. Empty means "pushcam".
 	Hostname string
 	Port     int    // of the web server
-	Path     string // of its page; empty means "/"
 	Version  string // of the program
 	Model    string // of the board; empty if it is not known
-	// OnState, if not nil, takes each change of the state. It is called by Run's
-	// goroutine and must not block.
-	OnState func(State)
-	Log     *slog.Logger
+	Log      *slog.Logger
 
 	root     string // where /sys is looked for; a test's
 	networks func() ([]*network, error)
@@ -67,11 +63,7 @@ func (a *Announcer) State() State {
 	return State{Reason: "the networks were not yet looked at"}
 }
 
-func (a *Announcer) publish(s State) {
-	if before := a.state.Swap(&s); a.OnState != nil && (before == nil || !before.equal(s)) {
-		a.OnState(s)
-	}
-}
+func (a *Announcer) publish(s State) { a.state.Store(&s) }
 
 // Run announces until ctx is done. Only then, or if the configuration cannot
 // work, does it return: without a network it waits for one. It runs once.
@@ -109,14 +101,14 @@ func (a *Announcer) Run(ctx context.Context) error {
 }
 
 func (a *Announcer) profile() profile {
-	text := map[string]string{"path": cmp.Or(a.Path, "/"), "version": a.Version}
+	text := map[string]string{"path": page, "version": a.Version}
 	if a.Model != "" {
 		text["model"] = a.Model
 	}
 	for k, v := range text {
 		text[k] = strings.ReplaceAll(printable(v), `\`, `\\`) // miekg/dns takes it off again
 	}
-	return profile{port: a.Port, path: text["path"], pushcam: text}
+	return profile{port: a.Port, pushcam: text}
 }
 
 var errNoNetwork = errors.New("there is no network")

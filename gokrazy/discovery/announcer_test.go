@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,8 +115,9 @@ func TestNoNetworkYet(t *testing.T) {
 func TestAddressChanges(t *testing.T) {
 	simulate(t, func(t *testing.T, s *segment) {
 		c := with("192.168.1.5/24")
-		var states []State
-		announce(t, s, c, &Announcer{Hostname: "pushcam", OnState: func(s State) { states = append(states, s) }})
+		log := new(lines)
+		a := &Announcer{Hostname: "pushcam", Log: log.logger()}
+		announce(t, s, c, a)
 		wait(settled)
 		c.set("192.168.1.77/24")
 		wait(lookInterval + settled)
@@ -123,8 +125,8 @@ func TestAddressChanges(t *testing.T) {
 		if len(got) != 1 || fmt.Sprint(got[0].Addresses) != "[192.168.1.77]" {
 			t.Errorf("found %+v, want one at 192.168.1.77", got)
 		}
-		if len(states) != 2 || fmt.Sprint(states[1]) != "{pushcam.local [192.168.1.77] }" {
-			t.Errorf("states: %v", states)
+		if now := fmt.Sprint(a.State()); now != "{pushcam.local [192.168.1.77] }" || strings.Count(log.buf.String(), "has a name") != 2 {
+			t.Errorf("the state is %v; want one line for each address:\n%s", now, &log.buf)
 		}
 	})
 }

@@ -203,7 +203,7 @@ func addresses(n *network, rrs []dns.RR) map[string]map[source][]netip.Addr {
 func texts(rr *dns.TXT) map[string]string {
 	all := make(map[string]string)
 	for _, t := range rr.Txt {
-		key, value, ok := cutText(unescape(t))
+		key, value, ok := keyValue(unescape(t))
 		if _, twice := all[key]; ok && !twice {
 			all[key] = value
 		}

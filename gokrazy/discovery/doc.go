@@ -58,8 +58,8 @@ func numbered(name string, n int) string {
 // 255 at most, its key included (RFC 6763, 6.1).
 const maxText = 200
 
-// printable makes a text safe to print: what is not UTF-8, or
-// would control a terminal or the direction of writing, is replaced.
+// printable makes a text safe to print: it replaces what is not UTF-8, and what
+// would control a terminal or the direction of writing.
 func printable(s string) string {
 	if len(s) > maxText {
 		s = s[:maxText]
@@ -95,9 +95,9 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// cutText splits a text of a TXT record into its key, in lower case, and its
+// keyValue splits a text of a TXT record into its key, in lower case, and its
 // value.
-func cutText(s string) (key, value string, ok bool) {
+func keyValue(s string) (key, value string, ok bool) {
 	key, value, ok = strings.Cut(s, "=")
 	return strings.ToLower(printable(key)), printable(value), ok && key != ""
 }

@@ -210,7 +210,7 @@ func FuzzPacket(f *testing.F) {
 		lan := with("192.168.1.9/24", "fe80::9/64").now[0]
 		p := packet{data, netip.AddrPortFrom(netip.MustParseAddr("192.168.1.5"), from), lan}
 		sent := new(counter)
-		r := &responder{base: "pushcam", profile: profile{port: 80, path: "/"}}
+		r := &responder{base: "pushcam", profile: profile{port: 80}}
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		r.start(now, sent, []*network{lan})
 		for range 2 * (probeCount + len(announceAfter)) {

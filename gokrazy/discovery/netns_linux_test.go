@@ -95,11 +95,8 @@ func (n *namespace) up(prefix string) {
 	n.ip("link set eth0 up")
 }
 
-// announce runs an Announcer, whose states go to the channel, until stop is
-// called.
-func (n *namespace) announce(a *Announcer) (states <-chan State, stop func()) {
-	ch := make(chan State, 100)
-	a.OnState = func(s State) { ch <- s }
+// announce runs an Announcer until stop is called.
+func (n *namespace) announce(a *Announcer) (_ *Announcer, stop func()) {
 	ctx, cancel := context.WithCancel(n.t.Context())
 	wait := n.start(func() {
 		if err := a.Run(ctx); err != nil {
@@ -108,21 +105,17 @@ func (n *namespace) announce(a *Announcer) (states <-chan State, stop func()) {
 	})
 	stop = sync.OnceFunc(func() { cancel(); wait() })
 	n.t.Cleanup(stop)
-	return ch, stop
+	return a, stop
 }
 
 // until waits for a state.
-func until(t *testing.T, states <-chan State, what string, is func(State) bool) State {
+func until(t *testing.T, a *Announcer, what string, is func(State) bool) State {
 	t.Helper()
-	deadline := time.After(patience)
-	for {
-		select {
-		case s := <-states:
-			if is(s) {
-				return s
-			}
-		case <-deadline:
-			t.Fatalf("no state with %s came", what)
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if s := a.State(); is(s) {
+			return s
+		} else if time.Now().After(deadline) {
+			t.Fatalf("no state with %s came, but %+v", what, s)
 		}
 	}
 }
@@ -133,18 +126,26 @@ func hosted(host, address string) (string, func(State) bool) {
 	}
 }
 
-func (n *namespace) browse() (found []Found) {
+// browse looks for pushcams until it has found what is wanted, as a busy machine
+// answers late, and returns what it found at last.
+func (n *namespace) browse(wanted func([]Found) bool) (found []Found) {
 	n.t.Helper()
-	n.start(func() {
-		ctx, cancel := context.WithTimeout(n.t.Context(), 2500*time.Millisecond)
-		defer cancel()
-		var err error
-		if found, err = new(Browser).Browse(ctx); err != nil {
-			n.t.Errorf("Browse: %v", err)
+	for deadline := time.Now().Add(patience); ; {
+		n.start(func() {
+			ctx, cancel := context.WithTimeout(n.t.Context(), 2500*time.Millisecond)
+			defer cancel()
+			var err error
+			if found, err = new(Browser).Browse(ctx); err != nil {
+				n.t.Errorf("Browse: %v", err)
+			}
+		})()
+		if wanted(found) || time.Now().After(deadline) {
+			return found
 		}
-	})()
-	return found
+	}
 }
+
+func number(n int) func([]Found) bool { return func(found []Found) bool { return len(found) == n } }
 
 // A peer is another program on a computer.
 type peer struct {
@@ -200,16 +201,16 @@ func TestRealNetwork(t *testing.T) {
 	t.Parallel()
 	a, b := newCable(t)
 	b.up("10.99.0.2/24")
-	states, stop := a.announce(&Announcer{Hostname: "pushcam", Port: 8080, Version: "v1", Model: "Test"})
-	until(t, states, "no network", func(s State) bool { return s.Host == "" && s.Reason == "there is no network" })
+	announcer, stop := a.announce(&Announcer{Hostname: "pushcam", Port: 8080, Version: "v1", Model: "Test"})
+	until(t, announcer, "no network", func(s State) bool { return s.Host == "" && s.Reason == "there is no network" })
 	a.up("10.99.0.1/24") // the network comes up after the program
 
 	what, is := hosted("pushcam.local", "10.99.0.1")
-	state := until(t, states, what, is)
+	state := until(t, announcer, what, is)
 	browser := b.peer("browse")
 	browser.says("found pushcam 8080")
 
-	found := b.browse()
+	found := b.browse(func(found []Found) bool { return len(found) == 1 && len(found[0].Addresses) == len(state.Addresses) })
 	var addresses []netip.Addr
 	for _, addr := range state.Addresses {
 		if addr.IsLinkLocalUnicast() {
@@ -229,14 +230,17 @@ func TestRealNetwork(t *testing.T) {
 	a.ip("addr del 10.99.0.1/24 dev eth0")
 	a.ip("addr replace 10.99.0.77/24 dev eth0") // it goes with the first of its network
 	what, is = hosted("pushcam.local", "10.99.0.77")
-	until(t, states, what, is)
-	if found := b.browse(); len(found) != 1 || found[0].Addresses[0] != netip.MustParseAddr("10.99.0.77") {
+	until(t, announcer, what, is)
+	moved := func(found []Found) bool {
+		return len(found) == 1 && len(found[0].Addresses) > 0 && found[0].Addresses[0] == netip.MustParseAddr("10.99.0.77")
+	}
+	if found := b.browse(moved); !moved(found) {
 		t.Errorf("after the address changed: %+v", found)
 	}
 
 	stop()
 	browser.says("lost pushcam")
-	if found := b.browse(); len(found) != 0 {
+	if found := b.browse(number(0)); len(found) != 0 {
 		t.Errorf("after the goodbye: %+v", found)
 	}
 }
@@ -246,19 +250,19 @@ func TestRealConflict(t *testing.T) {
 	a, b := newCable(t)
 	a.up("10.99.0.1/24")
 	b.up("10.99.0.2/24")
-	states, _ := a.announce(&Announcer{Hostname: "pushcam", Port: 80})
+	announcer, _ := a.announce(&Announcer{Hostname: "pushcam", Port: 80})
 	what, is := hosted("pushcam.local", "10.99.0.1")
-	until(t, states, what, is)
-	states, _ = b.announce(&Announcer{Hostname: "pushcam", Port: 80})
+	until(t, announcer, what, is)
+	announcer, _ = b.announce(&Announcer{Hostname: "pushcam", Port: 80})
 	what, is = hosted("pushcam-2.local", "10.99.0.2")
-	if s := until(t, states, what, is); s.Reason != "another device is pushcam.local" {
+	if s := until(t, announcer, what, is); s.Reason != "another device is pushcam.local" {
 		t.Errorf("reason: %q", s.Reason)
 	}
 	// A third program on a computer that has one already.
-	states, _ = b.announce(&Announcer{Hostname: "pushcam", Port: 81})
+	announcer, _ = b.announce(&Announcer{Hostname: "pushcam", Port: 81})
 	what, is = hosted("pushcam-3.local", "10.99.0.2")
-	until(t, states, what, is)
-	if diff := cmp.Diff([]string{"pushcam.local", "pushcam-2.local", "pushcam-3.local"}, names(a.browse())); diff != "" {
+	until(t, announcer, what, is)
+	if diff := cmp.Diff([]string{"pushcam.local", "pushcam-2.local", "pushcam-3.local"}, names(a.browse(number(3)))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -270,19 +274,17 @@ func TestRealConflictWithAnotherProgram(t *testing.T) {
 	a.up("10.99.0.1/24")
 	b.up("10.99.0.2/24")
 	// dnssd uses only networks that are there when it starts.
-	states, _ := a.announce(&Announcer{Hostname: "witness", Port: 80})
+	announcer, _ := a.announce(&Announcer{Hostname: "witness", Port: 80})
 	what, is := hosted("witness.local", "10.99.0.1")
-	until(t, states, what, is)
+	until(t, announcer, what, is)
 	b.peer("respond pushcam 8080")
-	for tries := 10; len(a.browse()) < 2; tries-- {
-		if tries == 0 {
-			t.Fatal("dnssd does not answer")
-		}
+	if len(a.browse(number(2))) != 2 {
+		t.Fatal("dnssd does not answer")
 	}
-	states, _ = a.announce(&Announcer{Hostname: "pushcam", Port: 80})
+	announcer, _ = a.announce(&Announcer{Hostname: "pushcam", Port: 80})
 	what, is = hosted("pushcam-2.local", "10.99.0.1")
-	until(t, states, what, is)
-	if diff := cmp.Diff([]string{"pushcam.local", "pushcam-2.local", "witness.local"}, names(a.browse())); diff != "" {
+	until(t, announcer, what, is)
+	if diff := cmp.Diff([]string{"pushcam.local", "pushcam-2.local", "witness.local"}, names(a.browse(number(3)))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -293,9 +295,9 @@ func TestRealPlainResolver(t *testing.T) {
 	a, b := newCable(t)
 	a.up("10.99.0.1/24")
 	b.up("10.99.0.2/24")
-	states, _ := a.announce(&Announcer{Hostname: "pushcam", Port: 80})
+	announcer, _ := a.announce(&Announcer{Hostname: "pushcam", Port: 80})
 	what, is := hosted("pushcam.local", "10.99.0.1")
-	until(t, states, what, is)
+	until(t, announcer, what, is)
 	b.start(func() {
 		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(10, 99, 0, 2)})
 		if err != nil {
@@ -353,9 +355,9 @@ func TestRealNetworks(t *testing.T) {
 		t.Errorf("without a cable: %v", got)
 	}
 	b.up("10.99.0.2/24")
-	states, _ := a.announce(&Announcer{Port: 80})
+	announcer, _ := a.announce(&Announcer{Port: 80})
 	what, is := hosted("pushcam.local", "10.99.0.1")
-	until(t, states, what, is)
+	until(t, announcer, what, is)
 	if diff := cmp.Diff([]string{"eth0"}, names()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -20,15 +20,17 @@ const cacheFlush = 1 << 15
 // A profile is what is announced under whatever name.
 type profile struct {
 	port    int
-	path    string            // of the page
 	pushcam map[string]string // TXT of the pushcam service
 }
+
+// page is the path of the web page.
+const page = "/"
 
 func (p *profile) services(name string, ips []net.IP) []dnssd.Service {
 	of := func(kind string, text map[string]string) dnssd.Service {
 		return dnssd.Service{Name: name, Type: kind, Domain: domain, Host: name, Port: p.port, Text: text, IPs: ips}
 	}
-	return []dnssd.Service{of(webService, map[string]string{"path": p.path}), of(pushcamService, p.pushcam)}
+	return []dnssd.Service{of(webService, map[string]string{"path": page}), of(pushcamService, p.pushcam)}
 }
 
 // A record is one that is announced, with what belongs to it.
