@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -104,28 +105,53 @@ type viewerState struct {
 	RTTMS   float64 `json:"link_rtt_ms"`     // without a queue; 0 is not known
 }
 
-// state answers with everything that is known, as JSON.
-func (s *Server) state(w http.ResponseWriter, _ *http.Request) {
-	all := map[string]any{
-		"frame":    nil,
-		"viewers":  s.viewerStates(),
-		"sessions": s.sessions.count(),
-		"uptime_s": time.Since(s.started).Seconds(),
+// pageSections are the sections of Server.State that the page shows.
+var pageSections = [...]string{"camera", "settings", "update"}
+
+// state answers as JSON: with everything that is known, or with what the page of
+// the viewer NAME shows if it is asked with ?viewer=NAME. Each open page asks
+// every 2 s, so that answer must stay short however many viewers there are.
+func (s *Server) state(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	name, forPage := query.Get("viewer"), query.Has("viewer")
+	if forPage && (name == "" || len(name) > maxName) {
+		fail(w, r, http.StatusBadRequest, "viewer is the name of a stream as ?name= gave it to /stream, with 1 to %d bytes", maxName)
+		return
 	}
+	viewers, watching := s.viewerStates(name)
+	all := map[string]any{"frame": nil, "viewers": viewers, "watching": watching}
 	if f := s.Hub.lastFrame(); f != nil {
 		all["frame"] = frameState{f.Seq, f.Width, f.Height, len(f.JPEG), milliseconds(time.Since(f.Time))}
 	}
-	for name, section := range s.State {
-		all[name] = section()
+	if forPage {
+		for _, name := range pageSections {
+			if section := s.State[name]; section != nil {
+				all[name] = section()
+			}
+		}
+		if len(viewers) == 0 {
+			all["error"] = fmt.Sprintf("No open stream has the name %q; /state lists all viewers", name)
+		}
+	} else {
+		for name, section := range s.State {
+			all[name] = section()
+		}
+		all["sessions"] = s.sessions.count()
+		all["uptime_s"] = time.Since(s.started).Seconds()
 	}
 	writeJSON(w, http.StatusOK, all)
 }
 
-func (s *Server) viewerStates() []viewerState {
+// viewerStates returns the viewers that have the name, or all if it is empty, and
+// how many there are in all.
+func (s *Server) viewerStates(name string) (states []viewerState, watching int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	states := make([]viewerState, 0, len(s.viewers))
+	states = []viewerState{} // in JSON a list, also if it is empty
 	for v := range s.viewers {
+		if name != "" && v.name != name {
+			continue
+		}
 		states = append(states, viewerState{
 			Address: v.address,
 			Name:    v.name,
@@ -142,7 +168,7 @@ func (s *Server) viewerStates() []viewerState {
 	slices.SortFunc(states, func(a, b viewerState) int {
 		return cmp.Or(-cmp.Compare(a.Seconds, b.Seconds), cmp.Compare(a.Address, b.Address))
 	})
-	return states
+	return states, len(s.viewers)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http/httptest"
 	"testing"
 	"time"
 )
@@ -79,5 +80,30 @@ func BenchmarkWriteFloor(b *testing.B) {
 		if _, err := v.conn.Write(buf); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkState is what each open page asks for every 2 s, and what it would be
+// with all viewers in it.
+func BenchmarkState(b *testing.B) {
+	const viewers = 100
+	s := &Server{Hub: NewHub(nil), sessions: new(sessions), viewers: make(map[*viewer]struct{})}
+	for i := range viewers {
+		v := &viewer{address: fmt.Sprintf("192.0.2.%d:54321", i), name: fmt.Sprintf("%027d", i)}
+		s.viewers[v] = struct{}{}
+	}
+	s.Hub.Publish(testFrame(1))
+	for name, path := range map[string]string{"whole": "/state", "page": "/state?viewer=000000000000000000000000042"} {
+		b.Run(name, func(b *testing.B) {
+			r := httptest.NewRequest("GET", path, nil)
+			b.ReportAllocs()
+			size := 0
+			for b.Loop() {
+				w := httptest.NewRecorder()
+				s.state(w, r)
+				size = w.Body.Len()
+			}
+			b.ReportMetric(float64(size), "B/answer")
+		})
 	}
 }

@@ -183,6 +183,7 @@ func TestState(t *testing.T) {
 			"frame":    map[string]any{"seq": 4.0, "width": 64.0, "height": 48.0, "bytes": 5.0, "age_ms": 250.0},
 			"sessions": 1.0,
 			"uptime_s": 0.25,
+			"watching": 1.0,
 			"viewers": []any{map[string]any{
 				"address": "pipe", "name": strings.Repeat("k", 64), "session": false, "seconds": 0.25,
 				"frames_sent": 1.0, "frames_skipped": 0.0, "bytes": got["viewers"].([]any)[0].(map[string]any)["bytes"], "age_ms": 0.0,
@@ -191,6 +192,57 @@ func TestState(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("state (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// The page gets what it shows and its own stream's numbers, and nothing of the
+// other viewers but how many there are.
+func TestStateForThePage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		section := func(text string) func() any { return func() any { return text } }
+		r := newRig(t, func(s *Server) {
+			s.State = map[string]func() any{"camera": section("live"), "settings": section("private"), "board": section("hot")}
+		})
+		for _, name := range []string{"mine", "another"} {
+			s, _ := r.stream("/stream?name=" + name)
+			go drain(s)
+		}
+		synctest.Wait()
+		r.server.Hub.Publish(testFrame(4))
+		synctest.Wait()
+		for name, found := range map[string]bool{"mine": true, "nobody": false} {
+			var got map[string]any
+			a := r.do("GET", "/state?viewer="+name)
+			if err := json.Unmarshal([]byte(a.Body), &got); err != nil || a.Code != 200 {
+				t.Fatalf("%v: %+v", err, a)
+			}
+			var names []any
+			for _, v := range got["viewers"].([]any) {
+				names = append(names, v.(map[string]any)["name"])
+			}
+			delete(got, "viewers")
+			want := map[string]any{
+				"camera": "live", "settings": "private", "watching": 2.0,
+				"frame": map[string]any{"seq": 4.0, "width": 64.0, "height": 48.0, "bytes": 5.0, "age_ms": 0.0},
+			}
+			var wantNames []any
+			if found {
+				wantNames = []any{name}
+			} else {
+				want["error"] = `No open stream has the name "nobody"; /state lists all viewers`
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: state (-want +got):\n%s", name, diff)
+			}
+			if diff := cmp.Diff(wantNames, names); diff != "" {
+				t.Errorf("%s: viewers (-want +got):\n%s", name, diff)
+			}
+		}
+		for _, name := range []string{"", strings.Repeat("k", 65)} {
+			if a := r.do("GET", "/state?viewer="+name); a.Code != 400 || !strings.Contains(a.Body, "viewer is the name of a stream") {
+				t.Errorf("%q: %+v", name, a)
+			}
 		}
 	})
 }
