@@ -103,7 +103,8 @@ const (
 	DropTooLarge    DropKind = "too-large"   // more bytes than a picture can have, or the driver has room for
 	DropLost        DropKind = "lost"        // lost between sensor and program, known from sequence or time stamps
 	DropStale       DropKind = "stale"       // a newer frame was ready before this one was taken
+	DropPaced       DropKind = "paced"       // there was no time to encode it: the camera gives raw pictures
 )
 
 // DropKinds are all of them.
-var DropKinds = []DropKind{DropEmpty, DropFlagged, DropNoSOI, DropTruncated, DropMalformed, DropUnsupported, DropTooLarge, DropLost, DropStale}
+var DropKinds = []DropKind{DropEmpty, DropFlagged, DropNoSOI, DropTruncated, DropMalformed, DropUnsupported, DropTooLarge, DropLost, DropStale, DropPaced}

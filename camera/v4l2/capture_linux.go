@@ -38,13 +38,14 @@ type capture struct {
 	sink   camera.Sink
 	log    *slog.Logger
 
-	timeline  *timeline // counts losses, if the sequence does not show them
-	spills    bool      // what is too much for one buffer comes in the next
-	sequence  uint32    // of the next frame
-	counting  bool      // sequence is known
-	restarted bool      // and no frame came since
-	cut       bool      // the last buffer was full, and its frame did not end
-	told      time.Time // when the log was told last of a frame that was too large
+	raw       *rawEncoder // nil: the camera compresses itself
+	timeline  *timeline   // counts losses, if the sequence does not show them
+	spills    bool        // what is too much for one buffer comes in the next
+	sequence  uint32      // of the next frame
+	counting  bool        // sequence is known
+	restarted bool        // and no frame came since
+	cut       bool        // the last buffer was full, and its frame did not end
+	told      time.Time   // when the log was told last of a frame that was too large
 }
 
 func newCapture(s stream, sink camera.Sink, log *slog.Logger, q quirk, f camera.Format) *capture {
@@ -90,6 +91,9 @@ func (c *capture) next() error {
 	if err != nil || !ok {
 		return err
 	}
+	if c.raw != nil {
+		return c.encode(newest)
+	}
 	frame, kind := camera.NewFrame(newest.Data, captureTime(newest))
 	if kind == camera.DropTruncated && newest.Full {
 		kind = camera.DropTooLarge
@@ -101,6 +105,28 @@ func (c *capture) next() error {
 	if frame == nil {
 		c.sink.Drop(kind, 1)
 		return nil
+	}
+	c.restarted = false
+	c.sink.Frame(frame)
+	return nil
+}
+
+// encode delivers a raw picture, or leaves it out when there is no time for it.
+func (c *capture) encode(b ioctl.Buffer) error {
+	captured, kind := captureTime(b), camera.DropPaced
+	if c.raw.due() {
+		kind = c.raw.load(b.Data)
+	}
+	if err := c.stream.Queue(b.Index); err != nil {
+		return err
+	}
+	if kind != "" {
+		c.sink.Drop(kind, 1)
+		return nil
+	}
+	frame, err := c.raw.encode(captured)
+	if err != nil {
+		return err
 	}
 	c.restarted = false
 	c.sink.Frame(frame)

@@ -145,6 +145,8 @@ func (v *Source) apply(device controls) error {
 	}
 	set := controlSet(infos)
 	settings, troubles := set.plan(wanted, d.quirk, d.format)
+	quality, _ := parseQuality(wanted["quality"]) // plan has said what is wrong with it
+	v.state.quality.Store(int32(quality))
 	var all []setting
 	for id := range d.touched {
 		again := slices.ContainsFunc(settings, func(s setting) bool { return s.id == id })

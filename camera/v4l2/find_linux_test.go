@@ -35,6 +35,8 @@ var (
 	metadata = probed{"HD Pro Webcam C920", "uvcvideo", "usb-0000:00:14.0-1", go4vl.CapMetadataCapture | go4vl.CapStreaming, nil}
 	cheap    = probed{"USB 2.0 Camera", "uvcvideo", "usb-0000:00:14.0-2", streams, formats("MJPG")}
 	raw      = probed{"Raw Camera", "uvcvideo", "usb-0000:00:14.0-3", streams, formats("YUYV", "GREY")}
+	receiver = probed{"unicam", "unicam", "platform:fe801000.csi", streams, formats("YUYV", "pBAA")}
+	video    = probed{"Video Camera", "uvcvideo", "usb-0000:00:14.0-4", streams, formats("H264")}
 	stills   = probed{"Stills", "stills", "platform:stills", streams, formats("YUYV", "JPEG")}
 	pi       = probed{"mmal service 16.1", "bcm2835 mmal", "platform:bcm2835_v4l2-0", streams, formats("YU12", "JPEG", "H264", "MJPG")}
 	codec    = probed{"bcm2835-codec-decode", "bcm2835-codec", "platform:bcm2835-codec", go4vl.CapVideoMem2MemMPlane | go4vl.CapStreaming, nil}
@@ -148,15 +150,20 @@ func TestFind(t *testing.T) {
 		{name: "path of metadata", devices: []dev{video0, video1}, want: "/dev/video1",
 			err: "/dev/video1 (HD Pro Webcam C920) cannot be used: it gives metadata, not pictures; " +
 				"looked at /dev/video0 (HD Pro Webcam C920), /dev/video1 (HD Pro Webcam C920): it gives metadata, not pictures"},
-		{name: "path without JPEG", devices: []dev{{"video0", raw, ""}}, want: "/dev/video0",
-			err: "/dev/video0 (Raw Camera) cannot be used: it offers neither MJPG nor JPEG but YUYV, GREY; " +
-				"looked at /dev/video0 (Raw Camera): it offers neither MJPG nor JPEG but YUYV, GREY"},
+		{name: "raw pictures, if there are no others", devices: []dev{{"video0", metadata, ""}, {"video1", raw, ""}}, path: "/dev/video1"},
+		{name: "raw pictures, by path", devices: []dev{video0, {"video1", raw, ""}}, want: "/dev/video1", path: "/dev/video1"},
+		{name: "never raw ones before MJPG", devices: []dev{{"video0", raw, ""}, video2},
+			last: camera.Device{Name: raw.name, Bus: raw.bus}, path: "/dev/video2"},
+		{name: "path without pictures", devices: []dev{{"video0", video, ""}}, want: "/dev/video0",
+			err: "/dev/video0 (Video Camera) cannot be used: it offers neither MJPG nor JPEG nor raw pictures, but H264; " +
+				"looked at /dev/video0 (Video Camera): it offers neither MJPG nor JPEG nor raw pictures, but H264"},
 		{name: "name of none", devices: []dev{video0}, want: "logitech", none: true,
 			err: `no camera is called "logitech"; looked at /dev/video0 (HD Pro Webcam C920)`},
 		{name: "nothing", none: true, err: "no camera: there is no /dev/video*"},
-		{name: "no camera among them", devices: []dev{{"video0", codec, ""}, {"video1", raw, ""}}, none: true,
+		{name: "no camera among them", devices: []dev{{"video0", codec, ""}, {"video1", receiver, ""}, {"video2", video, ""}}, none: true,
 			err: "no camera: looked at /dev/video0 (bcm2835-codec-decode): it converts or shows pictures, it takes none, " +
-				"/dev/video1 (Raw Camera): it offers neither MJPG nor JPEG but YUYV, GREY"},
+				"/dev/video1 (unicam): it receives a sensor's data, and gives no pictures by itself, " +
+				"/dev/video2 (Video Camera): it offers neither MJPG nor JPEG nor raw pictures, but H264"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -215,8 +222,11 @@ func TestPlainName(t *testing.T) {
 }
 
 func TestFindPrefersMJPG(t *testing.T) {
-	if p, ok := (node{probed: pi}).jpegFormat(""); !ok || p.String() != "MJPG" {
+	if p, ok := (node{probed: pi}).pixelFormat(""); !ok || p.String() != "MJPG" {
 		t.Errorf("got %s, %v; want MJPG: the Pi's JPEG comes first in its list and is slow", p, ok)
+	}
+	if p, ok := (node{probed: webcam}).pixelFormat(""); !ok || p.String() != "MJPG" {
+		t.Errorf("got %s, %v; want MJPG, not YUYV, which would have to be encoded", p, ok)
 	}
 }
 

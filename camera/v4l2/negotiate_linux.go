@@ -19,37 +19,51 @@ import (
 const rateTolerance = 0.01
 
 // negotiate sets the device as near to the settings as it can be, and reads back
-// what it made of them.
-func (v *Source) negotiate(n node, device *ioctl.Device) (camera.Format, error) {
+// what it made of them. The encoder is nil for a device that compresses itself.
+func (v *Source) negotiate(n node, device *ioctl.Device) (format camera.Format, encoder *rawEncoder, err error) {
 	want := v.Settings
-	pixel, ok := n.jpegFormat(v.PixelFormat)
+	pixel, ok := n.pixelFormat(v.PixelFormat)
 	if !ok {
-		return camera.Format{}, errors.New(n.refusal())
+		return format, nil, errors.New(n.refusal())
+	}
+	if isRaw(pixel) {
+		sizes, _ := device.Sizes(pixel) // without a list it takes what it can
+		want = encodable(sizes, want, encodedPixels()*encodingProcessors())
 	}
 	picture, err := device.Picture()
 	if err != nil {
-		return camera.Format{}, err
+		return format, nil, err
 	}
 	picture.PixelFormat = pixel
 	if want.Width > 0 && want.Height > 0 {
 		picture.Width, picture.Height = want.Width, want.Height
 	}
 	if picture, err = setPicture(device, picture, quirks[n.driver]); err != nil {
-		return camera.Format{}, err
+		return format, nil, err
 	}
 	if picture.PixelFormat != pixel {
-		return camera.Format{}, fmt.Errorf("it offers %s, and gives %s when asked for it", pixel, picture.PixelFormat)
+		return format, nil, fmt.Errorf("it offers %s, and gives %s when asked for it", pixel, picture.PixelFormat)
 	}
 	fps, err := setRate(device, want.FPS)
 	if err != nil {
-		return camera.Format{}, err
+		return format, nil, err
 	}
-	format := camera.Format{PixelFormat: pixel.String(), Width: picture.Width, Height: picture.Height, FPS: fps}
+	format = camera.Format{PixelFormat: pixel.String(), Width: picture.Width, Height: picture.Height, FPS: fps}
+	if isRaw(pixel) {
+		if encoder, err = newRawEncoder(picture, v.encodedQuality); err != nil {
+			return format, nil, err
+		}
+		format = encoder.format(fps, want.FPS)
+	}
 	if err := v.startControls(n, device, format); err != nil {
-		return camera.Format{}, err
+		return format, nil, err
 	}
-	format.Adjusted = adjusted(want, v.PixelFormat, format, func() string { return offers(device, picture) })
-	return format, nil
+	if a := adjusted(v.Settings, v.PixelFormat, format, func() string { return offers(device, picture) }); encoder == nil {
+		format.Adjusted = a
+	} else if a != "" {
+		format.Adjusted += "; " + a
+	}
+	return format, encoder, nil
 }
 
 // setPicture sets the device, to a smaller size if its driver was not loaded for

@@ -54,7 +54,7 @@ type controlSet []ioctl.ControlInfo
 func (s controlSet) plan(wanted Controls, q quirk, f camera.Format) (all []setting, troubles map[string]string) {
 	troubles = map[string]string{}
 	for _, name := range sortedKeys(wanted) {
-		if name == "quality" && q.obeysBitRate(f) {
+		if name == "quality" && (q.obeysBitRate(f) || isRawName(f.PixelFormat)) {
 			continue // below
 		}
 		settings, err := s.settings(name, wanted[name])
@@ -67,17 +67,20 @@ func (s controlSet) plan(wanted Controls, q quirk, f camera.Format) (all []setti
 		}
 		all = append(all, settings...)
 	}
-	if !q.obeysBitRate(f) {
-		return all, troubles
-	}
-	quality := defaultVideoQuality
-	if v := wanted["quality"]; v != "" && v != DefaultValue {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 1 || n > 100 {
-			troubles["quality"] = fmt.Sprintf("quality is from 1 to 100, not %q", v)
-		} else {
-			quality = n
+	quality, err := parseQuality(wanted["quality"])
+	switch {
+	case isRawName(f.PixelFormat): // rawEncoder takes it
+		if err != nil {
+			troubles["quality"] = err.Error()
 		}
+		return all, troubles
+	case !q.obeysBitRate(f):
+		return all, troubles
+	case err != nil:
+		troubles["quality"] = err.Error()
+	}
+	if quality == 0 {
+		quality = defaultVideoQuality
 	}
 	rate, ok := s.find(go4vl.CtrlMPEGVideoBitrate)
 	if given := wanted["bitrate"]; ok && (given == "" || given == DefaultValue || troubles["bitrate"] != "") {
@@ -85,6 +88,18 @@ func (s controlSet) plan(wanted Controls, q quirk, f camera.Format) (all []setti
 		all = append(all, setting{rate.ID, nearest(rate, videoBitRate(f, quality)), "quality"})
 	}
 	return all, troubles
+}
+
+// parseQuality reads a JPEG quality; 0 is the default.
+func parseQuality(value string) (int, error) {
+	if value == "" || value == DefaultValue {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > 100 {
+		return 0, fmt.Errorf("quality is from 1 to 100, not %q", value)
+	}
+	return n, nil
 }
 
 // settings are what one of Controls comes to.

@@ -3,10 +3,12 @@
 package v4l2
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/pushcam/pushcam/camera"
@@ -19,6 +21,9 @@ var _ camera.Waiter = (*Source)(nil)
 type state struct {
 	finder finder
 	desk   desk
+	// quality is that of pictures which are encoded here; 0 is the default. The
+	// goroutine that encodes reads it while others set controls.
+	quality atomic.Int32
 }
 
 // Check looks for the camera. A device is opened once for each time that it
@@ -48,7 +53,7 @@ func (v *Source) Run(ctx context.Context, sink camera.Sink) error {
 	// What cannot be given back is gone with the device or with its descriptor.
 	defer device.Close()
 
-	format, err := v.negotiate(n, device)
+	format, encoder, err := v.negotiate(n, device)
 	if err != nil {
 		return explain(v.root(), n, err)
 	}
@@ -66,6 +71,7 @@ func (v *Source) Run(ctx context.Context, sink camera.Sink) error {
 	v.state.finder.last = n.Device
 	sink.Started(n.Device, format)
 	c := newCapture(device, sink, v.logger(), quirks[n.driver], format)
+	c.raw = encoder
 	switch err := c.run(); {
 	case errors.Is(err, ioctl.ErrCanceled):
 		return context.Cause(ctx)
@@ -74,6 +80,10 @@ func (v *Source) Run(ctx context.Context, sink camera.Sink) error {
 	default:
 		return explain(v.root(), n, err)
 	}
+}
+
+func (v *Source) encodedQuality() int {
+	return cmp.Or(int(v.state.quality.Load()), encodedQuality)
 }
 
 func (v *Source) root() string {

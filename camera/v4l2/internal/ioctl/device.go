@@ -56,6 +56,11 @@ type Size struct{ Width, Height int }
 type Picture struct {
 	PixelFormat PixelFormat
 	Size
+	// BytesPerLine is from one row of the first plane to the next; 0 when the
+	// frames are compressed, or the driver does not tell.
+	BytesPerLine int
+	// FullRange: levels are from 0 to 255, and not from 16 to 235 as in video.
+	FullRange bool
 }
 
 // maxEnum bounds every enumeration: a broken driver must not keep us for ever.
@@ -154,7 +159,9 @@ func (d *Device) SetPicture(p Picture) (Picture, error) {
 }
 
 func (f *format) picture() Picture {
-	return Picture{PixelFormat(f.pix.pixelFormat), Size{int(f.pix.width), int(f.pix.height)}}
+	// V4L2_MAP_QUANTIZATION_DEFAULT, for what is not RGB.
+	full := f.pix.quantization == quantizationFull || f.pix.quantization == 0 && f.pix.colorspace == colorspaceJPEG
+	return Picture{PixelFormat(f.pix.pixelFormat), Size{int(f.pix.width), int(f.pix.height)}, int(f.pix.bytesPerLine), full}
 }
 
 // Interval says how much time the device leaves between two frames. A device

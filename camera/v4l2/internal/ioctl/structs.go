@@ -28,6 +28,9 @@ const (
 	capTimePerFrame = 0x1000 // V4L2_CAP_TIMEPERFRAME
 
 	enumDiscrete = 1 // V4L2_FRMSIZE_TYPE_DISCRETE, V4L2_FRMIVAL_TYPE_DISCRETE
+
+	colorspaceJPEG   = 7 // V4L2_COLORSPACE_JPEG
+	quantizationFull = 1 // V4L2_QUANTIZATION_FULL_RANGE
 )
 
 // fmtdesc is struct v4l2_fmtdesc.
