@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
 )
 
 func checkout(t *testing.T) string {
@@ -201,33 +204,74 @@ func TestCheckSpace(t *testing.T) {
 	}
 }
 
-// What gok gets is the committed instance, but for the name and the version.
+// What gok gets is the committed instance, but for the name and the version. What
+// an owner has added to it gets to the image, whatever it is.
 func TestInstance(t *testing.T) {
 	root := checkout(t)
-	b := &Builder{Checkout: root}
-	inst, err := b.instance()
-	if err != nil {
-		t.Fatal(err)
+	committed := readJSON(t, filepath.Join(root, instanceDir, configFile))
+	ours := func(config map[string]any) map[string]any {
+		return config["PackageConfig"].(map[string]any)[program].(map[string]any)
 	}
-	if got, want := inst.compiler(), "aarch64-linux-gnu-gcc"; got != want {
-		t.Errorf("compiler %q, want %q", got, want)
-	}
-	home := t.TempDir()
-	if err := inst.write(home, "pushcam", root, &Image{Hostname: "cam-2", Kernel: StockKernel, Version: "v1.2"}); err != nil {
-		t.Fatal(err)
-	}
-	committed, written := readJSON(t, filepath.Join(root, instanceDir, "config.json")), readJSON(t, filepath.Join(home, "pushcam/config.json"))
-	committed["Hostname"] = "cam-2"
-	committed["KernelPackage"] = "github.com/gokrazy/kernel.rpi"
-	ours := committed["PackageConfig"].(map[string]any)[program].(map[string]any)
-	ours["ExtraFileContents"] = map[string]any{"/etc/pushcam-version": "v1.2\n"}
-	flags := ours["GoBuildFlags"].([]any)
-	flags[1] = flags[1].(string) + " -X=main.imageVersion=v1.2"
-	if diff := cmp.Diff(committed, written); diff != "" {
-		t.Errorf("config.json (-want +got):\n%s", diff)
-	}
-	if _, err := os.Stat(filepath.Join(home, "pushcam/builddir/go.mod")); err != nil {
-		t.Error(err)
+	owner := readJSON(t, filepath.Join(root, instanceDir, configFile))
+	maps.Copy(ours(owner), map[string]any{
+		"CommandLineFlags":  []any{"-fps", "5"},
+		"Environment":       []any{"PUSHCAM_SIZE=640x480"},
+		"GoBuildTags":       []any{"special"},
+		"ExtraFileContents": map[string]any{"/etc/motd": "hello"},
+		"WaitForClock":      true,
+		"OfALaterGok":       map[string]any{"a": 1.0},
+	})
+	owner["PackageConfig"].(map[string]any)["github.com/gokrazy/gokrazy/cmd/ntp"] = map[string]any{"CommandLineFlags": []any{"-x"}}
+	for name, config := range map[string]map[string]any{"as committed": committed, "with more of an owner": owner} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			instance := filepath.Join(dir, instanceDir)
+			if err := os.CopyFS(instance, os.DirFS(filepath.Join(root, instanceDir))); err != nil {
+				t.Fatal(err)
+			}
+			text, err := json.Marshal(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, text := range map[string]string{configFile: string(text), "key": "beside it"} {
+				if err := os.WriteFile(filepath.Join(instance, name), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			inst, err := (&Builder{Checkout: dir}).instance()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := inst.compiler(), "aarch64-linux-gnu-gcc"; got != want {
+				t.Errorf("compiler %q, want %q", got, want)
+			}
+			home := t.TempDir()
+			if err := inst.write(home, "pushcam", dir, &Image{Hostname: "cam-2", Kernel: StockKernel, Version: "v1.2"}); err != nil {
+				t.Fatal(err)
+			}
+			config["Hostname"] = "cam-2"
+			config["KernelPackage"] = "github.com/gokrazy/kernel.rpi"
+			files, _ := ours(config)["ExtraFileContents"].(map[string]any)
+			if files == nil {
+				files = make(map[string]any)
+			}
+			files["/etc/pushcam-version"] = "v1.2\n"
+			ours(config)["ExtraFileContents"] = files
+			flags := ours(config)["GoBuildFlags"].([]any)
+			flags[1] = flags[1].(string) + " -X=main.imageVersion=v1.2"
+			if diff := cmp.Diff(config, readJSON(t, filepath.Join(home, "pushcam", configFile))); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", configFile, diff)
+			}
+			for _, name := range []string{"builddir/go.mod", "key"} {
+				if _, err := os.Stat(filepath.Join(home, "pushcam", name)); err != nil {
+					t.Error(err)
+				}
+			}
+			// The image has its configuration in it, for its init.
+			if got, want := ours(config)["ExtraFilePaths"], (map[string]any{device.ConfigFile: configFile}); cmp.Diff(want, got) != "" {
+				t.Errorf("the image has these files: %v, want %v", got, want)
+			}
+		})
 	}
 }
 

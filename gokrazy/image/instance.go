@@ -17,20 +17,23 @@ import (
 // program is the package that the image is for.
 const program = "github.com/pushcam/pushcam/cmd/pushcam"
 
-// instanceDir is gokrazy's instance, in a checkout.
-const instanceDir = "gokrazy/pushcam"
+// instanceDir is gokrazy's instance, in a checkout, and configFile its
+// configuration (https://gokrazy.org/userguide/instance-config).
+const (
+	instanceDir = "gokrazy/pushcam"
+	configFile  = "config.json"
+)
 
 // instance is the committed configuration, to be varied for one image. What this
-// package does not know in it goes to gok as it is.
+// package does not vary goes to gok as it is, also what it does not know.
 type instance struct {
-	config  map[string]json.RawMessage
-	program packageConfig
-}
+	config   map[string]json.RawMessage
+	packages map[string]map[string]json.RawMessage // PackageConfig
 
-type packageConfig struct {
-	GoBuildEnvironment []string
-	GoBuildFlags       []string
-	ExtraFileContents  map[string]string `json:",omitempty"` // by path in the image
+	// Of the program's package:
+	environment []string          // GoBuildEnvironment
+	flags       []string          // GoBuildFlags
+	files       map[string]string // ExtraFileContents, by path in the image
 }
 
 // FindCheckout looks for a checkout of pushcam in dir and above it.
@@ -40,7 +43,7 @@ func FindCheckout(dir string) (string, error) {
 		return "", err
 	}
 	for at := dir; ; at = filepath.Dir(at) {
-		if _, err := os.Stat(filepath.Join(at, instanceDir, "config.json")); err == nil {
+		if _, err := os.Stat(filepath.Join(at, instanceDir, configFile)); err == nil {
 			return at, nil
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return "", err
@@ -52,29 +55,33 @@ func FindCheckout(dir string) (string, error) {
 }
 
 func (b *Builder) instance() (*instance, error) {
-	path := filepath.Join(b.Checkout, instanceDir, "config.json")
+	path := filepath.Join(b.Checkout, instanceDir, configFile)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s is not a checkout of pushcam: %w", b.Checkout, err)
 	}
 	inst := new(instance)
-	var packages map[string]packageConfig
 	if err := json.Unmarshal(text, &inst.config); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := json.Unmarshal(inst.config["PackageConfig"], &packages); err != nil {
+	if err := json.Unmarshal(inst.config["PackageConfig"], &inst.packages); err != nil {
 		return nil, fmt.Errorf("%s: PackageConfig: %w", path, err)
 	}
-	var ok bool
-	if inst.program, ok = packages[program]; !ok || len(packages) != 1 {
-		return nil, fmt.Errorf("%s: PackageConfig has to be for %s alone", path, program)
+	ours, ok := inst.packages[program]
+	if !ok {
+		return nil, fmt.Errorf("%s: PackageConfig has nothing for %s", path, program)
+	}
+	for key, value := range map[string]any{"GoBuildEnvironment": &inst.environment, "GoBuildFlags": &inst.flags, "ExtraFileContents": &inst.files} {
+		if err := json.Unmarshal(ours[key], value); err != nil && ours[key] != nil {
+			return nil, fmt.Errorf("%s: %s of %s: %w", path, key, program, err)
+		}
 	}
 	return inst, nil
 }
 
 // compiler is the C compiler that the program is built with.
 func (i *instance) compiler() string {
-	for _, kv := range slices.Backward(i.program.GoBuildEnvironment) {
+	for _, kv := range slices.Backward(i.environment) {
 		if cc, ok := strings.CutPrefix(kv, "CC="); ok {
 			return cc
 		}
@@ -82,45 +89,58 @@ func (i *instance) compiler() string {
 	return "cc"
 }
 
-// write makes parent the home of an instance for one image, called name. Its
-// pins are those of the checkout, in place: go.mod finds our program by a
-// relative path.
+// write makes parent the home of an instance for one image, called name. All but
+// its configuration is the checkout's, in place: go.mod finds our program by a
+// relative path, and the configuration may name other files so.
 func (i *instance) write(parent, name, checkout string, img *Image) error {
 	dir := filepath.Join(parent, name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	pins, err := filepath.Abs(filepath.Join(checkout, instanceDir, "builddir"))
+	from, err := filepath.Abs(filepath.Join(checkout, instanceDir))
 	if err != nil {
 		return err
 	}
-	if err := os.Symlink(pins, filepath.Join(dir, "builddir")); err != nil {
+	entries, err := os.ReadDir(from)
+	if err != nil {
 		return err
 	}
-	p := i.program
-	p.GoBuildFlags = slices.Clone(p.GoBuildFlags)
+	for _, e := range entries {
+		if e.Name() == configFile {
+			continue
+		}
+		if err := os.Symlink(filepath.Join(from, e.Name()), filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
 	const ldflags = "-ldflags="
-	at := slices.IndexFunc(p.GoBuildFlags, func(f string) bool { return strings.HasPrefix(f, ldflags) })
+	flags := slices.Clone(i.flags)
+	at := slices.IndexFunc(flags, func(f string) bool { return strings.HasPrefix(f, ldflags) })
 	if at < 0 {
 		return fmt.Errorf("config.json has no %s for %s", ldflags, program)
 	}
-	p.GoBuildFlags[at] += " -X=main.imageVersion=" + img.Version
-	p.ExtraFileContents = maps.Clone(p.ExtraFileContents)
-	if p.ExtraFileContents == nil {
-		p.ExtraFileContents = make(map[string]string)
-	}
-	p.ExtraFileContents[partition.VersionFile] = img.Version + "\n"
-
-	config := make(map[string]any)
-	for key, value := range i.config {
-		config[key] = value
-	}
-	config["Hostname"] = img.Hostname
-	config["KernelPackage"] = kernelPackages[img.Kernel]
-	config["PackageConfig"] = map[string]packageConfig{program: p}
+	flags[at] += " -X=main.imageVersion=" + img.Version
+	files := make(map[string]string)
+	maps.Copy(files, i.files)
+	files[partition.VersionFile] = img.Version + "\n"
+	packages := varied(i.packages)
+	p := varied(i.packages[program])
+	p["GoBuildFlags"], p["ExtraFileContents"] = flags, files
+	packages[program] = p
+	config := varied(i.config)
+	config["Hostname"], config["KernelPackage"], config["PackageConfig"] = img.Hostname, kernelPackages[img.Kernel], packages
 	text, err := json.MarshalIndent(config, "", "    ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "config.json"), text, 0o644)
+	return os.WriteFile(filepath.Join(dir, configFile), text, 0o644)
+}
+
+// varied is a copy whose values can be replaced by those of any type.
+func varied[V any](m map[string]V) map[string]any {
+	c := make(map[string]any, len(m))
+	for key, value := range m {
+		c[key] = value
+	}
+	return c
 }

@@ -43,7 +43,11 @@ func main() {
 	}
 	booted.Store(true)
 	fmt.Printf("model %q\n", gokrazy.Model())
-	services, err := programs("/user", "/gokrazy")
+	configured, err := device.Programs("")
+	if err != nil {
+		log.Printf("programs start without what the image's configuration says of them: %v", err)
+	}
+	services, err := programs(configured, "/user", "/gokrazy")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -69,8 +73,9 @@ func reboot(why string) {
 	log.Fatal(unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
 }
 
-// programs are the files in the folders, in their order, but for this one.
-func programs(dirs ...string) ([]*gokrazy.Service, error) {
+// programs are the files in the folders, in their order, but for this one, as the
+// image's configuration has them started.
+func programs(configured map[string]device.Program, dirs ...string) ([]*gokrazy.Service, error) {
 	var services []*gokrazy.Service
 	for _, dir := range dirs {
 		files, err := os.ReadDir(dir)
@@ -82,9 +87,17 @@ func programs(dirs ...string) ([]*gokrazy.Service, error) {
 			if path == "/gokrazy/init" {
 				continue
 			}
-			cmd := exec.Command(path)
-			cmd.Env = os.Environ() // gokrazy adds HOME to it
-			services = append(services, gokrazy.NewService(cmd))
+			p := configured[f.Name()]
+			cmd := exec.Command(path, p.CommandLineFlags...)
+			cmd.Env = append(os.Environ(), p.Environment...) // gokrazy adds HOME to it
+			service := gokrazy.NewService
+			switch {
+			case p.DontStart:
+				service = gokrazy.NewStoppedService
+			case p.WaitForClock:
+				service = gokrazy.NewWaitForClockService
+			}
+			services = append(services, service(cmd))
 		}
 	}
 	return services, nil
