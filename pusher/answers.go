@@ -29,10 +29,11 @@ func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 // OctoPrint and Home Assistant move something and then want to see it moved.
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	asked := time.Now()
-	ctx, cancel := context.WithTimeout(r.Context(), snapshotTimeout)
+	// The request's context would end with its side of the connection, and who has
+	// sent all of a request may close that and wait for the answer (nc, some NVRs;
+	// RFC 9112, 9.6). Who has left altogether is served in vain, at most this long.
+	ctx, cancel := context.WithTimeout(s.ctx, snapshotTimeout)
 	defer cancel()
-	stop := context.AfterFunc(s.ctx, cancel)
-	defer stop()
 
 	p, leave := s.Hub.watch()
 	defer leave()

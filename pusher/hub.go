@@ -22,11 +22,11 @@ const (
 	// Firefox shows a part only when it has seen the boundary behind it, so a
 	// part ends with the next one's boundary.
 	partTail = "\r\n--" + boundary + "\r\n"
-	// blinkHead is a part's header without what is not known before its frame.
-	// Chrome and Edge want the whole header of the next part before they show a
-	// part (crbug 527446): for them it goes ahead, as with ustreamer's
-	// advance_headers.
-	blinkHead = "Content-Type: image/jpeg\r\n\r\n"
+	// headAhead is a part's header without what is not known before its frame; see
+	// wantsHeaderAhead.
+	headAhead = "Content-Type: image/jpeg\r\n\r\n"
+	// waitingLine is a line of a part's header, before those that say something.
+	waitingLine = "X-Waiting: 1\r\n"
 	// streamEnd follows a partTail: an empty part, then the closing delimiter.
 	streamEnd = "\r\n--" + boundary + "--\r\n"
 
@@ -53,8 +53,10 @@ type Hub struct {
 	mu       sync.Mutex // orders changes of newest, watchers and down
 	watchers int
 	parked   []*waiter // have seen the newest part and wait for the next
-	down     error     // why there are no frames, nil while there are
-	after    uint64    // the number of the last frame before down
+	width    int       // of the camera's last frame, in pixels; 0 before the first
+	height   int
+	down     error  // why there are no frames, nil while there are
+	after    uint64 // the number of the last frame before down
 	resend   *time.Timer
 }
 
@@ -105,7 +107,17 @@ func (h *Hub) Publish(f *camera.Frame) {
 		return
 	}
 	h.down = nil
+	h.width, h.height = f.Width, f.Height
 	h.replace(&part{frame: f, head: partHead(f)})
+}
+
+// Size is that of the camera's last frame in pixels, 0 × 0 before the first one. A
+// placeholder should have it too: OpenCV and recorders go on with the last picture
+// when the size changes.
+func (h *Hub) Size() (width, height int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.width, h.height
 }
 
 // ShowPlaceholder makes f, a picture that says why there is no camera, what

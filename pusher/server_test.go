@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -65,6 +67,14 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// Behind a proxy that has the camera at /webcam/ and nowhere else, a link that
+// begins with a slash leads to the proxy's own pages.
+func TestPageLinksAreRelative(t *testing.T) {
+	if links := regexp.MustCompile("(src|href|action) *= *[\"'`]?/|(fetch|import|Worker|WebSocket|open)\\([\"'`]/").FindAll(indexPage, -1); len(links) > 0 {
+		t.Errorf("the page has absolute links: %q", links)
+	}
+}
+
 func TestErrorsAsJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -118,6 +128,34 @@ func TestSnapshotIsFresh(t *testing.T) {
 			})
 		})
 	}
+}
+
+// halfClosed is a connection whose client has closed its side behind its request.
+type halfClosed struct {
+	net.Conn
+	request io.Reader
+}
+
+func (c halfClosed) Read(b []byte) (int, error) { return c.request.Read(b) }
+
+// Who has sent a request and closes only that side of the connection, as nc and
+// some NVRs do, waits for its answer.
+func TestSnapshotForHalfClosedClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		client, server := net.Pipe()
+		defer client.Close()
+		r.l.conns <- halfClosed{server, strings.NewReader("GET /snapshot HTTP/1.1\r\nHost: pushcam.local\r\n\r\n")}
+		synctest.Wait() // the server has read the end
+		r.server.Hub.Publish(testFrame(1))
+		resp, err := http.ReadResponse(bufio.NewReader(client), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("X-Frame") != "1" {
+			t.Errorf("%s %v", resp.Status, resp.Header)
+		}
+	})
 }
 
 func TestSnapshotHEAD(t *testing.T) {

@@ -157,7 +157,8 @@ func (ss *sessions) close() {
 }
 
 // newSession answers with a new session: its id alone, as JPGPusher does, or as
-// JSON if that was asked for or POSTed.
+// JSON if it was POSTed. Its URL is relative to that of the request, so that it
+// is right behind a proxy which has the camera at /webcam/.
 func (s *Server) newSession(w http.ResponseWriter, r *http.Request) {
 	timeout := s.sessionTimeout()
 	if r.Method == http.MethodHead {
@@ -169,10 +170,10 @@ func (s *Server) newSession(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	if r.Method == http.MethodPost || strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
+	if r.Method == http.MethodPost {
 		writeJSON(w, http.StatusOK, map[string]any{
 			"id":              id,
-			"url":             "/" + id,
+			"url":             id,
 			"expires_in":      timeout.Seconds(),
 			"keepalive_every": (timeout / 3).Seconds(),
 		})
@@ -199,28 +200,6 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// hitKind is what a request to /<id> is meant to be.
-type hitKind int
-
-const (
-	hitUnknown   hitKind = iota // a player, an address bar, Safari's <img>, a script of our own origin
-	hitImage                    // an <img>
-	hitKeepAlive                // a script
-)
-
-// kindOfHit reads what browsers say of a request; see wantsText.
-func kindOfHit(r *http.Request) hitKind {
-	switch dest := r.Header.Get("Sec-Fetch-Dest"); {
-	case r.Method == http.MethodPost:
-		return hitKeepAlive
-	case dest == "image", strings.HasPrefix(r.Header.Get("Accept"), "image/"):
-		return hitImage
-	case dest == "empty", r.Header.Get("Origin") != "":
-		return hitKeepAlive
-	}
-	return hitUnknown
-}
-
 // session answers /<id>: the session's stream, or a keep-alive's remaining time.
 func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 	id := path.Base(r.URL.Path)
@@ -230,7 +209,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if kind := kindOfHit(r); kind != hitKeepAlive && r.Method == http.MethodGet {
-		if _, err := fpsLimit(r.URL.Query()); err != nil { // before another stream is ended for it
+		if _, err := readStreamQuery(r); err != nil { // before another stream is ended for it
 			fail(w, r, http.StatusBadRequest, "%v", err)
 			return
 		}

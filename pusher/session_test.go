@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,13 +18,13 @@ import (
 // The headers of the JPGPusher client page's three kinds of requests, from
 // another origin over plain http.
 var (
-	load      = []string{"Accept: text/html, */*; q=0.01", "Origin: http://other.local"}
-	img       = []string{"Accept: image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", "Referer: http://other.local/"} // Firefox's, whose parts the strict parser takes
-	xhr       = []string{"Accept: */*", "Origin: http://other.local", "Referer: http://other.local/"}
-	noHint    = []string{"Accept: */*"}
-	localImg  = []string{"Accept: */*", "Sec-Fetch-Dest: image"}
-	localXHR  = []string{"Accept: */*", "Sec-Fetch-Dest: empty"}
-	wantsJSON = []string{"Accept: application/json"}
+	load = []string{"Accept: text/html, */*; q=0.01", "Origin: http://other.local"}
+	img  = []string{"Accept: image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
+		"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0", "Referer: http://other.local/"} // Firefox's, whose parts the strict parser takes
+	xhr      = []string{"Accept: */*", "Origin: http://other.local", "Referer: http://other.local/"}
+	noHint   = []string{"Accept: */*"}
+	localImg = []string{"Accept: */*", "Sec-Fetch-Dest: image"}
+	localXHR = []string{"Accept: */*", "Sec-Fetch-Dest: empty"}
 )
 
 // newID opens a session as a JPGPusher client does.
@@ -164,8 +165,10 @@ func TestSessionTakeOverInAFullHouse(t *testing.T) {
 		r := newRig(t, func(s *Server) { s.MaxViewers = 1 })
 		id := r.newID()
 		first, _ := r.stream("/"+id, img...)
-		if a := r.do("GET", "/"+id+"?fps=x", img...); a.Code != http.StatusBadRequest {
-			t.Errorf("a wrong request: %+v", a)
+		for _, query := range []string{"?fps=x", "?advance_headers=x"} {
+			if a := r.do("GET", "/"+id+query, img...); a.Code != http.StatusBadRequest {
+				t.Errorf("a wrong request: %+v", a)
+			}
 		}
 		synctest.Wait()
 		r.server.Hub.Publish(testFrame(1))
@@ -191,13 +194,19 @@ func TestSessionTimeout(t *testing.T) {
 			ExpiresIn float64 `json:"expires_in"`
 			Every     float64 `json:"keepalive_every"`
 		}
-		for _, a := range []answer{r.do("POST", "/sessions"), r.do("GET", "/stream", wantsJSON...)} {
-			if err := json.Unmarshal([]byte(a.Body), &got); err != nil {
-				t.Fatal(err)
-			}
-			if !isSessionID(got.ID) || got.URL != "/"+got.ID || got.ExpiresIn < 9.99 || got.ExpiresIn > 10 || got.Every > 5 {
-				t.Errorf("session: %+v", got)
-			}
+		if err := json.Unmarshal([]byte(r.do("POST", "/sessions").Body), &got); err != nil {
+			t.Fatal(err)
+		}
+		if !isSessionID(got.ID) || got.ExpiresIn < 9.99 || got.ExpiresIn > 10 || got.Every > 5 {
+			t.Errorf("session: %+v", got)
+		}
+		// It is found from where it was asked for, also behind a proxy's /webcam/.
+		asked, err := url.Parse("http://proxy/webcam/sessions")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, err := asked.Parse(got.URL); err != nil || at.Path != "/webcam/"+got.ID {
+			t.Errorf("the session's address is %q: %v, %v", got.URL, at, err)
 		}
 	})
 }

@@ -22,33 +22,28 @@ const streamHead = "HTTP/1.0 200 OK\r\n" +
 // maxName bounds the name that a viewer gives itself, in bytes.
 const maxName = 64
 
-// wantsText tells the script that asks /stream for a session's id, as the
-// JPGPusher client does, from an <img>, a player or somebody's address bar. On
-// plain http a browser sends no Sec-Fetch headers, so Accept decides: a
-// navigation asks for XHTML too, jQuery's load does not.
-func wantsText(h http.Header) bool {
-	accept := h.Get("Accept")
-	text := strings.HasPrefix(accept, "text/html") || strings.HasPrefix(accept, "text/plain")
-	switch {
-	case h.Get("Sec-Fetch-Dest") == "image", strings.HasPrefix(accept, "image/"):
-		return false
-	case h.Get("X-Requested-With") == "XMLHttpRequest":
-		return true
-	case h.Get("Sec-Fetch-Dest") == "empty":
-		return strings.Contains(accept, "text/")
+// streamQuery is what the query of a stream's URL asks for.
+type streamQuery struct {
+	interval time.Duration // ?fps=, as the time between two frames at least; 0 is no limit
+	ahead    bool          // ?advance_headers=, or what suits the client
+	name     string        // ?name=
+}
+
+func readStreamQuery(r *http.Request) (q streamQuery, err error) {
+	values := r.URL.Query()
+	if q.interval, err = fpsLimit(values); err != nil {
+		return q, err
 	}
-	return text && !strings.Contains(accept, "application/xhtml+xml")
+	name := values.Get("name")
+	q.name = strings.Clone(name[:min(len(name), maxName)]) // not the whole header
+	q.ahead, err = wantsHeaderAhead(values, r.Header)
+	return q, err
 }
 
-// isBlink tells Chrome, Edge and their kin, which alone name image/apng, whether
-// they load an <img> or a person has opened the stream itself.
-func isBlink(h http.Header) bool {
-	return strings.Contains(h.Get("Accept"), "image/apng")
-}
-
-// stream answers /stream: a multipart stream, or a session's id for scripts.
+// stream answers /stream: a multipart stream, or a session's id for a JPGPusher
+// page's script.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.Header.Get("Accept"), "application/json") || wantsText(r.Header) {
+	if wantsSession(r) {
 		s.newSession(w, r)
 		return
 	}
@@ -72,8 +67,7 @@ type streamOptions struct {
 // goroutine of its own, so that net/http's memory for the request is given
 // back. It returns false, and has answered, if no viewer came of it.
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOptions) bool {
-	query := r.URL.Query()
-	interval, err := fpsLimit(query)
+	query, err := readStreamQuery(r)
 	if err != nil {
 		fail(w, r, http.StatusBadRequest, "%v", err)
 		return false
@@ -94,9 +88,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 		return false
 	}
 	v := newViewer(conn, s.ViewerTimeout, &s.ages)
-	v.interval, v.session, v.blink = interval, o.session, isBlink(r.Header)
-	v.name = query.Get("name")
-	v.name = strings.Clone(v.name[:min(len(v.name), maxName)]) // not the whole header
+	v.session, v.interval, v.ahead, v.name = o.session, query.interval, query.ahead, query.name
 	s.addViewer(v)
 	go func() {
 		s.Log.Info("viewer came", "viewer", v.address)
@@ -119,8 +111,8 @@ func (v *viewer) run(ctx context.Context, h *Hub) error {
 		return err
 	}
 	greeting := streamHead + "--" + boundary + "\r\n"
-	if v.blink {
-		greeting += blinkHead
+	if v.ahead {
+		greeting += headAhead
 	}
 	if _, err := v.conn.Write([]byte(greeting)); err != nil {
 		return err

@@ -15,8 +15,8 @@ import (
 )
 
 // The bytes on the wire, one for one: what players choke on is not visible
-// behind a parser. Chrome shows a part when it has the next one's header, which
-// therefore goes ahead of its frame, for an <img> and for the address bar.
+// behind a parser. Blink and WebKit show a part when they have the next one's
+// header, which therefore goes ahead of its frame.
 func TestStreamOnTheWire(t *testing.T) {
 	const (
 		head = "HTTP/1.0 200 OK\r\n" +
@@ -33,17 +33,31 @@ func TestStreamOnTheWire(t *testing.T) {
 		tail     = "\r\n--frame\r\n"
 		ahead    = "Content-Type: image/jpeg\r\n\r\n"
 	)
-	for _, tt := range []struct{ name, accept, begin, part string }{
-		{"player", "*/*", head, partHead + frame + tail},
-		{"Firefox", "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", head, partHead + frame + tail},
-		{"Chrome's img", "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", head + ahead, frame + tail + ahead},
-		{"Chrome's address bar", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8",
-			head + ahead, frame + tail + ahead},
+	const (
+		gecko  = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
+		webkit = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/60.5 Safari/605.1.15"
+		blink  = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+	)
+	plain, early := [2]string{head, partHead + frame + tail}, [2]string{head + ahead, frame + tail + ahead}
+	for _, tt := range []struct {
+		name, path, accept, agent string
+		want                      [2]string // the stream's beginning, and a part
+	}{
+		{"player", "/stream", "*/*", "", plain},
+		{"program that wants pictures", "/stream", "image/jpeg", "tool/1.0", plain},
+		{"Java", "/stream", "text/html, image/gif, image/jpeg, */*; q=0.2", "Java/17.0.15", plain},
+		{"Firefox", "/stream", "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", gecko, plain},
+		{"WebKit's img", "/stream", "image/webp,image/avif,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", webkit, early},
+		{"WebKit's script", "/stream", "*/*", webkit, plain},
+		{"Chrome's img", "/stream", "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", blink, early},
+		{"Chrome's address bar", "/stream", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8", blink, early},
+		{"relay that asks for it", "/stream?advance_headers=1", "*/*", "", early},
+		{"browser that asks not to", "/stream?advance_headers=0", "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", blink, plain},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t)
-				conn := r.request("GET", "/stream", "Accept: "+tt.accept)
+				conn := r.request("GET", tt.path, "Accept: "+tt.accept, "User-Agent: "+tt.agent)
 				expect := func(what, want string) {
 					t.Helper()
 					b := make([]byte, len(want))
@@ -54,12 +68,12 @@ func TestStreamOnTheWire(t *testing.T) {
 						t.Fatalf("%s (-want +got):\n%s", what, diff)
 					}
 				}
-				expect("head", tt.begin)
+				expect("head", tt.want[0])
 				synctest.Wait()
 				f := testFrame(5)
 				f.Time = time.Unix(1700000000, 42000)
 				r.server.Hub.Publish(f)
-				expect("part", tt.part)
+				expect("part", tt.want[1])
 				go r.stop()
 				expect("end", "\r\n--frame--\r\n")
 				if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
@@ -90,37 +104,6 @@ func TestStreamPaths(t *testing.T) {
 					t.Errorf("a stream's header has a length or a transfer encoding: %v", h)
 				}
 			})
-		})
-	}
-}
-
-// Who asks /stream for what, by the headers that the clients were seen to send.
-func TestWantsText(t *testing.T) {
-	const navigation = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
-	tests := []struct {
-		name   string
-		header http.Header
-		want   bool
-	}{
-		{"curl, ffmpeg, VLC", http.Header{"Accept": {"*/*"}}, false},
-		{"no Accept at all", http.Header{}, false},
-		{"Chrome's img", http.Header{"Accept": {"image/avif,image/webp,image/apng,*/*;q=0.8"}}, false},
-		{"Safari's img", http.Header{"Accept": {"*/*"}, "Referer": {"http://pushcam.local/"}}, false},
-		{"navigation", http.Header{"Accept": {navigation}}, false},
-		{"navigation on localhost", http.Header{"Accept": {navigation}, "Sec-Fetch-Dest": {"document"}}, false},
-		{"iframe", http.Header{"Accept": {navigation}, "Sec-Fetch-Dest": {"iframe"}}, false},
-		{"jQuery load", http.Header{"Accept": {"text/html, */*; q=0.01"}, "Origin": {"http://other"}}, true},
-		{"jQuery load on localhost", http.Header{"Accept": {"text/html, */*; q=0.01"}, "Sec-Fetch-Dest": {"empty"}}, true},
-		{"script that wants text", http.Header{"Accept": {"text/plain"}}, true},
-		{"old script", http.Header{"Accept": {"*/*"}, "X-Requested-With": {"XMLHttpRequest"}}, true},
-		{"fetch of the stream", http.Header{"Accept": {"*/*"}, "Sec-Fetch-Dest": {"empty"}}, false},
-		{"img on localhost", http.Header{"Accept": {"image/avif,*/*"}, "Sec-Fetch-Dest": {"image"}}, false},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := wantsText(tt.header); got != tt.want {
-				t.Errorf("wantsText = %v, want %v", got, tt.want)
-			}
 		})
 	}
 }
@@ -158,6 +141,15 @@ func TestStreamFPSLimit(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestStreamBadAdvanceHeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		if a := r.do("GET", "/stream?advance_headers=yes"); a.Code != http.StatusBadRequest || !strings.Contains(a.Body, `"yes"`) {
+			t.Errorf("%d %s", a.Code, a.Body)
+		}
+	})
 }
 
 func TestStreamBadFPS(t *testing.T) {

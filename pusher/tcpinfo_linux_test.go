@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/pushcam/pushcam/pusher/pushertest"
 )
 
 func TestParseTCPInfo(t *testing.T) {
@@ -154,10 +157,35 @@ func TestLink(t *testing.T) {
 }
 
 // A viewer of one frame an hour who has gone is not served until the next one,
-// with a place taken and the camera on.
+// with a place taken and the camera on. One who has closed only its side of the
+// connection has not gone.
 func TestRareViewerLeaves(t *testing.T) {
-	for name, linger := range map[string]int{"closed": -1, "reset": 0} {
-		t.Run(name, func(t *testing.T) {
+	type step = func(client *net.TCPConn) error
+	closes := func(client *net.TCPConn) error { return client.Close() }
+	read := func(client *net.TCPConn) error {
+		for end := make([]byte, 0, 1<<10); !bytes.HasSuffix(end, tail); {
+			n, err := client.Read(end[len(end):cap(end)])
+			if end = end[:len(end)+n]; err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, tt := range []struct {
+		name  string
+		steps []step
+	}{
+		{"closed with unread bytes", []step{closes}},
+		{"reset", []step{func(client *net.TCPConn) error { return client.SetLinger(0) }, closes}},
+		{"closed", []step{read, closes}},
+		{"half closed, then closed", []step{read, func(client *net.TCPConn) error { return client.CloseWrite() },
+			func(client *net.TCPConn) error {
+				_, err := io.ReadFull(client, make([]byte, len(waitingLine)))
+				return err
+			}, closes}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			server, client := pair(t, "tcp", "127.0.0.1:0")
 			v := newViewer(server, 10*time.Second, new(ageHistogram))
 			v.interval = time.Hour
@@ -173,16 +201,52 @@ func TestRareViewerLeaves(t *testing.T) {
 				t.Fatal(err)
 			}
 			h.Publish(testFrame(2))
-			if err := client.(*net.TCPConn).SetLinger(linger); err != nil {
-				t.Fatal(err)
-			}
-			if err := client.Close(); err != nil {
-				t.Fatal(err)
+			for _, step := range tt.steps {
+				if err := step(client.(*net.TCPConn)); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if err := <-served; !errors.Is(err, errPeerClosed) {
 				t.Errorf("it ended with: %v, want %v", err, errPeerClosed)
 			}
 		})
+	}
+}
+
+// A viewer who has closed its side of the connection gets whole parts, and while
+// it waits for a rare one the beginning of its header.
+func TestHalfClosedViewer(t *testing.T) {
+	t.Parallel()
+	server, client := pair(t, "tcp", "127.0.0.1:0")
+	v := newViewer(server, 10*time.Second, new(ageHistogram))
+	v.interval = time.Millisecond
+	v.due = time.Now().Add(4 * peerCheck)
+	h := NewHub(nil)
+	h.Publish(testFrame(1))
+	if err := client.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	served := make(chan error)
+	go func() { served <- v.run(ctx, h) }()
+	var wire bytes.Buffer
+	s, err := pushertest.NewStreamReader(io.TeeReader(client, &wire))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := uint64(1); seq <= 2; seq++ {
+		if p, err := s.Next(); err != nil || p.Seq != seq {
+			t.Fatalf("frame %d, %v; want %d", p.Seq, err, seq)
+		}
+		h.Publish(testFrame(seq + 1))
+	}
+	if !bytes.Contains(wire.Bytes(), []byte(waitingLine)) {
+		t.Errorf("nothing was written while it waited:\n%q", wire.Bytes())
+	}
+	client.Close()
+	if err := <-served; err == nil {
+		t.Error("its end was not noticed")
 	}
 }
 

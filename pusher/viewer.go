@@ -31,7 +31,7 @@ type viewer struct {
 	address  string
 	name     string        // what it calls itself
 	session  bool          // belongs to a push session
-	blink    bool          // is Chrome or Edge: the header of a part goes ahead of it
+	ahead    bool          // the header of a part goes ahead of its frame, behind the one before
 	since    time.Time     // when it came
 	interval time.Duration // between two of its frames at least; 0 sends all
 	timeout  time.Duration // for a link that takes nothing
@@ -58,7 +58,7 @@ type viewer struct {
 
 var (
 	tail      = []byte(partTail)
-	blinkTail = []byte(partTail + blinkHead)
+	aheadTail = []byte(partTail + headAhead)
 )
 
 // newViewer makes conn a viewer, which does not own it. It counts the ages of its
@@ -101,7 +101,7 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 			continue
 		}
 		if wait := v.due.Sub(now); v.interval > 0 && wait > 0 {
-			if wait > peerCheck && v.link.peerClosed() {
+			if wait > peerCheck && v.gone() {
 				return errPeerClosed
 			}
 			if !v.await(ctx, min(wait, peerCheck)) {
@@ -122,6 +122,26 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 			return err
 		}
 	}
+}
+
+// gone says whether a viewer that waits for its next frame has left. One that has
+// only ended its side of the connection, as nc and some NVRs do behind their
+// request, looks the same until something is written: who has closed the other
+// side as well answers that with a reset. So the header of the next part begins,
+// with a line that says nothing.
+func (v *viewer) gone() bool {
+	if !v.link.peerClosed() {
+		return false
+	}
+	if v.link.info.Closed || v.ahead { // browsers close both sides, and nothing may precede their frame
+		return true
+	}
+	if err := v.conn.SetWriteDeadline(time.Now().Add(v.timeout)); err != nil {
+		return true
+	}
+	n, err := v.conn.Write([]byte(waitingLine))
+	v.bytes.Add(uint64(n))
+	return err != nil
 }
 
 // ready says whether the gate is open, and if not, how long to wait.
@@ -204,8 +224,8 @@ func (v *viewer) send(ctx context.Context, p *part, now time.Time) error {
 func (v *viewer) begin(p *part, now time.Time) {
 	v.part = p
 	v.iov = [3][]byte{p.head, p.frame.JPEG, tail}
-	if v.blink {
-		v.iov[0], v.iov[2] = nil, blinkTail
+	if v.ahead {
+		v.iov[0], v.iov[2] = nil, aheadTail
 	}
 	if !p.placeholder { // a placeholder is as old as the trouble
 		age := now.Sub(p.frame.Time)

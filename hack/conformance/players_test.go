@@ -110,8 +110,8 @@ func TestCurl(t *testing.T) {
 		cmd.Wait() // it was killed
 	})
 	t.Run("script that wants a session", func(t *testing.T) {
-		covers(t, "curl", "a session's id for a script that wants text")
-		id, _ := command(t, "curl", "--silent", "--header", "Accept: text/plain", p.url+"/stream")
+		covers(t, "curl", "a session's id, as a page of another site gets it")
+		id, _ := command(t, "curl", "--silent", "--header", "Origin: http://page.test", p.url+"/stream")
 		if len(id) != 15 {
 			t.Errorf("the session's id is %q", id)
 		}
