@@ -15,7 +15,7 @@ import (
 type placeholders struct {
 	hub    *pusher.Hub
 	states chan camera.State // holds the newest
-	size   size
+	size   size              // before the camera's first frame
 	log    *slog.Logger
 }
 
@@ -54,7 +54,11 @@ func (p *placeholders) draw(s camera.State) {
 	default:
 		return
 	}
-	f, err := camera.Placard(p.size.width, p.size.height, title, s.Reason)
+	width, height := p.hub.Size()
+	if width == 0 || height == 0 {
+		width, height = p.size.width, p.size.height
+	}
+	f, err := camera.Placard(width, height, title, s.Reason)
 	if err != nil {
 		// Without it viewers see nothing, and not the camera's last frame.
 		p.log.Error("cannot draw the picture that says why there is none", "err", err)
