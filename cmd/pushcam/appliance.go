@@ -16,6 +16,7 @@ import (
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/gpio"
 	"github.com/pushcam/pushcam/pusher"
 )
@@ -73,7 +74,7 @@ func (m *machine) newAnnouncer(a net.Addr) *discovery.Announcer {
 // it is new.
 func (m *machine) newUpdates(dir string, cam *camera.Camera, p *panel, web *http.Client) *updates {
 	return &updates{
-		card:    &device.Card{Root: string(m.root)},
+		card:    &card.Card{Root: m.root},
 		dir:     dir,
 		version: programInfo().Version,
 		health: health{

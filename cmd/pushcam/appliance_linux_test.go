@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pushcam/pushcam/gokrazy/device/devicetest"
+	"github.com/pushcam/pushcam/gokrazy/update/card/cardtest"
 )
 
 // The whole program on a folder that looks like the appliance. It is run in a
@@ -39,10 +39,10 @@ func TestAppliance(t *testing.T) {
 		return
 	}
 
-	card := devicetest.NewCard(t, 2)
+	card := cardtest.NewCard(t, 2)
 	root := gokrazyRoot(t)
 	for _, name := range []string{"dev", "proc", "sys"} {
-		if err := os.Symlink(filepath.Join(card.Root, name), root.Path(name)); err != nil {
+		if err := os.Symlink(card.Root.Path(name), root.Path(name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +73,7 @@ func TestAppliance(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &state); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{devicetest.Kernel, "stock"}, []string{state.Kernel.Release, state.Kernel.Package}); diff != "" || state.Network.Reason == "" {
+	if diff := cmp.Diff([]string{cardtest.Kernel, "stock"}, []string{state.Kernel.Release, state.Kernel.Package}); diff != "" || state.Network.Reason == "" {
 		t.Errorf("the kernel (-want +got):\n%s\nof %s", diff, text)
 	}
 	if code, said := get("/api/update"); code != http.StatusForbidden || !strings.Contains(said, "owner") {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/pusher"
 )
 
@@ -50,7 +51,7 @@ func TestOwner(t *testing.T) {
 
 	book := newLogbook()
 	log := slog.New(slog.NewTextHandler(book, nil))
-	machine := &machine{root: device.Root(root), log: log, name: &discovery.Announcer{Hostname: "attic"}, updates: &updates{card: &device.Card{Root: root}}}
+	machine := &machine{root: device.Root(root), log: log, name: &discovery.Announcer{Hostname: "attic"}, updates: &updates{card: &card.Card{Root: device.Root(root)}}}
 	server := &pusher.Server{
 		Hub: pusher.NewHub(func(bool) {}), Camera: calm{}, Log: log,
 		Owner: machine.owner(book, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "controls of "+r.URL.Path) })),

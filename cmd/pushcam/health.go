@@ -29,7 +29,7 @@ const (
 	healthInterval = 2 * time.Second
 	wellTime       = 30 * time.Second // for which all is well, without a break
 	firstWellTime  = 60 * time.Second // until it is for the first time: a USB camera may take its time
-	// verdictTime is before device.TrialTime, so that the reason is known.
+	// verdictTime is before card.TrialTime, so that the reason is known.
 	verdictTime = 2 * time.Minute
 )
 

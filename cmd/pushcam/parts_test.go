@@ -13,6 +13,7 @@ import (
 	"github.com/pushcam/pushcam/camera/cameratest"
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/gpio"
 )
 
@@ -51,7 +52,7 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 						return nil
 					}},
 					name:    new(discovery.Announcer), // says that it has no port, and ends
-					updates: &updates{card: &device.Card{Root: string(root)}, log: log},
+					updates: &updates{card: &card.Card{Root: root}, log: log},
 					guard:   &guard{state: cam.State, get: func(context.Context) error { return nil }, log: log},
 				}
 				began := time.Now()

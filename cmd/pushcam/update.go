@@ -13,9 +13,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/update/card"
 )
 
 // updates takes updates over the network, tries them and decides about them.
@@ -25,7 +25,7 @@ import (
 // was well for a while, and whatever else happens, the boot after it takes the old
 // root again. gokrazy/pushcam/update.md has each step and what a power cut leaves.
 type updates struct {
-	card    *device.Card
+	card    *card.Card
 	dir     string // for the record, and for boot partitions on their way
 	version string // of this program
 	health  health
@@ -37,7 +37,7 @@ type updates struct {
 	phase   updatePhase
 	done    int64 // bytes that have arrived
 	total   int64
-	boot    device.Boot
+	boot    card.Boot
 	trouble error             // why updates are not possible here
 	waiting string            // what a trial is waiting for
 	record  *updateRecord     // nil: there was no update yet
@@ -162,7 +162,7 @@ func (u *updates) restoreBoot(ctx context.Context) error {
 		return fmt.Errorf("restore the boot partition: %w", err)
 	}
 	u.removeBoots()
-	release, err := u.card.KernelRelease()
+	release, err := u.card.Root.KernelRelease()
 	if err != nil || release != u.record.Kernel {
 		return err
 	}
@@ -278,7 +278,7 @@ func (u *updates) rollBack(ctx context.Context, why error) {
 		u.log.Error("why the update is rolled back cannot be kept", "err", err)
 	}
 	if err := u.reboot(ctx); err != nil {
-		u.log.Error("cannot restart; init will, when the trial's time is over", "err", err, "time", device.TrialTime)
+		u.log.Error("cannot restart; init will, when the trial's time is over", "err", err, "time", card.TrialTime)
 	}
 }
 

@@ -20,10 +20,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/pushcam/pushcam/gokrazy/device"
-	"github.com/pushcam/pushcam/gokrazy/device/devicetest"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
+	"github.com/pushcam/pushcam/gokrazy/update/card"
+	"github.com/pushcam/pushcam/gokrazy/update/card/cardtest"
 )
 
 // appliance is a pushcam with a card and no camera but in name.
@@ -37,7 +37,7 @@ type appliance struct {
 
 func newAppliance(t *testing.T) *appliance {
 	a := &appliance{t: t}
-	a.updates = &updates{card: devicetest.NewCard(t, 2), dir: t.TempDir()}
+	a.updates = &updates{card: cardtest.NewCard(t, 2), dir: t.TempDir()}
 	a.start("v1")
 	return a
 }
@@ -68,14 +68,14 @@ func (a *appliance) restart() (trial bool) {
 	}
 	// The kernel's command line is that of the card.
 	line := strings.Replace(partitiontest.Cmdline, "PARTNROFF=1", fmt.Sprint("PARTNROFF=", b.Next.Root-1), 1)
-	if err := os.WriteFile(filepath.Join(a.card.Root, "proc/cmdline"), []byte(line), 0o644); err != nil {
+	if err := os.WriteFile(a.card.Root.Path("proc/cmdline"), []byte(line), 0o644); err != nil {
 		a.t.Fatal(err)
 	}
-	devicetest.Run(a.t, a.card, running)
+	cardtest.Run(a.t, a.card, running)
 	return b.Next.Try
 }
 
-func (a *appliance) onCard() device.Boot {
+func (a *appliance) onCard() card.Boot {
 	a.t.Helper()
 	b, err := a.card.Boot()
 	if err != nil {
@@ -119,13 +119,13 @@ func (a *appliance) want(state updateState, why string) {
 	}
 }
 
-var newRoot = devicetest.Root("v2").Bytes()
+var newRoot = cardtest.Root("v2").Bytes()
 
 // Two updates in a row, from one partition to the other and back.
 func TestUpdate(t *testing.T) {
 	a := newAppliance(t)
 	for i, version := range []string{"v2", "v3"} {
-		a.send(devicetest.Root(version).Bytes())
+		a.send(cardtest.Root(version).Bytes())
 		if a.reboots != i+1 || a.phase != updateRestarting || !strings.Contains(a.message(), "restarting") {
 			t.Fatalf("%d reboots, %s", a.reboots, a.phase)
 		}
@@ -185,7 +185,7 @@ func TestUpdateIsRolledBack(t *testing.T) {
 		}, "before it could say why"},
 		{"the card cannot be written", func(a *appliance) {
 			a.start("v2")
-			line := filepath.Join(a.card.Root, "proc/cmdline")
+			line := a.card.Root.Path("proc/cmdline")
 			text, err := os.ReadFile(line)
 			if err != nil {
 				a.t.Fatal(err)
@@ -222,9 +222,9 @@ func TestUpdateIsRolledBack(t *testing.T) {
 }
 
 func TestUpdateRefuses(t *testing.T) {
-	other := devicetest.Root("v2")
+	other := cardtest.Root("v2")
 	other.Machine = 243
-	old := devicetest.Root("v2")
+	old := cardtest.Root("v2")
 	old.Kernels = []string{"6.1.0"}
 	text := bytes.Repeat([]byte("text"), 1000)
 	tests := []struct {
@@ -336,12 +336,12 @@ func TestUpdateStatus(t *testing.T) {
 	if err := json.Unmarshal([]byte(said), &s); err != nil || code != http.StatusOK {
 		t.Fatalf("%d %s: %v", code, said, err)
 	}
-	if s.Phase != updateIdle || s.Hostname != "garden" || s.Version != "v1" || s.Kernel != devicetest.Kernel || s.Root != 2 ||
+	if s.Phase != updateIdle || s.Hostname != "garden" || s.Version != "v1" || s.Kernel != cardtest.Kernel || s.Root != 2 ||
 		s.MaxRoot != 3<<20 || s.MaxBoot < 1<<20 || s.Trouble != "" || s.Built.IsZero() || s.Last != nil {
 		t.Errorf("the status is %+v", s)
 	}
 	// A card that is not understood: no updates, and everything else goes on.
-	if err := os.Truncate(filepath.Join(a.card.Root, "dev/mmcblk0p1"), 0); err != nil {
+	if err := os.Truncate(a.card.Root.Path("dev/mmcblk0p1"), 0); err != nil {
 		t.Fatal(err)
 	}
 	a.start("v1")
@@ -417,7 +417,7 @@ const newKernel = "6.18.0-v8"
 // sendKernel uploads a root file system with its boot partition.
 func (a *appliance) sendKernel() {
 	a.t.Helper()
-	root := devicetest.Root("v2")
+	root := cardtest.Root("v2")
 	root.Kernels = []string{newKernel}
 	image := root.Bytes()
 	boot := partitiontest.Boot{Kernel: newKernel, Filler: strings.Repeat("x", 50_000)}.Bytes()
@@ -438,11 +438,11 @@ func (a *appliance) sendKernel() {
 // runKernel is what a boot does besides restart.
 func (a *appliance) runKernel() string {
 	a.t.Helper()
-	release, err := a.card.CheckBoot(filepath.Join(a.card.Root, "dev/mmcblk0p1"))
+	release, err := a.card.CheckBoot(a.card.Root.Path("dev/mmcblk0p1"))
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(a.card.Root, "proc/sys/kernel/osrelease"), []byte(release+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(a.card.Root.Path("proc/sys/kernel/osrelease"), []byte(release+"\n"), 0o644); err != nil {
 		a.t.Fatal(err)
 	}
 	return release
@@ -482,7 +482,7 @@ func TestUpdateOfTheKernelIsRolledBack(t *testing.T) {
 	if a.reboots != 2 || a.phase != updateRestarting {
 		t.Errorf("%d reboots, %s with the new kernel and the old root", a.reboots, a.phase)
 	}
-	if a.runKernel() != devicetest.Kernel || a.restart() {
+	if a.runKernel() != cardtest.Kernel || a.restart() {
 		t.Error("the old kernel is not back")
 	}
 	a.start("v1")

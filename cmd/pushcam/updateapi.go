@@ -18,8 +18,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/update/card"
 )
 
 // The owner's answers about updates, below /api/update. Each part is uploaded
@@ -84,7 +84,7 @@ func (u *updates) status(w http.ResponseWriter, _ *http.Request) {
 		s.MaxRoot, s.MaxBoot, err = u.card.Room()
 	}
 	if err == nil {
-		s.Kernel, err = u.card.KernelRelease()
+		s.Kernel, err = u.card.Root.KernelRelease()
 	}
 	if err == nil {
 		var root *partition.Root
@@ -183,7 +183,7 @@ func (u *updates) keepBoot(body io.Reader, size int64, sum [sha256.Size]byte) (e
 		return err
 	}
 	if size > room {
-		return fmt.Errorf("%w: a boot partition of %.1f MB has no room in %.1f MB", device.ErrNotFit, float64(size)/1e6, float64(room)/1e6)
+		return fmt.Errorf("%w: a boot partition of %.1f MB has no room in %.1f MB", card.ErrNotFit, float64(size)/1e6, float64(room)/1e6)
 	}
 	f, err := os.Create(filepath.Join(u.dir, bootFile))
 	if err != nil {
@@ -200,7 +200,7 @@ func (u *updates) keepBoot(body io.Reader, size int64, sum [sha256.Size]byte) (e
 		return err
 	}
 	if [sha256.Size]byte(arrived.Sum(nil)) != sum {
-		return fmt.Errorf("%w: what arrived is not what was sent", device.ErrDamaged)
+		return fmt.Errorf("%w: what arrived is not what was sent", card.ErrDamaged)
 	}
 	return nil
 }
@@ -242,7 +242,7 @@ var errNotThere = errors.New("what is to be tried is not what was uploaded last:
 
 // arm has the next boot try what has arrived.
 func (u *updates) arm(ctx context.Context, withBoot bool) error {
-	kernel, err := u.card.KernelRelease()
+	kernel, err := u.card.Root.KernelRelease()
 	if err != nil {
 		return err
 	}
@@ -344,7 +344,7 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, errNotThere):
 		return http.StatusConflict
-	case errors.Is(err, device.ErrNotFit):
+	case errors.Is(err, card.ErrNotFit):
 		return http.StatusUnprocessableEntity
 	case errors.Is(err, syscall.ENOSPC):
 		return http.StatusInsufficientStorage

@@ -19,7 +19,7 @@ import (
 	"github.com/gokrazy/gokrazy"
 	"golang.org/x/sys/unix"
 
-	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/update/card"
 )
 
 // buildTimestamp is how gokrazy tells one build from another. The linker sets
@@ -36,8 +36,8 @@ func main() {
 	if err := unix.Mount("devtmpfs", "/dev", "devtmpfs", 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
 		log.Printf("devtmpfs: %v", err)
 	}
-	guard := device.TrialGuard{Card: new(device.Card), Booted: booted.Load, Reboot: reboot}
-	go guard.Run()
+	watchdog := card.TrialWatchdog{Card: new(card.Card), Booted: booted.Load, Reboot: reboot}
+	go watchdog.Run()
 	if err := gokrazy.Boot(buildTimestamp); err != nil {
 		log.Fatal(err) // the kernel panics and starts anew: there is no system
 	}

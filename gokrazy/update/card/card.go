@@ -1,4 +1,6 @@
-package device
+// Package card is the card from which the appliance runs: what its partitions are,
+// which one the next boot takes, and how an update gets onto it.
+package card
 
 import (
 	"errors"
@@ -8,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
@@ -19,8 +22,8 @@ import (
 // gokrazy's init has changed, and a root file system that ends at once would be
 // tried again for ever.
 type Card struct {
-	// Root is where /sys, /proc and /dev are looked for. Empty means "/".
-	Root string
+	// Root is where /sys, /proc and /dev are looked for.
+	Root device.Root
 	// Device gives the numbers of what is mounted at "/". nil asks the system.
 	Device func() (major, minor uint32, err error)
 }
@@ -125,14 +128,18 @@ func (c *Card) partitions() (p partitions, err error) {
 		return p, err
 	}
 	// A link as ../../devices/…/mmcblk0/mmcblk0p2.
-	dir, err := filepath.EvalSymlinks(below(c.Root, "sys/dev/block", fmt.Sprintf("%d:%d", major, minor)))
+	dir, err := filepath.EvalSymlinks(c.Root.Path("sys/dev/block", fmt.Sprintf("%d:%d", major, minor)))
 	if err != nil {
 		return p, err
 	}
 	number := func(dir string) int {
-		n, err := strconv.Atoi(attribute(dir, "partition"))
+		text, err := os.ReadFile(filepath.Join(dir, "partition"))
 		if err != nil {
-			return 0 // none
+			return 0 // it is no partition
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			return 0
 		}
 		return n
 	}
@@ -146,7 +153,7 @@ func (c *Card) partitions() (p partitions, err error) {
 	p.path = make(map[int]string)
 	for _, e := range disk {
 		if n := number(filepath.Join(filepath.Dir(dir), e.Name())); n > 0 {
-			p.path[n] = below(c.Root, "dev", e.Name())
+			p.path[n] = c.Root.Path("dev", e.Name())
 		}
 	}
 	for _, n := range []int{partition.BootPartition, partition.RootA, partition.RootB} {
@@ -158,12 +165,6 @@ func (c *Card) partitions() (p partitions, err error) {
 }
 
 func (c *Card) cmdline() (string, error) {
-	text, err := os.ReadFile(below(c.Root, "proc/cmdline"))
+	text, err := os.ReadFile(c.Root.Path("proc/cmdline"))
 	return string(text), err
-}
-
-// KernelRelease is that of the running kernel, as uname -r says it.
-func (c *Card) KernelRelease() (string, error) {
-	text, err := os.ReadFile(below(c.Root, "proc/sys/kernel/osrelease"))
-	return strings.TrimSpace(string(text)), err
 }

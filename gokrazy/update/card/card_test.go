@@ -1,4 +1,4 @@
-package device_test
+package card_test
 
 import (
 	"bytes"
@@ -10,20 +10,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pushcam/pushcam/gokrazy/device"
-	"github.com/pushcam/pushcam/gokrazy/device/devicetest"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
+	"github.com/pushcam/pushcam/gokrazy/update/card"
+	"github.com/pushcam/pushcam/gokrazy/update/card/cardtest"
 )
 
-const kernel = devicetest.Kernel
+const kernel = cardtest.Kernel
 
-var testRoot = devicetest.Root
+var testRoot = cardtest.Root
 
-func testCard(t *testing.T, running int) *device.Card { return devicetest.NewCard(t, running) }
+func testCard(t *testing.T, running int) *card.Card { return cardtest.NewCard(t, running) }
 
 // in is a path on the system of a card.
-func in(c *device.Card, path string) string { return filepath.Join(c.Root, path) }
+func in(c *card.Card, path string) string { return c.Root.Path(path) }
 
 func TestBoot(t *testing.T) {
 	tests := []struct {
@@ -46,7 +46,7 @@ func TestBoot(t *testing.T) {
 				t.Fatal(err)
 			}
 			b, err := c.Boot()
-			if want := (device.Boot{tc.running, 2, tc.next}); err != nil || b != want || b.Trial() != tc.trial {
+			if want := (card.Boot{tc.running, 2, tc.next}); err != nil || b != want || b.Trial() != tc.trial {
 				t.Errorf("%+v, trial %v, %v; want %+v, trial %v", b, b.Trial(), err, want, tc.trial)
 			}
 		})
@@ -56,19 +56,19 @@ func TestBoot(t *testing.T) {
 func TestBootIsNotKnown(t *testing.T) {
 	tests := []struct {
 		name  string
-		spoil func(c *device.Card) error
+		spoil func(c *card.Card) error
 		want  string
 	}{
-		{"no kernel command line", func(c *device.Card) error { return os.Remove(in(c, "proc/cmdline")) }, "cmdline"},
-		{"a strange one", func(c *device.Card) error {
+		{"no kernel command line", func(c *card.Card) error { return os.Remove(in(c, "proc/cmdline")) }, "cmdline"},
+		{"a strange one", func(c *card.Card) error {
 			return os.WriteFile(in(c, "proc/cmdline"), []byte("root=/dev/sda"), 0o644)
 		}, "no root=PARTUUID"},
-		{"/ is /perm", func(c *device.Card) error {
+		{"/ is /perm", func(c *card.Card) error {
 			return os.WriteFile(in(c, "sys/devices/platform/mmcblk0/mmcblk0p2/partition"), []byte("4"), 0o644)
 		}, "/ is not on"},
-		{"no boot partition", func(c *device.Card) error { return os.RemoveAll(in(c, "sys/devices/platform/mmcblk0/mmcblk0p1")) }, "no partition 1"},
-		{"an empty one", func(c *device.Card) error { return os.Truncate(in(c, "dev/mmcblk0p1"), 0) }, "boot sector"},
-		{"/ is a network's", func(c *device.Card) error { return os.RemoveAll(in(c, "sys/dev")) }, "sys/dev"},
+		{"no boot partition", func(c *card.Card) error { return os.RemoveAll(in(c, "sys/devices/platform/mmcblk0/mmcblk0p1")) }, "no partition 1"},
+		{"an empty one", func(c *card.Card) error { return os.Truncate(in(c, "dev/mmcblk0p1"), 0) }, "boot sector"},
+		{"/ is a network's", func(c *card.Card) error { return os.RemoveAll(in(c, "sys/dev")) }, "sys/dev"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestWriteRoot(t *testing.T) {
 		t.Errorf("%+v, %v", root, err)
 	}
 	// The end of it is there, but not of what was written last.
-	if root, err := c.CheckRoot(1<<20, kernel); !errors.Is(err, device.ErrNotFit) {
+	if root, err := c.CheckRoot(1<<20, kernel); !errors.Is(err, card.ErrNotFit) {
 		t.Errorf("half of it is taken for %+v, %v", root, err)
 	}
 	if root, err := c.Running(); err != nil || root.Version != "v1" {
@@ -130,9 +130,9 @@ func TestWriteRootRefuses(t *testing.T) {
 		want error
 		says string
 	}{
-		{"too large", nil, 4 << 20, device.ErrNotFit, "no room"},
+		{"too large", nil, 4 << 20, card.ErrNotFit, "no room"},
 		{"cut off", good[:1<<20+5], int64(len(good)), nil, "ended after 1048576 of"},
-		{"damaged on the way", append([]byte{1}, good[1:]...), int64(len(good)), device.ErrDamaged, "not what was sent"},
+		{"damaged on the way", append([]byte{1}, good[1:]...), int64(len(good)), card.ErrDamaged, "not what was sent"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestCheckRootRefuses(t *testing.T) {
 			if err := c.WriteRoot(bytes.NewReader(tc.image), int64(len(tc.image)), sha256.Sum256(tc.image)); err != nil {
 				t.Fatal(err)
 			}
-			if root, err := c.CheckRoot(int64(len(tc.image)), kernel); !errors.Is(err, device.ErrNotFit) || !strings.Contains(err.Error(), tc.want) {
+			if root, err := c.CheckRoot(int64(len(tc.image)), kernel); !errors.Is(err, card.ErrNotFit) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("%+v, error %v, want %q in it", root, err, tc.want)
 			}
 		})
@@ -217,7 +217,7 @@ func TestWriteBoot(t *testing.T) {
 		if err := os.WriteFile(image, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if release, err := c.CheckBoot(image); !errors.Is(err, device.ErrNotFit) {
+		if release, err := c.CheckBoot(image); !errors.Is(err, card.ErrNotFit) {
 			t.Errorf("%s: %q, %v", name, release, err)
 		}
 	}

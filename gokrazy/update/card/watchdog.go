@@ -1,4 +1,4 @@
-package device
+package card
 
 import (
 	"fmt"
@@ -15,10 +15,10 @@ const (
 	cardTime = 30 * time.Second
 )
 
-// TrialGuard ends a trial that its program does not end: because it hangs, ends
+// TrialWatchdog ends a trial that its program does not end: because it hangs, ends
 // again and again, or never begins. It belongs into process 1, which depends on no
 // program; when that hangs, nobody resets the hardware's watchdog.
-type TrialGuard struct {
+type TrialWatchdog struct {
 	Card *Card
 	// Booted tells whether gokrazy's boot is done. One that takes longer than
 	// TrialTime hangs, whatever runs.
@@ -29,7 +29,7 @@ type TrialGuard struct {
 
 // Run waits for TrialTime and calls Reboot if this is still a trial then. A boot
 // that is none is left alone.
-func (g *TrialGuard) Run() {
+func (g *TrialWatchdog) Run() {
 	time.Sleep(TrialTime)
 	if !g.Booted() {
 		g.Reboot(fmt.Sprintf("the boot does not end within %v", TrialTime))

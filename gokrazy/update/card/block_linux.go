@@ -1,4 +1,4 @@
-package device
+package card
 
 import (
 	"os"

@@ -1,5 +1,5 @@
-// Package devicetest has an appliance's card for tests.
-package devicetest
+// Package cardtest has an appliance's card for tests.
+package cardtest
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
+	"github.com/pushcam/pushcam/gokrazy/update/card"
 )
 
 // Kernel is the release of the running kernel, and of the one on the card.
@@ -21,7 +22,7 @@ const Kernel = "6.12.47-v8"
 // NewCard is a card whose partitions are files, of a system that runs from the
 // root partition with this number and was started with the second one. The other
 // is empty.
-func NewCard(t *testing.T, running int) *device.Card {
+func NewCard(t *testing.T, running int) *card.Card {
 	t.Helper()
 	root := t.TempDir()
 	write := func(path string, content []byte) {
@@ -51,15 +52,15 @@ func NewCard(t *testing.T, running int) *device.Card {
 	if err := os.MkdirAll(filepath.Join(root, "sys/dev/block"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c := &device.Card{Root: root, Device: func() (uint32, uint32, error) { return 179, 7, nil }}
+	c := &card.Card{Root: device.Root(root), Device: func() (uint32, uint32, error) { return 179, 7, nil }}
 	Run(t, c, running)
 	return c
 }
 
 // Run makes the system one that runs from the root partition with this number.
-func Run(t *testing.T, c *device.Card, number int) {
+func Run(t *testing.T, c *card.Card, number int) {
 	t.Helper()
-	link := filepath.Join(c.Root, "sys/dev/block/179:7")
+	link := c.Root.Path("sys/dev/block/179:7")
 	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package device
+package card
 
 import "errors"
 
