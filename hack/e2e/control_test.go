@@ -12,7 +12,7 @@ import (
 )
 
 // controlTimeout is how long QEMU may take to answer.
-const controlTimeout = 30 * time.Second
+const controlTimeout = 2 * time.Minute
 
 // qmp is QEMU's control socket (docs/interop/qmp-spec.txt).
 type qmp struct {

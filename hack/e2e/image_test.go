@@ -76,7 +76,8 @@ type product struct {
 // know there becomes the environment of all programs.
 func (p *product) direct() []string {
 	return []string{"-kernel", p.kernel, "-append", fmt.Sprintf("%s console=ttyAMA0,115200 loglevel=7 sysrq_always_enabled "+
-		"PUSHCAM_GPIO_CHIP=9030000.pl061 PUSHCAM_LED_GPIO=%d PUSHCAM_BUTTON_GPIO=%d", p.cmdline, ledLine, buttonLine)}
+		"PUSHCAM_GPIO_CHIP=9030000.pl061 PUSHCAM_LED_GPIO=%d PUSHCAM_BUTTON_GPIO=%d PUSHCAM_BUTTON_HOLD=%v",
+		p.cmdline, ledLine, buttonLine, buttonHold)}
 }
 
 // uefi are QEMU's options to leave the card's system to the card's boot loader.
@@ -85,7 +86,7 @@ func (p *product) uefi() []string { return []string{"-bios", p.firmware} }
 const (
 	password     = "correct horse" // of the image's owner
 	bootOffset   = 4 << 20         // bytes in front of the boot partition
-	buildTimeout = 8 * time.Minute
+	buildTimeout = time.Hour
 )
 
 // builds make the images of this checkout, each once for all tests.

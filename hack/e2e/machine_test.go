@@ -26,10 +26,12 @@ type machine struct {
 	url     string // of its port 80, without a slash behind
 	knobs   string // of its port 8090, where the test image has vcsim's feeder
 	control *qmp
-	station *station  // another computer on its network
-	console io.Writer // its serial port's input
-	webcam  string    // the socket into which a webcam is plugged
-	serial  string    // the file of what its serial port says
+	station *station     // another computer on its network
+	console io.Writer    // its serial port's input
+	webcam  string       // the socket into which a webcam is plugged
+	cam     *webcam      // the one that is plugged in
+	slow    atomic.Int64 // the time that /state is given, if more than stateTimeout
+	serial  string       // the file of what its serial port says
 
 	resets   atomic.Int32 // times that the machine began anew
 	shutdown atomic.Value // the reason why it ended, a string
@@ -193,9 +195,9 @@ func (m *machine) sysrq(t *testing.T, key string) {
 	}
 }
 
-// patience is for what a busy machine may take long for: a boot takes 10 s on
-// an idle one.
-const patience = 2 * time.Minute
+// patience is for what a busy machine may take long for: a boot takes 10 s on an
+// idle one, and minutes where ten programs share each processor.
+const patience = 10 * time.Minute
 
 // await asks ok until it has nothing to say against it.
 func (m *machine) await(t *testing.T, what string, ok func() error) {

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
@@ -92,18 +91,15 @@ func TestPiCamera(t *testing.T) {
 	t.Run("300 frames", func(t *testing.T) {
 		stream := m.stream(t)
 		for last, count := 0, 0; count < 300; count++ {
-			n, err := stream.picture()
-			if err != nil {
-				t.Fatalf("after %d frames: %v", count, err)
-			}
+			n, _ := stream.picture(t)
 			if n <= last {
 				t.Fatalf("picture %d came after %d", n, last)
 			}
 			last = n
 		}
-		s, err := m.state()
-		if err != nil || s.Camera.Restarts > 0 {
-			t.Errorf("the camera was started anew: %+v, %v", s.Camera, err)
+		s := m.now(t)
+		if s.Camera.Restarts > 0 {
+			t.Errorf("the camera was started anew: %+v", s.Camera)
 		}
 		// A busy machine is late for a frame, and takes the next one.
 		delete(s.Camera.Dropped, camera.DropLost)
@@ -123,8 +119,9 @@ func TestPiCamera(t *testing.T) {
 	t.Run("the sensor stalls", func(t *testing.T) {
 		stream := m.stream(t)
 		stream.await(t, true)
+		before := m.now(t)
 		m.turn(t, "/parameters/stall", 1)
-		s := m.is(t, "a stalled camera", func(s state) bool { return s.Camera.Stalls > 0 })
+		s := m.is(t, "a stalled camera", func(s state) bool { return s.Camera.Stalls > before.Camera.Stalls })
 		if s.Camera.Phase == camera.Live {
 			t.Errorf("the state of a camera that stalls is %+v", s.Camera)
 		}
@@ -144,13 +141,7 @@ func TestPiCamera(t *testing.T) {
 		})
 		m.turn(t, "/parameters/drop_every", 0)
 		// The stream was live all along, and is whole.
-		for last := 0; last == 0; {
-			n, err := stream.picture()
-			if err != nil {
-				t.Fatal(err)
-			}
-			last = n
-		}
+		stream.picture(t)
 	})
 }
 
@@ -203,6 +194,17 @@ func (m *machine) turn(t *testing.T, knob string, value int) {
 	}
 }
 
+// awaitKnob awaits that the product has turned one.
+func (m *machine) awaitKnob(t *testing.T, name string, want int) {
+	t.Helper()
+	m.await(t, fmt.Sprintf("%s is %d", name, want), func() error {
+		if n, err := m.knob(name); err != nil || n != want {
+			return fmt.Errorf("it is %d, %v", n, err)
+		}
+		return nil
+	})
+}
+
 // knob reads one.
 func (m *machine) knob(name string) (int, error) {
 	req, err := http.NewRequest(http.MethodGet, m.knobs+name, nil)
@@ -217,7 +219,7 @@ func (m *machine) knob(name string) (int, error) {
 }
 
 func answer(req *http.Request) (string, error) {
-	client := &http.Client{Transport: web.Transport, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: web.Transport, Timeout: getTimeout}
 	resp, err := client.Do(req)
 	if err != nil {
 		return "", err

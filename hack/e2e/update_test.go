@@ -29,7 +29,7 @@ func (m *machine) updateAs(t *testing.T, ctx context.Context, password string, f
 	if err != nil {
 		t.Fatalf("build pushcamctl: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, buildTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, tool, append([]string{"update", "-password", "-", strings.TrimPrefix(m.url, "http://")}, flags...)...)
 	cmd.Stdin = strings.NewReader(password + "\n")

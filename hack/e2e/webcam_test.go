@@ -6,7 +6,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/pushcam/pushcam/camera/cameratest/usbcam"
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
@@ -20,6 +23,41 @@ type webcam struct {
 	usbcam.Webcam
 	next  int        // the number of the next picture
 	ended chan error // of its stream
+
+	mu   sync.Mutex
+	last time.Time // when a picture was taken
+	gaps []gap
+}
+
+// A gap is a time in which the webcam took no picture although it should have.
+type gap struct{ from, to time.Time }
+
+// longPause is about as long as the product waits for a picture, which is 3 s, until
+// it says that its camera has stalled.
+const longPause = 2 * time.Second
+
+// take notes that a picture is taken now.
+func (w *webcam) take() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	if now.Sub(w.last) > longPause {
+		w.gaps = append(w.gaps, gap{w.last, now})
+	}
+	w.last = now
+}
+
+// paused says whether the webcam itself was so late since then that the product
+// rightly says that it has stalled: this program or QEMU got no processor.
+func (w *webcam) paused(since time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, g := range append(slices.Clone(w.gaps), gap{w.last, time.Now()}) {
+		if g.from.After(since) && g.to.Sub(g.from) > longPause {
+			return true
+		}
+	}
+	return false
 }
 
 func newWebcam() *webcam {
@@ -40,10 +78,12 @@ func (w *webcam) plug(t *testing.T, m *machine) {
 	if err := w.PlugRedir(conn); err != nil {
 		t.Fatal(err)
 	}
+	m.cam = w
 	w.ended = make(chan error, 1)
 	go func() {
 		w.ended <- w.Stream(context.Background(), 0, func(int) usbcam.Picture {
 			w.next++
+			w.take()
 			return usbcam.Picture{Data: pictures.Frame(w.next, 0)}
 		})
 	}()

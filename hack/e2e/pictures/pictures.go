@@ -5,6 +5,7 @@ package pictures
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -64,10 +65,13 @@ func Frame(n, size int) []byte {
 	return append(b, p[2:]...)
 }
 
+// ErrNotTaken is what a picture is that no camera of these took.
+var ErrNotTaken = errors.New("the camera did not take this picture")
+
 // Number tells frames apart, and refuses what is not one of them to the byte.
 func Number(jpg []byte) (int, error) {
 	if len(jpg) < 10 || string(jpg[2:6]) != comment {
-		return 0, fmt.Errorf("a picture of %d bytes that the camera did not take: % x…", len(jpg), jpg[:min(len(jpg), 16)])
+		return 0, fmt.Errorf("%w of %d bytes: % x…", ErrNotTaken, len(jpg), jpg[:min(len(jpg), 16)])
 	}
 	n := int(binary.BigEndian.Uint32(jpg[6:]))
 	if want := Frame(n, len(jpg)); !bytes.Equal(jpg, want) {
