@@ -19,9 +19,10 @@ import (
 	"github.com/pushcam/pushcam/pusher"
 )
 
-// config is what the flags and their environment variables say.
+// config is the program's settings.
 type config struct {
-	root device.Root // of the system's files
+	root  device.Root // of the system's files
+	given map[string]given
 
 	listen  string
 	verbose slog.Level
@@ -132,9 +133,10 @@ func (c *config) flags(d defaults) *flag.FlagSet {
 	return fs
 }
 
-// parse reads the command line; what it does not set comes from environment,
-// as PUSHCAM_ and the flag's name in capitals with _ for -.
-func parse(root device.Root, args []string, getenv func(string) string, stdout, stderr io.Writer) (*config, error) {
+// parse reads the settings from where they come from, in the order of layers. Those
+// of the environment are called as PUSHCAM_ and the flag's name in capitals with _
+// for -, those of the card as the flags.
+func parse(root device.Root, args []string, getenv func(string) string, card map[string]string, stdout, stderr io.Writer) (*config, error) {
 	c := &config{root: root}
 	fs := c.flags(defaultsFor(root))
 	err := fs.Parse(args)
@@ -146,7 +148,10 @@ func parse(root device.Root, args []string, getenv func(string) string, stdout, 
 		err = fmt.Errorf("pushcam takes flags only, not %q", fs.Arg(0))
 	}
 	if err == nil {
-		err = fromEnvironment(fs, getenv)
+		c.given, err = fill(fs, []layer{
+			{byEnvironment, func(flag string) (string, string) { return getenv(envName(flag)), envName(flag) }},
+			{byCard, func(flag string) (string, string) { return card[flag], flag + " on the card" }},
+		})
 	}
 	if err == nil {
 		err = c.check()
@@ -174,20 +179,82 @@ func envName(flag string) string {
 	return "PUSHCAM_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// fromEnvironment sets the flags that the command line did not.
-func fromEnvironment(fs *flag.FlagSet, getenv func(string) string) (err error) {
-	set := make(map[string]bool)
-	fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+// origin is where a setting comes from, the strongest first. What is set nowhere has
+// the default of its flag.
+type origin string
+
+const (
+	byFlag        origin = "flag"
+	byEnvironment origin = "environment"
+	byCard        origin = "card"     // its file pushcam.txt, which a PC can write
+	bySettings    origin = "settings" // what the owner has changed on the page: see controlsOver
+)
+
+// called is how a person says where a setting comes from.
+func (o origin) called() string {
+	switch o {
+	case byEnvironment:
+		return "the program's environment"
+	case byCard:
+		return "pushcam.txt on the card"
+	case bySettings:
+		return "the page"
+	}
+	return "a flag of the program"
+}
+
+// given is a setting that does not have its default.
+type given struct {
+	Value string `json:"value"`
+	By    origin `json:"by"`
+}
+
+// layer is one of the places where a setting may come from if the command line does
+// not have it. lookup returns "" for a flag that it has nothing for, and what people
+// call the place of what it has.
+type layer struct {
+	by     origin
+	lookup func(flag string) (value, called string)
+}
+
+// fill sets each flag that the command line did not from the first layer that has a
+// value for it, and tells where each comes from.
+func fill(fs *flag.FlagSet, layers []layer) (map[string]given, error) {
+	all := make(map[string]given)
+	fs.Visit(func(f *flag.Flag) { all[f.Name] = given{f.Value.String(), byFlag} })
+	var failed error
 	fs.VisitAll(func(f *flag.Flag) {
-		value := getenv(envName(f.Name))
-		if err != nil || value == "" || set[f.Name] {
-			return
-		}
-		if e := fs.Set(f.Name, value); e != nil {
-			err = fmt.Errorf("%s is %q: %w", envName(f.Name), value, e)
+		for _, l := range layers {
+			value, called := l.lookup(f.Name)
+			if _, ok := all[f.Name]; ok || value == "" || failed != nil {
+				continue
+			}
+			if err := fs.Set(f.Name, value); err != nil {
+				failed = fmt.Errorf("%s is %q: %w", called, value, err)
+			}
+			all[f.Name] = given{f.Value.String(), l.by}
 		}
 	})
-	return err
+	return all, failed
+}
+
+// controlsOver are the camera's controls: what is set here stays as it is, over what its owner has
+// changed while the program ran, which is kept.
+func (c *config) controlsOver(kept v4l2.Controls) map[string]given {
+	all := make(map[string]given)
+	for name, value := range kept {
+		all[name] = given{value, bySettings}
+	}
+	for name, value := range c.controls {
+		all[name] = given{value, c.given["control"].By}
+	}
+	if c.bitrate != "" {
+		all["bitrate"] = given{string(c.bitrate), c.given["bitrate"].By}
+	}
+	if c.quality > 0 {
+		all["quality"] = given{strconv.Itoa(c.quality), c.given["quality"].By}
+	}
+	return all
 }
 
 // check refuses values that no camera or server can mean.

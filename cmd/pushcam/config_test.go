@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/gokrazy/device"
 )
 
@@ -36,12 +37,46 @@ func TestParse(t *testing.T) {
 	env := map[string]string{
 		"PUSHCAM_SIZE": "640x480", "PUSHCAM_IDLE_HOLD": "1m", "PUSHCAM_ALWAYS_ON": "true", "PUSHCAM_LISTEN": ":9999",
 	}
-	c, err := parse(noSystem, []string{"-listen", "127.0.0.1:7000", "-fps", "12.5"}, func(k string) string { return env[k] }, io.Discard, io.Discard)
+	c, err := parse(noSystem, []string{"-listen", "127.0.0.1:7000", "-fps", "12.5"}, func(k string) string { return env[k] }, nil, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.listen != "127.0.0.1:7000" || c.fps != 12.5 || c.size != (size{640, 480}) || c.idleHold != time.Minute || !c.alwaysOn || c.maxViewers != 128 {
 		t.Errorf("parsed %+v", c)
+	}
+}
+
+// Each setting comes from the strongest layer that has it, and that one is known.
+func TestLayers(t *testing.T) {
+	env := map[string]string{"PUSHCAM_FPS": "20", "PUSHCAM_SIZE": "640x480", "PUSHCAM_BITRATE": "6M"}
+	card := map[string]string{"fps": "10", "size": "320x240", "session-frames": "7", "control": "rotate=180"}
+	getenv := func(k string) string { return env[k] }
+	c, err := parse(noSystem, []string{"-fps", "25"}, getenv, card, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.fps != 25 || c.size != (size{640, 480}) || c.sessionFrames != 7 || c.idleHold != 10*time.Second {
+		t.Errorf("parsed %+v", c)
+	}
+	want := map[string]given{
+		"fps":            {"25", byFlag},
+		"size":           {"640x480", byEnvironment},
+		"bitrate":        {"6m", byEnvironment},
+		"session-frames": {"7", byCard},
+		"control":        {"rotate=180", byCard},
+	}
+	if diff := cmp.Diff(want, c.given); diff != "" {
+		t.Errorf("what is given (-want +got):\n%s", diff)
+	}
+	wantControls := map[string]given{"bitrate": {"6m", byEnvironment}, "rotate": {"180", byCard}, "iso": {"100", bySettings}}
+	kept := v4l2.Controls{"bitrate": "1m", "rotate": "0", "iso": "100"}
+	if diff := cmp.Diff(wantControls, c.controlsOver(kept)); diff != "" {
+		t.Errorf("controls (-want +got):\n%s", diff)
+	}
+
+	var said strings.Builder
+	if _, err := parse(noSystem, nil, noEnv, map[string]string{"fps": "fast"}, io.Discard, &said); !errors.Is(err, errUsage) || !strings.Contains(said.String(), `fps on the card is "fast"`) {
+		t.Errorf("a bad value on the card: %v, %q", err, said.String())
 	}
 }
 
@@ -55,7 +90,7 @@ func TestParseMemory(t *testing.T) {
 		{[]string{"-memory", "64"}, 64, 32},
 		{[]string{"-memory", "64", "-max-viewers", "5"}, 5, 32},
 	} {
-		c, err := parse(noSystem, tt.args, noEnv, io.Discard, io.Discard)
+		c, err := parse(noSystem, tt.args, noEnv, nil, io.Discard, io.Discard)
 		if err != nil || c.maxViewers != tt.viewers || c.maxSessions != tt.sessions {
 			t.Errorf("%v: %+v, %v; want %d viewers and %d sessions", tt.args, c, err, tt.viewers, tt.sessions)
 		}
@@ -64,7 +99,7 @@ func TestParseMemory(t *testing.T) {
 
 // For camera.Camera, an IdleHold of 0 is its default of 10 s.
 func TestParseNoIdleHold(t *testing.T) {
-	c, err := parse(noSystem, []string{"-idle-hold", "0"}, noEnv, io.Discard, io.Discard)
+	c, err := parse(noSystem, []string{"-idle-hold", "0"}, noEnv, nil, io.Discard, io.Discard)
 	if err != nil || c.idleHold <= 0 || c.idleHold > time.Millisecond {
 		t.Errorf("%+v, %v; want the camera to stop at once", c, err)
 	}
@@ -78,7 +113,7 @@ func TestParseDefaults(t *testing.T) {
 		noSystem:  {":8080", "auto", "none"},
 		appliance: {":80", "v4l2", "auto", appliance.Path("perm/pushcam")},
 	} {
-		c, err := parse(root, nil, noEnv, io.Discard, io.Discard)
+		c, err := parse(root, nil, noEnv, nil, io.Discard, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +167,7 @@ func TestParseErrors(t *testing.T) {
 					return value
 				}
 				return ""
-			}, io.Discard, &out)
+			}, nil, io.Discard, &out)
 			text := out.String()
 			if !errors.Is(err, errUsage) || exitCode(err) != 2 {
 				t.Errorf("error %v", err)
@@ -146,7 +181,7 @@ func TestParseErrors(t *testing.T) {
 
 func TestUsageShowsEveryFlagOnce(t *testing.T) {
 	var out bytes.Buffer
-	_, err := parse(noSystem, []string{"-h"}, noEnv, &out, io.Discard)
+	_, err := parse(noSystem, []string{"-h"}, noEnv, nil, &out, io.Discard)
 	if !errors.Is(err, flag.ErrHelp) || exitCode(err) != 0 {
 		t.Fatalf("-h: %v", err)
 	}

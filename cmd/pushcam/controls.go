@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -18,7 +17,7 @@ import (
 // that the owner sets while the program runs.
 type controls struct {
 	camera   *v4l2.Source
-	fixed    v4l2.Controls
+	config   *config
 	settings *settings
 
 	mu sync.Mutex // held by a change
@@ -26,28 +25,27 @@ type controls struct {
 
 // newControls makes the camera that they are of.
 func newControls(c *config, s *settings, log *slog.Logger) *controls {
-	fixed := maps.Clone(c.controls)
-	if fixed == nil {
-		fixed = v4l2.Controls{}
-	}
-	if c.bitrate != "" {
-		fixed["bitrate"] = string(c.bitrate)
-	}
-	if c.quality > 0 {
-		fixed["quality"] = fmt.Sprint(c.quality)
-	}
-	k := &controls{fixed: fixed, settings: s}
+	k := &controls{config: c, settings: s}
 	k.camera = &v4l2.Source{
 		Device:      c.device,
 		Settings:    c.settings(),
 		PixelFormat: strings.ToUpper(c.format),
-		Controls:    fixed.Over(s.controls()),
+		Controls:    valuesOf(c.controlsOver(s.controls())),
 		Log:         log,
 	}
 	if c.root.Gokrazy() {
 		k.camera.Why = func() string { return device.ReadClues(c.root).Cause() }
 	}
 	return k
+}
+
+// valuesOf are the controls without where they come from.
+func valuesOf(all map[string]given) v4l2.Controls {
+	values := v4l2.Controls{}
+	for name, g := range all {
+		values[name] = g.Value
+	}
+	return values
 }
 
 // maxControlsForm is in bytes.
@@ -75,11 +73,15 @@ func (k *controls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var answer struct {
 		Set    map[string]v4l2.ControlState `json:"set"`
+		By     map[string]origin            `json:"by"` // what rules each
 		Camera []v4l2.Control               `json:"camera"`
 		Error  string                       `json:"error,omitempty"`
 	}
 	var err error
-	answer.Set = k.camera.ControlStates()
+	answer.Set, answer.By = k.camera.ControlStates(), make(map[string]origin)
+	for name, g := range k.config.controlsOver(k.settings.controls()) {
+		answer.By[name] = g.By
+	}
 	if answer.Camera, err = k.camera.DeviceControls(); err != nil {
 		answer.Error = err.Error()
 	}
@@ -97,13 +99,14 @@ func (k *controls) change(form map[string][]string) (code int, err error) {
 	if after == nil {
 		after = v4l2.Controls{}
 	}
+	fixed := k.config.controlsOver(nil)
 	for n, values := range form {
 		name, value, err := v4l2.CheckControl(n, values[len(values)-1])
 		if err != nil {
 			return http.StatusBadRequest, err
 		}
-		if fixed, ok := k.fixed[name]; ok {
-			return http.StatusConflict, fmt.Errorf("%s is %s by a flag of the program, and stays so", name, fixed)
+		if g, ok := fixed[name]; ok {
+			return http.StatusConflict, fmt.Errorf("%s is %s by %s, and stays so", name, g.Value, g.By.called())
 		}
 		after[name] = value
 		if value == v4l2.DefaultValue {
@@ -114,7 +117,7 @@ func (k *controls) change(form map[string][]string) (code int, err error) {
 		return http.StatusBadRequest, err
 	}
 	var bad *v4l2.ControlError
-	switch err := k.camera.SetControls(k.fixed.Over(after)); {
+	switch err := k.camera.SetControls(valuesOf(k.config.controlsOver(after))); {
 	case errors.As(err, &bad):
 		return http.StatusUnprocessableEntity, bad
 	case err != nil:

@@ -17,7 +17,7 @@ import (
 
 func TestControls(t *testing.T) {
 	dir := t.TempDir()
-	c, err := parse(noSystem, []string{"-control", "rotate=180,hflip=on", "-control", "White-Balance=Daylight", "-bitrate", "8M", "-state-dir", dir}, noEnv, io.Discard, io.Discard)
+	c, err := parse(noSystem, []string{"-control", "rotate=180,hflip=on", "-control", "White-Balance=Daylight", "-bitrate", "8M", "-state-dir", dir}, noEnv, nil, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func main() {
 // where to look on stdout and logs on stderr, and returns when ctx is done and
 // everything is given back.
 func run(ctx context.Context, root device.Root, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
-	c, err := parse(root, args, getenv, stdout, stderr)
+	c, err := parse(root, args, getenv, nil, stdout, stderr)
 	if err != nil {
 		return err
 	}

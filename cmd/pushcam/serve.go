@@ -58,6 +58,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	state := map[string]func() any{
 		"camera":   func() any { return cam.State() },
 		"panel":    panel.state,
+		"flags":    func() any { return c.given },
 		"controls": func() any { return controls.camera.ControlStates() },
 		"settings": settings.state,
 		"board":    func() any { return boardState(c.root) },
