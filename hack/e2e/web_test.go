@@ -72,6 +72,10 @@ type state struct {
 		Privacy bool   `json:"privacy"`
 		Trouble string `json:"trouble"`
 	} `json:"settings"`
+	Flags map[string]struct {
+		Value string `json:"value"`
+		By    string `json:"by"`
+	} `json:"flags"`
 	Program struct {
 		Version string `json:"version"`
 		System  string `json:"system"`
