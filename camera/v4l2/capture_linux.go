@@ -39,13 +39,14 @@ type capture struct {
 	log    *slog.Logger
 
 	raw       *rawEncoder // nil: the camera compresses itself
-	timeline  *timeline   // counts losses, if the sequence does not show them
-	spills    bool        // what is too much for one buffer comes in the next
-	sequence  uint32      // of the next frame
-	counting  bool        // sequence is known
-	restarted bool        // and no frame came since
-	cut       bool        // the last buffer was full, and its frame did not end
-	told      time.Time   // when the log was told last of a frame that was too large
+	stamps    stamps
+	timeline  *timeline // counts losses, if the sequence does not show them
+	spills    bool      // what is too much for one buffer comes in the next
+	sequence  uint32    // of the next frame
+	counting  bool      // sequence is known
+	restarted bool      // and no frame came since
+	cut       bool      // the last buffer was full, and its frame did not end
+	told      time.Time // when the log was told last of a frame that was too large
 }
 
 func newCapture(s stream, sink camera.Sink, log *slog.Logger, q quirk, f camera.Format) *capture {
@@ -94,7 +95,7 @@ func (c *capture) next() error {
 	if c.raw != nil {
 		return c.encode(newest)
 	}
-	frame, kind := camera.NewFrame(newest.Data, captureTime(newest))
+	frame, kind := camera.NewFrame(newest.Data, c.captureTime(newest))
 	if kind == camera.DropTruncated && newest.Full {
 		kind = camera.DropTooLarge
 		c.sayTooLarge(len(newest.Data))
@@ -113,7 +114,7 @@ func (c *capture) next() error {
 
 // encode delivers a raw picture, or leaves it out when there is no time for it.
 func (c *capture) encode(b ioctl.Buffer) error {
-	captured, kind := captureTime(b), camera.DropPaced
+	captured, kind := c.captureTime(b), camera.DropPaced
 	if c.raw.due() {
 		kind = c.raw.load(b.Data)
 	}
@@ -205,28 +206,36 @@ func endsJPEG(b []byte) bool   { return bytes.HasSuffix(b, []byte(eoi)) }
 
 // captureTime is when the driver says that it captured b, with wall and
 // monotonic time.
-func captureTime(b ioctl.Buffer) time.Time {
+func (c *capture) captureTime(b ioctl.Buffer) time.Time {
 	var ts unix.Timespec
 	now := time.Now()
 	if b.Flags&go4vl.BufFlagTimestampMask != go4vl.BufFlagTimestampMonotonic ||
 		unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
 		return now
 	}
-	return stampTime(b.Stamp, time.Duration(ts.Nano()), now)
+	return c.stamps.time(b.Stamp, time.Duration(ts.Nano()), now)
 }
 
 // maxAge is the greatest age that is believed of a frame that was just
 // dequeued.
 const maxAge = 10 * time.Second
 
-// stampTime maps a stamp of the monotonic clock to a time, when that clock
-// shows monotonic at now. A stamp that cannot be true counts as now: uvcvideo
-// calls its stamps monotonic even when its parameter clock=CLOCK_REALTIME makes
-// them something else, and the first frames of some cameras have none.
-func stampTime(stamp, monotonic time.Duration, now time.Time) time.Time {
+// stamps maps a driver's time stamps to times.
+type stamps struct {
+	last time.Duration // that was believed
+}
+
+// time maps a stamp of the monotonic clock, when that clock shows monotonic at
+// now. A stamp that cannot be true counts as now: uvcvideo calls its stamps
+// monotonic even when its parameter clock=CLOCK_REALTIME makes them something
+// else, the first frames of some cameras have none, and the Pi camera's driver
+// stamps all its still pictures with the start of the stream (raspberrypi/linux
+// 2351), of which the first alone can be true.
+func (s *stamps) time(stamp, monotonic time.Duration, now time.Time) time.Time {
 	age := monotonic - stamp
-	if age < 0 || age > maxAge {
+	if age < 0 || age > maxAge || stamp <= s.last {
 		return now
 	}
+	s.last = stamp
 	return now.Add(-age)
 }

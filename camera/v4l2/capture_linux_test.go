@@ -37,12 +37,39 @@ func TestStampTime(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := stampTime(tt.stamp, monotonic, now)
+			got := new(stamps).time(tt.stamp, monotonic, now)
 			if age := now.Sub(got); age != tt.age {
 				t.Errorf("age %v, want %v", age, tt.age)
 			}
 			if wall := now.Round(0).Sub(got.Round(0)); wall != tt.age {
 				t.Errorf("age by the wall clock %v, want %v", wall, tt.age)
+			}
+		})
+	}
+}
+
+// Stamps that do not advance are not those of the frames.
+func TestStampsThatStandStill(t *testing.T) {
+	const ms, start = time.Millisecond, time.Hour
+	type frame struct{ comes, stamp, age time.Duration } // after the stream's start
+	for _, tt := range []struct {
+		name   string
+		frames []frame
+	}{
+		{"advancing", []frame{{40 * ms, 10 * ms, 30 * ms}, {80 * ms, 50 * ms, 30 * ms}, {120 * ms, 90 * ms, 30 * ms}}},
+		{"stills with the stream's start", []frame{{300 * ms, 0, 300 * ms}, {600 * ms, 0, 0}, {900 * ms, 0, 0}, {9900 * ms, 0, 0}}},
+		{"started again", []frame{{300 * ms, 0, 300 * ms}, {600 * ms, 0, 0}, {1300 * ms, 1000 * ms, 300 * ms}, {1600 * ms, 1000 * ms, 0}}},
+		{"one without a stamp of its own", []frame{{40 * ms, 10 * ms, 30 * ms}, {80 * ms, 10 * ms, 0}, {120 * ms, 90 * ms, 30 * ms}}},
+		{"backwards", []frame{{80 * ms, 50 * ms, 30 * ms}, {120 * ms, 10 * ms, 0}, {160 * ms, 130 * ms, 30 * ms}}},
+		{"one from the future", []frame{{40 * ms, 10 * ms, 30 * ms}, {80 * ms, time.Hour, 0}, {120 * ms, 90 * ms, 30 * ms}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var s stamps
+			now := time.Now()
+			for i, f := range tt.frames {
+				if age := now.Sub(s.time(start+f.stamp, start+f.comes, now)); age != f.age {
+					t.Errorf("frame %d has an age of %v, want %v", i, age, f.age)
+				}
 			}
 		})
 	}
