@@ -3,7 +3,6 @@ package camera
 import (
 	"bytes"
 	"encoding/binary"
-	"time"
 )
 
 // maxSide bounds the width and the height that are believed, in pixels. The
@@ -12,6 +11,7 @@ const maxSide = 16384
 
 // The markers of ITU-T T.81, table B.1, that are told apart here.
 const (
+	markerTEM  = 0x01
 	markerSOF0 = 0xc0 // baseline sequential
 	markerSOF1 = 0xc1 // extended sequential
 	markerSOF2 = 0xc2 // progressive
@@ -32,26 +32,6 @@ const (
 	markerCOM  = 0xfe
 )
 
-// NewFrame makes a Frame of the JPEG at the start of src, which it neither
-// keeps nor changes, or says why it cannot: the frame is nil exactly when the
-// kind is not empty. captured becomes the frame's Time.
-//
-// The frame ends at the first EOI: what drivers leave after it, zero padding or
-// the end of an older picture, is cut. A baseline picture without Huffman
-// tables, as many UVC webcams send ("AVI1" frames), gets the standard ones:
-// Safari and others do not have them built in.
-//
-// The structure is checked as far as a viewer needs it to show the picture.
-// The entropy-coded bits themselves are not decoded, and the order of restart
-// markers is left to decoders, which resynchronise.
-func NewFrame(src []byte, captured time.Time) (*Frame, DropKind) {
-	p, kind := scanJPEG(src)
-	if kind != "" {
-		return nil, kind
-	}
-	return p.frame(src, captured), ""
-}
-
 // A scannedJPEG is what one pass over a JPEG tells.
 type scannedJPEG struct {
 	// end is the length of the picture, EOI included. When the picture is
@@ -61,90 +41,139 @@ type scannedJPEG struct {
 	width, height int
 	components    int
 	progressive   bool
-	quantTables   bool // DQT was seen
-	huffTables    bool // DHT was seen
-	firstSOS      int  // offset of the first SOS marker, 0 when there is none
-	insertTables  bool // no DHT came before firstSOS
+	scans         int
+	// segments is the offset behind the last segment.
+	segments int
+	// noEOI says of a truncated picture that nothing but EOI may be missing: in
+	// its only scan the data ended, or the next picture began.
+	noEOI bool
+
+	quantNeeded uint8 // bit n: a component uses quantisation table n
+	quant       uint8 // bit n: table n was defined
+	huffman     uint8 // bit n: Huffman table n for DC was defined; bit 4+n: for AC
+
+	edits    [maxEdits]edit // what the copy leaves out and puts in, in order
+	numEdits int
 }
 
-// frame copies the picture out of src, from which p was scanned.
-func (p *scannedJPEG) frame(src []byte, captured time.Time) *Frame {
-	f := &Frame{Time: captured, Width: p.width, Height: p.height}
-	if !p.insertTables {
-		jpeg := make([]byte, p.end) // of a variable, with copy next: then Go does not clear it first
-		copy(jpeg, src)
-		f.JPEG = jpeg
-		return f
-	}
-	f.JPEG = make([]byte, p.end+len(standardHuffmanTables))
-	n := copy(f.JPEG, src[:p.firstSOS])
-	n += copy(f.JPEG[n:], standardHuffmanTables)
-	copy(f.JPEG[n:], src[p.firstSOS:p.end])
-	return f
-}
-
-// scanJPEG walks over the JPEG at the start of src, from SOI to the first EOI
-// that is not inside a segment. It makes one pass and allocates nothing. The
-// kind is empty when the picture is whole.
-func scanJPEG(src []byte) (p scannedJPEG, kind DropKind) {
+// scan walks over the JPEG at the start of src, from SOI to the first EOI that
+// is not inside a segment. It makes one pass and allocates nothing. The kind is
+// empty when the picture is whole.
+//
+// Before the first scan it is as patient as libjpeg, which stands behind nearly
+// every viewer: bytes that are no marker, and markers that mean nothing there,
+// are passed over, and left out of the copy. Many cheap webcams send them. After
+// it they are what is left of damaged entropy-coded data.
+func (p *scannedJPEG) scan(src []byte) DropKind {
+	*p = scannedJPEG{}
 	if len(src) == 0 {
-		return p, DropEmpty
+		return DropEmpty
 	}
 	if len(src) < 2 || src[0] != 0xff || src[1] != markerSOI {
-		return p, DropNoSOI
+		return DropNoSOI
 	}
-	truncated := func() (scannedJPEG, DropKind) {
-		p.end = len(src)
-		return p, DropTruncated
-	}
-	pos := 2
-	for {
-		p.end = pos
-		body := pos
-		for body < len(src) && src[body] == 0xff { // a marker may have fill bytes (B.1.1.2)
-			body++
+	for pos := 2; ; {
+		start, body := nextMarker(src, pos)
+		if body > len(src) {
+			p.end = len(src)
+			return DropTruncated
 		}
-		if body == len(src) {
-			return truncated()
-		}
-		marker := src[body]
-		body++
+		p.end = start
+		marker := src[body-1]
+		alone := marker == markerTEM || marker >= markerRST0 && marker <= markerRST7 // and of no meaning here
+		skipped := start > pos
 		switch {
-		case body == pos+1, // no FF
-			marker < markerSOF0,                         // 00, TEM, reserved
-			marker >= markerRST0 && marker <= markerSOI, // SOI: the next picture begins inside this one
-			marker == markerDNL,
-			marker == markerEOI && p.firstSOS == 0:
-			return p, DropMalformed
-		case marker == markerEOI:
+		case p.scans > 0 && (skipped || alone):
+			return DropMalformed
+		case skipped && marker == markerSOI && p.segments > 0:
+			// The bytes are the rest of a segment whose length is wrong, and what
+			// begins here is the thumbnail in it.
 			p.end = body
-			return p, ""
+			return DropMalformed
+		case marker == markerSOI: // of the next picture
+			if p.scans == 0 {
+				return DropMalformed
+			}
+			p.noEOI = p.scans == 1 && !p.progressive
+			return DropTruncated
+		case marker == markerEOI:
+			if p.scans == 0 {
+				return DropMalformed
+			}
+			p.end = body
+			return p.whole()
+		case alone:
+			p.replace(pos, body, "")
+			pos = body
+			continue
+		case marker < markerSOF0: // reserved
+			return DropMalformed
+		case skipped:
+			p.replace(pos, start, "")
 		}
 
 		if len(src)-body < 2 {
-			return truncated()
+			p.end = len(src)
+			return DropTruncated
 		}
 		next := body + int(binary.BigEndian.Uint16(src[body:]))
 		if next < body+2 {
-			return p, DropMalformed
+			return DropMalformed
 		}
 		if next > len(src) {
-			return truncated()
+			p.end = len(src)
+			return DropTruncated
 		}
-		if marker == markerSOS && p.firstSOS == 0 {
-			p.firstSOS = pos
-			p.insertTables = !p.huffTables
+		data := src[body+2 : next]
+		if kind := p.segment(marker, data, start); kind != "" {
+			return kind
 		}
-		if kind := p.segment(marker, src[body+2:next]); kind != "" {
-			return p, kind
+		if marker == markerDNL || misleads(marker, data) {
+			p.replace(start, next, "")
 		}
-		pos = next
+		pos, p.segments = next, next
 		if marker == markerSOS {
 			pos = skipEntropyCoded(src, next)
-			if pos == next && pos < len(src) {
-				return p, DropMalformed // a scan of nothing
+			switch pos {
+			case len(src):
+				p.end = pos
+				p.noEOI = pos > next && p.scans == 0 && !p.progressive
+				return DropTruncated
+			case next:
+				return DropMalformed // a scan of nothing
 			}
+			p.scans++
 		}
+	}
+}
+
+// whole says of a picture that was read to its end whether nothing is missing
+// that its parts need.
+func (p *scannedJPEG) whole() DropKind {
+	if p.quantNeeded&^p.quant != 0 || p.numEdits > maxEdits {
+		return DropMalformed
+	}
+	return ""
+}
+
+// nextMarker returns the offset of the first marker at or after pos, with the
+// fill bytes that it may have (T.81, B.1.1.2), and the offset behind it, which
+// is beyond src when there is none. FF 00 is no marker.
+func nextMarker(src []byte, pos int) (start, end int) {
+	for {
+		i := bytes.IndexByte(src[pos:], 0xff)
+		if i < 0 {
+			return len(src), len(src) + 1
+		}
+		start = pos + i
+		end = start
+		for end < len(src) && src[end] == 0xff {
+			end++
+		}
+		if end == len(src) || src[end] != 0 {
+			return start, end + 1
+		}
+		pos = end + 1
 	}
 }
 
@@ -153,40 +182,32 @@ func scanJPEG(src []byte) (p scannedJPEG, kind DropKind) {
 // it leaps from one FF to the next.
 func skipEntropyCoded(src []byte, pos int) int {
 	for {
-		i := bytes.IndexByte(src[pos:], 0xff)
-		if i < 0 {
+		start, end := nextMarker(src, pos)
+		if end > len(src) {
 			return len(src)
 		}
-		start := pos + i
-		pos = start + 1
-		for pos < len(src) && src[pos] == 0xff { // fill bytes
-			pos++
-		}
-		if pos == len(src) {
-			return pos
-		}
-		if m := src[pos]; m != 0 && (m < markerRST0 || m > markerRST7) {
+		if m := src[end-1]; m < markerRST0 || m > markerRST7 {
 			return start
 		}
+		pos = end
 	}
 }
 
-// segment takes in one marker segment whose content is data.
-func (p *scannedJPEG) segment(marker byte, data []byte) DropKind {
+// segment takes in one marker segment that starts at start and whose content is
+// data.
+func (p *scannedJPEG) segment(marker byte, data []byte, start int) DropKind {
 	ok := true
 	switch marker {
 	case markerSOF0, markerSOF1, markerSOF2:
 		return p.startOfFrame(marker, data)
 	case markerDHT:
-		p.huffTables = true
-		ok = huffmanTablesFit(data)
+		ok = p.huffmanTables(data) && !swallowed(data)
 	case markerDQT:
-		p.quantTables = true
-		ok = quantTablesFit(data)
-	case markerDRI:
+		ok = p.quantTables(data) && !swallowed(data)
+	case markerDRI, markerDNL: // the height that DNL tells is that of SOF, which is not 0
 		ok = len(data) == 2
 	case markerSOS:
-		ok = p.startOfScan(data)
+		ok = p.startOfScan(data, start)
 	case markerCOM:
 	case markerDAC, markerDHP, markerEXP:
 		return DropUnsupported
@@ -229,25 +250,49 @@ func (p *scannedJPEG) startOfFrame(marker byte, data []byte) DropKind {
 		if h, v := c[1]>>4, c[1]&15; h < 1 || h > 4 || v < 1 || v > 4 || c[2] > 3 {
 			return DropMalformed
 		}
+		p.quantNeeded |= 1 << c[2]
 	}
 	return ""
 }
 
-// startOfScan checks a scan header (T.81, B.2.3) and that what it needs came
-// before it.
-func (p *scannedJPEG) startOfScan(data []byte) bool {
-	if p.components == 0 || !p.quantTables || p.progressive && !p.huffTables {
+// startOfScan checks a scan header (T.81, B.2.3), and that what it needs came
+// before it. Of a sequential picture, the standard Huffman tables go in before
+// it in the place of those that are missing, as every decoder of M-JPEG has them
+// built in.
+func (p *scannedJPEG) startOfScan(data []byte, start int) bool {
+	if p.components == 0 || p.quant == 0 || p.progressive && p.huffman == 0 {
 		return false
 	}
 	n := 0
 	if len(data) > 0 {
 		n = int(data[0])
 	}
-	return n >= 1 && n <= p.components && len(data) == 4+2*n
+	if n < 1 || n > p.components || len(data) != 4+2*n {
+		return false
+	}
+	if p.progressive {
+		return true
+	}
+	for c := data[1:]; len(c) > 3; c = c[2:] {
+		for class, id := range [...]byte{c[1] >> 4, c[1] & 15} {
+			if id > 3 {
+				return false
+			}
+			if bit := uint8(1) << (4*class + int(id)); p.huffman&bit == 0 {
+				if id > 1 {
+					return false
+				}
+				p.huffman |= bit
+				p.replace(start, start, standardHuffman[class][id])
+			}
+		}
+	}
+	return true
 }
 
-// quantTablesFit reports whether a DQT segment holds whole tables (T.81, B.2.4.1).
-func quantTablesFit(data []byte) bool {
+// quantTables notes which tables a DQT segment holds (T.81, B.2.4.1), and
+// reports whether they are whole.
+func (p *scannedJPEG) quantTables(data []byte) bool {
 	for len(data) > 0 {
 		size := 1 + 64
 		if data[0]>>4 == 1 { // 16 bits
@@ -256,13 +301,15 @@ func quantTablesFit(data []byte) bool {
 		if data[0]>>4 > 1 || data[0]&15 > 3 || len(data) < size {
 			return false
 		}
+		p.quant |= 1 << (data[0] & 15)
 		data = data[size:]
 	}
 	return true
 }
 
-// huffmanTablesFit reports whether a DHT segment holds whole tables (T.81, B.2.4.2).
-func huffmanTablesFit(data []byte) bool {
+// huffmanTables notes which tables a DHT segment holds (T.81, B.2.4.2), and
+// reports whether they are whole.
+func (p *scannedJPEG) huffmanTables(data []byte) bool {
 	for len(data) > 0 {
 		if data[0]>>4 > 1 || data[0]&15 > 3 || len(data) < 1+16 {
 			return false
@@ -274,7 +321,43 @@ func huffmanTablesFit(data []byte) bool {
 		if len(data) < size {
 			return false
 		}
+		p.huffman |= 1 << (4*(data[0]>>4) + data[0]&15)
 		data = data[size:]
 	}
 	return true
+}
+
+// swallowed reports whether the data of a table hold the start of a picture:
+// then the table was cut off there.
+func swallowed(data []byte) bool { return bytes.Contains(data, pictureStart) }
+
+// misleads reports whether a segment that no decoder needs holds SOI or EOI, as
+// that of a thumbnail. Programs that look for these in a stream, instead of
+// reading its segments, would take it for a picture.
+func misleads(marker byte, data []byte) bool {
+	switch marker {
+	case markerAPP0: // JFIF, and AVI1
+		if !bytes.HasPrefix(data, []byte("JFXX\x00")) {
+			return false
+		}
+	case markerAPP0 + 2:
+		if bytes.HasPrefix(data, []byte("ICC_PROFILE\x00")) {
+			return false
+		}
+	case markerAPP0 + 14: // Adobe: what the colours mean
+		return false
+	}
+	if marker < markerAPP0 {
+		return false
+	}
+	for {
+		i := bytes.IndexByte(data, 0xff)
+		if i < 0 || i+1 == len(data) {
+			return false
+		}
+		if m := data[i+1]; m == markerSOI || m == markerEOI {
+			return true
+		}
+		data = data[i+1:]
+	}
 }

@@ -54,27 +54,41 @@ var (
 	soi  = []byte{0xff, 0xd8}
 	eoi  = []byte{0xff, 0xd9}
 	dqt  = seg(0xdb, make([]byte, 65)...)
-	dht  = seg(0xc4, make([]byte, 17)...)
+	dht  = seg(0xc4, join(make([]byte, 17), []byte{0x10}, make([]byte, 16))...)
 	sof  = func(marker byte) []byte { return seg(marker, 8, 0, 48, 0, 64, 1, 1, 0x11, 0) }
 	sos  = seg(0xda, 1, 1, 0, 0, 63, 0)
 	bits = []byte{0x12, 0x34, 0xff, 0x00, 0x56}
+	// standard are the tables that this picture needs.
+	standard = []byte(standardHuffman[0][0] + standardHuffman[1][0])
 )
 
 // withoutTables takes the DHT segment out of a picture of image/jpeg.
 func withoutTables(t testing.TB, src []byte) []byte {
 	t.Helper()
-	at := bytes.Index(src, []byte(standardHuffmanTables))
-	if at < 0 {
+	at := bytes.Index(src, []byte{0xff, markerDHT})
+	length := 2 + int(src[at+2])<<8 + int(src[at+3])
+	if length != 2+2+4*17+2*12+2*162 {
 		t.Fatal("image/jpeg does not write the standard tables any more")
 	}
-	return slices.Delete(slices.Clone(src), at, at+len(standardHuffmanTables))
+	return slices.Delete(slices.Clone(src), at, at+length)
 }
 
 func TestNewFrame(t *testing.T) {
 	full := encoded(t, noisyPicture(70, 50))
 	small := join(soi, dqt, sof(0xc0), dht, sos, bits, eoi)
-	withTables := join(soi, dqt, sof(0xc0), []byte(standardHuffmanTables), sos, bits, eoi)
+	withTables := join(soi, dqt, sof(0xc0), standard, sos, bits, eoi)
+	// image/jpeg writes the standard tables in one segment in the place where
+	// they are completed.
+	sosAt := bytes.Index(full, []byte{0xff, 0xda})
+	completed := join(withoutTables(t, full[:sosAt]), standard, []byte(standardHuffman[0][1]+standardHuffman[1][1]), full[sosAt:])
+	lumaOnly := join(withoutTables(t, full[:sosAt]), standard, full[sosAt:])
 	thumbnail := seg(0xe1, join([]byte("Exif\x00\x00"), full)...)
+	profile := seg(0xe2, join([]byte("ICC_PROFILE\x00"), eoi)...)
+	adobe := seg(0xee, join([]byte("Adobe"), eoi, make([]byte, 5))...)
+
+	comments := func(n int, between ...byte) []byte {
+		return join(soi, bytes.Repeat(join(seg(0xfe), between), n), small[2:])
+	}
 
 	tests := []struct {
 		name string
@@ -87,15 +101,34 @@ func TestNewFrame(t *testing.T) {
 		{"zero padding", join(full, make([]byte, 4096)), full, ""},
 		{"stale bytes of an older picture", join(full, full[900:]), full, ""},
 		{"two pictures, as interlaced cameras send", join(full, full), full, ""},
-		{"no tables", withoutTables(t, full), full, ""},
-		{"no tables, padded", join(withoutTables(t, full), make([]byte, 99)), full, ""},
+		{"no tables", withoutTables(t, full), completed, ""},
+		{"no tables, padded", join(withoutTables(t, full), make([]byte, 99)), completed, ""},
+		{"half the tables", lumaOnly, completed, ""},
 		{"no tables before the first scan", join(soi, dqt, sof(0xc0), sos, bits, dht, sos, bits, eoi),
-			join(soi, dqt, sof(0xc0), []byte(standardHuffmanTables), sos, bits, dht, sos, bits, eoi), ""},
+			join(soi, dqt, sof(0xc0), standard, sos, bits, dht, sos, bits, eoi), ""},
 		{"no tables, extended sequential", join(soi, dqt, sof(0xc1), sos, bits, eoi),
-			join(soi, dqt, sof(0xc1), []byte(standardHuffmanTables), sos, bits, eoi), ""},
+			join(soi, dqt, sof(0xc1), standard, sos, bits, eoi), ""},
 		{"no tables, fill bytes before SOS", join(soi, dqt, sof(0xc0), []byte{0xff, 0xff}, sos, bits, eoi),
-			join(soi, dqt, sof(0xc0), []byte(standardHuffmanTables), []byte{0xff, 0xff}, sos, bits, eoi), ""},
-		{"thumbnail in APP1", join(soi, thumbnail, full[2:]), join(soi, thumbnail, full[2:]), ""},
+			join(soi, dqt, sof(0xc0), standard, []byte{0xff, 0xff}, sos, bits, eoi), ""},
+		{"thumbnail in APP1", join(soi, thumbnail, full[2:]), full, ""},
+		{"EOI in a comment", join(soi, seg(0xfe, eoi...), full[2:]), full, ""},
+		{"EOI in a comment after the scan", join(full[:len(full)-2], seg(0xfe, eoi...), eoi), full, ""},
+		{"thumbnail in JFXX", join(soi, seg(0xe0, join([]byte("JFXX\x00\x10"), full)...), full[2:]), full, ""},
+		{"EOI in a private APP2", join(soi, seg(0xe2, join([]byte("MPF\x00"), eoi)...), full[2:]), full, ""},
+		{"EOI in a colour profile", join(soi, profile, full[2:]), join(soi, profile, full[2:]), ""},
+		{"EOI in Adobe's segment", join(soi, adobe, full[2:]), join(soi, adobe, full[2:]), ""},
+		{"APP1 and a comment that mislead nobody", join(soi, seg(0xe1, 0xff, 0xd7, 0xd8, 0xff), seg(0xfe, 0xd9, 0xff, 0xff), full[2:]),
+			join(soi, seg(0xe1, 0xff, 0xd7, 0xd8, 0xff), seg(0xfe, 0xd9, 0xff, 0xff), full[2:]), ""},
+		{"bytes before SOI", join([]byte{0}, full), full, ""},
+		{"SOI twice", join(soi, full), full, ""},
+		{"first half, then the next picture", join(full[:len(full)/2], full), full, ""},
+		{"next picture after the header", join(soi, dqt, small), small, ""},
+		{"next picture within a table", join(soi, dqt[:20], full), full, ""},
+		{"bytes between segments", join(soi, dqt, []byte{0, 7}, small[2+len(dqt):]), small, ""},
+		{"stuffed byte between segments", join(soi, []byte{0xff, 0}, small[2:]), small, ""},
+		{"RST and TEM between segments", join(soi, []byte{0xff, 0xd0, 0xff, 0x01, 7}, small[2:]), small, ""},
+		{"DNL", join(small[:len(small)-2], seg(0xdc, 0, 48), eoi), small, ""},
+		{"as many oddities as are left out", comments(maxEdits, 1), comments(maxEdits), ""},
 		{"fill bytes before a segment", join(soi, []byte{0xff, 0xff, 0xff}, small[2:]), join(soi, []byte{0xff, 0xff, 0xff}, small[2:]), ""},
 		{"fill bytes before EOI", join(small[:len(small)-2], []byte{0xff, 0xff}, eoi), join(small[:len(small)-2], []byte{0xff, 0xff}, eoi), ""},
 		{"restart markers", join(withTables[:len(withTables)-2], []byte{0xff, 0xd0, 1, 0xff, 0xd7, 2}, eoi),
@@ -108,29 +141,30 @@ func TestNewFrame(t *testing.T) {
 		{"zeros", make([]byte, 1000), nil, DropNoSOI},
 		{"text", []byte("HTTP/1.1 404 Not Found"), nil, DropNoSOI},
 		{"second half only", full[len(full)/2:], nil, DropNoSOI},
-		{"bytes before SOI", join([]byte{0}, full), nil, DropNoSOI},
 
 		{"SOI only", soi, nil, DropTruncated},
 		{"first half only", full[:len(full)/2], nil, DropTruncated},
 		{"first half, then zeros", join(full[:len(full)/2], make([]byte, 4096)), nil, DropTruncated},
-		{"all but the last byte", full[:len(full)-1], nil, DropTruncated},
 		{"ends within a segment", full[:40], nil, DropTruncated},
 		{"ends within a length", full[:5], nil, DropTruncated},
 		{"ends after the SOS header", join(soi, dqt, sof(0xc0), dht, sos), nil, DropTruncated},
 
-		{"first half, then the next picture", join(full[:len(full)/2], full), nil, DropMalformed},
-		{"next picture after the header", join(soi, dqt, small), nil, DropMalformed},
 		{"no scan", join(soi, dqt, sof(0xc0), dht, eoi), nil, DropMalformed},
 		{"empty scan", join(soi, dqt, sof(0xc0), dht, sos, eoi), nil, DropMalformed},
 		{"scan before SOF", join(soi, dqt, dht, sos, bits, eoi), nil, DropMalformed},
 		{"two SOFs", join(soi, dqt, sof(0xc0), sof(0xc0), dht, sos, bits, eoi), nil, DropMalformed},
 		{"no DQT", join(soi, sof(0xc0), dht, sos, bits, eoi), nil, DropMalformed},
 		{"no tables, progressive", join(soi, dqt, sof(0xc2), sos, bits, eoi), nil, DropMalformed},
-		{"bytes between segments", join(soi, dqt, []byte{0}, small[2:]), nil, DropMalformed},
-		{"stuffed byte between segments", join(soi, []byte{0xff, 0}, small[2:]), nil, DropMalformed},
-		{"RST between segments", join(soi, []byte{0xff, 0xd0}, small[2:]), nil, DropMalformed},
+		{"bytes between segments after the scan", join(small[:len(small)-2], seg(0xfe), []byte{1}, eoi), nil, DropMalformed},
+		{"RST after the scan's segments", join(small[:len(small)-2], seg(0xfe), []byte{0xff, 0xd0}, eoi), nil, DropMalformed},
+		{"TEM in the scan", join(small[:len(small)-2], []byte{0xff, 0x01}, eoi), nil, DropMalformed},
+		{"a thumbnail whose segment has a wrong length", join(soi, []byte{0xff, 0xe1, 0, 4}, []byte("Exif"), full, small[2:]), nil, DropMalformed},
+		{"a segment that is too long", join(soi, seg(0xdb, make([]byte, 66)...), small[2+len(dqt):]), nil, DropMalformed},
+		{"a component without its DQT", join(soi, dqt, seg(0xc0, 8, 0, 48, 0, 64, 1, 1, 0x11, 1), dht, sos, bits, eoi), nil, DropMalformed},
+		{"a scan without its DHT", join(soi, dqt, sof(0xc0), dht, seg(0xda, 1, 1, 0x02, 0, 63, 0), bits, eoi), nil, DropMalformed},
+		{"more oddities than are left out", comments(maxEdits+1, 1), nil, DropMalformed},
+		{"DNL of 3 bytes", join(small[:len(small)-2], seg(0xdc, 0, 48, 0), eoi), nil, DropMalformed},
 		{"segment of length 1", join(soi, []byte{0xff, 0xe0, 0, 1}, small[2:]), nil, DropMalformed},
-		{"DNL", join(small[:len(small)-2], seg(0xdc, 0, 48), eoi), nil, DropMalformed},
 		{"SOF too short", join(soi, dqt, seg(0xc0, 8, 0, 48), dht, sos, bits, eoi), nil, DropMalformed},
 		{"SOF with a wrong count", join(soi, dqt, seg(0xc0, 8, 0, 48, 0, 64, 3, 1, 0x11, 0), dht, sos, bits, eoi), nil, DropMalformed},
 		{"SOF with no component", join(soi, dqt, seg(0xc0, 8, 0, 48, 0, 64, 0), dht, sos, bits, eoi), nil, DropMalformed},
@@ -231,7 +265,7 @@ func TestNewFrameAllocations(t *testing.T) {
 		})
 	}
 	t.Run("dropped", func(t *testing.T) {
-		if n := testing.AllocsPerRun(100, func() { NewFrame(full[:len(full)-1], time.Time{}) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { NewFrame(full[:300], time.Time{}) }); n != 0 {
 			t.Errorf("%v allocations, want none", n)
 		}
 	})
@@ -268,7 +302,16 @@ func naiveEnd(src []byte) int {
 	return -1
 }
 
+// FuzzNewFrame has image/jpeg as its oracle: what that decodes is shown, with
+// the same pixels. hack/conformance has libjpeg.
 func FuzzNewFrame(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.jpg")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no pictures: ", err)
+	}
+	for _, file := range files {
+		f.Add(read(f, filepath.Base(file)))
+	}
 	full := encoded(f, noisyPicture(33, 17))
 	f.Add(full)
 	f.Add(join(full, make([]byte, 64)))
@@ -287,7 +330,14 @@ func FuzzNewFrame(f *testing.F) {
 		if (frame == nil) == (kind == "") {
 			t.Fatalf("frame %v and kind %q", frame, kind)
 		}
+		var want image.Image
+		if c, err := jpeg.DecodeConfig(bytes.NewReader(before)); err == nil && c.Width*c.Height <= 1<<20 {
+			want, _ = jpeg.Decode(bytes.NewReader(before))
+		}
 		if frame == nil {
+			if want != nil && kind != DropUnsupported {
+				t.Fatalf("dropped as %s, and image/jpeg decodes it", kind)
+			}
 			return
 		}
 		kept := slices.Clone(frame.JPEG)
@@ -300,13 +350,17 @@ func FuzzNewFrame(f *testing.F) {
 		if !bytes.HasPrefix(kept, soi) || !bytes.HasSuffix(kept, eoi) {
 			t.Fatal("not from SOI to EOI")
 		}
-		inserted := len(kept) - naiveEnd(before)
-		if inserted != 0 && inserted != len(standardHuffmanTables) {
-			t.Fatalf("%d bytes, the model says %d", len(kept), naiveEnd(before))
+		if naiveEnd(kept) != len(kept) {
+			t.Fatalf("%d bytes, the model says %d", len(kept), naiveEnd(kept))
 		}
 		again, kind := NewFrame(kept, captured)
 		if diff := cmp.Diff(frame, again); kind != "" || diff != "" {
 			t.Fatalf("not the same when done again, %q (-first +again):\n%s", kind, diff)
+		}
+		if want != nil {
+			if diff := cmp.Diff(want, decoded(t, kept)); diff != "" {
+				t.Fatalf("another picture (-want +got):\n%s", diff)
+			}
 		}
 		if c, err := jpeg.DecodeConfig(bytes.NewReader(kept)); err == nil && (c.Width != frame.Width || c.Height != frame.Height) {
 			t.Fatalf("%d×%d, image/jpeg says %d×%d", frame.Width, frame.Height, c.Width, c.Height)

@@ -49,19 +49,18 @@ func (s *splitter) next(captured time.Time) (*Frame, DropKind, error) {
 		}
 		s.lo += at
 		src := s.buf[s.lo:s.hi]
-		p, kind := scanJPEG(src)
-		if kind == DropTruncated {
+		var p scannedJPEG
+		kind := p.scan(src)
+		if kind == DropTruncated && p.end == len(src) {
 			if len(src) == s.limit {
 				kind = DropTooLarge
 			} else if s.fill() {
 				continue
 			}
 		}
-		s.lo += max(p.end, 2)
-		if kind != "" {
-			return nil, kind, nil
-		}
-		return p.frame(src, captured), "", nil
+		s.lo += p.end
+		frame, kind := new(Framer).make(&p, kind, src, captured)
+		return frame, kind, nil
 	}
 }
 

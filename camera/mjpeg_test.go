@@ -53,11 +53,12 @@ func TestSplitter(t *testing.T) {
 		{"one after another", join(a, b, a), []string{lenA, lenB, lenA}},
 		{"multipart", join(header, a, header, b, header), []string{lenA, lenB}},
 		{"padding", join(a, make([]byte, 5000), b, make([]byte, 5000)), []string{lenA, lenB}},
-		{"without tables", join(withoutTables(t, a), b), []string{lenA, lenB}},
-		{"half a picture between", join(a, b[:len(b)/2], a), []string{lenA, "malformed", lenA}},
+		{"without tables", join(withoutTables(t, a), b), []string{fmt.Sprint(len(a) + 3*4), lenB}}, // three segments more
+		{"without EOI", join(a[:len(a)-2], header, a[:len(a)-2], b[:len(b)-2], make([]byte, 5000)), []string{fmt.Sprint(len(a) + len(header)), lenA, lenB}},
+		{"half a picture between", join(a, b[:len(b)/2], a), []string{lenA, "truncated", lenA}},
 		{"second half of a picture between", join(a, b[len(b)/2:], a), []string{lenA, lenA}},
 		{"half a picture at the end", join(a, b[:len(b)/2]), []string{lenA, "truncated"}},
-		{"thumbnails are no pictures", join(soi, thumbnail, a[2:], b), []string{fmt.Sprint(len(a) + len(thumbnail)), lenB}},
+		{"thumbnails are no pictures", join(soi, thumbnail, a[2:], b), []string{lenA, lenB}},
 		{"a picture that is not shown", join(soi, dqt, sof(0xc9), sos, bits, eoi, a), []string{"unsupported", lenA}},
 		{"ends with half a start", join(a, soi), []string{lenA}},
 	}
@@ -126,13 +127,14 @@ func FuzzSplitter(f *testing.F) {
 				break
 			}
 			rest = rest[at:]
-			p, kind := scanJPEG(rest)
+			var p scannedJPEG
+			frame, kind := new(Framer).make(&p, p.scan(rest), rest, time.Time{})
 			if kind != "" {
 				want = append(want, string(kind))
 			} else {
-				want = append(want, fmt.Sprint(len(p.frame(rest, time.Time{}).JPEG)))
+				want = append(want, fmt.Sprint(len(frame.JPEG)))
 			}
-			rest = rest[max(2, p.end):]
+			rest = rest[p.end:]
 		}
 		got, err := splitAll(t, bytes.NewReader(src), buffer, 1<<24)
 		if !errors.Is(err, io.EOF) {
