@@ -335,7 +335,8 @@ func FuzzNewFrame(f *testing.F) {
 			want, _ = jpeg.Decode(bytes.NewReader(before))
 		}
 		if frame == nil {
-			if want != nil && kind != DropUnsupported {
+			var p scannedJPEG // image/jpeg paints black where libjpeg misses a table
+			if p.scan(src); want != nil && kind != DropUnsupported && p.quantNeeded&^p.quant == 0 {
 				t.Fatalf("dropped as %s, and image/jpeg decodes it", kind)
 			}
 			return
