@@ -51,6 +51,7 @@ func TestControls(t *testing.T) {
 		if w.Code != s.code || !strings.Contains(w.Body.String(), s.says) {
 			t.Errorf("%s %.60s: %d %s, want %d with %q", s.method, s.form, w.Code, w.Body, s.code, s.says)
 		}
+		k.settings.keep()
 		if diff := cmp.Diff(s.kept, quietSettings(dir).controls()); diff != "" {
 			t.Errorf("%s %.60s: kept (-want +got):\n%s", s.method, s.form, diff)
 		}
@@ -60,6 +61,7 @@ func TestControls(t *testing.T) {
 	old := quietSettings(dir)
 	old.setControls(v4l2.Controls{"rotate": "90", "iso": "100"})
 	old.togglePrivacy()
+	old.keep()
 	again := newControls(c, quietSettings(dir), slog.New(slog.DiscardHandler))
 	want := v4l2.Controls{"rotate": "180", "hflip": "on", "white_balance": "daylight", "bitrate": "8m", "iso": "100"}
 	if diff := cmp.Diff(want, again.camera.Controls); diff != "" {

@@ -22,17 +22,18 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 	const limit = 15 * time.Second
 	tests := []struct {
 		name   string
-		hangs  string        // of "driver", "camera", "another part"
+		hangs  string        // of "driver", "camera", "card", "another part"
 		within time.Duration // of the press
 	}{
 		{"nothing hangs", "", gpio.DefaultHold + time.Second},
 		{"a kernel module does not get ready", "driver", gpio.DefaultHold + time.Second},
 		{"the camera does not close", "camera", limit},
+		{"the card does not answer", "card", gpio.DefaultHold + 2*time.Second},
 		{"another part does not end", "another part", limit},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			root := device.Root(t.TempDir())
+			root, dir := device.Root(t.TempDir()), t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
 				const press = 10 * time.Second
 				ctx, unplug := context.WithTimeout(t.Context(), time.Minute)
@@ -55,9 +56,15 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 					updates: &updates{card: &card.Card{Root: root}, log: log},
 					guard:   &guard{state: cam.State, get: func(context.Context) error { return nil }, log: log},
 				}
+				s := openSettings(dir, true, log)
+				if tt.hangs == "card" {
+					s.save = func(values) error { <-hang; return nil }
+				}
+				s.togglePrivacy()
 				began := time.Now()
 				all := newParts(ctx)
 				all.run("the camera", cam.Run)
+				all.run("the settings", s.run)
 				all.run("the appliance's own work", m.run)
 				all.run("another part", func(ctx context.Context) error {
 					<-ctx.Done()

@@ -91,6 +91,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	all.run("the camera", cam.Run)
 	all.run("the picture that says why there is none", placeholders.run)
 	all.run("the appliance's own work", machine.run)
+	all.run("the settings", settings.run)
 	all.run("the button", func(ctx context.Context) error {
 		panel.runButton(ctx, privacy, func() { all.stop(errHeld) }, log.With("component", "panel"))
 		return nil

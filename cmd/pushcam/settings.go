@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,21 +12,27 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/gokrazy/durable"
 )
 
-// settings is what the owner has changed while the program ran. It is kept in a
-// file, and written so that a power cut leaves the old one or the new one.
+// settings is what the owner has changed while the program ran. A change serves at
+// once. Only run writes it to its file, and nothing waits for that: a card may take
+// seconds, or never answer.
 type settings struct {
 	log    *slog.Logger
 	dir    string // "" keeps nothing
 	button bool   // there is one for privacy
+	save   func(values) error
 
-	mu      sync.Mutex
+	changed chan struct{} // holds one when there is something to keep
+	mu      sync.Mutex    // never held while the card is waited for
 	values  values
+	changes int    // made since the start
+	kept    int    // of them, those that the file has
 	unknown string // why it is not known whether the camera may be open
 	trouble string // what keeps the settings from being read or kept
 }
@@ -49,7 +56,8 @@ const maxSettings = 64 << 10 // bytes
 // understood, they are set aside and the defaults serve, but for the camera: it
 // may have been closed, and is so until its owner opens it.
 func openSettings(dir string, button bool, log *slog.Logger) *settings {
-	s := &settings{log: log, dir: dir, button: button}
+	s := &settings{log: log, dir: dir, button: button, changed: make(chan struct{}, 1)}
+	s.save = func(v values) error { return durable.WriteJSON(filepath.Join(dir, settingsFile), v) }
 	if dir == "" {
 		s.report("there is no folder for settings: they last until the program ends; see -state-dir")
 		return s
@@ -58,8 +66,6 @@ func openSettings(dir string, button bool, log *slog.Logger) *settings {
 		s.values = values{Privacy: true}
 		s.unknown = err.Error()
 		s.report(s.unknown)
-	} else if err := s.try(); err != nil {
-		s.report("the settings cannot be kept, and last until the program ends: " + err.Error())
 	}
 	return s
 }
@@ -87,10 +93,14 @@ func (s *settings) read() error {
 	return fmt.Errorf("the settings were damaged (%w), and are in %s", err, bad)
 }
 
-// report makes known what is wrong.
+// report makes known what is wrong; "" is nothing.
 func (s *settings) report(trouble string) {
+	s.mu.Lock()
 	s.trouble = trouble
-	s.log.Warn(trouble)
+	s.mu.Unlock()
+	if trouble != "" {
+		s.log.Warn(trouble)
+	}
 }
 
 // privacy says why the camera is to be closed; nil is open.
@@ -108,14 +118,12 @@ func (s *settings) privacy() error {
 	return nil
 }
 
-// togglePrivacy closes the camera or opens it. That this cannot be kept is said,
-// and it serves until the program ends.
+// togglePrivacy closes the camera or opens it.
 func (s *settings) togglePrivacy() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.values.Privacy = !s.values.Privacy
-	s.unknown = ""
-	s.keep()
+	s.change(func() {
+		s.values.Privacy = !s.values.Privacy
+		s.unknown = ""
+	})
 }
 
 // controls are the camera's that the owner has set.
@@ -125,44 +133,94 @@ func (s *settings) controls() v4l2.Controls {
 	return maps.Clone(s.values.Controls)
 }
 
-// setControls keeps them as togglePrivacy does.
+// setControls replaces them.
 func (s *settings) setControls(c v4l2.Controls) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.values.Controls = maps.Clone(c)
-	s.keep()
+	s.change(func() { s.values.Controls = maps.Clone(c) })
 }
 
-// keep writes the settings, or says why it cannot. s.mu is held.
-func (s *settings) keep() {
-	if s.dir != "" {
-		s.trouble = ""
-		if err := s.write(); err != nil {
-			s.report("the settings cannot be kept, and last until the program ends: " + err.Error())
+// change makes a change, which serves at once and is kept later. One that cannot be
+// kept serves until the program ends.
+func (s *settings) change(what func()) {
+	s.mu.Lock()
+	what()
+	s.changes++
+	s.mu.Unlock()
+	select {
+	case s.changed <- struct{}{}:
+	default: // the newest values will be kept, and these are among them
+	}
+}
+
+// keepTime is how long the card has for the last change, when the program ends:
+// less than gokrazy gives it for that.
+const keepTime = 1500 * time.Millisecond
+
+// run keeps changes until ctx is done. A card that does not answer then is left to
+// the end of the program.
+func (s *settings) run(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.keepAll(ctx)
+	}()
+	<-ctx.Done()
+	select {
+	case <-ended:
+	case <-time.After(keepTime):
+		s.log.Warn("the card does not answer: the last change of the settings is lost")
+	}
+	return nil
+}
+
+func (s *settings) keepAll(ctx context.Context) {
+	s.try()
+	for ctx.Err() == nil {
+		select {
+		case <-s.changed:
+			s.keep()
+		case <-ctx.Done():
 		}
 	}
+	s.keep() // what was changed last
 }
 
-// write replaces the file. s.mu is held.
-func (s *settings) write() error {
-	return durable.WriteJSON(filepath.Join(s.dir, settingsFile), s.values)
+const cannotKeep = "the settings cannot be kept, and last until the program ends: "
+
+// keep writes the settings if the file does not have them, or says why it cannot.
+func (s *settings) keep() {
+	s.mu.Lock()
+	v, n, done := s.values, s.changes, s.dir == "" || s.changes == s.kept
+	s.mu.Unlock()
+	if done {
+		return
+	}
+	if err := s.save(v); err != nil {
+		s.report(cannotKeep + err.Error())
+		return
+	}
+	s.mu.Lock()
+	s.kept = n
+	s.mu.Unlock()
+	s.report("")
 }
 
-// try finds out whether write would work, before the owner relies on it.
-func (s *settings) try() error {
-	data, err := json.Marshal(s.values)
+// try says before the owner relies on it if nothing could be kept.
+func (s *settings) try() {
+	s.mu.Lock()
+	skip := s.dir == "" || s.unknown != "" // of which worse is said already
+	s.mu.Unlock()
+	if skip {
+		return
+	}
+	f, err := durable.Create(filepath.Join(s.dir, settingsFile), maxSettings)
+	if err == nil {
+		defer f.Discard()
+		_, err = f.Write([]byte("\n"))
+		err = errors.Join(err, f.Sync())
+	}
 	if err != nil {
-		return err
+		s.report(cannotKeep + err.Error())
 	}
-	f, err := durable.Create(filepath.Join(s.dir, settingsFile), int64(len(data)))
-	if err != nil {
-		return err
-	}
-	defer f.Discard()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	return f.Sync()
 }
 
 // state is the part of /state.
@@ -171,6 +229,7 @@ func (s *settings) state() any {
 	defer s.mu.Unlock()
 	return struct {
 		values
+		Unkept  bool   `json:"unkept,omitempty"` // a power cut would take back the last change
 		Trouble string `json:"trouble,omitempty"`
-	}{s.values, s.trouble}
+	}{s.values, s.dir != "" && s.changes != s.kept, s.trouble}
 }

@@ -1,19 +1,29 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/cameratest"
 )
 
+// quietSettings are as the program has them when it has run for a moment.
 func quietSettings(dir string) *settings {
-	return openSettings(dir, true, slog.New(slog.DiscardHandler))
+	s := openSettings(dir, true, slog.New(slog.DiscardHandler))
+	s.try()
+	return s
 }
 
 func TestSettings(t *testing.T) {
@@ -26,6 +36,7 @@ func TestSettings(t *testing.T) {
 	if s.privacy() != camera.ErrPrivate {
 		t.Errorf("closed: %v", s.privacy())
 	}
+	s.keep()
 	if again := quietSettings(dir); again.privacy() != camera.ErrPrivate || again.trouble != "" {
 		t.Errorf("after a restart: %+v, %s", again.values, again.trouble)
 	}
@@ -95,6 +106,7 @@ func TestSettingsTrouble(t *testing.T) {
 				t.Errorf("the change does not serve: %v", why)
 			}
 			s.togglePrivacy()
+			s.keep()
 			if (s.trouble == "") != (tt.toggled == "") || !strings.Contains(s.trouble, tt.toggled) {
 				t.Errorf("after a change it said %q, want %q", s.trouble, tt.toggled)
 			}
@@ -113,6 +125,104 @@ func TestSettingsWithoutButton(t *testing.T) {
 	want := "the camera stays closed until you delete " + filepath.Join(dir, "settings.json*") + " and start pushcam again: "
 	if why := s.privacy(); why == nil || !strings.HasPrefix(why.Error(), want) {
 		t.Errorf("%v, want %q", why, want)
+	}
+}
+
+// A card that does not answer keeps nobody waiting: not the camera, not the button,
+// not /state, and not the end of the program. It gets the newest settings when it
+// answers again.
+func TestSettingsDoNotWaitForTheCard(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		t.Run(fmt.Sprintf("in the end it answers: %v", answers), func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				log := slog.New(slog.NewTextHandler(t.Output(), nil))
+				s := openSettings(dir, true, log)
+				card := make(chan struct{}) // closed: it answers
+				var saved []values
+				s.save = func(v values) error { <-card; saved = append(saved, v); return nil }
+
+				source := new(cameratest.Source)
+				cam := &camera.Camera{Source: source, AlwaysOn: true}
+				privacy := func() { s.togglePrivacy(); cam.SetPrivacy(s.privacy()) }
+				ctx, stop := context.WithCancel(t.Context())
+				all := newParts(ctx)
+				all.run("the camera", cam.Run)
+				all.run("the settings", s.run)
+				time.Sleep(time.Second)
+				if !source.Running() {
+					t.Fatal("the camera does not run")
+				}
+
+				began := time.Now()
+				for i, closed := range []bool{true, false, true} {
+					privacy()
+					synctest.Wait()
+					if source.Running() == closed {
+						t.Errorf("after press %d the camera runs: %v", i+1, source.Running())
+					}
+					state, err := json.Marshal(s.state())
+					if want := fmt.Sprintf(`{"privacy":%v,"unkept":true}`, closed); err != nil || string(state) != want {
+						t.Errorf("after press %d: %s, %v, want %s", i+1, state, err, want)
+					}
+				}
+				if took := time.Since(began); took != 0 {
+					t.Errorf("three presses took %v", took)
+				}
+
+				if answers {
+					close(card)
+					synctest.Wait()
+					if state, err := json.Marshal(s.state()); err != nil || string(state) != `{"privacy":true}` {
+						t.Errorf("when it is kept: %s, %v", state, err)
+					}
+				}
+				stop()
+				began = time.Now()
+				err := all.wait()
+				if took := time.Since(began); err != nil || answers && took > 0 || took > keepTime {
+					t.Errorf("the end took %v, %v", took, err)
+				}
+				if !answers {
+					close(card)
+					synctest.Wait()
+				}
+				if last := saved[len(saved)-1]; !last.Privacy || len(saved) > 2 {
+					t.Errorf("%d times something is written, and the last is %+v", len(saved), last)
+				}
+			})
+		})
+	}
+}
+
+// What is changed last is kept at the end, also if it could not be before.
+func TestSettingsAreKeptAtTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := openSettings(dir, true, slog.New(slog.DiscardHandler))
+		save, full := s.save, errors.New("the disk is full")
+		s.save = func(v values) error {
+			if full != nil {
+				return full
+			}
+			return save(v)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- s.run(ctx) }()
+		s.togglePrivacy()
+		synctest.Wait()
+		if state, err := json.Marshal(s.state()); err != nil || !strings.Contains(string(state), `"unkept":true,"trouble":"the settings cannot be kept`) {
+			t.Errorf("on a full disk: %s, %v", state, err)
+		}
+		full = nil
+		stop()
+		if err := <-ended; err != nil || s.trouble != "" {
+			t.Errorf("the end: %v, %q", err, s.trouble)
+		}
+	})
+	if again := quietSettings(dir); again.privacy() != camera.ErrPrivate {
+		t.Errorf("after a restart: %v", again.privacy())
 	}
 }
 
