@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,10 +23,30 @@ var piLabels = []string{"pinctrl-bcm2", "pinctrl-rp1"}
 // A Chip is a GPIO chip, through the kernel's character device. Its lines are
 // numbered as the chip numbers them; on a Pi that is the N of GPIO N.
 type Chip struct {
-	chip *gpioioctl.GPIOChip
+	kernelChip
 
 	mu   sync.Mutex     // lines are closed by the goroutines that use them
 	used map[int]string // what a line was handed out as
+}
+
+// kernelChip is what is used of a chip as periph has it.
+type kernelChip struct {
+	name, path, label string
+	count             int           // of its lines
+	line              func(int) pin // by its number
+}
+
+// pin is what is used of one of periph's lines. Names differ from kernel to kernel
+// (mainline calls line 3 of a Pi SCL1), so it is found by its number.
+type pin interface {
+	In(gpio.Pull, gpio.Edge) error
+	Read() gpio.Level
+	WaitForEdge(time.Duration) bool
+	Out(gpio.Level) error
+	Number() int
+	Consumer() string // who has the line, if the kernel knows
+	Halt() error
+	Close()
 }
 
 // OpenChip opens the chip with this name (gpiochip0), path or label. An empty
@@ -39,11 +60,21 @@ func OpenChip(name string) (*Chip, error) {
 	if err := initPeriph(); err != nil {
 		return nil, err
 	}
-	var found []*gpioioctl.GPIOChip
-	var there []string
+	var all []kernelChip
 	for _, c := range gpioioctl.Chips {
-		there = append(there, fmt.Sprintf("%s (%s)", c.Name(), c.Label()))
-		if isChip(c, name) {
+		line := func(n int) pin { return c.ByNumber(n) }
+		all = append(all, kernelChip{c.Name(), c.Path(), c.Label(), c.LineCount(), line})
+	}
+	return choose(all, name)
+}
+
+// choose is OpenChip, among all chips.
+func choose(all []kernelChip, name string) (*Chip, error) {
+	var found []kernelChip
+	var there []string
+	for _, c := range all {
+		there = append(there, c.String())
+		if c.is(name) {
 			found = append(found, c)
 		}
 	}
@@ -59,20 +90,19 @@ func OpenChip(name string) (*Chip, error) {
 	case len(found) > 1:
 		return nil, fmt.Errorf("several GPIO chips are %s: choose one of %s", what, strings.Join(there, ", "))
 	}
-	return &Chip{chip: found[0], used: make(map[int]string)}, nil
+	return &Chip{kernelChip: found[0], used: make(map[int]string)}, nil
 }
 
-func isChip(c *gpioioctl.GPIOChip, name string) bool {
+// is says whether a name is that of the chip; the empty one is that of a Pi's.
+func (c kernelChip) is(name string) bool {
 	if name != "" {
-		return name == c.Name() || name == c.Path() || name == c.Label()
+		return name == c.name || name == c.path || name == c.label
 	}
-	for _, l := range piLabels {
-		if strings.HasPrefix(c.Label(), l) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(piLabels, func(l string) bool { return strings.HasPrefix(c.label, l) })
 }
+
+// String is the chip's name and label.
+func (c kernelChip) String() string { return fmt.Sprintf("%s (%s)", c.name, c.label) }
 
 // initPeriph fills gpioioctl.Chips. Where a chip has two names, periph closes
 // descriptor 0 with the second (gpioioctl/gpio.go: Close sets fd to 0 and then
@@ -94,15 +124,10 @@ func initPeriph() error {
 	return nil
 }
 
-// String is the chip's name and label.
-func (c *Chip) String() string {
-	return fmt.Sprintf("%s (%s)", c.chip.Name(), c.chip.Label())
-}
-
 // LED makes an LED of a line, and turns it off. activeLow is for one that is on
 // while the line is low.
 func (c *Chip) LED(line int, activeLow bool) (LED, error) {
-	l, err := c.line(line, "LED")
+	l, err := c.take(line, "LED")
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +141,7 @@ func (c *Chip) LED(line int, activeLow bool) (LED, error) {
 // Button makes a button of a line: pressed while the line is low, with the
 // chip's pull-up resistor, so that it takes nothing but a switch to ground.
 func (c *Chip) Button(line int) (Input, error) {
-	l, err := c.line(line, "button")
+	l, err := c.take(line, "button")
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +152,10 @@ func (c *Chip) Button(line int) (Input, error) {
 	return b, nil
 }
 
-// line returns a line by its number. Names differ from kernel to kernel:
-// mainline calls line 3 of a Pi SCL1.
-func (c *Chip) line(n int, as string) (*gpioioctl.GPIOLine, error) {
-	if n < 0 || n >= c.chip.LineCount() {
-		return nil, fmt.Errorf("%s has no line %d for the %s; its lines are 0 to %d", c, n, as, c.chip.LineCount()-1)
+// take hands out a line for one use.
+func (c *Chip) take(n int, as string) (pin, error) {
+	if n < 0 || n >= c.count {
+		return nil, fmt.Errorf("%s has no line %d for the %s; its lines are 0 to %d", c, n, as, c.count-1)
 	}
 	// Asking periph twice gives the same line, which the second use would
 	// quietly take from the first.
@@ -141,12 +165,12 @@ func (c *Chip) line(n int, as string) (*gpioioctl.GPIOLine, error) {
 		return nil, fmt.Errorf("line %d of %s cannot be the %s: it is the %s already", n, c, as, other)
 	}
 	c.used[n] = as
-	return c.chip.ByNumber(n), nil
+	return c.line(n), nil
 }
 
 // refused gives a line back that could not be set up, and says who has it where
 // that is known.
-func (c *Chip) refused(l *gpioioctl.GPIOLine, err error) error {
+func (c *Chip) refused(l pin, err error) error {
 	if holder := l.Consumer(); holder != "" {
 		err = fmt.Errorf("%w (it was in use by %q)", err, holder)
 	}
@@ -155,7 +179,7 @@ func (c *Chip) refused(l *gpioioctl.GPIOLine, err error) error {
 	return errors.Join(err, c.release(l))
 }
 
-func (c *Chip) release(l *gpioioctl.GPIOLine) error {
+func (c *Chip) release(l pin) error {
 	err := l.Halt()
 	l.Close()
 	c.mu.Lock()
@@ -168,7 +192,7 @@ func (c *Chip) release(l *gpioioctl.GPIOLine) error {
 // an output makes it an input.
 type lineLED struct {
 	chip      *Chip
-	line      *gpioioctl.GPIOLine
+	line      pin
 	activeLow bool
 }
 
@@ -188,7 +212,7 @@ func (l *lineLED) Close() error {
 
 type lineButton struct {
 	chip *Chip
-	line *gpioioctl.GPIOLine
+	line pin
 }
 
 func (b *lineButton) configure(pull gpio.Pull) error {

