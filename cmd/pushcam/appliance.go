@@ -30,10 +30,10 @@ type machine struct {
 	power device.Power
 	off   func(context.Context) error // is power.Off
 
-	drivers *drivers
-	name    *discovery.Announcer
-	updates *updates
-	guard   *guard
+	drivers  *drivers
+	name     *discovery.Announcer
+	updates  *updates
+	watchdog *watchdog
 }
 
 // newMachine is nil where gokrazy does not run the system. The program answers at
@@ -48,7 +48,7 @@ func newMachine(c *config, address net.Addr, cam *camera.Camera, p *panel, stder
 	m.drivers = newDrivers(m.root, c.size, log.With("component", "modules"))
 	m.name = m.newAnnouncer(address)
 	m.updates = m.newUpdates(c.stateDir, cam, p, web)
-	m.guard = newGuard(cam, web, stderr, log.With("component", "guard"))
+	m.watchdog = newWatchdog(cam, web, stderr, log.With("component", "watchdog"))
 	return m
 }
 
@@ -103,7 +103,7 @@ func (m *machine) run(ctx context.Context) error {
 		return nil
 	})
 	all.Go(func() error { m.updates.run(ctx); return nil })
-	all.Go(func() error { m.guard.run(ctx); return nil })
+	all.Go(func() error { m.watchdog.run(ctx); return nil })
 	return all.Wait()
 }
 

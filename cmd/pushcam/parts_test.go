@@ -52,9 +52,9 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 						}
 						return nil
 					}},
-					name:    new(discovery.Announcer), // says that it has no port, and ends
-					updates: &updates{card: &card.Card{Root: root}, log: log},
-					guard:   &guard{state: cam.State, get: func(context.Context) error { return nil }, log: log},
+					name:     new(discovery.Announcer), // says that it has no port, and ends
+					updates:  &updates{card: &card.Card{Root: root}, log: log},
+					watchdog: &watchdog{state: cam.State, get: func(context.Context) error { return nil }, log: log},
 				}
 				s := openSettings(dir, true, log)
 				if tt.hangs == "card" {

@@ -20,9 +20,9 @@ import (
 // A fault is a line of code that makes the program hang where it is put.
 type fault struct{ file, function, line string }
 
-// TestGuard boots the image with a fault in its program: it ends itself, says
+// TestWatchdog boots the image with a fault in its program: it ends itself, says
 // where it hung, and gokrazy starts it again.
-func TestGuard(t *testing.T) {
+func TestWatchdog(t *testing.T) {
 	p := built(t)
 	tests := []struct {
 		name  string

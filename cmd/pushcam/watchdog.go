@@ -18,31 +18,32 @@ import (
 	"github.com/pushcam/pushcam/camera"
 )
 
-// guard ends a program that hangs: gokrazy starts anew what exits, but pets the
-// hardware watchdog whatever its programs do. It looks from outside, at what an
-// owner would look at.
-type guard struct {
-	// state is the camera's. One that is starting or live, or idle although
-	// somebody watches, for hangTime without a frame hangs: a camera that works
-	// says within seconds that it is stalled.
+// watchdog ends a program that hangs. gokrazy starts a program again that has ended,
+// but it resets the hardware's watchdog whatever its programs do, so a program that
+// hangs would hang for ever. The watchdog looks at what an owner would look at: the
+// camera's state and the answers of the HTTP server.
+type watchdog struct {
+	// state is the camera's. A camera that is starting or live, or idle although
+	// somebody watches, hangs if it has given no frame for hangTime: one that works
+	// says within seconds that its frames have stopped.
 	state func() camera.State
 	// get asks the program's own HTTP server, which must answer something.
 	get func(context.Context) error
 	log *slog.Logger
-	// end is called with the reason, once.
+	// end is called once, with the reason.
 	end func(why error)
 }
 
 const (
-	guardInterval = 10 * time.Second
-	guardPatience = 5 * time.Second // for one look
-	guardFailures = 3               // looks in a row
+	watchInterval = 10 * time.Second
+	watchPatience = 5 * time.Second // for one look
+	watchFailures = 3               // looks in a row
 	hangTime      = 60 * time.Second
 )
 
-// run looks every guardInterval until ctx is done.
-func (g *guard) run(ctx context.Context) {
-	tick := time.NewTicker(guardInterval)
+// run looks every watchInterval until ctx is done.
+func (d *watchdog) run(ctx context.Context) {
+	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	failures := 0
 	progress, since := camera.State{}, time.Now()
@@ -53,15 +54,15 @@ func (g *guard) run(ctx context.Context) {
 		case <-tick.C:
 		}
 
-		s, err := g.look(ctx)
+		s, err := d.look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
 			failures++
-			g.log.Warn("the program does not answer itself", "err", err, "times", failures)
-			if failures == guardFailures {
-				g.end(fmt.Errorf("the program did not answer itself %d times: %w", failures, err))
+			d.log.Warn("the program does not answer itself", "err", err, "times", failures)
+			if failures == watchFailures {
+				d.end(fmt.Errorf("the program did not answer itself %d times: %w", failures, err))
 				return
 			}
 			continue
@@ -72,21 +73,21 @@ func (g *guard) run(ctx context.Context) {
 		if !waiting || s.Frames != progress.Frames || s.Phase != progress.Phase || s.Since != progress.Since || s.Watched != progress.Watched {
 			progress, since = s, time.Now()
 		} else if time.Since(since) >= hangTime {
-			g.end(fmt.Errorf("the camera is %s for %v without a frame, and does not say why", s.Phase, time.Since(since).Round(time.Second)))
+			d.end(fmt.Errorf("the camera is %s for %v without a frame, and does not say why", s.Phase, time.Since(since).Round(time.Second)))
 			return
 		}
 	}
 }
 
-// look asks both. What is asked may be what hangs, and cannot be stopped then: the
-// goroutine that waits for it is left to the end of the program.
-func (g *guard) look(ctx context.Context) (camera.State, error) {
-	ctx, cancel := context.WithTimeout(ctx, guardPatience)
+// look asks the server and the camera. If one of them hangs, nothing can end the
+// goroutine that waits for it: it is left to the end of the program.
+func (d *watchdog) look(ctx context.Context) (camera.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, watchPatience)
 	defer cancel()
 	got, seen := make(chan error, 1), make(chan camera.State, 1)
 	go func() {
-		got <- g.get(ctx)
-		seen <- g.state()
+		got <- d.get(ctx)
+		seen <- d.state()
 	}()
 	select {
 	case err := <-got:
@@ -104,12 +105,13 @@ func (g *guard) look(ctx context.Context) (camera.State, error) {
 	}
 }
 
-// lastWords is how long a program that hangs has to log why it ends.
+// lastWords is how long a program that hangs has to log why it ends: the log may be
+// what hangs.
 const lastWords = 5 * time.Second
 
-// newGuard guards this program on the appliance, which starts it again.
-func newGuard(cam *camera.Camera, web *http.Client, stderr io.Writer, log *slog.Logger) *guard {
-	return &guard{
+// newWatchdog watches this program. What it was doing when it hung goes to stderr.
+func newWatchdog(cam *camera.Camera, web *http.Client, stderr io.Writer, log *slog.Logger) *watchdog {
+	return &watchdog{
 		state: cam.State,
 		get:   selfCheck(web),
 		log:   log,
@@ -122,7 +124,7 @@ func newGuard(cam *camera.Camera, web *http.Client, stderr io.Writer, log *slog.
 	}
 }
 
-// selfClient is a client of the program's own server, whatever name is asked for.
+// selfClient is a client of the program's own server, whatever host it is asked for.
 func selfClient(a net.Addr) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -133,7 +135,7 @@ func selfClient(a net.Addr) *http.Client {
 	}}
 }
 
-// selfCheck returns a guard's get.
+// selfCheck returns what asks the program's own server whether it answers anything.
 func selfCheck(web *http.Client) func(context.Context) error {
 	return func(ctx context.Context) error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodHead, "http://localhost/healthz", nil)
@@ -148,8 +150,8 @@ func selfCheck(web *http.Client) func(context.Context) error {
 	}
 }
 
-// dump writes where all goroutines are, innermost call first, those of one place in
-// one line: gokrazy keeps a hundred lines.
+// dump writes where all goroutines are, the innermost call first. Those that are in
+// the same place share a line, because gokrazy keeps a hundred lines only.
 func dump(w io.Writer) {
 	all := make([]runtime.StackRecord, runtime.NumGoroutine()+64)
 	n, _ := runtime.GoroutineProfile(all) // false if there are still more: then it gives none
@@ -162,7 +164,8 @@ func dump(w io.Writer) {
 	}
 }
 
-// place is as "main.(*guard).run guard.go:45 < main.serve.func9 serve.go:102".
+// place is a goroutine's calls, as
+// "main.(*watchdog).run watchdog.go:45 < main.serve.func9 serve.go:102".
 func place(stack []uintptr) string {
 	var calls []string
 	for frames := runtime.CallersFrames(stack); ; {

@@ -13,7 +13,7 @@ import (
 	"github.com/pushcam/pushcam/camera"
 )
 
-func TestGuard(t *testing.T) {
+func TestWatchdog(t *testing.T) {
 	flows := func() camera.State {
 		return camera.State{Phase: camera.Live, Frames: uint64(time.Now().UnixMilli())}
 	}
@@ -60,8 +60,8 @@ func TestGuard(t *testing.T) {
 				defer cancel()
 				began := time.Now()
 				var why error
-				g := guard{state: tt.state, get: tt.get, log: slog.New(slog.DiscardHandler), end: func(err error) { why = err }}
-				g.run(ctx)
+				w := watchdog{state: tt.state, get: tt.get, log: slog.New(slog.DiscardHandler), end: func(err error) { why = err }}
+				w.run(ctx)
 				took := time.Since(began)
 				switch {
 				case tt.want == "" && why != nil:
@@ -93,7 +93,7 @@ func (a address) String() string { return string(a) }
 func TestDump(t *testing.T) {
 	var b strings.Builder
 	dump(&b)
-	if !regexp.MustCompile(`(?m)^1× .*pushcam\.dump guard\.go:\d+ < pushcam\.TestDump guard_test\.go:\d+ < `).MatchString(b.String()) {
+	if !regexp.MustCompile(`(?m)^1× .*pushcam\.dump watchdog\.go:\d+ < pushcam\.TestDump watchdog_test\.go:\d+ < `).MatchString(b.String()) {
 		t.Errorf("the dump does not show this test:\n%s", b.String())
 	}
 }
