@@ -27,10 +27,17 @@ type Camera struct {
 	IdleHold time.Duration
 	// AlwaysOn runs the source also while nobody watches.
 	AlwaysOn bool
+	// Ladder is what to do, in order, when to start the source again does not bring
+	// back its frames; see Rung. Nothing is done for a camera that is not there, or
+	// is blocked (ErrBlocked).
+	Ladder []Rung
 	// Log may be nil.
 	Log *slog.Logger
 
-	trouble trouble // of the loop alone
+	// These are the loop's alone.
+	failures failureLog
+	ladder   []Rung
+	climbed  bool // a rung was, since frames came last
 
 	mu        sync.Mutex    // guards what follows
 	kick      chan struct{} // wakes the loop; made by kicks
@@ -39,10 +46,11 @@ type Camera struct {
 	leftAt    time.Time // when the last viewer left
 	state     State
 	published face
-	err       error // why there are no frames, in NoCamera and Fault
-	known     bool  // it was found out once whether there are frames
-	lost      bool  // the last run failed, and none was started since
-	broken    error // why the last run failed, if nothing but another run can tell that it is over
+	err       error     // why there are no frames, in NoCamera and Fault
+	known     bool      // it was found out once whether there are frames
+	lost      bool      // the last run failed, and none was started since
+	fault     error     // why the last run failed, as long as only another run can show that it works again
+	failing   time.Time // since when there have been no frames; see noteFailing
 	run       run
 }
 
@@ -70,9 +78,12 @@ type face struct {
 // finds the source still running.
 func (c *Camera) SetDemand(watched bool) {
 	c.mu.Lock()
-	changed := c.watched != watched
+	changed, now := c.watched != watched, time.Now()
+	if changed && watched && !c.failing.IsZero() && now.Sub(c.leftAt) > c.idleHold() {
+		c.failing = now // nobody has waited for it before
+	}
 	if changed {
-		c.watched, c.leftAt = watched, time.Now()
+		c.watched, c.leftAt = watched, now
 	}
 	c.mu.Unlock()
 	if changed {
@@ -88,6 +99,9 @@ var ErrPrivate = errors.New("the camera is closed until its owner opens it again
 func (c *Camera) SetPrivacy(why error) {
 	c.mu.Lock()
 	c.private = why
+	if !c.failing.IsZero() {
+		c.failing = time.Now()
+	}
 	c.mu.Unlock()
 	c.wake()
 }
@@ -125,6 +139,8 @@ func (c *Camera) snapshot() State {
 	s.Watched = c.watched
 	s.Dropped = map[DropKind]uint64{}
 	maps.Copy(s.Dropped, c.state.Dropped)
+	s.Recovery = map[string]uint64{}
+	maps.Copy(s.Recovery, c.state.Recovery)
 	return s
 }
 
@@ -153,12 +169,15 @@ func (c *Camera) set(phase Phase, err error) {
 
 // fail says what keeps frames from flowing.
 func (c *Camera) fail(err error) {
+	c.mu.Lock()
+	c.noteFailing(err)
+	c.mu.Unlock()
 	if !errors.Is(err, ErrNoCamera) {
 		c.set(Fault, err)
 		return
 	}
 	c.mu.Lock()
-	c.state.Device, c.broken = Device{}, nil
+	c.state.Device, c.fault = Device{}, nil
 	c.mu.Unlock()
 	c.set(NoCamera, err)
 }
@@ -167,21 +186,21 @@ func (c *Camera) fail(err error) {
 // run failed is not well before another one gives a frame.
 func (c *Camera) rest() (well bool) {
 	c.mu.Lock()
-	broken := c.broken
+	fault := c.fault
 	c.mu.Unlock()
-	if broken != nil {
-		c.set(Fault, broken)
+	if fault != nil {
+		c.set(Fault, fault)
 		return false
 	}
 	c.set(Idle, nil)
 	return true
 }
 
-// mend forgets that the last run failed.
-func (c *Camera) mend() {
+// clearFault forgets that the last run failed.
+func (c *Camera) clearFault() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.broken = nil
+	c.fault = nil
 }
 
 // follow sets the phase of a source that runs. Until its first frame a state of
@@ -245,7 +264,7 @@ func (c sink) Frame(f *Frame) {
 	c.run.damage = ""
 	first := c.run.first.IsZero()
 	if first {
-		c.run.first, c.broken = now, nil
+		c.run.first, c.fault = now, nil
 	}
 	c.mu.Unlock()
 	if c.Deliver != nil {
@@ -267,6 +286,8 @@ func (c sink) Drop(kind DropKind, n int) {
 		c.run.damage = kind
 	}
 }
+
+func (c sink) Restarted() { c.countRung(RungStream) }
 
 // kicks is where the loop hears that demand or the source changed.
 func (c *Camera) kicks() chan struct{} {

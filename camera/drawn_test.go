@@ -54,6 +54,8 @@ func (s *tape) Frame(f *Frame) {
 
 func (s *tape) Drop(kind DropKind, n int) { s.drops[kind] += n }
 
+func (s *tape) Restarted() {}
+
 // record runs src for so many frames in a bubble, in which drawing and reading
 // take no time.
 func record(t *testing.T, src Source, frames int, onFrame func(n int)) (s *tape, err error) {

@@ -28,8 +28,9 @@ type Fallback struct {
 }
 
 var (
-	_ Source = (*Fallback)(nil)
-	_ Waiter = (*Fallback)(nil)
+	_ Source          = (*Fallback)(nil)
+	_ Waiter          = (*Fallback)(nil)
+	_ StreamRestarter = (*Fallback)(nil)
 )
 
 // Check never fails before Source has found its camera, if the stand-in works.
@@ -51,6 +52,12 @@ func (f *Fallback) Wait(ctx context.Context, d time.Duration) (early bool) {
 	}
 	sleep(ctx, d)
 	return false
+}
+
+// RestartStream is Source's, when that is what runs.
+func (f *Fallback) RestartStream() bool {
+	s, ok := f.Source.(StreamRestarter)
+	return ok && f.found.Load() && s.RestartStream()
 }
 
 // Run calls sink.Started once more when the camera takes the stand-in's place.

@@ -32,6 +32,16 @@ type Sink interface {
 	// Drop counts n frames that were captured and thrown away, or that the
 	// driver is known to have lost.
 	Drop(kind DropKind, n int)
+	// Restarted says that the source has stopped its stream and started it again.
+	Restarted()
+}
+
+// A StreamRestarter is a Source that can start its stream again without opening its
+// device anew.
+type StreamRestarter interface {
+	// RestartStream has the Run at work do so, and does not wait for it; it says
+	// false when it cannot. Any goroutine may call it.
+	RestartStream() bool
 }
 
 // A Waiter is a Source that knows when it is worth trying again.
@@ -45,6 +55,10 @@ type Waiter interface {
 // ErrNoCamera is wrapped by errors that mean that there is no camera, as
 // opposed to one that does not work.
 var ErrNoCamera = errors.New("no camera")
+
+// ErrBlocked is wrapped by errors that only a person can end: another program uses
+// the camera, this one may not, or it gives no pictures that can be shown.
+var ErrBlocked = errors.New("camera blocked")
 
 // ErrStalled is the cause with which a Camera ends a Source that gave no frame
 // in time.

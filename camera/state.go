@@ -34,6 +34,8 @@ type State struct {
 	Dropped  map[DropKind]uint64 `json:"dropped"`  // by kind
 	Restarts uint64              `json:"restarts"` // times the source was started again after it was lost
 	Stalls   uint64              `json:"stalls"`   // times it gave no frame in time
+	// Recovery counts what was tried to bring back frames, by the name of the Rung.
+	Recovery map[string]uint64 `json:"recovery"`
 }
 
 // FrameTime is the time between two frames in the format of the last run.

@@ -1,9 +1,11 @@
 package camera
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -39,6 +41,12 @@ var (
 // done hangs in the kernel, where nothing can end it; Run then says so and
 // leaves that one goroutine to the end of the program.
 func (c *Camera) Run(ctx context.Context) error {
+	c.ladder = slices.Clone(c.Ladder)
+	c.mu.Lock()
+	for _, r := range append([]Rung{{Name: RungStream}, {Name: RungReopen}}, c.ladder...) {
+		c.countRungLocked(r.Name, r.Count)
+	}
+	c.mu.Unlock()
 	c.set(Starting, nil)
 	defer c.set(Stopping, nil)
 	backoff := minBackoff
@@ -74,6 +82,7 @@ func (c *Camera) Run(ctx context.Context) error {
 			case <-c.kicks(): // by the run that has ended: no reason to hurry
 			default:
 			}
+			c.climb(ctx)
 			if c.pause(ctx, backoff, c.kicks()) {
 				backoff = minBackoff
 			} else {
@@ -102,19 +111,19 @@ func (c *Camera) idle(ctx context.Context) error {
 			return err
 		}
 		if v.err != nil {
-			c.mend() // another Check can tell that this is over
+			c.clearFault() // another Check can tell that this is over
 			c.report(v.err)
 		} else {
 			c.mu.Lock()
 			c.state.Device = v.device
 			c.mu.Unlock()
 			if c.rest() {
-				c.relief("camera found; it starts when somebody watches", "camera", v.device.String())
-				c.settle()
+				c.logRecovered("camera found; it starts when somebody watches", "camera", v.device.String())
+				c.flush()
 			}
 		}
 		if c.pause(ctx, checkInterval, c.kicks()) {
-			c.mend() // it was plugged in again
+			c.clearFault() // it was plugged in again
 		}
 	}
 	return nil
@@ -125,6 +134,9 @@ func (c *Camera) idle(ctx context.Context) error {
 func (c *Camera) watch(ctx context.Context) error {
 	c.mu.Lock()
 	c.run = run{began: time.Now()}
+	if c.fault != nil {
+		c.countRungLocked(RungReopen, 1)
+	}
 	c.mu.Unlock()
 	c.follow()
 
@@ -145,7 +157,7 @@ func (c *Camera) watch(ctx context.Context) error {
 			if err == nil {
 				err = errors.New("the camera ended by itself")
 			}
-			c.lose(err)
+			c.recordLoss(err)
 			return err
 		case <-ctx.Done():
 			c.set(Stopping, nil)
@@ -156,7 +168,7 @@ func (c *Camera) watch(ctx context.Context) error {
 		}
 		if c.follow(); !said && c.flows() {
 			said = true
-			c.sayStarted()
+			c.logStarted()
 		}
 		now := time.Now()
 		wait, cause, wished := c.due(now, looked)
@@ -165,32 +177,49 @@ func (c *Camera) watch(ctx context.Context) error {
 			timer.Reset(min(wait, lookInterval))
 			continue
 		}
+		if !wished && c.restartStream(cause) {
+			looked, said = time.Now(), false
+			timer.Reset(0)
+			continue
+		}
 		if !wished {
-			c.lose(cause)
+			c.recordLoss(cause)
 		}
 		cancel(cause)
 		if _, err := answer(ctx, c, ended); err != nil {
 			return err
 		}
 		if wished {
-			c.sayStopped(cause)
+			c.logStopped(cause)
 			return nil
 		}
 		return cause
 	}
 }
 
-// lose makes it known that the present run has failed.
-func (c *Camera) lose(err error) {
-	if c.steady() {
-		c.settle()
+// recordLoss makes it known that the present run has failed and ends.
+func (c *Camera) recordLoss(err error) {
+	c.mu.Lock()
+	c.lost = c.lost || !c.run.started.IsZero()
+	c.mu.Unlock()
+	c.recordFailure(err)
+}
+
+// recordFailure makes it known that the present run gives no frames any more.
+func (c *Camera) recordFailure(err error) {
+	steady := c.steady()
+	if steady {
+		c.flush()
+		c.climbed = false
 	}
 	c.mu.Lock()
 	if errors.Is(err, ErrStalled) {
 		c.state.Stalls++
 	}
-	c.lost = c.lost || !c.run.started.IsZero()
-	c.broken = err
+	if steady {
+		c.failing = time.Time{}
+	}
+	c.fault = err
 	c.mu.Unlock()
 	c.report(err)
 }
@@ -232,11 +261,7 @@ func (c *Camera) due(now, looked time.Time) (wait time.Duration, cause error, wi
 		}
 	}
 	if !c.watched && !c.AlwaysOn {
-		hold := c.IdleHold
-		if hold == 0 {
-			hold = defaultIdleHold
-		}
-		if idle := c.leftAt.Add(hold); idle.Before(end) {
+		if idle := c.leftAt.Add(c.idleHold()); idle.Before(end) {
 			end, cause, wished = idle, errUnwatched, true
 		}
 	}
@@ -247,18 +272,25 @@ func (c *Camera) due(now, looked time.Time) (wait time.Duration, cause error, wi
 	return 0, cause, wished
 }
 
+func (c *Camera) idleHold() time.Duration { return cmp.Or(c.IdleHold, defaultIdleHold) }
+
 // answer waits for a call into the source that should return now. When it does
-// not, the state says so and answer waits on, since a source is never called
-// twice at a time; it gives up only when ctx is done, with errNotAnswering.
+// not, the state says so and answer waits on, climbing the ladder, since a source
+// is never called twice at a time; it gives up only when ctx is done, with errNotAnswering.
 func answer[T any](ctx context.Context, c *Camera, done <-chan T) (v T, err error) {
 	patience := time.NewTimer(answerTimeout)
 	defer patience.Stop()
-	for ctx.Err() == nil {
+	for said := false; ctx.Err() == nil; {
 		select {
 		case v := <-done:
 			return v, nil
 		case <-patience.C:
-			c.report(errNotAnswering)
+			if !said {
+				said = true
+				c.report(errNotAnswering)
+			}
+			c.climb(ctx)
+			patience.Reset(answerTimeout)
 		case <-ctx.Done():
 		}
 	}

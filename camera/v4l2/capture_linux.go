@@ -69,10 +69,14 @@ func (c *capture) run() error {
 		if err == nil {
 			err = c.next()
 		}
+		interrupted := errors.Is(err, ioctl.ErrInterrupted)
 		switch {
 		case err == nil:
-		case errors.Is(err, unix.EIO) && !c.restarted:
-			c.log.Warn("camera reports an input/output error; its stream is started again", "error", err)
+		case interrupted, errors.Is(err, unix.EIO) && !c.restarted:
+			if !interrupted {
+				c.log.Warn("camera reports an input/output error; its stream is started again", "error", err)
+			}
+			c.sink.Restarted()
 			if err := c.stream.Restart(); err != nil {
 				return err
 			}

@@ -81,6 +81,7 @@ type drops map[camera.DropKind]int
 func (drops) Started(camera.Device, camera.Format) {}
 func (drops) Frame(*camera.Frame)                  {}
 func (d drops) Drop(kind camera.DropKind, n int)   { d[kind] += n }
+func (drops) Restarted()                           {}
 
 func TestCountLost(t *testing.T) {
 	tests := []struct {
@@ -175,6 +176,7 @@ func (w *took) Frame(f *camera.Frame)              { *w = append(*w, fmt.Sprintf
 func (w *took) Drop(kind camera.DropKind, number int) {
 	*w = append(*w, fmt.Sprintf("%d %s", number, kind))
 }
+func (w *took) Restarted() { *w = append(*w, "restarted") }
 
 func TestCapture(t *testing.T) {
 	picture := func(comment int) []byte {
@@ -197,11 +199,12 @@ func TestCapture(t *testing.T) {
 		at = func(i int, ms time.Duration) ioctl.Buffer {
 			return ioctl.Buffer{Index: i, Data: picture(0), Stamp: ms * time.Millisecond}
 		}
-		pis      = quirks["bcm2835 mmal"]
-		flagged  = ioctl.Buffer{Index: 2, Sequence: 1, Data: picture(2), Flags: go4vl.BufFlagError}
-		eio      = fmt.Errorf("VIDIOC_DQBUF: %w", unix.EIO)
-		frame    = func(comment int) string { return fmt.Sprintf("frame of %d bytes", plain+comment) }
-		canceled = ioctl.ErrCanceled
+		pis         = quirks["bcm2835 mmal"]
+		flagged     = ioctl.Buffer{Index: 2, Sequence: 1, Data: picture(2), Flags: go4vl.BufFlagError}
+		eio         = fmt.Errorf("VIDIOC_DQBUF: %w", unix.EIO)
+		frame       = func(comment int) string { return fmt.Sprintf("frame of %d bytes", plain+comment) }
+		canceled    = ioctl.ErrCanceled
+		interrupted = fmt.Errorf("poll: %w", ioctl.ErrInterrupted)
 	)
 	tests := []struct {
 		name    string
@@ -228,11 +231,13 @@ func TestCapture(t *testing.T) {
 		{"lost ones", []any{buf(0, 0, picture(0)), nil, buf(1, 4, picture(1)), nil},
 			took{frame(0), "3 lost", frame(1)}, []int{0, 1}, 0, canceled, quirk{}},
 		{"nothing ready", []any{nil, nil}, nil, nil, 0, canceled, quirk{}},
+		{"interrupted", []any{buf(0, 7, picture(0)), nil, interrupted, interrupted, buf(0, 20, picture(1)), nil},
+			took{frame(0), "restarted", "restarted", frame(1)}, []int{0, 0}, 2, canceled, quirk{}},
 		{"EIO, and well again", []any{buf(0, 7, picture(0)), nil, eio, buf(0, 20, picture(1)), nil, eio, buf(1, 0, picture(2)), nil},
-			took{frame(0), frame(1), frame(2)}, []int{0, 0, 1}, 2, canceled, quirk{}},
+			took{frame(0), "restarted", frame(1), "restarted", frame(2)}, []int{0, 0, 1}, 2, canceled, quirk{}},
 		{"EIO while one is held", []any{buf(0, 0, picture(0)), eio, buf(0, 0, picture(1)), nil},
-			took{frame(1)}, []int{0}, 1, canceled, quirk{}},
-		{"EIO again", []any{eio, buf(0, 0, nil), nil, eio}, took{"1 empty"}, []int{0}, 1, unix.EIO, quirk{}},
+			took{"restarted", frame(1)}, []int{0}, 1, canceled, quirk{}},
+		{"EIO again", []any{eio, buf(0, 0, nil), nil, eio}, took{"restarted", "1 empty"}, []int{0}, 1, unix.EIO, quirk{}},
 		{"too large", []any{full(0, 0, picture(9)[:30]), nil}, took{"1 too-large"}, []int{0}, 0, canceled, quirk{}},
 		{"as large as a buffer, and whole", []any{full(0, 0, picture(9)), nil, buf(1, 1, picture(1)), nil},
 			took{frame(9), frame(1)}, []int{0, 1}, 0, canceled, pis},
@@ -244,7 +249,7 @@ func TestCapture(t *testing.T) {
 		{"lost ones that are not numbered", []any{at(0, 0), nil, at(1, 100), nil, at(2, 500), nil, at(3, 600), nil},
 			took{frame(0), frame(0), frame(0), "3 lost", frame(0)}, []int{0, 1, 2, 3}, 0, canceled, pis},
 		{"time goes on in a restart", []any{at(0, 0), nil, at(1, 100), nil, eio, at(2, 500), nil, at(3, 600), nil},
-			took{frame(0), frame(0), frame(0), frame(0)}, []int{0, 1, 2, 3}, 1, canceled, pis},
+			took{frame(0), frame(0), "restarted", frame(0), frame(0)}, []int{0, 1, 2, 3}, 1, canceled, pis},
 		{"unplugged", []any{buf(0, 0, picture(0)), fmt.Errorf("VIDIOC_DQBUF: %w", unix.ENODEV)},
 			nil, nil, 0, unix.ENODEV, quirk{}},
 	}

@@ -106,7 +106,7 @@ func (f *finder) findPath(root, path string, nodes []node) (node, error) {
 		return node{}, explain(root, n, n.err)
 	}
 	if why := n.refusal(); why != "" {
-		return node{}, fmt.Errorf("%s cannot be used: %s; %s", n, why, seenInstead(nodes))
+		return node{}, blocked{fmt.Errorf("%s cannot be used: %s; %s", n, why, seenInstead(nodes))}
 	}
 	return n, nil
 }
@@ -226,11 +226,11 @@ func plainName(card string) string {
 // usbSerial reads the serial number of the USB device behind a device file,
 // empty when it has none.
 func usbSerial(root, name string) string {
-	usbInterface, err := filepath.EvalSymlinks(filepath.Join(root, "sys/class/video4linux", name, "device"))
+	device, err := usbDevice(root, name)
 	if err != nil {
 		return ""
 	}
-	serial, err := os.ReadFile(filepath.Join(filepath.Dir(usbInterface), "serial"))
+	serial, err := os.ReadFile(filepath.Join(device, "serial"))
 	if err != nil {
 		return ""
 	}
@@ -327,15 +327,26 @@ func noneOf(root, want string, nodes []node) error {
 	return fmt.Errorf("%w: %s", camera.ErrNoCamera, seenInstead(nodes))
 }
 
+// blocked is an error that wraps camera.ErrBlocked too, without a word of its own.
+type blocked struct{ error }
+
+func (b blocked) Unwrap() error      { return b.error }
+func (blocked) Is(target error) bool { return target == camera.ErrBlocked }
+
 // explain says what an error of a device means to its owner.
 func explain(root string, n node, err error) error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		return fmt.Errorf("%s is in use by %s: stop that program, or choose another camera (%w)", n, users(root, n.Path), err)
+		by := users(root, n.Path)
+		err = fmt.Errorf("%s is in use by %s: stop that program, or choose another camera (%w)", n, cmp.Or(by, "a program that this one may not look at"), err)
+		if by == "" {
+			return err
+		}
+		return blocked{err}
 	case quirks[n.driver].firmware && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM)):
 		return fmt.Errorf("%s: its firmware refuses, or does not answer; if it stays so, switch the power off and on (%w)", n, err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("this program may not open %s: add its user to the group of that file, usually \"video\" (%w)", n, err)
+		return blocked{fmt.Errorf("this program may not open %s: add its user to the group of that file, usually \"video\" (%w)", n, err)}
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO), errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: %s has just gone (%w)", camera.ErrNoCamera, n, err)
 	default:

@@ -279,6 +279,9 @@ func TestFindCannotOpen(t *testing.T) {
 				if !errors.Is(err, tt.err) || errors.Is(err, camera.ErrNoCamera) != tt.none || err.Error() != tt.says {
 					t.Errorf("got %v\nwant %s", err, tt.says)
 				}
+				if got, want := errors.Is(err, camera.ErrBlocked), tt.err == unix.EACCES; got != want {
+					t.Errorf("it is ErrBlocked: %v, want %v", got, want)
+				}
 				m.plug(t, "video0", webcam, nil, "")
 				if n, err := m.find(m.root, want); err != nil {
 					t.Errorf("when it can be opened: %v, %v; want it tried again", n, err)

@@ -22,6 +22,8 @@ type quirk struct {
 	// firmware: EINVAL and EPERM are what becomes of a firmware's error, or of its
 	// silence.
 	firmware bool
+	// module is the driver's, which must be loaded anew where there is no port to be reset.
+	module string
 	// maxVideo is the size up to which MJPG can always be had. Beyond it the
 	// driver must have been told when it was loaded.
 	maxVideo ioctl.Size
@@ -32,7 +34,7 @@ type quirk struct {
 // after 3 s, and STREAMON takes 300 ms, for which startTimeout and answerTimeout
 // have room.
 var quirks = map[string]quirk{
-	"bcm2835 mmal": {bitRate: true, gapless: true, spills: true, firmware: true, maxVideo: ioctl.Size{Width: 1920, Height: 1088}},
+	"bcm2835 mmal": {bitRate: true, gapless: true, spills: true, firmware: true, module: "bcm2835-v4l2", maxVideo: ioctl.Size{Width: 1920, Height: 1088}},
 }
 
 // fit makes a size as small as the driver takes it for video, with the same

@@ -149,6 +149,7 @@ type firstFrame struct{ cancel func() }
 func (*firstFrame) Started(camera.Device, camera.Format) {}
 func (f *firstFrame) Frame(*camera.Frame)                { f.cancel() }
 func (*firstFrame) Drop(camera.DropKind, int)            {}
+func (*firstFrame) Restarted()                           {}
 
 // TestRigEnumeration compares what we read of a device with what go4vl reads.
 func TestRigEnumeration(t *testing.T) {

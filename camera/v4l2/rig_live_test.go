@@ -115,7 +115,7 @@ type live struct {
 	states chan camera.State
 }
 
-func watch(t *testing.T, ctx context.Context, source *v4l2.Source) *live {
+func watch(t *testing.T, ctx context.Context, source *v4l2.Source, ladder ...camera.Rung) *live {
 	t.Helper()
 	l := &live{
 		source: source,
@@ -127,6 +127,7 @@ func watch(t *testing.T, ctx context.Context, source *v4l2.Source) *live {
 	source.Log = log
 	l.Camera = &camera.Camera{
 		Source: source,
+		Ladder: ladder,
 		Log:    log,
 		Deliver: func(f *camera.Frame) {
 			select {

@@ -3,6 +3,7 @@
 package v4l2
 
 import (
+	"context"
 	"log/slog"
 
 	"github.com/pushcam/pushcam/camera"
@@ -30,6 +31,9 @@ type Source struct {
 	// Why says in a sentence what else may be the reason that no camera is found;
 	// an empty one says nothing. May be nil.
 	Why func() string
+	// Reload takes a driver's module out of the kernel and loads it again, for
+	// Reset; nil if that cannot be done.
+	Reload func(ctx context.Context, module string) error
 	// Log may be nil.
 	Log *slog.Logger
 

@@ -16,7 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var _ camera.Waiter = (*Source)(nil)
+var (
+	_ camera.Waiter          = (*Source)(nil)
+	_ camera.StreamRestarter = (*Source)(nil)
+)
 
 type state struct {
 	finder finder
@@ -24,6 +27,11 @@ type state struct {
 	// quality is that of pictures which are encoded here; 0 is the default. The
 	// goroutine that encodes reads it while others set controls.
 	quality atomic.Int32
+	// running is nil when nothing streams.
+	running atomic.Pointer[ioctl.Device]
+	// tried is the camera that was found last. Reset reads it while others work
+	// with the camera, or hang in it.
+	tried atomic.Pointer[node]
 }
 
 // Check looks for the camera. A device is opened once for each time that it
@@ -68,6 +76,8 @@ func (v *Source) Run(ctx context.Context, sink camera.Sink) error {
 		}
 	}()
 
+	v.state.running.Store(device)
+	defer v.state.running.Store(nil)
 	v.state.finder.last = n.Device
 	sink.Started(n.Device, format)
 	c := newCapture(device, sink, v.logger(), quirks[n.driver], format)
@@ -82,6 +92,15 @@ func (v *Source) Run(ctx context.Context, sink camera.Sink) error {
 	}
 }
 
+// RestartStream has Run start the stream of its device again.
+func (v *Source) RestartStream() bool {
+	device := v.state.running.Load()
+	if device != nil {
+		device.Interrupt()
+	}
+	return device != nil
+}
+
 func (v *Source) encodedQuality() int {
 	return cmp.Or(int(v.state.quality.Load()), encodedQuality)
 }
@@ -92,6 +111,9 @@ func (v *Source) root() string {
 
 func (v *Source) find() (node, error) {
 	n, err := v.state.finder.find(v.root(), v.Device)
+	if err == nil {
+		v.state.tried.Store(&n)
+	}
 	if v.Why != nil && errors.Is(err, camera.ErrNoCamera) {
 		if why := v.Why(); why != "" {
 			return n, fmt.Errorf("%w; %s", err, why)

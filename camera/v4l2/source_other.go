@@ -29,6 +29,9 @@ func (v *Source) Check() (camera.Device, error) { return camera.Device{}, v.stat
 // Run says why V4L2 is not in this build.
 func (v *Source) Run(context.Context, camera.Sink) error { return v.state.why() }
 
+// Reset says why V4L2 is not in this build.
+func (v *Source) Reset(context.Context) error { return v.state.why() }
+
 // SetControls says why V4L2 is not in this build.
 func (v *Source) SetControls(Controls) error { return v.state.why() }
 

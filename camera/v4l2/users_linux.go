@@ -15,8 +15,9 @@ import (
 // users names the programs that have a device file open, as far as this program
 // may look into their descriptors in /proc. One descriptor of this program's own
 // is not counted: it is the one with which it was found out that the device is
-// in use.
-func users(root, device string) string {
+// in use. It finds none if it may not look, or if all that is left of the program
+// is a call that hangs in the kernel.
+func users(root, device string) (names string) {
 	self := strconv.Itoa(os.Getpid())
 	own := 0
 	var found []string
@@ -41,9 +42,6 @@ func users(root, device string) string {
 		if !slices.Contains(found, user) {
 			found = append(found, user)
 		}
-	}
-	if len(found) == 0 {
-		return "a program that this one may not look at"
 	}
 	return strings.Join(found, ", ")
 }

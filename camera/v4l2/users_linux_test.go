@@ -3,11 +3,15 @@
 package v4l2
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/pushcam/pushcam/camera"
+	"golang.org/x/sys/unix"
 )
 
 func TestUsers(t *testing.T) {
@@ -29,7 +33,15 @@ func TestUsers(t *testing.T) {
 			t.Errorf("users() = %q, want %q", got, want)
 		}
 	}
-	want("a program that this one may not look at")
+	busy := func(blocked bool) {
+		t.Helper()
+		err := explain(root, node{Device: camera.Device{Path: "/dev/video0"}}, unix.EBUSY)
+		if errors.Is(err, camera.ErrBlocked) != blocked || !errors.Is(err, unix.EBUSY) {
+			t.Errorf("%v: is ErrBlocked %v, want %v", err, !blocked, blocked)
+		}
+	}
+	want("")
+	busy(false) // it may be one that has ended and hangs in the driver
 	m.write(t, "proc/12/comm", "motion\n")
 	link("12/fd/3", "/dev/video0")
 	link("12/fd/4", "/dev/video0")
@@ -37,6 +49,7 @@ func TestUsers(t *testing.T) {
 	m.write(t, "proc/13/comm", "other\n")
 	link("13/fd/3", "/dev/video01")
 	want("motion (process 12)")
+	busy(true)
 	m.write(t, "proc/14/comm", "cheese\n")
 	link("14/fd/9", "/dev/video0")
 	want("motion (process 12), cheese (process 14)")

@@ -57,6 +57,7 @@ func (w *Webcam) Unplug() error {
 	if t.conn == nil {
 		return nil
 	}
+	w.Freeze(false)
 	t.disconnect()
 	if t.gone == nil {
 		return nil

@@ -85,7 +85,14 @@ func parseSetup(b [8]byte) setup {
 }
 
 func (s setup) toHost() bool { return s.RequestType&0x80 != 0 }
-func (s setup) kind() byte   { return s.RequestType & 0x60 } // standard, class, vendor
+
+// isFirst says whether it is what a host asks first of a device whose port it has
+// reset: for the start of its device descriptor. (The reset itself ends in the hub.)
+func (s setup) isFirst() bool {
+	return s.toHost() && s.Request == reqGetDescriptor && s.Value>>8 == descDevice && s.Index == 0
+}
+
+func (s setup) kind() byte { return s.RequestType & 0x60 } // standard, class, vendor
 
 const (
 	kindStandard = 0x00

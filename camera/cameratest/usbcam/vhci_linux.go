@@ -196,6 +196,7 @@ func (u *usbip) serve(w *Webcam) error {
 				return err
 			}
 		}
+		w.thawed()
 		if err := u.handle(w, c, data); err != nil {
 			return err
 		}

@@ -47,6 +47,8 @@ type Webcam struct {
 	dev      *uvcDevice    // not nil while bus is
 	changed  chan struct{} // closed, and replaced, when anything below changes
 	stalled  bool
+	healable bool // a reset of its port ends that
+	frozen   bool
 	stream   int       // counts streams; starts at 1
 	active   bool      // the host streams
 	ready    bool      // it has committed and may begin
@@ -220,8 +222,33 @@ func (w *Webcam) Streams() int {
 func (w *Webcam) Stall(on bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.stalled = on
+	w.stalled, w.healable = on, false
 	w.notify()
+}
+
+// StallUntilReset is Stall, which ends when the host resets the webcam's port.
+func (w *Webcam) StallUntilReset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stalled, w.healable = true, true
+	w.notify()
+}
+
+// Freeze holds up the cable of a webcam in this machine's kernel, or lets it go on.
+// The kernel waits for it without an end, also when it takes requests back: calls
+// into the driver hang, as they do in one that is broken.
+func (w *Webcam) Freeze(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.frozen = on
+	w.notify()
+}
+
+// thawed returns when the cable is not frozen.
+func (w *Webcam) thawed() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.waitLocked(context.Background(), func() bool { return !w.frozen }) // that context never ends
 }
 
 // waitLocked waits, with w.mu held on entry and return, until ok says so.
@@ -276,7 +303,7 @@ func (w *Webcam) detach() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.bus = nil
-	w.active, w.ready, w.stalled = false, false, false
+	w.active, w.ready, w.stalled, w.healable = false, false, false, false
 	w.pending, w.ignored = nil, nil
 	w.notify()
 }
@@ -297,6 +324,9 @@ func (w *Webcam) control(id uint64, s setup, data []byte, reply func(data []byte
 	defer w.mu.Unlock()
 	if w.dev == nil {
 		return ErrUnplugged
+	}
+	if w.healable && s.isFirst() {
+		w.stalled, w.healable = false, false
 	}
 	if w.stalled {
 		return w.ignore(id)

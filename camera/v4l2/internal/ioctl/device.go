@@ -14,14 +14,15 @@ import (
 )
 
 // Device is an open capture device. Its methods are for one goroutine at a
-// time, except Cancel. Their errors wrap the raw errno.
+// time, except Cancel and Interrupt. Their errors wrap the raw errno.
 type Device struct {
 	fd      int
 	buffers [][]byte // mapped, by index
 	queued  []bool   // the driver has it
 
-	mu   sync.Mutex
-	wake int // eventfd that ends Wait; -1 when not streaming
+	mu       sync.Mutex // guards what follows
+	wake     int        // eventfd that ends Wait; -1 when not streaming
+	canceled bool
 }
 
 // Fraction is struct v4l2_fract; as an interval it is in seconds.

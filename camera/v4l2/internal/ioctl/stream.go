@@ -14,6 +14,9 @@ import (
 // ErrCanceled is what Wait returns after Cancel.
 var ErrCanceled = errors.New("canceled")
 
+// ErrInterrupted is what Wait returns once after Interrupt.
+var ErrInterrupted = errors.New("interrupted")
+
 // Buffer is a filled buffer that the driver has handed out.
 type Buffer struct {
 	Index    int
@@ -81,7 +84,7 @@ func (d *Device) streamOff() error {
 }
 
 // Wait returns when Dequeue has a frame. It has no deadline of its own; Cancel
-// ends it with ErrCanceled. EIO: the stream must be restarted. ENODEV: the
+// ends it with ErrCanceled, Interrupt with ErrInterrupted. EIO: the stream must be restarted. ENODEV: the
 // device is gone.
 func (d *Device) Wait() error {
 	fds := []unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}, {Fd: int32(d.wake), Events: unix.POLLIN}}
@@ -91,7 +94,7 @@ func (d *Device) Wait() error {
 		case err != nil:
 			return fmt.Errorf("poll: %w", err)
 		case fds[1].Revents != 0:
-			return ErrCanceled
+			return d.awake()
 		case fds[0].Revents&unix.POLLIN != 0:
 			return nil
 		case fds[0].Revents&unix.POLLHUP != 0: // v4l2_poll of a device that was unregistered
@@ -107,6 +110,33 @@ func (d *Device) Wait() error {
 func (d *Device) Cancel() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.canceled = true
+	d.end()
+}
+
+// Interrupt ends this or the next call of Wait. Any goroutine may call it at any
+// time; without a stream it does nothing.
+func (d *Device) Interrupt() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.end()
+}
+
+// awake says what Wait was ended by.
+func (d *Device) awake() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.canceled {
+		return ErrCanceled
+	}
+	if _, err := unix.Read(d.wake, make([]byte, 8)); err != nil {
+		return fmt.Errorf("eventfd: %w", err)
+	}
+	return ErrInterrupted
+}
+
+// end is called with mu held.
+func (d *Device) end() {
 	if d.wake >= 0 {
 		// It can fail only when the counter is full, and then Wait ends too.
 		_, _ = unix.Write(d.wake, []byte{7: 1})
