@@ -9,19 +9,26 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
+	"slices"
 	"time"
 )
 
 // loginLimiter lets in who knows the owner's password, and limits how fast it can
-// be guessed. After each wrong password its address must wait, twice as long as
-// before. All addresses that never knew the password share one limit as well, so
-// that nobody guesses faster by having many. The zero value is ready.
+// be guessed, without locking the owner out.
+//
+// An address is known when the password came from it. From any other address a
+// try is refused for some time after a wrong one, each time for longer. All of
+// them together share a leaky bucket of wrong passwords as well, so that nobody
+// guesses faster by having many addresses. Known addresses do not wait for those,
+// and their own tries are delayed, not refused: an owner who shares the address
+// with somebody who guesses gets in after knownDelay at most.
 //
 // Passwords are verified one at a time, because the hash of one keeps a core of a
 // Pi busy for a quarter of a second.
 type loginLimiter struct {
-	once      sync.Once
+	owner *Owner
+	log   *slog.Logger
+
 	verifying chan struct{} // holds a token while the rest is in use
 
 	configured bool   // there is a password
@@ -29,25 +36,30 @@ type loginLimiter struct {
 	right      []byte // HMAC of the password that was right
 	rightUntil time.Time
 	clients    map[string]*loginClient // by address
-	backlog    time.Time               // when the leaky bucket of unknown addresses' wrong passwords is empty
+	backlog    time.Time               // when the leaky bucket of wrong passwords is empty
 }
 
 // loginClient is an address that has tried a password.
 type loginClient struct {
-	known bool // it knew the password
-	wrong int  // tries since
-	wait  time.Time
-	last  time.Time
+	known bool
+	wrong int       // tries since it knew the password
+	next  time.Time // when its next try may be verified
+	last  time.Time // when it tried
 }
 
 const (
-	rememberFor     = 10 * time.Minute // then a password is verified anew: it may have been changed
-	firstWait       = time.Second      // of an address, after its first wrong password
-	maxWait         = time.Minute
-	forgiveAfter    = 15 * time.Minute // an address without a try
-	maxLoginClients = 64
+	rememberFor  = 10 * time.Minute // then a password is verified anew: it may have been changed
+	firstWait    = time.Second      // of an unknown address, after its first wrong password
+	maxWait      = time.Minute
+	forgiveAfter = 15 * time.Minute // an address without a try
+
 	unknownInterval = 5 * time.Second // in which the bucket of unknown addresses leaks one wrong password
 	unknownBurst    = 10              // wrong passwords that fit into it
+
+	knownInterval = 2 * time.Second // between two wrong passwords of a known address
+	knownDelay    = 4 * time.Second // of a try from a known address at most, before it is verified
+
+	maxLoginClients = 64
 )
 
 // errPassword is returned for a password that is missing or wrong.
@@ -60,33 +72,89 @@ func (e *tooManyTries) Error() string {
 	return fmt.Sprintf("Too many wrong passwords were tried; try again in %v", (e.wait + time.Second).Truncate(time.Second))
 }
 
+func newLoginLimiter(o *Owner, log *slog.Logger) *loginLimiter {
+	l := &loginLimiter{
+		owner:     o,
+		log:       log,
+		verifying: make(chan struct{}, 1),
+		salt:      make([]byte, sha256.Size),
+		clients:   make(map[string]*loginClient),
+	}
+	rand.Read(l.salt)
+	for _, address := range o.Known[max(0, len(o.Known)-maxLoginClients):] {
+		l.clients[address] = &loginClient{known: true}
+	}
+	return l
+}
+
 // login returns nil for the owner. Otherwise its error is errPassword, a
-// *tooManyTries, that of ctx, or that of verify.
-func (l *loginLimiter) login(ctx context.Context, verify func(string) (bool, error), address, password string, log *slog.Logger) error {
-	l.once.Do(func() {
-		l.verifying, l.salt, l.clients = make(chan struct{}, 1), make([]byte, sha256.Size), make(map[string]*loginClient)
-		rand.Read(l.salt)
-	})
+// *tooManyTries, that of ctx, or that of Owner.Verify.
+func (l *loginLimiter) login(ctx context.Context, address, password string) error {
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
+	if password == "" {
+		defer l.unlock()
+		return l.isConfigured()
+	}
+	c := cmp.Or(l.clients[address], new(loginClient))
+	wait := l.wait(c, time.Now())
+	if wait <= 0 {
+		defer l.unlock()
+		return l.try(address, c, password)
+	}
+	if !c.known {
+		l.unlock()
+		return &tooManyTries{wait}
+	}
+
+	reserved := wait <= knownDelay
+	if reserved {
+		c.next = c.next.Add(knownInterval)
+	}
+	l.unlock()
+	if err := sleep(ctx, min(wait, knownDelay)); err != nil {
+		return err
+	}
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
+	defer l.unlock()
+	// When there are more tries than may be verified, only the last right password
+	// is looked for among them, which costs nothing.
+	if !reserved && !hmac.Equal(l.hash(password), l.right) {
+		return &tooManyTries{knownDelay}
+	}
+	err := l.try(address, c, password)
+	if err == nil && reserved {
+		c.next = c.next.Add(-knownInterval)
+	}
+	return err
+}
+
+// lock waits until nobody else uses l, or ctx is done.
+func (l *loginLimiter) lock(ctx context.Context) error {
 	select {
 	case l.verifying <- struct{}{}:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { <-l.verifying }()
+}
 
-	if password == "" {
-		return l.isConfigured(verify)
-	}
+func (l *loginLimiter) unlock() { <-l.verifying }
+
+// try verifies the password that came from c. l is locked.
+func (l *loginLimiter) try(address string, c *loginClient, password string) error {
 	now := time.Now()
-	c := l.client(address, now)
-	if wait := l.wait(c, now); wait > 0 {
-		return &tooManyTries{wait}
+	if now.Sub(c.last) > forgiveAfter {
+		c.wrong = 0
 	}
 	hash := l.hash(password)
 	ok := now.Before(l.rightUntil) && hmac.Equal(hash, l.right)
 	if !ok {
 		var err error
-		if ok, err = verify(password); err != nil {
+		if ok, err = l.owner.Verify(password); err != nil {
 			return err
 		}
 		l.configured, now = true, time.Now()
@@ -95,28 +163,36 @@ func (l *loginLimiter) login(ctx context.Context, verify func(string) (bool, err
 		}
 	}
 	c.last = now
-	l.keep(address, c)
 	if !ok {
-		if !c.known {
+		switch {
+		case !c.known:
 			l.backlog = later(l.backlog, now).Add(unknownInterval)
+			c.next = now.Add(min(firstWait<<min(c.wrong, 10), maxWait))
+		case !c.next.After(now): // it has not reserved its time
+			c.next = now.Add(knownInterval)
 		}
-		c.wait = now.Add(min(firstWait<<min(c.wrong, 10), maxWait))
 		c.wrong++
-		log.Warn("a wrong password for the owner", "from", address, "tries", c.wrong)
+		l.keep(address, c)
+		l.log.Warn("a wrong password for the owner", "from", address, "tries", c.wrong)
 		return errPassword
 	}
+	c.wrong = 0
 	if !c.known {
-		log.Info("the owner came", "from", address)
+		c.known = true
+		l.keep(address, c)
+		l.log.Info("the owner came", "from", address)
+		if l.owner.Remember != nil {
+			l.owner.Remember(l.known())
+		}
 	}
-	c.known, c.wrong = true, 0
 	return nil
 }
 
 // isConfigured is login without a password: its error says whether there is one
-// at all.
-func (l *loginLimiter) isConfigured(verify func(string) (bool, error)) error {
+// at all. l is locked.
+func (l *loginLimiter) isConfigured() error {
 	if !l.configured {
-		if _, err := verify(""); err != nil {
+		if _, err := l.owner.Verify(""); err != nil {
 			return err
 		}
 		l.configured = true
@@ -124,25 +200,18 @@ func (l *loginLimiter) isConfigured(verify func(string) (bool, error)) error {
 	return errPassword
 }
 
-func (l *loginLimiter) client(address string, now time.Time) *loginClient {
-	c := cmp.Or(l.clients[address], new(loginClient))
-	if now.Sub(c.last) > forgiveAfter {
-		c.wrong = 0
-	}
-	return c
-}
-
-// wait is how long c has to wait before it may try.
+// wait is how long c has to wait before its password may be verified. l is locked.
 func (l *loginLimiter) wait(c *loginClient, now time.Time) time.Duration {
-	own := c.wait.Sub(now)
+	wait := c.next.Sub(now)
 	if c.known {
-		return own
+		return wait
 	}
-	return max(own, l.backlog.Add(-(unknownBurst-1)*unknownInterval).Sub(now))
+	return max(wait, l.backlog.Add(-(unknownBurst-1)*unknownInterval).Sub(now))
 }
 
-// keep remembers a client. When there are too many it forgets another one: the
-// unknown before the known, the oldest first.
+// keep remembers a client. When there are too many it forgets another one, an
+// unknown one before a known one, the oldest first; but never a known one for one
+// that is not. l is locked.
 func (l *loginLimiter) keep(address string, c *loginClient) {
 	if l.clients[address] == nil && len(l.clients) >= maxLoginClients {
 		oldest := ""
@@ -151,15 +220,42 @@ func (l *loginLimiter) keep(address string, c *loginClient) {
 				oldest = a
 			}
 		}
+		if l.clients[oldest].known && !c.known {
+			return
+		}
 		delete(l.clients, oldest)
 	}
 	l.clients[address] = c
+}
+
+// known returns the known addresses, that of the latest try last. l is locked.
+func (l *loginLimiter) known() []string {
+	var known []string
+	for address, c := range l.clients {
+		if c.known {
+			known = append(known, address)
+		}
+	}
+	slices.SortFunc(known, func(a, b string) int {
+		return cmp.Or(l.clients[a].last.Compare(l.clients[b].last), cmp.Compare(a, b))
+	})
+	return known
 }
 
 func (l *loginLimiter) hash(password string) []byte {
 	h := hmac.New(sha256.New, l.salt)
 	h.Write([]byte(password))
 	return h.Sum(nil)
+}
+
+// sleep waits for d, or until ctx is done, and returns its error then.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func later(a, b time.Time) time.Time {

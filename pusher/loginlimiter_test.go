@@ -5,20 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // countedLogin is a loginLimiter with what it costs to verify.
 type countedLogin struct {
-	loginLimiter
+	*loginLimiter
 	password string
 	err      error
 	verified int
 	at       int // who verify at the same time
 	t        *testing.T
+}
+
+func newCountedLogin(t *testing.T, password string) *countedLogin {
+	l := &countedLogin{password: password, t: t}
+	l.restart(nil)
+	return l
+}
+
+// restart begins anew, as the program does, with what was remembered.
+func (l *countedLogin) restart(known []string) {
+	l.loginLimiter = newLoginLimiter(&Owner{Verify: l.verify, Known: known}, slog.New(slog.DiscardHandler))
 }
 
 func (l *countedLogin) verify(password string) (bool, error) {
@@ -35,7 +50,7 @@ func (l *countedLogin) verify(password string) (bool, error) {
 // try says how it went: "in", "no", "wait" or another error.
 func (l *countedLogin) try(address, password string) string {
 	var slow *tooManyTries
-	switch err := l.login(l.t.Context(), l.verify, address, password, slog.New(slog.DiscardHandler)); {
+	switch err := l.login(l.t.Context(), address, password); {
 	case err == nil:
 		return "in"
 	case errors.Is(err, errPassword):
@@ -49,7 +64,7 @@ func (l *countedLogin) try(address, password string) string {
 
 func TestLoginRemembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &countedLogin{password: "right", t: t}
+		l := newCountedLogin(t, "right")
 		for range 3 {
 			for _, address := range []string{"a", "b"} {
 				if got := l.try(address, "right"); got != "in" {
@@ -68,11 +83,11 @@ func TestLoginRemembers(t *testing.T) {
 	})
 }
 
-// An address waits twice as long after each wrong password, up to a minute, even
+// An unknown address waits twice as long after each wrong password, up to a minute, even
 // with the right one, and is forgiven in time.
 func TestLoginSlowsAnAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &countedLogin{password: "right", t: t}
+		l := newCountedLogin(t, "right")
 		wait := firstWait
 		for i := range 9 {
 			if got := l.try("guesser", "wrong"); got != "no" {
@@ -97,11 +112,163 @@ func TestLoginSlowsAnAddress(t *testing.T) {
 	})
 }
 
+// fromStrangers tries wrong passwords until ctx is done, each from an address that
+// was never seen, as fast as that goes.
+func (l *countedLogin) fromStrangers(ctx context.Context) {
+	for i := 0; ctx.Err() == nil; i++ {
+		if l.try(fmt.Sprint("stranger ", i), fmt.Sprint("guess ", i)) == "wait" {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// However long strangers guess, the owner comes in at once from an address that
+// knew the password, also when the program has started again since.
+func TestLoginWhileStrangersGuess(t *testing.T) {
+	for name, restart := range map[string]bool{"same program": false, "after a restart": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newCountedLogin(t, "right")
+				var known []string
+				l.owner.Remember = func(k []string) { known = k }
+				for _, address := range []string{"desk", "phone"} {
+					if got := l.try(address, "right"); got != "in" {
+						t.Fatal(got)
+					}
+					time.Sleep(time.Second)
+				}
+				if diff := cmp.Diff([]string{"desk", "phone"}, known); diff != "" {
+					t.Errorf("remembered (-want +got):\n%s", diff)
+				}
+				if restart {
+					l.restart(known)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				var guessing sync.WaitGroup
+				defer guessing.Wait()
+				defer cancel()
+				guessing.Go(func() { l.fromStrangers(ctx) })
+				for range 60 {
+					time.Sleep(time.Minute)
+					start := time.Now()
+					if got := l.try("desk", "right"); got != "in" || time.Since(start) > time.Second {
+						t.Fatalf("the owner: %s after %v", got, time.Since(start))
+					}
+				}
+				if got := l.try("new address", "right"); got != "wait" {
+					t.Errorf("an unknown address meanwhile: %s", got)
+				}
+			})
+		})
+	}
+}
+
+// Who guesses at the owner's own address, from many connections, does not lock the
+// owner out for more than 5 s, and does not guess fast.
+func TestLoginBesideAGuesserOfTheSameAddress(t *testing.T) {
+	for name, guessers := range map[string]int{"one": 1, "many": 30} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newCountedLogin(t, "right")
+				if got := l.try("shared", "right"); got != "in" {
+					t.Fatal(got)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				var guessing sync.WaitGroup
+				defer guessing.Wait()
+				defer cancel()
+				for range guessers {
+					guessing.Go(func() {
+						for ctx.Err() == nil {
+							l.try("shared", "wrong")
+							time.Sleep(time.Millisecond)
+						}
+					})
+				}
+				begin := time.Now()
+				for i := range 100 {
+					time.Sleep(time.Duration(i) * 37 * time.Millisecond % (20 * time.Second))
+					start := time.Now()
+					if got := l.try("shared", "right"); got != "in" || time.Since(start) > 5*time.Second {
+						t.Fatalf("the owner, time %d: %s after %v", i, got, time.Since(start))
+					}
+				}
+				if limit := int(time.Since(begin)/knownInterval) + 2 + int(time.Since(begin)/rememberFor); l.verified > limit {
+					t.Errorf("verified %d times in %v, at most %d", l.verified, time.Since(begin), limit)
+				}
+			})
+		})
+	}
+}
+
+// Right after a restart nothing is known of the password: one who guesses at the
+// owner's own address gets every other turn at most.
+func TestLoginBesideAGuesserAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newCountedLogin(t, "right")
+		l.restart([]string{"shared"})
+		ctx, cancel := context.WithCancel(t.Context())
+		var guessing sync.WaitGroup
+		defer guessing.Wait()
+		defer cancel()
+		guessing.Go(func() {
+			for ctx.Err() == nil {
+				l.try("shared", "wrong")
+				time.Sleep(time.Millisecond)
+			}
+		})
+		time.Sleep(time.Minute)
+		start := time.Now()
+		if got := l.try("shared", "right"); got != "in" || time.Since(start) > 5*time.Second {
+			t.Fatalf("the owner: %s after %v", got, time.Since(start))
+		}
+	})
+}
+
+// A typing error delays the owner's next try, and none after that.
+func TestLoginAfterATypingError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newCountedLogin(t, "right")
+		l.try("desk", "right")
+		if got := l.try("desk", "rihgt"); got != "no" {
+			t.Fatal(got)
+		}
+		start := time.Now()
+		for i := range 20 {
+			if got := l.try("desk", "right"); got != "in" || time.Since(start) > knownInterval {
+				t.Fatalf("try %d after it: %s after %v", i, got, time.Since(start))
+			}
+		}
+	})
+}
+
+// There are never more addresses than fit, and strangers displace no known one.
+func TestLoginRemembersSoMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newCountedLogin(t, "right")
+		var known []string
+		l.owner.Remember = func(k []string) { known = k }
+		for i := range 2 * maxLoginClients {
+			if got := l.try(fmt.Sprint("owner ", i), "right"); got != "in" {
+				t.Fatal(got)
+			}
+			time.Sleep(time.Second)
+		}
+		l.restart(append([]string{"too old"}, known...))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		l.fromStrangers(ctx)
+		if diff := cmp.Diff(known, l.known(), cmpopts.SortSlices(strings.Compare)); len(known) != maxLoginClients || diff != "" {
+			t.Errorf("%d are known (-want +got):\n%s", len(known), diff)
+		}
+	})
+}
+
 // Who has many addresses does not get more tries, nor room; the owner comes in
 // all the while.
 func TestLoginSlowsAllStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &countedLogin{password: "right", t: t}
+		l := newCountedLogin(t, "right")
 		if got := l.try("owner", "right"); got != "in" {
 			t.Fatal(got)
 		}
@@ -133,7 +300,7 @@ func TestLoginSlowsAllStrangers(t *testing.T) {
 // Guesses that come at the same time are no way around the waiting.
 func TestLoginTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &countedLogin{password: "right", t: t}
+		l := newCountedLogin(t, "right")
 		var all sync.WaitGroup
 		got := make(chan string, 100)
 		for range cap(got) {
@@ -153,7 +320,8 @@ func TestLoginTakesTurns(t *testing.T) {
 
 func TestLoginWithoutAPassword(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &countedLogin{err: errors.New("no lock"), t: t}
+		l := newCountedLogin(t, "")
+		l.err = errors.New("no lock")
 		for _, password := range []string{"", "x", "x"} {
 			if got := l.try("a", password); got != "no lock" {
 				t.Errorf("%q: %s", password, got)
@@ -174,12 +342,12 @@ func TestLoginWithoutAPassword(t *testing.T) {
 // A client that leaves does not wait for its turn.
 func TestLoginClientLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &countedLogin{password: "right", t: t}
+		l := newCountedLogin(t, "right")
 		go l.try("a", "wrong")
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if err := l.login(ctx, l.verify, "b", "right", slog.New(slog.DiscardHandler)); !errors.Is(err, context.DeadlineExceeded) {
+		if err := l.login(ctx, "b", "right"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		time.Sleep(time.Second)

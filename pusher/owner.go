@@ -34,7 +34,13 @@ type Owner struct {
 	// ends.
 	Answers map[string]http.Handler
 
-	logins loginLimiter
+	// Known are addresses from which the password came before the program
+	// started, the latest last; what strangers try does not lock them out.
+	Known []string
+	// Remember is told all such addresses, at most 64, when there is another one.
+	// It must not block, and keeps the slice. nil: they are forgotten with the
+	// program.
+	Remember func(known []string)
 }
 
 // find gives the answer for a path of the owner's; nil if it is none.
@@ -66,7 +72,7 @@ func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.
 		return
 	}
 	_, password, _ := r.BasicAuth()
-	err := s.Owner.logins.login(r.Context(), s.Owner.Verify, address(r), password, s.Log)
+	err := s.logins.login(r.Context(), address(r), password)
 	var slow *tooManyTries
 	switch {
 	case err == nil:

@@ -50,6 +50,7 @@ type Server struct {
 	ctx      context.Context // ends the streams
 	streams  sync.WaitGroup
 	sessions *sessions
+	logins   *loginLimiter // nil without an Owner
 
 	mu      sync.Mutex
 	places  int // taken by viewers
@@ -79,6 +80,9 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.viewers = make(map[*viewer]struct{})
 	s.sessions = &sessions{max: cmp.Or(s.MaxSessions, ViewersFor(DefaultMemory)/2), byID: make(map[string]*session)}
 	defer s.sessions.close()
+	if s.Owner != nil {
+		s.logins = newLoginLimiter(s.Owner, s.Log)
+	}
 
 	var endStreams context.CancelFunc
 	s.ctx, endStreams = context.WithCancel(context.WithoutCancel(ctx))
