@@ -76,13 +76,27 @@ func (p *panel) openLines(chip *gpio.Chip, c *config, log *slog.Logger) {
 	}
 }
 
-// run shows the LEDs until ctx is done, when they are given back.
-func (p *panel) run(ctx context.Context) { p.indicator.Run(ctx) }
+// light shows the LEDs, whatever becomes of ctx, until dark is called, which returns
+// when they are given back.
+func (p *panel) light(ctx context.Context) (dark func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.indicator.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+func (p *panel) hasButton() bool { return p.button.Input != nil }
 
 // runButton watches the button until ctx is done. A press up to 0.6 s calls
 // short, one of -button-hold calls hold.
 func (p *panel) runButton(ctx context.Context, short, hold func(), log *slog.Logger) {
-	if p.button.Input == nil {
+	if !p.hasButton() {
 		return
 	}
 	p.button.OnPress = func() { p.press(true) }
@@ -153,6 +167,6 @@ func (p *panel) state() any {
 		"pattern": p.shown.String(),
 		"meaning": p.shown.Means(),
 		"leds":    p.leds,
-		"button":  p.button.Input != nil,
+		"button":  p.hasButton(),
 	}
 }

@@ -19,6 +19,10 @@ type placeholders struct {
 	log    *slog.Logger
 }
 
+func newPlaceholders(hub *pusher.Hub, s size, log *slog.Logger) *placeholders {
+	return &placeholders{hub: hub, states: make(chan camera.State, 1), size: s, log: log}
+}
+
 // show takes the camera's next state; it does not block, and has one caller.
 func (p *placeholders) show(s camera.State) {
 	select {

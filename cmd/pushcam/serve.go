@@ -8,11 +8,8 @@ import (
 	"log/slog"
 	"maps"
 	"runtime/debug"
-	"strings"
-	"sync"
 
 	"github.com/pushcam/pushcam/camera"
-	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/gpio"
 	"github.com/pushcam/pushcam/pusher"
 )
@@ -26,36 +23,30 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	book := newLogbook()
 	log := slog.New(slog.NewTextHandler(io.MultiWriter(book, stderr), &slog.HandlerOptions{Level: c.verbose}))
 	debug.SetMemoryLimit(int64(c.memory) << 20)
+
 	panel := openPanel(c, log.With("component", "panel"))
-	settings := openSettings(c.stateDir, c.privacyButton && panel.button.Input != nil, log.With("component", "settings"))
-
-	// The LEDs show the program's end too: they run longer than the rest.
-	light, dark := context.WithCancel(context.WithoutCancel(ctx))
-	var lit sync.WaitGroup
-	lit.Go(func() { panel.run(light) })
-	defer lit.Wait()
-	defer dark()
-
+	defer panel.light(ctx)() // the last to end, because the LEDs show the end too
 	listeners, err := listen(ctx, c.listen)
 	if err != nil {
 		return err
 	}
+	address := listeners[0].Addr()
+
+	settings := openSettings(c.stateDir, c.privacyButton && panel.hasButton(), log.With("component", "settings"))
 	controls := newControls(c, settings, log.With("component", "camera"))
-	cam := &camera.Camera{
-		Source:   newSource(c, controls.camera),
-		IdleHold: c.idleHold,
-		AlwaysOn: c.alwaysOn,
-		Log:      log.With("component", "camera"),
-	}
+	cam := newCamera(c, controls.camera, log.With("component", "camera"))
 	cam.SetPrivacy(settings.privacy())
 	hub := pusher.NewHub(cam.SetDemand)
-	placeholders := &placeholders{hub: hub, states: make(chan camera.State, 1), size: c.size, log: log}
+	placeholders := newPlaceholders(hub, c.size, log)
 	cam.Deliver = hub.Publish
 	cam.OnState = func(s camera.State) {
 		panel.follow(s.Phase)
 		placeholders.show(s)
 	}
-	state := map[string]func() any{
+	machine := newMachine(c, address, cam, panel, stderr, log)
+	server := newServer(c, hub, cam, log.With("component", "pusher"))
+	server.Owner = machine.owner(book, controls)
+	server.State = map[string]func() any{
 		"camera":   func() any { return cam.State() },
 		"panel":    panel.state,
 		"flags":    func() any { return c.given },
@@ -64,34 +55,20 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		"board":    func() any { return boardState(c.root) },
 		"program":  func() any { return programInfo() },
 	}
-	server := &pusher.Server{
-		Hub:            hub,
-		Camera:         cam,
-		State:          state,
-		Metrics:        func(w io.Writer) { writeCameraMetrics(w, cam.State()) },
-		Log:            log.With("component", "pusher"),
-		MaxViewers:     c.maxViewers,
-		ViewerTimeout:  c.viewerTimeout,
-		MaxSessions:    c.maxSessions,
-		SessionFrames:  c.sessionFrames,
-		SessionTimeout: c.sessionTimeout,
-	}
-	machine := newMachine(c, listeners[0].Addr(), cam, panel, stderr, log)
-	maps.Copy(state, machine.state())
-	server.Owner = machine.owner(book, controls)
-	fmt.Fprintln(stdout, greeting(listeners[0].Addr()))
+	maps.Copy(server.State, machine.state())
+	fmt.Fprintln(stdout, greeting(address))
 
+	all := newParts(ctx)
+	context.AfterFunc(all.ctx, func() { panel.end(gpio.ShuttingDown) })
 	privacy := func() { settings.togglePrivacy(); cam.SetPrivacy(settings.privacy()) }
 	if !c.privacyButton {
 		privacy = nil
 	}
-	all := newParts(ctx)
-	context.AfterFunc(all.ctx, func() { panel.end(gpio.ShuttingDown) })
 	all.run("the web server", func(ctx context.Context) error { return server.Serve(ctx, listeners...) })
 	all.run("the camera", cam.Run)
 	all.run("the picture that says why there is none", placeholders.run)
-	all.run("the appliance's own work", machine.run)
 	all.run("the settings", settings.run)
+	all.run("the appliance's own work", machine.run)
 	all.run("the button", func(ctx context.Context) error {
 		panel.runButton(ctx, privacy, func() { all.stop(errHeld) }, log.With("component", "panel"))
 		return nil
@@ -113,18 +90,17 @@ func end(ctx context.Context, all *parts, m *machine, p *panel, log *slog.Logger
 	return m.powerOff(ctx, p)
 }
 
-// newSource makes what -source asks for.
-func newSource(c *config, webcam *v4l2.Source) camera.Source {
-	path, replay := strings.CutPrefix(c.source, "replay:")
-	switch {
-	case replay:
-		return &camera.Replay{Path: path, Settings: c.settings()}
-	case c.source == "pattern":
-		return &camera.Pattern{Settings: c.settings()}
-	case c.source == "v4l2", c.device != "":
-		return webcam
+// newServer makes the HTTP server. Its state and its owner are set by the caller.
+func newServer(c *config, hub *pusher.Hub, cam *camera.Camera, log *slog.Logger) *pusher.Server {
+	return &pusher.Server{
+		Hub:            hub,
+		Camera:         cam,
+		Metrics:        func(w io.Writer) { writeCameraMetrics(w, cam.State()) },
+		Log:            log,
+		MaxViewers:     c.maxViewers,
+		ViewerTimeout:  c.viewerTimeout,
+		MaxSessions:    c.maxSessions,
+		SessionFrames:  c.sessionFrames,
+		SessionTimeout: c.sessionTimeout,
 	}
-	return &camera.Fallback{Source: webcam, Otherwise: func(why error) camera.Source {
-		return &camera.Pattern{Settings: c.settings(), Caption: why.Error()}
-	}}
 }
