@@ -42,6 +42,7 @@ const (
 var steps = []step{
 	{name: "format", what: "gofmt changes nothing", args: []string{"gofmt", "-l", "camera", "cmd", "gpio", "gokrazy", "hack", "pusher"}, kind: silent},
 	{name: "vet", what: "go vet", args: []string{"go", "vet", "./..."}},
+	{name: "vet-init", what: "go vet of the image's init, which is a module of its own", args: []string{"go", "-C", "gokrazy/pushcam/builddir", "vet", "./init"}},
 	{name: "staticcheck", what: "staticcheck", args: []string{"go", "tool", "staticcheck", "./..."}},
 	{name: "no-cgo", what: "compiles without cgo", args: []string{"go", "vet", "./..."}, env: []string{"CGO_ENABLED=0"}},
 	{name: "darwin", what: "compiles for macOS", args: []string{"go", "vet", "./cmd/..."}, env: []string{"GOOS=darwin", "GOARCH=arm64"}},

@@ -19,6 +19,7 @@ import (
 	"github.com/gokrazy/gokrazy"
 	"golang.org/x/sys/unix"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 )
 
