@@ -16,7 +16,7 @@ type Source interface {
 	Check() (Device, error)
 
 	// Run captures until ctx is done or the camera is lost, and says why. It
-	// calls sink.Started once before the first frame, and has given back
+	// calls sink.Started before the first frame, and has given back
 	// everything it held (descriptors, mappings, goroutines) when it returns.
 	Run(ctx context.Context, sink Sink) error
 }
@@ -24,7 +24,8 @@ type Source interface {
 // A Sink takes what a Source produces. Its methods are called from one
 // goroutine at a time and do not block.
 type Sink interface {
-	// Started says what was opened and what was really negotiated.
+	// Started says what was opened and what was really negotiated, and says it
+	// again when more is known of that.
 	Started(Device, Format)
 	// Frame takes a frame over; the source does not touch it again. The sink
 	// sets its Seq.

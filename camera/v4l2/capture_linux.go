@@ -39,6 +39,8 @@ type capture struct {
 	log    *slog.Logger
 
 	raw       *rawEncoder // nil: the camera compresses itself
+	framer    camera.Framer
+	noEOI     func() // is called once when the camera is known never to send EOI; may be nil
 	stamps    stamps
 	timeline  *timeline // counts losses, if the sequence does not show them
 	spills    bool      // what is too much for one buffer comes in the next
@@ -99,7 +101,7 @@ func (c *capture) next() error {
 	if c.raw != nil {
 		return c.encode(newest)
 	}
-	frame, kind := camera.NewFrame(newest.Data, c.captureTime(newest))
+	frame, kind := c.framer.Frame(newest.Data, c.captureTime(newest))
 	if kind == camera.DropTruncated && newest.Full {
 		kind = camera.DropTooLarge
 		c.sayTooLarge(len(newest.Data))
@@ -112,6 +114,10 @@ func (c *capture) next() error {
 		return nil
 	}
 	c.restarted = false
+	if c.noEOI != nil && c.framer.NoEOI(frame.Time) {
+		c.noEOI()
+		c.noEOI = nil
+	}
 	c.sink.Frame(frame)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"image/jpeg"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -272,4 +273,48 @@ func TestCapture(t *testing.T) {
 			}
 		})
 	}
+}
+
+// endless is a stream of pictures without EOI at 10 fps.
+type endless struct {
+	data []byte
+	left int
+}
+
+func (s *endless) Wait() error {
+	time.Sleep(100 * time.Millisecond)
+	if s.left--; s.left < 0 {
+		return ioctl.ErrCanceled
+	}
+	return nil
+}
+
+func (s *endless) Dequeue() (ioctl.Buffer, error) {
+	return ioctl.Buffer{Data: s.data, Sequence: uint32(-s.left)}, nil
+}
+
+func (*endless) Queue(int) error { return nil }
+func (*endless) Restart() error  { return nil }
+
+func TestCaptureNoEOI(t *testing.T) {
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 8, 8)), nil); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d, said := drops{}, 0
+		c := newCapture(&endless{b.Bytes()[:b.Len()-2], 70}, d, slog.New(slog.DiscardHandler), quirk{}, camera.Format{PixelFormat: "MJPG", FPS: 10})
+		began, after := time.Now(), time.Duration(0)
+		c.noEOI = func() { said, after = said+1, time.Since(began) }
+		if err := c.run(); !errors.Is(err, ioctl.ErrCanceled) {
+			t.Error(err)
+		}
+		if said != 1 || after != 5100*time.Millisecond {
+			t.Errorf("said %d times, after %v; want once, 5 s after the first frame", said, after)
+		}
+		delete(d, camera.DropStale)
+		if len(d) != 0 {
+			t.Errorf("dropped %v", d)
+		}
+	})
 }

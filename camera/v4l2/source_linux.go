@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -82,6 +83,11 @@ func (v *Source) Run(ctx context.Context, sink camera.Sink) error {
 	sink.Started(n.Device, format)
 	c := newCapture(device, sink, v.logger(), quirks[n.driver], format)
 	c.raw = encoder
+	c.noEOI = func() {
+		const text = "the camera sends its pictures without their end (EOI), which is added"
+		format.Adjusted = strings.TrimPrefix(format.Adjusted+"; "+text, "; ")
+		sink.Started(n.Device, format)
+	}
 	switch err := c.run(); {
 	case errors.Is(err, ioctl.ErrCanceled):
 		return context.Cause(ctx)
