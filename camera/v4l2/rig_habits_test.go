@@ -29,7 +29,9 @@ func TestRigHabits(t *testing.T) {
 	}{
 		{"no EOI", usbcam.WithoutEOI, true},
 		{"half an EOI", func(jpg []byte) []byte { return jpg[:len(jpg)-1] }, true},
-		{"padding for EOI", func(jpg []byte) []byte { return append(usbcam.WithoutEOI(jpg)[:len(jpg)-2:len(jpg)-2], make([]byte, 500)...) }, true},
+		{"padding for EOI", func(jpg []byte) []byte {
+			return append(usbcam.WithoutEOI(jpg)[:len(jpg)-2:len(jpg)-2], make([]byte, 500)...)
+		}, true},
 		{"SOI twice", usbcam.DoubleSOI, false},
 		{"bytes before SOI", func(jpg []byte) []byte { return append(make([]byte, 4), jpg...) }, false},
 		{"bytes between segments", usbcam.WithJunk, false},
