@@ -16,6 +16,7 @@ import (
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/gpio"
 	"github.com/pushcam/pushcam/pusher"
@@ -32,7 +33,7 @@ type machine struct {
 
 	drivers  *drivers
 	name     *discovery.Announcer
-	updates  *updates
+	updates  *update.Server
 	watchdog *watchdog
 }
 
@@ -72,20 +73,15 @@ func (m *machine) newAnnouncer(a net.Addr) *discovery.Announcer {
 
 // newUpdates is for the owner's updates over the network, and tries this one if
 // it is new.
-func (m *machine) newUpdates(dir string, cam *camera.Camera, p *panel, web *http.Client) *updates {
-	return &updates{
-		card:    &card.Card{Root: m.root},
-		dir:     dir,
-		version: programInfo().Version,
-		health: health{
-			answers: selfCheck(web),
-			picture: selfPicture(web),
-			board:   checkBoard,
-			closed:  func() bool { return cam.State().Phase == camera.Privacy },
-		},
-		reboot:  m.power.Reboot,
-		onTrial: p.onTrial,
-		log:     m.log.With("component", "update"),
+func (m *machine) newUpdates(dir string, cam *camera.Camera, p *panel, web *http.Client) *update.Server {
+	return &update.Server{
+		Card:      &card.Card{Root: m.root},
+		Dir:       dir,
+		Version:   programInfo().Version,
+		Health:    &health{root: m.root, web: web, cam: cam},
+		Reboot:    m.power.Reboot,
+		ShowTrial: p.onTrial,
+		Log:       m.log.With("component", "update"),
 	}
 }
 
@@ -102,7 +98,7 @@ func (m *machine) run(ctx context.Context) error {
 		}
 		return nil
 	})
-	all.Go(func() error { m.updates.run(ctx); return nil })
+	all.Go(func() error { m.updates.Run(ctx); return nil })
 	all.Go(func() error { m.watchdog.run(ctx); return nil })
 	return all.Wait()
 }
@@ -115,7 +111,7 @@ func (m *machine) state() map[string]func() any {
 	return map[string]func() any{
 		"kernel":  func() any { return m.drivers.state() },
 		"network": func() any { return m.name.State() },
-		"update":  m.updates.state,
+		"update":  func() any { return m.updates.State() },
 	}
 }
 
@@ -136,7 +132,7 @@ func (m *machine) owner(log, controls http.Handler) *pusher.Owner {
 		Answers: map[string]http.Handler{
 			"/api/log":      log,
 			"/api/controls": controls,
-			updatePath:      m.updates,
+			update.Path:     m.updates,
 			"/gokrazy/":     &device.WebInterface{Prefix: "/gokrazy/", Root: m.root, Log: m.log.With("component", "gokrazy")},
 		},
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/pusher"
 )
@@ -51,7 +52,7 @@ func TestOwner(t *testing.T) {
 
 	book := newLogbook()
 	log := slog.New(slog.NewTextHandler(book, nil))
-	machine := &machine{root: device.Root(root), log: log, name: &discovery.Announcer{Hostname: "attic"}, updates: &updates{card: &card.Card{Root: device.Root(root)}}}
+	machine := &machine{root: device.Root(root), log: log, name: &discovery.Announcer{Hostname: "attic"}, updates: &update.Server{Card: &card.Card{Root: device.Root(root)}, Dir: t.TempDir(), Log: log}}
 	server := &pusher.Server{
 		Hub: pusher.NewHub(func(bool) {}), Camera: calm{}, Log: log,
 		Owner: machine.owner(book, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "controls of "+r.URL.Path) })),
@@ -74,7 +75,7 @@ func TestOwner(t *testing.T) {
 	}{
 		{"", "/api/log", "the owner's", 200, `msg="hello, owner"`},
 		{"attic", "/api/log", "the owner's", 200, `msg="hello, owner"`},
-		{"attic", "/api/update", "the owner's", 200, `"trouble": `},
+		{"attic", "/api/update", "the owner's", 200, `"max_root": `},
 		{"attic", "/api/controls", "the owner's", 200, "controls of /api/controls"},
 		{"attic", "/api/update/try", "the owner's", 405, "takes POST"},
 		{"attic", "/api/update/try", "", 401, "needs the owner's password"},

@@ -13,6 +13,7 @@ import (
 	"github.com/pushcam/pushcam/camera/cameratest"
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/gpio"
 )
@@ -53,7 +54,7 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 						return nil
 					}},
 					name:     new(discovery.Announcer), // says that it has no port, and ends
-					updates:  &updates{card: &card.Card{Root: root}, log: log},
+					updates:  &update.Server{Card: &card.Card{Root: root}, Dir: dir, Log: log},
 					watchdog: &watchdog{state: cam.State, get: func(context.Context) error { return nil }, log: log},
 				}
 				s := openSettings(dir, true, log)

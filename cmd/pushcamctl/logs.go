@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
 const (
@@ -110,7 +112,7 @@ func (l *logReader) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case !l.follow, l.runID == "", errors.Is(err, errWrongPassword), errors.Is(err, errOutput):
+		case !l.follow, l.runID == "", errors.Is(err, update.ErrPassword), errors.Is(err, errOutput):
 			return err
 		}
 		if !lost {
@@ -131,7 +133,7 @@ func (l *logReader) once(ctx context.Context, connected func()) error {
 	if l.follow {
 		query += "&follow=1"
 	}
-	resp, err := l.cam.get(ctx, "/api/log"+query)
+	resp, err := l.cam.Get(ctx, "/api/log"+query)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
 // remote is a pushcam on the network, and its owner there.
@@ -44,9 +45,7 @@ const (
 )
 
 var (
-	errWrongPassword = errors.New("the password is wrong")
-	errRefused       = errors.New("refused") // and would be refused again
-	hostName         = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*\.?$`)
+	hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*\.?$`)
 )
 
 // parseRemote takes a name or an address, with a port or without, or the link
@@ -136,26 +135,26 @@ func (c *remote) resolve(ctx context.Context) ([]netip.Addr, error) {
 	return nil, fmt.Errorf("there is no %s on this network; pushcamctl find lists the pushcams that are there", c.name)
 }
 
-// get asks the camera for what is its owner's. The caller closes the answer's
+// Get asks the camera for what is its owner's. The caller closes the answer's
 // body; that is also the end of its connection.
 //
 // A first request goes without the password: that is for a pushcam only, not for
 // whoever has its address today. It goes over the network as it is, like the
 // pictures.
-func (c *remote) get(ctx context.Context, path string) (*http.Response, error) {
+func (c *remote) Get(ctx context.Context, path string) (*http.Response, error) {
 	all, err := c.addresses(ctx)
 	if err != nil {
 		return nil, err
 	}
 	web := c.client(all, answerTimeout)
-	probe := request{method: http.MethodGet, path: path}
+	probe := update.Request{Method: http.MethodGet, Path: path}
 	resp, err := c.ask(ctx, web, all[0], probe, "")
 	if err != nil {
 		return nil, err
 	}
 	err = c.refusal(resp)
 	resp.Body.Close()
-	if !errors.Is(err, errWrongPassword) {
+	if !errors.Is(err, update.ErrPassword) {
 		return nil, cmp.Or(err, fmt.Errorf("%s gives what is its owner's to everybody: it is not a pushcam", c))
 	}
 	if c.known == "" {
@@ -173,17 +172,9 @@ func (c *remote) get(ctx context.Context, path string) (*http.Response, error) {
 	return resp, nil
 }
 
-// A request is what can be asked of a camera.
-type request struct {
-	method, path string
-	header       http.Header
-	body         io.Reader
-	size         int64 // bytes of it
-}
-
-// send asks for something of the owner's, to whom get has given an answer already.
+// Send asks for something of the owner's, to whom Get has given an answer already.
 // The caller closes the answer's body.
-func (c *remote) send(ctx context.Context, r request, timeout time.Duration) (*http.Response, error) {
+func (c *remote) Send(ctx context.Context, r update.Request, timeout time.Duration) (*http.Response, error) {
 	all, err := c.addresses(ctx)
 	if err != nil {
 		return nil, err
@@ -227,22 +218,22 @@ func (c *remote) connect(ctx context.Context, all []netip.Addr) (net.Conn, error
 	return nil, failed
 }
 
-func (c *remote) ask(ctx context.Context, web *http.Client, a netip.Addr, what request, password string) (*http.Response, error) {
-	u, err := url.Parse(what.path)
+func (c *remote) ask(ctx context.Context, web *http.Client, a netip.Addr, what update.Request, password string) (*http.Response, error) {
+	u, err := url.Parse(what.Path)
 	if err != nil {
 		return nil, err
 	}
 	// By its address, which is always a name of its own.
 	u.Scheme, u.Host = "http", net.JoinHostPort(a.String(), c.port)
-	r, err := http.NewRequestWithContext(ctx, what.method, u.String(), what.body)
+	r, err := http.NewRequestWithContext(ctx, what.Method, u.String(), what.Body)
 	if err != nil {
 		return nil, err
 	}
-	if what.body != nil {
-		r.ContentLength = what.size
+	if what.Body != nil {
+		r.ContentLength = what.Size
 		r.Header.Set("Expect", "100-continue") // a refusal comes before the body goes
 	}
-	maps.Copy(r.Header, what.header)
+	maps.Copy(r.Header, what.Header)
 	if password != "" {
 		r.SetBasicAuth("gokrazy", password)
 	}
@@ -274,13 +265,14 @@ func (c *remote) refusal(resp *http.Response) error {
 	}
 	ours := strings.Contains(resp.Header.Get("WWW-Authenticate"), `realm="pushcam"`)
 	if resp.StatusCode == http.StatusUnauthorized && ours {
-		return fmt.Errorf("%w: %s has been given another one when its image was made", errWrongPassword, c)
+		return fmt.Errorf("%w: %s has been given another one when its image was made", update.ErrPassword, c)
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSentence)) // what there is of it
 	sentence := visible([]byte(strings.TrimSpace(string(text))))
+	if err := update.Refusal(resp.StatusCode, c.String(), sentence); err != nil {
+		return err
+	}
 	switch resp.StatusCode {
-	case http.StatusConflict, http.StatusUnprocessableEntity, http.StatusInsufficientStorage:
-		return fmt.Errorf("%w: %s says: %s", errRefused, c, sentence)
 	case http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInternalServerError:
 		return fmt.Errorf("%s says: %s", c, sentence)
 	case http.StatusNotFound:

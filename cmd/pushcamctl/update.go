@@ -6,14 +6,17 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/image"
 	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
 // updateFlags are those of update.
@@ -86,8 +89,9 @@ func (p *program) updateOne(ctx context.Context, cam *remote, f *updateFlags) er
 	if err := p.owner(cam, &f.password); err != nil {
 		return err
 	}
-	up := &updater{cam: cam, out: p.stdout, terminal: isTerminal(p.stdout)}
-	before, err := up.begun(ctx)
+	up := &uploader{Client: update.Client{Conn: cam}, out: p.stdout, terminal: isTerminal(p.stdout)}
+	up.Sent, up.BrokeOff = up.sent, up.brokeOff
+	before, err := up.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -108,11 +112,87 @@ func (p *program) updateOne(ctx context.Context, cam *remote, f *updateFlags) er
 			return err
 		}
 	}
-	return up.run(ctx, a, f.kernel)
+	return p.send(ctx, up, a, f)
+}
+
+// send uploads, has it tried, and waits for what becomes of it. The kernel goes
+// first: if there is no room for it, that is known before the larger part is sent.
+func (p *program) send(ctx context.Context, up *uploader, a *partition.Archive, f *updateFlags) (err error) {
+	began := time.Now()
+	var root, boot string
+	if f.kernel {
+		if boot, err = up.upload(ctx, update.Boot, "kernel  ", a.Boot); err != nil {
+			return err
+		}
+	}
+	if root, err = up.upload(ctx, update.Root, "sending ", a.Root); err != nil {
+		return err
+	}
+	cam := up.Conn
+	record, err := up.Try(ctx, root, boot, false)
+	if errors.Is(err, update.ErrNoPicture) {
+		if err := p.confirmBlind(err, cam, f.yes); err != nil {
+			return err
+		}
+		record, err = up.Try(ctx, root, boot, true)
+	}
+	if err != nil {
+		return err
+	}
+	if record.Camera {
+		fmt.Fprintf(p.stdout, "%s restarts into it; it stays only if the camera gives a picture again\n", cam)
+	} else {
+		fmt.Fprintf(p.stdout, "%s restarts into it; it stays even if the camera gives no picture\n", cam)
+	}
+	to := cmp.Or(visible([]byte(record.To)), "it")
+	after, err := up.Await(ctx, record, func() { fmt.Fprintf(p.stdout, "%s runs %s on trial\n", cam, to) })
+	if err != nil {
+		return err
+	}
+	if after.Last.Outcome == update.Committed {
+		fmt.Fprintf(p.stdout, "%s: %s runs %s, %v after the beginning\n", update.Committed, cam, to, time.Since(began).Round(time.Second))
+		return nil
+	}
+	return fmt.Errorf("%s: %s runs %s again, because %s", after.Last.Outcome, cam, visible([]byte(after.Version)), visible([]byte(after.Last.Why)))
+}
+
+// confirmBlind asks whether an update is tried although nothing will tell whether
+// the camera works with it.
+func (p *program) confirmBlind(why error, cam fmt.Stringer, yes bool) error {
+	fmt.Fprintf(p.stdout, "%v\n", why)
+	if yes {
+		return nil
+	}
+	fmt.Fprintf(p.stdout, "Update %s without that? [y/N] ", cam)
+	return p.askYes(fmt.Sprintf("%s was left as it is; -yes updates without asking", cam))
+}
+
+// uploader shows how far an upload is.
+type uploader struct {
+	update.Client
+	out      io.Writer
+	terminal bool
+	bar      progress
+}
+
+func (u *uploader) upload(ctx context.Context, part update.Part, verb string, content *io.SectionReader) (digest string, err error) {
+	u.bar = progress{out: u.out, terminal: u.terminal, verb: verb}
+	defer u.bar.end()
+	return u.Upload(ctx, part, content)
+}
+
+func (u *uploader) sent(done, total int64, elapsed time.Duration) {
+	u.bar.show(image.Progress{Done: done, Total: total, Elapsed: elapsed})
+}
+
+func (u *uploader) brokeOff(why error, pause time.Duration) {
+	u.bar.end()
+	u.bar.tenth = 0
+	fmt.Fprintf(u.out, "the upload broke off: %v; again in %v\n", why, pause)
 }
 
 // archive opens the image, or builds one for the camera's name.
-func (p *program) archive(ctx context.Context, f *updateFlags, to *updateStatus) (*partition.Archive, error) {
+func (p *program) archive(ctx context.Context, f *updateFlags, to *update.Status) (*partition.Archive, error) {
 	if f.image != "" {
 		return partition.OpenArchive(f.image)
 	}
@@ -146,7 +226,7 @@ func kernelOf(release string) image.Kernel {
 }
 
 // fits says what the camera would refuse anyway, before anything is sent.
-func fits(cam *remote, a *partition.Archive, to *updateStatus, f *updateFlags) error {
+func fits(cam *remote, a *partition.Archive, to *update.Status, f *updateFlags) error {
 	root := a.RootInfo
 	kernel, would := to.Kernel, "runs"
 	if f.kernel {
@@ -173,7 +253,7 @@ func fits(cam *remote, a *partition.Archive, to *updateStatus, f *updateFlags) e
 }
 
 // direction says what the commits' times tell, where the versions may not.
-func direction(root *partition.Root, from *updateStatus) string {
+func direction(root *partition.Root, from *update.Status) string {
 	const day = "2006-01-02 15:04"
 	switch {
 	case root.Version == from.Version:
@@ -185,7 +265,7 @@ func direction(root *partition.Root, from *updateStatus) string {
 }
 
 // confirmKernel explains the risk and asks.
-func (p *program) confirmKernel(cam *remote, a *partition.Archive, from *updateStatus, yes bool) error {
+func (p *program) confirmKernel(cam *remote, a *partition.Archive, from *update.Status, yes bool) error {
 	fmt.Fprintf(p.stdout, "With the kernel %s → %s and the boot files, of which the card has one copy: if the power fails in the seconds\n"+
 		"in which they are written, or the new kernel does not start at all, the card has to be taken out and written anew.\n", visible([]byte(from.Kernel)), a.BootKernel)
 	if yes {

@@ -19,24 +19,26 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
+	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
 // roof is a pushcam that takes updates, or does not.
 type roof struct {
 	mu      sync.Mutex
 	begins  int // times that it says that it has only just begun
-	status  updateStatus
-	after   []updateStatus // what it says after the restart; the last again and again
-	breaks  int            // uploads that break off
-	refuse  int            // with this status, if not 0
-	sentry  string         // says, when it refuses
-	arrived map[string]int // by part
-	tried   string         // query
+	status  update.Status
+	after   []update.Status // what it says after the restart; the last again and again
+	breaks  int             // uploads that break off
+	refuse  int             // with this status, if not 0
+	sentry  string          // says, when it refuses
+	dark    bool            // its camera gives no picture
+	arrived map[string]int  // by part
+	tried   string          // query
 }
 
-func newRoof(after ...updateStatus) *roof {
+func newRoof(after ...update.Status) *roof {
 	return &roof{
-		status: updateStatus{Phase: "idle", Hostname: "attic", Version: "v1", Built: built.Add(-time.Hour), Arch: "arm64", Kernel: "6.12.47-v8", Root: 2, MaxRoot: 1 << 20, MaxBoot: 4 << 20},
+		status: update.Status{State: update.State{Phase: update.Idle}, Hostname: "attic", Version: "v1", Built: built.Add(-time.Hour), Arch: "arm64", Kernel: "6.12.47-v8", Root: 2, MaxRoot: 1 << 20, MaxBoot: 4 << 20},
 		after:  after, arrived: make(map[string]int),
 	}
 }
@@ -55,7 +57,7 @@ func (r *roof) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		s := r.status
 		if r.begins > 0 {
 			r.begins--
-			s = updateStatus{}
+			s = update.Status{}
 		}
 		if r.tried != "" && len(r.after) > 0 {
 			s = r.after[0]
@@ -64,9 +66,11 @@ func (r *roof) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		json.NewEncoder(w).Encode(s)
 	case r.refuse != 0:
 		http.Error(w, r.sentry, r.refuse)
+	case part == "try" && r.dark && req.URL.Query().Get("picture") != "no":
+		http.Error(w, "The camera gives no picture: it is not plugged in", http.StatusPreconditionRequired)
 	case part == "try":
 		r.tried = req.URL.RawQuery
-		json.NewEncoder(w).Encode(updateRecord{ID: "u1", State: "trying", To: "v2", Root: 3})
+		json.NewEncoder(w).Encode(update.Record{ID: "u1", Outcome: update.Undecided, To: "v2", Root: 3, Camera: !r.dark})
 	case r.breaks > 0:
 		r.breaks--
 		io.CopyN(io.Discard, req.Body, 100)
@@ -111,22 +115,22 @@ func gaf(t *testing.T, root partitiontest.Root, kernel string) (path string) {
 	return path
 }
 
-func ended(state, why string) updateStatus {
+func ended(outcome update.Outcome, why string) update.Status {
 	version, root := "v2", 3
-	if state != "committed" {
+	if outcome != update.Committed {
 		version, root = "v1", 2
 	}
-	return updateStatus{Phase: "idle", Version: version, Root: root, Last: &updateRecord{ID: "u1", State: state, Why: why}}
+	return update.Status{State: update.State{Phase: update.Idle, Last: &update.Record{ID: "u1", Outcome: outcome, Why: why}}, Version: version, Root: root}
 }
 
 func TestUpdate(t *testing.T) {
-	onTrial := updateStatus{Phase: "trial", Version: "v2", Root: 3, Last: &updateRecord{ID: "u1", State: "trying"}}
+	onTrial := update.Status{State: update.State{Phase: update.OnTrial, Last: &update.Record{ID: "u1", Outcome: update.Undecided}}, Version: "v2", Root: 3}
 	for6 := partitiontest.Root{Hostname: "attic", Kernels: []string{"6.12.47-v8"}}
 	for7 := partitiontest.Root{Hostname: "attic", Kernels: []string{"7.0.0-v8"}}
 	garden := partitiontest.Root{Hostname: "garden", Kernels: []string{"6.12.47-v8"}}
 	amd64 := partitiontest.Root{Hostname: "attic", Machine: 62, Kernels: []string{"6.12.47-v8"}}
 	large := partitiontest.Root{Hostname: "attic", Kernels: []string{"6.12.47-v8"}, Size: 2 << 20}
-	good := []updateStatus{{}, {Phase: ""}, onTrial, onTrial, ended("committed", "")}
+	good := []update.Status{{}, {}, onTrial, onTrial, ended(update.Committed, "")}
 	tests := []struct {
 		name           string
 		roof           *roof
@@ -139,13 +143,13 @@ func TestUpdate(t *testing.T) {
 		arrived        string
 	}{
 		{name: "good", roof: newRoof(good...), root: for6,
-			stdout:  []string{"attic: pushcam v1 → v2\n", "sending  [########################] 100 %", "attic restarts into it\nattic runs v2 on trial\ncommitted: attic runs v2, "},
+			stdout:  []string{"attic: pushcam v1 → v2\n", "sending  [########################] 100 %", "attic restarts into it; it stays only if the camera gives a picture again\nattic runs v2 on trial\ncommitted: attic runs v2, "},
 			arrived: "map[root:1]"},
-		{name: "rolled back", roof: newRoof(onTrial, ended("rolled back", "no camera is found\x1b")), root: for6, code: 1,
+		{name: "rolled back", roof: newRoof(onTrial, ended(update.RolledBack, "no camera is found\x1b")), root: for6, code: 1,
 			stdout: []string{"runs v2 on trial"}, stderr: []string{`rolled back: attic runs v1 again, because no camera is found\x1b`}, arrived: "map[root:1]"},
-		{name: "it forgets", roof: newRoof(updateStatus{Phase: "idle", Version: "v1", Root: 2}), root: for6, code: 1,
+		{name: "it forgets", roof: newRoof(update.Status{State: update.State{Phase: update.Idle}, Version: "v1", Root: 2}), root: for6, code: 1,
 			stderr: []string{"rolled back", "forgotten"}, arrived: "map[root:1]"},
-		{name: "it forgets a good one", roof: newRoof(updateStatus{Phase: "idle", Version: "v2", Root: 3}), root: for6,
+		{name: "it forgets a good one", roof: newRoof(update.Status{State: update.State{Phase: update.Idle}, Version: "v2", Root: 3}), root: for6,
 			stdout: []string{"committed"}, arrived: "map[root:1]"},
 		{name: "it never says", roof: newRoof(onTrial), root: for6, code: 1, stderr: []string{"not known what became of the update", "within 8m0s"}, arrived: "map[root:1]"},
 		{name: "an older one", roof: func() *roof { r := newRoof(good...); r.status.Built = built.Add(time.Hour); return r }(), root: for6,
@@ -177,6 +181,13 @@ func TestUpdate(t *testing.T) {
 			stderr: []string{"attic was left as it is"}, arrived: "map[]"},
 		{name: "root and kernel that do not fit", roof: newRoof(), root: for6, kernel: "7.0.0-v8", args: []string{"-kernel", "-yes"}, code: 1,
 			stderr: []string{"modules for the kernel 6.12.47-v8, and attic would run 7.0.0-v8"}, arrived: "map[]"},
+		{name: "no picture, and never mind", roof: func() *roof { r := newRoof(good...); r.dark = true; return r }(), root: for6, answer: "y\n",
+			stdout:  []string{"attic says: The camera gives no picture: it is not plugged in\nUpdate attic without that? [y/N] ", "it stays even if the camera gives no picture", "committed"},
+			arrived: "map[root:1]"},
+		{name: "no picture, and nobody to ask", roof: func() *roof { r := newRoof(); r.dark = true; return r }(), root: for6, code: 1,
+			stdout: []string{"gives no picture"}, stderr: []string{"attic was left as it is; -yes updates without asking"}, arrived: "map[root:1]"},
+		{name: "no picture, and not to be asked", roof: func() *roof { r := newRoof(good...); r.dark = true; return r }(), root: for6, args: []string{"-yes"},
+			stdout: []string{"gives no picture", "committed"}, arrived: "map[root:1]"},
 		{name: "all there are", roof: newRoof(good...), root: for6, args: []string{"-all", "-password", "the owner's"}, code: 0,
 			stdout: []string{"cellar restarts into it", "committed"}, arrived: "map[root:1]"},
 	}
@@ -222,7 +233,7 @@ func TestUpdate(t *testing.T) {
 func TestUpdateAllStops(t *testing.T) {
 	image := gaf(t, partitiontest.Root{Hostname: "attic", Kernels: []string{"6.12.47-v8"}}, "6.12.47-v8")
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoof(ended("rolled back", "it hung"))
+		r := newRoof(ended(update.RolledBack, "it hung"))
 		p := newAttic(t, r.ServeHTTP).program(t)
 		at := func(host string) discovery.Found {
 			return discovery.Found{Host: host, Port: 80, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.7")}}

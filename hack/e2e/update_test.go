@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
 	"github.com/pushcam/pushcam/pusher/pushertest"
 )
@@ -41,7 +42,7 @@ func (m *machine) updateAs(t *testing.T, ctx context.Context, password string, f
 // runs awaits a pushcam of a version that is on no trial, with a picture.
 func (m *machine) runs(t *testing.T, version string) (s state) {
 	t.Helper()
-	s = m.is(t, version+" on no trial", func(s state) bool { return s.Program.Version == version && s.Update.Phase == "idle" })
+	s = m.is(t, version+" on no trial", func(s state) bool { return s.Program.Version == version && s.Update.Phase == update.Idle })
 	m.picture(t)
 	return s
 }
@@ -69,7 +70,7 @@ func TestUpdate(t *testing.T) {
 		}
 		t.Logf("from the command to \"committed\" %.0f s, with no picture for %.1f s", took.Seconds(), gap.Seconds())
 		s := m.runs(t, newer)
-		if s.Update.Last.State != "committed" || s.Update.Last.To != newer {
+		if s.Update.Last.Outcome != update.Committed || s.Update.Last.To != newer {
 			t.Errorf("the last update is %+v", s.Update.Last)
 		}
 	})
@@ -120,7 +121,7 @@ func (m *machine) isRolledBack(t *testing.T, gaf, version string, because ...str
 	}
 	t.Logf("from the command to \"rolled back\" %.0f s, with no picture for %.1f s", time.Since(began).Seconds(), gap.Seconds())
 	s := m.runs(t, version)
-	if s.Update.Last.State != "rolled back" || !strings.Contains(s.Update.Message, "was rolled back") {
+	if s.Update.Last.Outcome != update.RolledBack || !strings.Contains(s.Update.Message, "was rolled back") {
 		t.Errorf("the state says %+v", s.Update)
 	}
 }
@@ -151,7 +152,7 @@ func watch(m *machine) *watcher {
 	})
 	w.watching.Go(func() {
 		for ; ctx.Err() == nil; pause(ctx) {
-			if s, err := m.state(); err == nil && s.Update.Phase == "trial" {
+			if s, err := m.state(); err == nil && s.Update.Phase == update.OnTrial {
 				w.trial = w.trial || s.Panel.Pattern == "trial" && strings.Contains(s.Update.Message, "on trial")
 			}
 		}

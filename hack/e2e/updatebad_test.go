@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
+
+	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
 // api asks for what is the owner's.
@@ -129,7 +131,7 @@ func testCutOff(t *testing.T, m *machine, version string) {
 			if err == nil {
 				t.Errorf("half an upload is answered: %d %s", code, said)
 			}
-			m.is(t, "an idle pushcam", func(s state) bool { return s.Update.Phase == "idle" && s.Program.Version == version })
+			m.is(t, "an idle pushcam", func(s state) bool { return s.Update.Phase == update.Idle && s.Program.Version == version })
 			stream.await(t, true) // it has gone on
 			code, said, err = m.api(t.Context(), http.MethodPost, tryPath(root), nil, 0, [sha256.Size]byte{})
 			if err != nil || code != http.StatusConflict {
@@ -157,7 +159,7 @@ func TestUpdatePowerCut(t *testing.T) {
 	trial := func(t *testing.T, m *machine) {
 		t.Helper()
 		try(t, m)
-		m.is(t, "the trial", func(s state) bool { return s.Update.Phase == "trial" })
+		m.is(t, "the trial", func(s state) bool { return s.Update.Phase == update.OnTrial })
 	}
 	tests := []struct {
 		name string
@@ -196,7 +198,7 @@ func TestUpdatePowerCut(t *testing.T) {
 		}, []string{p.Version, newer}},
 		{"just after the commit", func(t *testing.T, m *machine, card string) {
 			trial(t, m)
-			m.is(t, "the commit", func(s state) bool { return s.Update.Last.State == "committed" })
+			m.is(t, "the commit", func(s state) bool { return s.Update.Last.Outcome == update.Committed })
 		}, []string{newer}},
 	}
 	for _, tc := range tests {
@@ -212,14 +214,14 @@ func TestUpdatePowerCut(t *testing.T) {
 			m = boot(t, card, p.uefi())
 			cam.plug(t, m)
 			t.Cleanup(func() { cam.unplug(t) })
-			s := m.is(t, "a pushcam on no trial", func(s state) bool { return s.Update.Phase == "idle" })
+			s := m.is(t, "a pushcam on no trial", func(s state) bool { return s.Update.Phase == update.Idle })
 			m.picture(t)
 			got := s.Program.Version
 			if !strings.Contains(strings.Join(tc.want, "|"), got) {
 				t.Errorf("it runs %s afterwards, want one of %q", got, tc.want)
 			}
 			t.Logf("afterwards it runs %s, and the last update is %+v", got, s.Update.Last)
-			if got == p.Version && s.Update.Last.State == "committed" || got == newer && s.Update.Last.State != "committed" {
+			if got == p.Version && s.Update.Last.Outcome == update.Committed || got == newer && s.Update.Last.Outcome != update.Committed {
 				t.Errorf("it runs %s, and says of the update %+v", got, s.Update.Last)
 			}
 		})

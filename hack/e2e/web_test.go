@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
 	"github.com/pushcam/pushcam/pusher/pushertest"
 )
@@ -81,14 +82,9 @@ type state struct {
 		System  string `json:"system"`
 	} `json:"program"`
 	Update struct {
-		Phase   string `json:"phase"`
-		Message string `json:"message"`
-		Last    struct {
-			ID    string `json:"id"`
-			State string `json:"state"`
-			To    string `json:"to"`
-			Why   string `json:"why"`
-		} `json:"last"`
+		Phase   update.Phase  `json:"phase"`
+		Message string        `json:"message"`
+		Last    update.Record `json:"last"`
 	} `json:"update"`
 	Board struct {
 		Model string `json:"model"`

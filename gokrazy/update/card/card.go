@@ -14,13 +14,16 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
-// Card is the card from which the system runs. The zero value is ready. It has no
-// lock: one goroutine at a time changes what is on it.
+// Card is the card from which the system runs. The zero value is the one of the
+// system on which this program runs. It has no lock: one goroutine at a time may
+// change what is on it.
 //
-// No partition of it is ever mounted here. The boot partition must not be, not
-// even for a moment: the last close of a mounted partition does not write what
-// gokrazy's init has changed, and a root file system that ends at once would be
-// tried again for ever.
+// The boot partition must never be mounted, not even for a moment, so everything
+// here reads and writes partitions as bytes. Before gokrazy's init tries an update,
+// it notes in the boot partition, as bytes too, that the next boot takes the old
+// root again, and relies on the kernel to write that when it closes the partition.
+// Once the partition has been mounted in this boot, that close writes nothing: a
+// root file system that ends at once would be tried at every boot, for ever.
 type Card struct {
 	// Root is where /sys, /proc and /dev are looked for.
 	Root device.Root
@@ -35,23 +38,32 @@ type Boot struct {
 	Next    partition.Next // what is on the card
 }
 
-// Trial tells whether this boot is for once: the next one takes the root that the
-// kernel began with. When that is decided otherwise, it is none any more.
+// Trial tells whether this boot tries an update: it runs another root file system
+// than the kernel was started with, and the next boot does not take that. A trial
+// that is committed is none any more, because the next boot takes what runs.
 func (b Boot) Trial() bool { return b.Running != b.Kernel && b.Running != b.Next.Root }
 
-// Boot reads it from the kernel and from the card.
-func (c *Card) Boot() (b Boot, err error) {
+// Started says which root partition runs, and which one the kernel was started
+// with. It asks the kernel alone, so it does not wait for the card.
+func (c *Card) Started() (running, kernel int, err error) {
 	parts, err := c.partitions()
 	if err != nil {
-		return b, err
+		return 0, 0, err
 	}
 	cmdline, err := c.cmdline()
 	if err != nil {
-		return b, err
+		return parts.running, 0, err
 	}
-	b.Running = parts.running
-	if b.Kernel, err = partition.RootPartition(cmdline); err != nil {
-		return b, fmt.Errorf("/proc/cmdline: %w", err)
+	if kernel, err = partition.RootPartition(cmdline); err != nil {
+		return parts.running, 0, fmt.Errorf("/proc/cmdline: %w", err)
+	}
+	return parts.running, kernel, nil
+}
+
+// Boot reads from the kernel and from the card where they stand.
+func (c *Card) Boot() (b Boot, err error) {
+	if b.Running, b.Kernel, err = c.Started(); err != nil {
+		return b, err
 	}
 	boot, err := c.open(bootPartition, false)
 	if err != nil {
@@ -64,10 +76,10 @@ func (c *Card) Boot() (b Boot, err error) {
 	return b, nil
 }
 
-// SetNext decides what the next boot takes. When it returns nil, that is on the
-// card; otherwise it may be one or the other. A power cut leaves what was, or
-// what was to be (of a Pi; an UEFI's boot loader has an entry of its own, which
-// changes first).
+// SetNext decides what the next boot takes. When it returns nil, the card says so;
+// after an error the card may say the old or the new. So may it after a power cut,
+// but nothing else: one sector is written. Only where there is an UEFI its boot
+// loader has an entry of its own, which changes first.
 func (c *Card) SetNext(next partition.Next) error {
 	cmdline, err := c.cmdline()
 	if err != nil {
@@ -87,7 +99,7 @@ func (c *Card) SetNext(next partition.Next) error {
 	return nil
 }
 
-// role is what a partition is for.
+// role is what a partition is used for.
 type role int
 
 const (
@@ -96,7 +108,7 @@ const (
 	otherRoot
 )
 
-// open opens a partition. It is to be closed.
+// open opens a partition, which the caller must close.
 func (c *Card) open(what role, write bool) (*block, error) {
 	parts, err := c.partitions()
 	if err != nil {

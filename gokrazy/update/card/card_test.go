@@ -180,7 +180,8 @@ func TestWriteBoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SaveBoot(saved); err != nil {
+	sum, err := c.SaveBoot(saved)
+	if err != nil {
 		t.Fatal(err)
 	}
 	// Made for another card, with a file more.
@@ -204,6 +205,9 @@ func TestWriteBoot(t *testing.T) {
 	}
 	if err := c.WriteBoot(saved, partition.Next{Root: 2}); err != nil {
 		t.Fatal(err)
+	}
+	if err := c.CheckCopy(saved, sum); err != nil {
+		t.Errorf("the copy is not what it was: %v", err)
 	}
 	restored, err := os.ReadFile(in(c, "dev/mmcblk0p1"))
 	if err != nil {

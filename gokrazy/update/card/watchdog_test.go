@@ -14,21 +14,26 @@ import (
 func TestTrialWatchdog(t *testing.T) {
 	commit := func(c *card.Card) error { return c.SetNext(partition.Next{Root: 3}) }
 	nothing := func(*card.Card) error { return nil }
+	garbled := func(c *card.Card) error { return os.Truncate(in(c, "dev/mmcblk0p1"), 0) }
+	noProc := func(c *card.Card) error { return os.Remove(in(c, "proc/cmdline")) }
 	tests := []struct {
 		name    string
 		running int
 		booted  bool
-		happens func(*card.Card) error // before the guard looks
+		happens func(*card.Card) error // before the watchdog looks
 		want    string
 	}{
 		{"no trial", 2, true, nothing, ""},
 		{"no trial, and an update begins", 2, true, func(c *card.Card) error { return c.SetNext(partition.Next{Root: 2, Try: true}) }, ""},
-		{"no trial on a card that is not understood", 2, true, func(c *card.Card) error { return os.Truncate(in(c, "dev/mmcblk0p1"), 0) }, ""},
+		{"no trial on a card that is not understood", 2, true, garbled, ""},
+		{"no trial, and its boot is slow", 2, false, nothing, ""},
+		{"no trial, its boot is slow, and the card is not understood", 2, false, garbled, ""},
 		{"committed", 3, true, commit, ""},
 		{"not committed", 3, true, nothing, "not committed"},
-		{"a trial on a card that is not understood", 3, true, func(c *card.Card) error { return os.Truncate(in(c, "dev/mmcblk0p1"), 0) }, "not committed"},
-		{"a system that is not known", 3, true, func(c *card.Card) error { return os.Remove(in(c, "proc/cmdline")) }, ""},
-		{"the boot hangs", 2, false, nothing, "does not end"},
+		{"a trial on a card that is not understood", 3, true, garbled, "not committed"},
+		{"a trial that hangs in its boot", 3, false, nothing, "does not end"},
+		{"a system that is not known", 3, true, noProc, ""},
+		{"a boot that hangs before anything is known", 3, false, noProc, "does not end"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -40,8 +45,8 @@ func TestTrialWatchdog(t *testing.T) {
 						t.Error(err)
 					}
 				})
-				g := &card.TrialWatchdog{Card: c, Booted: func() bool { return tc.booted }, Reboot: func(w string) { why = w }}
-				g.Run()
+				w := &card.TrialWatchdog{Card: c, Booted: func() bool { return tc.booted }, Reboot: func(reason string) { why = reason }}
+				w.Run()
 				if (why == "") != (tc.want == "") || !strings.Contains(why, tc.want) {
 					t.Errorf("reboot: %q, want %q in it", why, tc.want)
 				}
@@ -53,17 +58,25 @@ func TestTrialWatchdog(t *testing.T) {
 	}
 }
 
-// A card that does not answer is given up.
+// A card that does not answer is given up, but only on a trial.
 func TestTrialWatchdogOfADeadCard(t *testing.T) {
-	c := testCard(t, 3)
-	synctest.Test(t, func(t *testing.T) {
-		never := make(chan struct{})
-		c.Device = func() (uint32, uint32, error) { <-never; return 179, 7, nil }
-		began, why := time.Now(), ""
-		(&card.TrialWatchdog{Card: c, Booted: func() bool { return true }, Reboot: func(w string) { why = w }}).Run()
-		if !strings.Contains(why, "does not answer") || time.Since(began) > card.TrialTime+time.Minute {
-			t.Errorf("reboot after %v: %q", time.Since(began), why)
-		}
-		close(never)
-	})
+	for running, want := range map[int]string{2: "", 3: "does not answer"} {
+		c := testCard(t, running)
+		synctest.Test(t, func(t *testing.T) {
+			never := make(chan struct{})
+			asked := 0
+			c.Device = func() (uint32, uint32, error) {
+				if asked++; asked > 1 { // the first time it is the kernel that is asked
+					<-never
+				}
+				return 179, 7, nil
+			}
+			began, why := time.Now(), ""
+			(&card.TrialWatchdog{Card: c, Booted: func() bool { return true }, Reboot: func(w string) { why = w }}).Run()
+			if (why == "") != (want == "") || !strings.Contains(why, want) || time.Since(began) > card.TrialTime+time.Minute {
+				t.Errorf("partition %d runs: reboot after %v: %q, want %q", running, time.Since(began), why, want)
+			}
+			close(never)
+		})
+	}
 }

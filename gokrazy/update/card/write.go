@@ -1,6 +1,7 @@
 package card
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
@@ -140,19 +142,40 @@ func (c *Card) CheckBoot(image string) (kernel string, err error) {
 	return kernel, nil
 }
 
+// CheckCopy tells whether a file is what SaveBoot has made, with the sum that it
+// returned, or "" if that is not known any more. If it is not, the error wraps
+// ErrDamaged or ErrNotFit.
+func (c *Card) CheckCopy(image, sum string) error {
+	f, err := os.Open(image)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	is := sha256.New()
+	if _, err := io.Copy(is, f); err != nil {
+		return err
+	}
+	if sum != "" && fmt.Sprintf("%x", is.Sum(nil)) != sum {
+		return fmt.Errorf("%w: %s is not what was saved", ErrDamaged, image)
+	}
+	_, err = c.CheckBoot(image)
+	return err
+}
+
 // WriteBoot makes the image the boot partition, with what the next boot takes
-// already in it: only what differs is written, to be quick. The image is changed
-// too. A power cut meanwhile may leave a card that does not boot.
+// already in it. Only what differs is written, because it has to be quick: a power
+// cut meanwhile may leave a card that does not boot.
 func (c *Card) WriteBoot(image string, next partition.Next) (err error) {
 	cmdline, err := c.cmdline()
 	if err != nil {
 		return err
 	}
-	from, err := openBlock(image, true)
+	file, err := openBlock(image, false)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, from.close()) }()
+	defer func() { err = errors.Join(err, file.close()) }()
+	from := &overlay{ReaderAt: file, sectors: make(map[int64][]byte)}
 	if err := partition.SetNext(from, next, cmdline); err != nil {
 		return err
 	}
@@ -161,13 +184,13 @@ func (c *Card) WriteBoot(image string, next partition.Next) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, to.close()) }()
-	if from.size > to.size {
-		return fmt.Errorf("%w: a boot partition of %d bytes has no room in %d", ErrNotFit, from.size, to.size)
+	if file.size > to.size {
+		return fmt.Errorf("%w: a boot partition of %d bytes has no room in %d", ErrNotFit, file.size, to.size)
 	}
 	const piece = 64 << 10
 	want, is := make([]byte, piece), make([]byte, piece)
-	for at := int64(0); at < from.size; at += piece {
-		n := min(piece, from.size-at)
+	for at := int64(0); at < file.size; at += piece {
+		n := min(piece, file.size-at)
 		if _, err := from.ReadAt(want[:n], at); err != nil {
 			return err
 		}
@@ -189,21 +212,62 @@ func (c *Card) WriteBoot(image string, next partition.Next) (err error) {
 	return to.flush()
 }
 
-// SaveBoot copies the boot partition to a new file, for WriteBoot.
-func (c *Card) SaveBoot(image string) (err error) {
+// overlay has changes over an image, which stays what it is: it may be needed once
+// more, and is known by its sum.
+type overlay struct {
+	io.ReaderAt
+	sectors map[int64][]byte // by where they are
+}
+
+// WriteAt takes whole sectors.
+func (o *overlay) WriteAt(p []byte, off int64) (int, error) {
+	for at := 0; at < len(p); at += sector {
+		o.sectors[off+int64(at)] = bytes.Clone(p[at : at+sector])
+	}
+	return len(p), nil
+}
+
+func (o *overlay) ReadAt(p []byte, off int64) (int, error) {
+	n, err := o.ReaderAt.ReadAt(p, off)
+	for at, changed := range o.sectors {
+		if from := max(at, off); from < min(at+sector, off+int64(n)) {
+			copy(p[from-off:n], changed[from-at:])
+		}
+	}
+	return n, err
+}
+
+// BootSize is how many bytes the boot partition's file system has, and so a copy of
+// it.
+func (c *Card) BootSize() (size int64, err error) {
+	b, err := c.open(bootPartition, false)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	return partition.BootSize(b)
+}
+
+// SaveBoot copies the boot partition to a file, for WriteBoot, and returns the
+// copy's SHA-256 in hex. The file is there only when it is whole.
+func (c *Card) SaveBoot(image string) (sum string, err error) {
+	size, err := c.BootSize()
+	if err != nil {
+		return "", fmt.Errorf("boot partition: %w", err)
+	}
 	from, err := c.open(bootPartition, false)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { err = errors.Join(err, from.close()) }()
-	size, err := partition.BootSize(from)
+	to, err := durable.Create(image, size)
 	if err != nil {
-		return fmt.Errorf("boot partition: %w", err)
+		return "", err
 	}
-	to, err := os.Create(image)
-	if err != nil {
-		return err
+	defer to.Discard()
+	copied := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(to, copied), io.NewSectionReader(from, 0, size)); err != nil {
+		return "", err
 	}
-	_, err = io.Copy(to, io.NewSectionReader(from, 0, size))
-	return errors.Join(err, to.Sync(), to.Close())
+	return fmt.Sprintf("%x", copied.Sum(nil)), to.Commit()
 }

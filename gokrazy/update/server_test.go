@@ -1,4 +1,4 @@
-package main
+package update
 
 import (
 	"bytes"
@@ -26,65 +26,81 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/update/card/cardtest"
 )
 
-// appliance is a pushcam with a card and no camera but in name.
-type appliance struct {
-	*updates
+// camera is a pushcam with a card.
+type camera struct {
+	*Server
 	t       *testing.T
 	reboots int
 	shown   []bool // by the LEDs: on trial
-	picture error
+	checks
 }
 
-func newAppliance(t *testing.T) *appliance {
-	a := &appliance{t: t}
-	a.updates = &updates{card: cardtest.NewCard(t, 2), dir: t.TempDir()}
-	a.start("v1")
-	return a
+// checks is a Health.
+type checks struct {
+	answers, picture func(context.Context) error
+	board            func() error
+	private          bool
 }
 
-// start is what a program of this version does first.
-func (a *appliance) start(version string) {
-	fine := func(context.Context) error { return nil }
-	a.updates = &updates{
-		card: a.card, dir: a.dir, version: version, log: slog.New(slog.NewTextHandler(a.t.Output(), nil)),
-		reboot:  func(context.Context) error { a.reboots++; return nil },
-		onTrial: func(on bool) { a.shown = append(a.shown, on) },
-		health: health{answers: fine, picture: func(context.Context) error { return a.picture },
-			board: func() error { return nil }, closed: func() bool { return false }},
+func (c *checks) Answers(ctx context.Context) error { return c.answers(ctx) }
+func (c *checks) Picture(ctx context.Context) error { return c.picture(ctx) }
+func (c *checks) Board() error                      { return c.board() }
+func (c *checks) Private() bool                     { return c.private }
+
+func fine(context.Context) error { return nil }
+
+func newCamera(t *testing.T) *camera {
+	c := &camera{t: t, checks: checks{answers: fine, picture: fine, board: func() error { return nil }}}
+	c.Server = &Server{Card: cardtest.NewCard(t, 2), Dir: t.TempDir()}
+	c.start("v1")
+	return c
+}
+
+// begin is what a program of this version does first, without looking at the card.
+func (c *camera) begin(version string) {
+	c.Server = &Server{
+		Card: c.Card, Dir: c.Dir, Version: version, Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)), Health: &c.checks,
+		Reboot:    func(context.Context) error { c.reboots++; return nil },
+		ShowTrial: func(on bool) { c.shown = append(c.shown, on) },
 	}
-	a.open(a.t.Context())
+}
+
+// start is what a program of this version does before it tries an update.
+func (c *camera) start(version string) {
+	c.begin(version)
+	c.open(c.t.Context())
 }
 
 // restart is a boot: as gokrazy's init, it takes the root that is to be tried.
-func (a *appliance) restart() (trial bool) {
+func (a *camera) restart() (trial bool) {
 	a.t.Helper()
 	b := a.onCard()
 	running := b.Next.Root
 	if b.Next.Try {
 		running = partition.OtherRoot(running)
-		if err := a.card.SetNext(partition.Next{Root: b.Next.Root}); err != nil {
+		if err := a.Card.SetNext(partition.Next{Root: b.Next.Root}); err != nil {
 			a.t.Fatal(err)
 		}
 	}
 	// The kernel's command line is that of the card.
 	line := strings.Replace(partitiontest.Cmdline, "PARTNROFF=1", fmt.Sprint("PARTNROFF=", b.Next.Root-1), 1)
-	if err := os.WriteFile(a.card.Root.Path("proc/cmdline"), []byte(line), 0o644); err != nil {
+	if err := os.WriteFile(a.Card.Root.Path("proc/cmdline"), []byte(line), 0o644); err != nil {
 		a.t.Fatal(err)
 	}
-	cardtest.Run(a.t, a.card, running)
+	cardtest.Run(a.t, a.Card, running)
 	return b.Next.Try
 }
 
-func (a *appliance) onCard() card.Boot {
+func (a *camera) onCard() card.Boot {
 	a.t.Helper()
-	b, err := a.card.Boot()
+	b, err := a.Card.Boot()
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	return b
 }
 
-func (a *appliance) ask(method, path string, body []byte, header http.Header) (int, string) {
+func (a *camera) ask(method, path string, body []byte, header http.Header) (int, string) {
 	a.t.Helper()
 	r := httptest.NewRequest(method, "http://pushcam"+path, bytes.NewReader(body))
 	for k, v := range header {
@@ -101,7 +117,7 @@ func digest(b []byte) http.Header {
 }
 
 // send uploads a root file system and has it tried.
-func (a *appliance) send(root []byte) {
+func (a *camera) send(root []byte) {
 	a.t.Helper()
 	if code, said := a.ask("PUT", "/api/update/root", root, digest(root)); code != http.StatusNoContent {
 		a.t.Fatalf("upload: %d %s", code, said)
@@ -111,10 +127,10 @@ func (a *appliance) send(root []byte) {
 	}
 }
 
-func (a *appliance) want(state updateState, why string) {
+func (a *camera) want(state Outcome, why string) {
 	a.t.Helper()
 	r := a.readRecord()
-	if r == nil || r.State != state || !strings.Contains(r.Why, why) || (why == "") != (r.Why == "") {
+	if r == nil || r.Outcome != state || !strings.Contains(r.Why, why) || (why == "") != (r.Why == "") {
 		a.t.Errorf("the record is %+v, want %s, %q", r, state, why)
 	}
 }
@@ -123,26 +139,26 @@ var newRoot = cardtest.Root("v2").Bytes()
 
 // Two updates in a row, from one partition to the other and back.
 func TestUpdate(t *testing.T) {
-	a := newAppliance(t)
+	a := newCamera(t)
 	for i, version := range []string{"v2", "v3"} {
 		a.send(cardtest.Root(version).Bytes())
-		if a.reboots != i+1 || a.phase != updateRestarting || !strings.Contains(a.message(), "restarting") {
-			t.Fatalf("%d reboots, %s", a.reboots, a.phase)
+		if a.reboots != i+1 || a.State().Phase != Restarting || !strings.Contains(a.State().Message, "restarting") {
+			t.Fatalf("%d reboots, %s", a.reboots, a.State().Phase)
 		}
 		if !a.restart() {
 			t.Fatal("the next boot is no trial")
 		}
 		a.start(version)
-		if a.phase != updateTrial || !strings.Contains(a.message(), version+" is on trial") {
-			t.Fatalf("%s, %q after the restart", a.phase, a.message())
+		if a.State().Phase != OnTrial || !strings.Contains(a.State().Message, version+" is on trial") {
+			t.Fatalf("%s, %q after the restart", a.State().Phase, a.State().Message)
 		}
 		if code, said := a.ask("PUT", "/api/update/root", newRoot, digest(newRoot)); code != http.StatusConflict || !strings.Contains(said, "on trial") {
 			t.Errorf("another update: %d %s", code, said)
 		}
 		synctest.Test(t, func(t *testing.T) { a.tryIt(t.Context()) })
-		a.want(updateCommitted, "")
-		if b := a.onCard(); b.Trial() || b.Next != (partition.Next{Root: b.Running}) || a.phase != updateIdle {
-			t.Errorf("%+v, %s after the trial", b, a.phase)
+		a.want(Committed, "")
+		if b := a.onCard(); b.Trial() || b.Next != (partition.Next{Root: b.Running}) || a.State().Phase != Idle {
+			t.Errorf("%+v, %s after the trial", b, a.State().Phase)
 		}
 		if want := []bool{true, false}; fmt.Sprint(a.shown) != fmt.Sprint(want) {
 			t.Errorf("the LEDs showed %v", a.shown)
@@ -154,38 +170,39 @@ func TestUpdate(t *testing.T) {
 	}
 	a.restart()
 	a.start("v3")
-	a.want(updateCommitted, "")
+	a.want(Committed, "")
 }
 
 func TestUpdateIsRolledBack(t *testing.T) {
 	tests := []struct {
 		name  string
-		trial func(a *appliance) // what happens in it
+		trial func(a *camera) // what happens in it
 		why   string
 	}{
-		{"no picture", func(a *appliance) {
+		{"no picture", func(a *camera) {
 			a.start("v2")
-			a.picture = errors.New("no camera is found")
+			a.picture = func(context.Context) error { return errors.New("no camera is found") }
 			synctest.Test(a.t, func(t *testing.T) { a.tryIt(t.Context()) })
+			a.picture = fine
 			if a.reboots != 2 {
 				a.t.Errorf("%d reboots", a.reboots)
 			}
 		}, "no camera is found"},
-		{"it never began", func(*appliance) {}, "never began"},
-		{"it ended without a word", func(a *appliance) { a.start("v2") }, "before it could say why"},
-		{"it ended again and again", func(a *appliance) { a.start("v2"); a.start("v2"); a.start("v2") }, "began 3 times"},
-		{"the power failed", func(a *appliance) {
+		{"it never began", func(*camera) {}, "never began"},
+		{"it ended without a word", func(a *camera) { a.start("v2") }, "before it could say why"},
+		{"it ended again and again", func(a *camera) { a.start("v2"); a.start("v2"); a.start("v2") }, "began 3 times"},
+		{"the power failed", func(a *camera) {
 			a.start("v2")
 			synctest.Test(a.t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
 				a.tryIt(ctx)
 			})
-			a.want(updateTrying, "")
+			a.want(Undecided, "")
 		}, "before it could say why"},
-		{"the card cannot be written", func(a *appliance) {
+		{"the card cannot be written", func(a *camera) {
 			a.start("v2")
-			line := a.card.Root.Path("proc/cmdline")
+			line := a.Card.Root.Path("proc/cmdline")
 			text, err := os.ReadFile(line)
 			if err != nil {
 				a.t.Fatal(err)
@@ -201,7 +218,7 @@ func TestUpdateIsRolledBack(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			a := newAppliance(t)
+			a := newCamera(t)
 			a.send(newRoot)
 			a.restart()
 			tc.trial(a)
@@ -209,12 +226,12 @@ func TestUpdateIsRolledBack(t *testing.T) {
 				t.Fatal("it is tried again")
 			}
 			a.start("v1")
-			a.want(updateRolledBack, tc.why)
-			if b := a.onCard(); b.Running != 2 || b.Next != (partition.Next{Root: 2}) || a.phase != updateIdle {
-				t.Errorf("%+v, %s afterwards", b, a.phase)
+			a.want(RolledBack, tc.why)
+			if b := a.onCard(); b.Running != 2 || b.Next != (partition.Next{Root: 2}) || a.State().Phase != Idle {
+				t.Errorf("%+v, %s afterwards", b, a.State().Phase)
 			}
-			if !strings.Contains(a.message(), "to v2 was rolled back") {
-				t.Errorf("it says %q", a.message())
+			if !strings.Contains(a.State().Message, "to v2 was rolled back") {
+				t.Errorf("it says %q", a.State().Message)
 			}
 			a.send(newRoot) // and the next one may come
 		})
@@ -252,7 +269,7 @@ func TestUpdateRefuses(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			a := newAppliance(t)
+			a := newCamera(t)
 			if tc.method == "try" {
 				if code, said := a.ask("PUT", "/api/update/root", tc.body, digest(tc.body)); code != http.StatusNoContent {
 					t.Fatalf("upload: %d %s", code, said)
@@ -263,8 +280,8 @@ func TestUpdateRefuses(t *testing.T) {
 			if code != tc.code || !strings.Contains(said, tc.says) {
 				t.Errorf("%d %s, want %d with %q", code, said, tc.code, tc.says)
 			}
-			if b := a.onCard(); a.phase != updateIdle || a.reboots != 0 || b.Next != (partition.Next{Root: 2}) {
-				t.Errorf("%s, %d reboots, %+v", a.phase, a.reboots, b)
+			if b := a.onCard(); a.State().Phase != Idle || a.reboots != 0 || b.Next != (partition.Next{Root: 2}) {
+				t.Errorf("%s, %d reboots, %+v", a.State().Phase, a.reboots, b)
 			}
 		})
 	}
@@ -272,7 +289,7 @@ func TestUpdateRefuses(t *testing.T) {
 
 // A client that goes away leaves what runs, and the next upload works.
 func TestUploadIsCut(t *testing.T) {
-	a := newAppliance(t)
+	a := newCamera(t)
 	r := httptest.NewRequest("PUT", "http://pushcam/api/update/root", io.MultiReader(bytes.NewReader(newRoot[:1000]), gone{}))
 	r.ContentLength, r.Header = int64(len(newRoot)), digest(newRoot)
 	w := httptest.NewRecorder()
@@ -285,12 +302,12 @@ func TestUploadIsCut(t *testing.T) {
 
 // One at a time.
 func TestUpdatesDoNotMix(t *testing.T) {
-	a := newAppliance(t)
-	if code, err := a.enter(updateReceiving, 200); err != nil {
+	a := newCamera(t)
+	if code, err := a.enter(Receiving, 200); err != nil {
 		t.Fatal(code, err)
 	}
 	a.done = 90
-	if got := a.message(); got != "an update arrives, 45 %" {
+	if got := a.State().Message; got != "an update arrives, 45 %" {
 		t.Errorf("it says %q", got)
 	}
 	for method, path := range map[string]string{"PUT": "/api/update/root", "POST": "/api/update/try"} {
@@ -298,15 +315,15 @@ func TestUpdatesDoNotMix(t *testing.T) {
 			t.Errorf("%s: %d %s", path, code, said)
 		}
 	}
-	a.leave()
+	a.setPhase(Idle)
 	a.send(newRoot)
 }
 
 // Without a place to keep what becomes of it, nothing is tried.
 func TestUpdateThatCannotBeKept(t *testing.T) {
-	a := newAppliance(t)
-	a.dir = filepath.Join(a.dir, "file")
-	if err := os.WriteFile(a.dir, nil, 0o600); err != nil {
+	a := newCamera(t)
+	a.Dir = filepath.Join(a.Dir, "file")
+	if err := os.WriteFile(a.Dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if code, said := a.ask("PUT", "/api/update/root", newRoot, digest(newRoot)); code != http.StatusNoContent {
@@ -316,11 +333,11 @@ func TestUpdateThatCannotBeKept(t *testing.T) {
 	if code != http.StatusInternalServerError || !strings.Contains(said, "cannot be kept") {
 		t.Errorf("%d %s", code, said)
 	}
-	if b := a.onCard(); b.Next != (partition.Next{Root: 2}) || a.reboots != 0 || a.phase != updateIdle {
-		t.Errorf("%+v, %d reboots, %s", b, a.reboots, a.phase)
+	if b := a.onCard(); b.Next != (partition.Next{Root: 2}) || a.reboots != 0 || a.State().Phase != Idle {
+		t.Errorf("%+v, %d reboots, %s", b, a.reboots, a.State().Phase)
 	}
 	full := fmt.Errorf("keep it: %w", &os.PathError{Op: "write", Path: "/perm/x", Err: syscall.ENOSPC})
-	if code, said := statusOf(full), sentence(full); code != http.StatusInsufficientStorage || !strings.Contains(said, "/perm is full") {
+	if code, said := statusCode(full), sentence(full); code != http.StatusInsufficientStorage || !strings.Contains(said, "/perm is too full: ") {
 		t.Errorf("a full disk: %d %s", code, said)
 	}
 }
@@ -330,22 +347,22 @@ type gone struct{}
 func (gone) Read([]byte) (int, error) { return 0, errors.New("the connection is lost") }
 
 func TestUpdateStatus(t *testing.T) {
-	a := newAppliance(t)
+	a := newCamera(t)
 	code, said := a.ask("GET", "/api/update", nil, nil)
-	var s updateStatus
+	var s Status
 	if err := json.Unmarshal([]byte(said), &s); err != nil || code != http.StatusOK {
 		t.Fatalf("%d %s: %v", code, said, err)
 	}
-	if s.Phase != updateIdle || s.Hostname != "garden" || s.Version != "v1" || s.Kernel != cardtest.Kernel || s.Root != 2 ||
+	if s.Phase != Idle || s.Hostname != "garden" || s.Version != "v1" || s.Kernel != cardtest.Kernel || s.Root != 2 ||
 		s.MaxRoot != 3<<20 || s.MaxBoot < 1<<20 || s.Trouble != "" || s.Built.IsZero() || s.Last != nil {
 		t.Errorf("the status is %+v", s)
 	}
 	// A card that is not understood: no updates, and everything else goes on.
-	if err := os.Truncate(a.card.Root.Path("dev/mmcblk0p1"), 0); err != nil {
+	if err := os.Truncate(a.Card.Root.Path("dev/mmcblk0p1"), 0); err != nil {
 		t.Fatal(err)
 	}
 	a.start("v1")
-	a.run(t.Context())
+	a.Run(t.Context())
 	if code, said := a.ask("PUT", "/api/update/root", newRoot, digest(newRoot)); code != http.StatusServiceUnavailable || !strings.Contains(said, "boot partition") {
 		t.Errorf("%d %s", code, said)
 	}
@@ -357,8 +374,8 @@ func TestUpdateStatus(t *testing.T) {
 // A power cut between the two places that name the root, on a computer with an
 // UEFI: the one that it booted wins.
 func TestHalfACommit(t *testing.T) {
-	a := newAppliance(t)
-	if err := a.card.SetNext(partition.Next{Root: 3}); err != nil {
+	a := newCamera(t)
+	if err := a.Card.SetNext(partition.Next{Root: 3}); err != nil {
 		t.Fatal(err)
 	}
 	a.start("v1")
@@ -369,22 +386,22 @@ func TestHalfACommit(t *testing.T) {
 
 // The program ends between deciding on the next boot and the restart.
 func TestArmedIsTakenBack(t *testing.T) {
-	a := newAppliance(t)
+	a := newCamera(t)
 	a.send(newRoot)
 	a.start("v1")
-	a.want(updateRolledBack, "before the restart")
+	a.want(RolledBack, "before the restart")
 	if b := a.onCard(); b.Next != (partition.Next{Root: 2}) {
 		t.Errorf("%+v", b)
 	}
 }
 
 func TestRestartFails(t *testing.T) {
-	a := newAppliance(t)
-	a.reboot = func(context.Context) error { return errors.New("gokrazy does not want to") }
+	a := newCamera(t)
+	a.Reboot = func(context.Context) error { return errors.New("gokrazy does not want to") }
 	a.send(newRoot)
-	a.want(updateRolledBack, "does not want to")
-	if b := a.onCard(); b.Next != (partition.Next{Root: 2}) || a.phase != updateIdle {
-		t.Errorf("%+v, %s", b, a.phase)
+	a.want(RolledBack, "does not want to")
+	if b := a.onCard(); b.Next != (partition.Next{Root: 2}) || a.State().Phase != Idle {
+		t.Errorf("%+v, %s", b, a.State().Phase)
 	}
 }
 
@@ -392,22 +409,22 @@ func TestRestartFails(t *testing.T) {
 func TestBadRecord(t *testing.T) {
 	for name, text := range map[string]string{"damaged": "{", "of another kind": `{"root": "no number"}`, "empty": ""} {
 		t.Run(name, func(t *testing.T) {
-			a := newAppliance(t)
-			if err := os.WriteFile(filepath.Join(a.dir, recordFile), []byte(text), 0o600); err != nil {
+			a := newCamera(t)
+			if err := os.WriteFile(filepath.Join(a.Dir, recordFile), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			a.start("v1")
-			if a.phase != updateIdle || a.record != nil || a.trouble != nil {
-				t.Errorf("%s, %+v, %v", a.phase, a.record, a.trouble)
+			if a.State().Phase != Idle || a.State().Last != nil || a.trouble != nil {
+				t.Errorf("%s, %+v, %v", a.State().Phase, a.State().Last, a.trouble)
 			}
 			a.send(newRoot)
-			if err := os.WriteFile(filepath.Join(a.dir, recordFile), []byte(text), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(a.Dir, recordFile), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			a.restart()
 			a.start("v2") // on trial all the same
 			synctest.Test(t, func(t *testing.T) { a.tryIt(t.Context()) })
-			a.want(updateCommitted, "")
+			a.want(Committed, "")
 		})
 	}
 }
@@ -415,7 +432,7 @@ func TestBadRecord(t *testing.T) {
 const newKernel = "6.18.0-v8"
 
 // sendKernel uploads a root file system with its boot partition.
-func (a *appliance) sendKernel() {
+func (a *camera) sendKernel() {
 	a.t.Helper()
 	root := cardtest.Root("v2")
 	root.Kernels = []string{newKernel}
@@ -436,42 +453,42 @@ func (a *appliance) sendKernel() {
 }
 
 // runKernel is what a boot does besides restart.
-func (a *appliance) runKernel() string {
+func (a *camera) runKernel() string {
 	a.t.Helper()
-	release, err := a.card.CheckBoot(a.card.Root.Path("dev/mmcblk0p1"))
+	release, err := a.Card.CheckBoot(a.Card.Root.Path("dev/mmcblk0p1"))
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	if err := os.WriteFile(a.card.Root.Path("proc/sys/kernel/osrelease"), []byte(release+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(a.Card.Root.Path("proc/sys/kernel/osrelease"), []byte(release+"\n"), 0o644); err != nil {
 		a.t.Fatal(err)
 	}
 	return release
 }
 
-func (a *appliance) wantNoBoots() {
+func (a *camera) wantNoBoots() {
 	a.t.Helper()
 	for _, name := range []string{bootFile, savedBoot} {
-		if _, err := os.Stat(filepath.Join(a.dir, name)); err == nil {
+		if _, err := os.Stat(filepath.Join(a.Dir, name)); err == nil {
 			a.t.Errorf("%s is left on /perm", name)
 		}
 	}
 }
 
 func TestUpdateOfTheKernel(t *testing.T) {
-	a := newAppliance(t)
+	a := newCamera(t)
 	a.sendKernel()
 	if a.runKernel() != newKernel || !a.restart() {
 		t.Fatal("the new kernel does not try the new root")
 	}
 	a.start("v2")
 	synctest.Test(t, func(t *testing.T) { a.tryIt(t.Context()) })
-	a.want(updateCommitted, "")
+	a.want(Committed, "")
 	a.wantNoBoots()
 }
 
 // The old root with the new kernel brings the old kernel back.
 func TestUpdateOfTheKernelIsRolledBack(t *testing.T) {
-	a := newAppliance(t)
+	a := newCamera(t)
 	a.sendKernel()
 	if a.runKernel() != newKernel || !a.restart() {
 		t.Fatal("the new kernel does not try the new root")
@@ -479,16 +496,16 @@ func TestUpdateOfTheKernelIsRolledBack(t *testing.T) {
 	a.start("v2")
 	a.restart()
 	a.start("v1")
-	if a.reboots != 2 || a.phase != updateRestarting {
-		t.Errorf("%d reboots, %s with the new kernel and the old root", a.reboots, a.phase)
+	if a.reboots != 2 || a.State().Phase != Restarting {
+		t.Errorf("%d reboots, %s with the new kernel and the old root", a.reboots, a.State().Phase)
 	}
 	if a.runKernel() != cardtest.Kernel || a.restart() {
 		t.Error("the old kernel is not back")
 	}
 	a.start("v1")
-	a.want(updateRolledBack, "before it could say why")
+	a.want(RolledBack, "before it could say why")
 	a.wantNoBoots()
-	if a.reboots != 2 || a.phase != updateIdle {
-		t.Errorf("%d reboots, %s in the end", a.reboots, a.phase)
+	if a.reboots != 2 || a.State().Phase != Idle {
+		t.Errorf("%d reboots, %s in the end", a.reboots, a.State().Phase)
 	}
 }

@@ -1,0 +1,249 @@
+package update
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/pushcam/pushcam/gokrazy/durable"
+	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/update/card"
+)
+
+const (
+	recordFile = "update.json"
+	maxRecord  = 64 << 10 // bytes
+)
+
+// Run finds out where this boot stands, and tries the update if it is for that. It
+// returns when that is decided, or ctx is done. Until it knows, requests that
+// change something are refused.
+func (s *Server) Run(ctx context.Context) {
+	s.open(ctx)
+	s.tryIt(ctx)
+}
+
+// open finds out where this boot stands and finishes what an update left. It reads
+// what is constant until the next boot, so that nobody has to wait for the card who
+// only asks.
+func (s *Server) open(ctx context.Context) {
+	record := s.readRecord()
+	s.mu.Lock()
+	s.status.Last, s.sent = record, make(map[Part]string)
+	s.mu.Unlock()
+	phase := Idle
+	boot, err := s.Card.Boot()
+	if s.boot = boot; err != nil {
+		s.Log.Error("updates are not possible: it is not known what the card boots", "err", err)
+	} else {
+		trouble := s.inspect()
+		if boot.Trial() {
+			phase = s.begin(record)
+		} else if phase, err = s.settle(ctx, record); err != nil {
+			s.Log.Error("what the last update left cannot be put in order", "err", err)
+		}
+		err = cmp.Or(err, trouble)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Phase, s.status.Root, s.trouble = phase, boot.Running, err
+}
+
+// inspect reads what is constant until the next boot.
+func (s *Server) inspect() error {
+	var err error
+	var now Status
+	if now.MaxRoot, now.MaxBoot, err = s.Card.Room(); err != nil {
+		return err
+	}
+	if now.Kernel, err = s.Card.Root.KernelRelease(); err != nil {
+		return err
+	}
+	root, err := s.Card.Running()
+	if err != nil {
+		return err
+	}
+	now.Built, now.Hostname = root.Built, root.Hostname
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now.State = s.status.State
+	s.status = now
+	return nil
+}
+
+// begin makes this the trial of an update.
+func (s *Server) begin(last *Record) Phase {
+	r := Record{Outcome: Undecided, To: s.Version, Root: s.boot.Running}
+	if last != nil && last.Outcome == Undecided && last.Root == r.Root {
+		r = *last
+	}
+	r.Starts++
+	s.keepRecord(&r)
+	s.wait("it begins")
+	s.Log.Info("this update is on trial", "version", s.Version, "start", r.Starts)
+	return OnTrial
+}
+
+// settle decides what became of an update, on a boot that is no trial, and has the
+// next boot take the root that runs.
+func (s *Server) settle(ctx context.Context, last *Record) (Phase, error) {
+	next := partition.Next{Root: s.boot.Running}
+	armed := s.boot.Next.Try
+	if s.boot.Next != next {
+		if err := s.Card.SetNext(next); err != nil {
+			return Idle, err
+		}
+		s.boot.Next = next
+	}
+	if last != nil && last.Outcome == Undecided {
+		r := *last
+		switch {
+		case s.boot.Running == r.Root:
+			r.Outcome = Committed
+		case armed:
+			r.Outcome, r.Why = RolledBack, "the program ended before the restart into it"
+		default:
+			r.Outcome, r.Why = RolledBack, cmp.Or(r.Why, r.cause())
+		}
+		s.Log.Warn("an update is over", "version", r.To, "outcome", r.Outcome, "why", r.Why)
+		s.keepRecord(&r)
+		last = &r
+	}
+	if last != nil && last.Outcome == RolledBack && last.Kernel != "" {
+		return s.restoreBoot(ctx, last)
+	}
+	s.removeImages()
+	return Idle, nil
+}
+
+// restoreBoot brings the old kernel back, whose modules this root has. A copy of it
+// that is damaged is given up, so that the owner can send the kernel anew: kept, it
+// would end this and every further update.
+func (s *Server) restoreBoot(ctx context.Context, last *Record) (Phase, error) {
+	saved := filepath.Join(s.Dir, savedBoot)
+	err := s.Card.CheckCopy(saved, last.Saved)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // it is back already, or was never replaced
+		s.removeImages()
+		return Idle, nil
+	case errors.Is(err, card.ErrDamaged), errors.Is(err, card.ErrNotFit):
+		r := *last
+		r.Why += "; the old kernel is not brought back, because its copy is damaged: update the kernel again"
+		s.Log.Error("the copy of the old boot partition is given up", "err", err)
+		s.keepRecord(&r)
+		s.removeImages()
+		return Idle, nil
+	case err != nil:
+		return Idle, fmt.Errorf("the copy of the old boot partition: %w", err)
+	}
+	if err := s.Card.WriteBoot(saved, partition.Next{Root: s.boot.Running}); err != nil {
+		return Idle, fmt.Errorf("restore the boot partition: %w", err)
+	}
+	s.removeImages()
+	if s.now().Kernel != last.Kernel {
+		return Idle, nil
+	}
+	s.Log.Warn("the old kernel is back on the card: starting anew with it")
+	if err := s.Reboot(ctx); err != nil {
+		return Idle, fmt.Errorf("restart with the old kernel: %w", err)
+	}
+	return Restarting, nil
+}
+
+// removeImages removes the boot partitions on /perm.
+func (s *Server) removeImages() {
+	for _, name := range []string{bootFile, savedBoot} {
+		if err := os.Remove(filepath.Join(s.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.Log.Warn("a file of the last update stays", "err", err)
+		}
+	}
+}
+
+// commit has the next boots take the root that runs.
+func (s *Server) commit() error {
+	if err := s.Card.SetNext(partition.Next{Root: s.boot.Running}); err != nil {
+		return fmt.Errorf("it is well, but cannot be committed: %w", err)
+	}
+	boot, err := s.Card.Boot()
+	if err != nil || boot.Trial() {
+		return fmt.Errorf("it is well, but not committed on the card: %w", cmp.Or(err, errors.New("the card names the old one")))
+	}
+	s.boot = boot
+	r := *s.now().Last
+	r.Outcome = Committed
+	s.keepRecord(&r)
+	s.removeImages()
+	s.setPhase(Idle)
+	s.Log.Info("the update is committed", "version", s.Version)
+	return nil
+}
+
+// rollBack starts the old system. If that fails, process 1 does it.
+func (s *Server) rollBack(ctx context.Context, why error) {
+	s.setPhase(Restarting)
+	s.Log.Error("the update is rolled back", "version", s.Version, "why", why)
+	r := *s.now().Last
+	r.Why = why.Error()
+	s.keepRecord(&r)
+	if err := s.Reboot(ctx); err != nil {
+		s.Log.Error("cannot restart; init will, when the trial's time is over", "err", err, "time", card.TrialTime)
+	}
+}
+
+// cause guesses why there is no reason.
+func (r *Record) cause() string {
+	switch r.Starts {
+	case 0:
+		return "its program never began: its root file system could not be read, its init or its kernel failed, or the power did"
+	case 1:
+		return "it ended before it could say why: its program hung, its kernel failed, or the power did"
+	}
+	return fmt.Sprintf("its program began %d times and did not last", r.Starts)
+}
+
+// readRecord returns nil if there is none, or none that can be understood.
+func (s *Server) readRecord() *Record {
+	data, err := durable.ReadFile(filepath.Join(s.Dir, recordFile), maxRecord)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	r := new(Record)
+	if err == nil {
+		err = json.Unmarshal(data, r)
+	}
+	if err != nil {
+		s.Log.Warn("what became of the last update cannot be read", "err", err)
+		return nil
+	}
+	return r
+}
+
+// writeRecord makes r, which is not changed any more, the last update, or leaves
+// what was that.
+func (s *Server) writeRecord(r *Record) error {
+	if err := durable.WriteJSON(filepath.Join(s.Dir, recordFile), r); err != nil {
+		return err
+	}
+	s.setLast(r)
+	return nil
+}
+
+// keepRecord is writeRecord where nothing better can be done if that fails than to
+// go on: then it is only known until the next boot.
+func (s *Server) keepRecord(r *Record) {
+	if err := s.writeRecord(r); err != nil {
+		s.Log.Error("what became of the update cannot be kept", "outcome", r.Outcome, "err", err)
+		s.setLast(r)
+	}
+}
+
+func (s *Server) setLast(r *Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Last = r
+}

@@ -1,0 +1,260 @@
+package update
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Conn is a connection to a camera, as its owner. The caller closes the body of
+// what it answers. A name or an address for people is its String.
+type Conn interface {
+	fmt.Stringer
+	// Get asks for a path, of a camera that may have restarted meanwhile. An answer
+	// with another status than 200 is an error.
+	Get(ctx context.Context, path string) (*http.Response, error)
+	// Send sends something to a camera that Get has had an answer from. timeout is
+	// for the beginning of the answer, from the end of the request. An answer with
+	// another status than 200 or 204 is an error: that of Refusal if it has one.
+	Send(ctx context.Context, r Request, timeout time.Duration) (*http.Response, error)
+}
+
+// Request is what can be sent to a camera.
+type Request struct {
+	Method, Path string
+	Header       http.Header
+	Body         io.Reader
+	Size         int64 // bytes of it
+}
+
+// Client updates a camera, from another computer.
+type Client struct {
+	Conn Conn
+	// Sent is told how many bytes of an upload have been sent since it began. After
+	// Upload has returned, or has called BrokeOff, it is not called any more for
+	// that attempt.
+	Sent func(done, total int64, elapsed time.Duration)
+	// BrokeOff is told why an upload broke off, before it is tried again after the
+	// pause.
+	BrokeOff func(why error, pause time.Duration)
+}
+
+const (
+	maxAnswer    = 64 << 10         // bytes
+	cardTimeout  = 2 * time.Minute  // for a card to take what was sent
+	stallTimeout = 30 * time.Second // in which something of an upload must go
+	firstStall   = 45 * time.Second // the same before anything goes: the password costs the camera some time
+	uploadTries  = 5
+	uploadPause  = time.Second // after the first attempt; each further one doubles it
+	pollInterval = 2 * time.Second
+	pollTimeout  = 10 * time.Second
+	startPolls   = 5 // of a camera whose program has only just begun
+	// VerdictTimeout is from the restart into the update to the end of all: a trial
+	// ends itself after 3 minutes, and the boots are two or, with a kernel that goes
+	// back, three.
+	VerdictTimeout = 8 * time.Minute
+)
+
+func (c *Client) status(ctx context.Context) (*Status, error) {
+	resp, err := c.Conn.Get(ctx, "/api/update")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	s := new(Status)
+	return s, c.decode(resp, s)
+}
+
+// Status asks how the camera is. If its program has only just begun, it waits some
+// seconds until that knows.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	for polls := 0; ; polls++ {
+		s, err := c.status(ctx)
+		if err != nil || s.Phase != Starting || polls == startPolls {
+			return s, err
+		}
+		if err := sleep(ctx, pollInterval); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *Client) decode(resp *http.Response, v any) error {
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err == nil {
+		err = json.Unmarshal(text, v)
+	}
+	if err != nil {
+		return fmt.Errorf("what %s says of updates is not a pushcam's: %w", c.Conn, err)
+	}
+	return nil
+}
+
+// Upload sends a part, whole, as often as that breaks off, and returns the digest
+// by which Try names it.
+func (c *Client) Upload(ctx context.Context, part Part, content *io.SectionReader) (digest string, err error) {
+	hash := sha256.New()
+	if _, err := io.Copy(hash, io.NewSectionReader(content, 0, content.Size())); err != nil {
+		return "", err
+	}
+	sum := hash.Sum(nil)
+	header := http.Header{"Content-Digest": {"sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":"}}
+	for try, pause := 1, uploadPause; ; try, pause = try+1, 2*pause {
+		err := c.upload(ctx, part, content, header)
+		switch {
+		case err == nil:
+			return fmt.Sprintf("%x", sum), nil
+		case ctx.Err() != nil, errors.Is(err, ErrPassword), errors.Is(err, ErrRefused):
+			return "", err
+		case try == uploadTries:
+			return "", fmt.Errorf("%w; tried %d times", err, try)
+		}
+		c.BrokeOff(err, pause)
+		if err := sleep(ctx, pause); err != nil {
+			return "", err
+		}
+	}
+}
+
+var errStalled = fmt.Errorf("nothing was taken for %v", stallTimeout)
+
+// upload is one attempt.
+func (c *Client) upload(ctx context.Context, part Part, content *io.SectionReader, header http.Header) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stalled := time.AfterFunc(firstStall, func() { cancel(errStalled) })
+	defer stalled.Stop()
+	began, total := time.Now(), content.Size()
+	body := &watchedReader{Reader: io.NewSectionReader(content, 0, total), show: func(done int64) {
+		if stalled.Reset(stallTimeout); done == total {
+			stalled.Stop() // from here on the answer is waited for
+		}
+		c.Sent(done, total, time.Since(began))
+	}}
+	resp, err := c.Conn.Send(ctx, Request{Method: http.MethodPut, Path: Path + string(part), Header: header, Body: body, Size: total}, cardTimeout)
+	body.end()
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errStalled) {
+		return fmt.Errorf("%s does not take more: %w", c.Conn, cause)
+	}
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// watchedReader tells how much of it was read, until it is over: net/http may go on
+// reading for a moment after it has the answer.
+type watchedReader struct {
+	io.Reader
+	done int64
+
+	mu   sync.Mutex // held while show is called
+	over bool
+	show func(done int64)
+}
+
+func (w *watchedReader) Read(p []byte) (int, error) {
+	n, err := w.Reader.Read(p)
+	w.done += int64(n)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n > 0 && !w.over {
+		w.show(w.done)
+	}
+	return n, err
+}
+
+func (w *watchedReader) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+}
+
+// Try has the camera restart into what was uploaded: the digest of a root file
+// system, and that of a boot partition or "". It fails with ErrNoPicture if the
+// camera gives no picture before, unless blind is set: then the trial asks for none.
+// The Record says which it is.
+func (c *Client) Try(ctx context.Context, root, boot string, blind bool) (*Record, error) {
+	query := url.Values{string(Root): {root}}
+	if boot != "" {
+		query.Set(string(Boot), boot)
+	}
+	if blind {
+		query.Set(pictureWord, noPicture)
+	}
+	resp, err := c.Conn.Send(ctx, Request{Method: http.MethodPost, Path: Path + tryPath + "?" + query.Encode()}, cardTimeout)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	r := new(Record)
+	return r, c.decode(resp, r)
+}
+
+// Await waits until the update that Try has returned is decided, and gives the
+// status from then. Its Last is that update's record. onTrial is called when the
+// trial is seen, at most once.
+func (c *Client) Await(ctx context.Context, of *Record, onTrial func()) (*Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, VerdictTimeout)
+	defer cancel()
+	var last error
+	for seen := false; ; {
+		if err := sleep(ctx, pollInterval); errors.Is(err, context.DeadlineExceeded) {
+			return nil, fmt.Errorf("it is not known what became of the update: %s has not said it within %v: %w", c.Conn, VerdictTimeout, last)
+		} else if err != nil {
+			return nil, err
+		}
+		asking, cancel := context.WithTimeout(ctx, pollTimeout)
+		s, err := c.status(asking)
+		cancel()
+		switch last = err; {
+		case errors.Is(err, ErrPassword):
+			return nil, err
+		case err != nil, s.Phase == Starting, s.Phase == Restarting: // it is on its way
+		case s.Phase == OnTrial:
+			if !seen {
+				seen = true
+				onTrial()
+			}
+		default:
+			if s.Last = s.verdict(of); s.Last.Outcome != Undecided {
+				return s, nil
+			}
+		}
+	}
+}
+
+// verdict is what became of an update, as far as it is decided.
+func (s *Status) verdict(of *Record) *Record {
+	if s.Last != nil && s.Last.ID == of.ID {
+		return s.Last
+	}
+	r := *of
+	switch {
+	case s.Phase != Idle:
+		r.Outcome = Undecided
+	case s.Root == of.Root:
+		r.Outcome = Committed
+	default:
+		r.Outcome, r.Why = RolledBack, "of a reason that it has forgotten: /perm does not keep it"
+	}
+	return &r
+}
+
+// sleep waits, but not longer than until ctx is done.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

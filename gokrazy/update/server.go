@@ -1,0 +1,406 @@
+package update
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/durable"
+	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/update/card"
+)
+
+// Server takes updates on the camera, tries them and decides about them.
+//
+// A new root file system goes to the partition that does not run, and the next
+// boot is told to take it once. That boot is its trial: it is committed when it
+// was well for a while, and whatever else happens, the boot after it takes the old
+// root again.
+type Server struct {
+	Card    *card.Card
+	Dir     string // for the record, and for boot partitions on their way
+	Version string // of this program
+	Health  Health
+	// Reboot has the system restart, and returns before that ends this program.
+	Reboot func(context.Context) error
+	// ShowTrial tells the LEDs that a trial begins or was good.
+	ShowTrial func(bool)
+	Log       *slog.Logger
+
+	// boot is where the card stands. It belongs to whoever has set the phase to
+	// something else than Idle, and so does everything on the card and in Dir. That
+	// is Run while the phase is Starting or OnTrial, and else one request.
+	boot card.Boot
+
+	// mu guards what follows, and is never held while a disk is read or written: a
+	// card that hangs must not keep anybody from hearing that it does.
+	mu      sync.Mutex
+	status  Status // without message; what is constant in it is read once, in open
+	trouble error  // why updates are not possible here
+	done    int64  // bytes that have arrived
+	total   int64
+	waiting string          // what a trial is waiting for
+	sent    map[Part]string // digest of what has arrived and is whole
+	size    int64           // bytes of the root file system that has arrived
+}
+
+const (
+	bootFile  = "update-boot.img"        // a boot partition that has arrived
+	savedBoot = "boot-before-update.img" // a copy of the one that it replaces
+	// spareRoom is how many bytes an update leaves free on /perm for everything
+	// else that is kept there.
+	spareRoom = 1 << 20
+	// rebootTime is how long the system may take to begin a restart.
+	rebootTime = 10 * time.Second
+)
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path+"/", Path), "/")
+	routes := map[string]struct {
+		method string
+		answer http.HandlerFunc
+	}{
+		"":           {http.MethodGet, func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, s.now()) }},
+		string(Root): {http.MethodPut, s.put},
+		string(Boot): {http.MethodPut, s.put},
+		tryPath:      {http.MethodPost, s.try},
+	}
+	route, ok := routes[path]
+	switch {
+	case !ok:
+		http.NotFound(w, r)
+	case r.Method != route.method:
+		w.Header().Set("Allow", route.method)
+		http.Error(w, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, route.method, r.Method), http.StatusMethodNotAllowed)
+	default:
+		route.answer(w, r)
+	}
+}
+
+// State is the part of /state. It waits for no disk.
+func (s *Server) State() State { return s.now().State }
+
+// now is the Status of this moment.
+func (s *Server) now() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := s.status
+	status.Message, status.Version, status.Arch = s.message(), s.Version, runtime.GOARCH
+	if s.trouble != nil {
+		status.Trouble = s.trouble.Error()
+	}
+	return status
+}
+
+// message says for people what happens. s.mu is held.
+func (s *Server) message() string {
+	switch s.status.Phase {
+	case Receiving:
+		return fmt.Sprintf("an update arrives, %d %%", 100*s.done/max(s.total, 1))
+	case Restarting:
+		return "restarting, because of an update"
+	case OnTrial:
+		return "the update to " + s.Version + " is on trial: " + s.waiting
+	}
+	if r := s.status.Last; r != nil && r.Outcome == RolledBack {
+		return "the update to " + r.To + " was rolled back: " + r.Why
+	}
+	return ""
+}
+
+func answerJSON(w http.ResponseWriter, v any) {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(append(text, '\n')) // a client that is gone has nobody to tell
+}
+
+// enter makes this request the one that does something with updates, or says why
+// it cannot be that. If it can, setPhase must follow.
+func (s *Server) enter(phase Phase, total int64) (code int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.trouble != nil:
+		return http.StatusServiceUnavailable, fmt.Errorf("updates are not possible here: %w", s.trouble)
+	case s.status.Phase == Starting:
+		return http.StatusConflict, errors.New("the program has only just begun: try again in a moment")
+	case s.status.Phase == OnTrial:
+		return http.StatusConflict, errors.New("an update is on trial: wait until it is committed or rolled back")
+	case s.status.Phase != Idle:
+		return http.StatusConflict, errors.New("another update is under way")
+	}
+	s.status.Phase, s.done, s.total = phase, 0, total
+	return 0, nil
+}
+
+func (s *Server) setPhase(phase Phase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Phase = phase
+}
+
+// put takes a part. A client that goes away halfway leaves what runs as it is.
+func (s *Server) put(w http.ResponseWriter, r *http.Request) {
+	part := Part(filepath.Base(r.URL.Path))
+	sum, err := contentDigest(r.Header)
+	switch {
+	case err != nil:
+		http.Error(w, sentence(err), http.StatusBadRequest)
+		return
+	case r.ContentLength <= 0:
+		http.Error(w, "An upload needs its length (Content-Length)", http.StatusLengthRequired)
+		return
+	}
+	if code, err := s.enter(Receiving, r.ContentLength); err != nil {
+		http.Error(w, sentence(err), code)
+		return
+	}
+	defer s.setPhase(Idle)
+	s.mu.Lock()
+	delete(s.sent, part)
+	s.mu.Unlock()
+	body := &countedReader{r.Body, s}
+	if part == Root {
+		err = s.Card.WriteRoot(body, r.ContentLength, sum)
+	} else {
+		err = s.keepBoot(body, r.ContentLength, sum)
+	}
+	if err != nil {
+		s.Log.Warn("an upload failed", "part", part, "err", err)
+		http.Error(w, sentence(err), statusCode(err))
+		return
+	}
+	digest := fmt.Sprintf("%x", sum)
+	s.mu.Lock()
+	s.sent[part] = digest
+	if part == Root {
+		s.size = r.ContentLength
+	}
+	s.mu.Unlock()
+	s.Log.Info("uploaded", "part", part, "bytes", r.ContentLength, "sha256", digest)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// keepBoot keeps a boot partition on /perm, from where it goes to its place when
+// the network is not needed any more. It begins only if the copy of the present
+// boot partition, without which nothing is tried, will have room too.
+func (s *Server) keepBoot(body io.Reader, size int64, sum [sha256.Size]byte) error {
+	_, room, err := s.Card.Room()
+	if err != nil {
+		return err
+	}
+	if size > room {
+		return fmt.Errorf("%w: a boot partition of %.1f MB has no room in %.1f MB", card.ErrNotFit, float64(size)/1e6, float64(room)/1e6)
+	}
+	s.removeImages() // of an upload before, which would take that room
+	present, err := s.Card.BootSize()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		return err
+	}
+	if err := durable.CheckRoom(s.Dir, size+present+spareRoom); err != nil {
+		return err
+	}
+	f, err := durable.Create(filepath.Join(s.Dir, bootFile), size)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	arrived := sha256.New()
+	if _, err := io.CopyN(io.MultiWriter(f, arrived), body, size); err != nil {
+		return err
+	}
+	if [sha256.Size]byte(arrived.Sum(nil)) != sum {
+		return fmt.Errorf("%w: what arrived is not what was sent", card.ErrDamaged)
+	}
+	return f.Commit()
+}
+
+// try looks into what has arrived, has the next boot take it once, and restarts.
+func (s *Server) try(w http.ResponseWriter, r *http.Request) {
+	if code, err := s.enter(Restarting, 0); err != nil {
+		http.Error(w, sentence(err), code)
+		return
+	}
+	query := r.URL.Query()
+	root, boot := query.Get(string(Root)), query.Get(string(Boot))
+	s.mu.Lock()
+	there := root != "" && root == s.sent[Root] && (boot == "" || boot == s.sent[Boot])
+	s.mu.Unlock()
+	var record *Record
+	err := errNotThere
+	if there {
+		record, err = s.arm(r.Context(), boot != "", query.Get(pictureWord) == noPicture)
+	}
+	if err != nil {
+		s.setPhase(Idle)
+		s.Log.Warn("the update is not tried", "err", err)
+		http.Error(w, sentence(err), statusCode(err))
+		return
+	}
+	s.Log.Info("restarting into an update", "version", record.To, "from", record.From, "kernel", record.Kernel, "picture", record.Camera)
+	answerJSON(w, record)
+	http.NewResponseController(w).Flush()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), rebootTime)
+	defer cancel()
+	if err := s.Reboot(ctx); err != nil {
+		err = fmt.Errorf("it could not be restarted into: %w", err)
+		s.Log.Error("the update is not tried", "err", err)
+		s.disarm(record, err)
+		s.setPhase(Idle)
+	}
+}
+
+// arm has the next boot try what has arrived, unless ctx is done before the card
+// is changed: a client that is gone cannot be told what the trial asks for.
+func (s *Server) arm(ctx context.Context, withBoot, blind bool) (*Record, error) {
+	running := s.now()
+	record := &Record{ID: rand.Text(), Outcome: Undecided, From: s.Version, Root: partition.OtherRoot(running.Root)}
+	image, kernel := filepath.Join(s.Dir, bootFile), running.Kernel
+	var err error
+	if withBoot {
+		if kernel, err = s.Card.CheckBoot(image); err != nil {
+			return nil, err
+		}
+		record.Kernel = kernel
+	}
+	s.mu.Lock()
+	size := s.size
+	s.mu.Unlock()
+	root, err := s.Card.CheckRoot(size, kernel)
+	if err != nil {
+		return nil, err
+	}
+	record.To = root.Version
+	if record.Camera, err = s.givesPicture(ctx, blind); err != nil {
+		return nil, err
+	}
+	if withBoot {
+		if record.Saved, err = s.Card.SaveBoot(filepath.Join(s.Dir, savedBoot)); err != nil {
+			s.removeImages() // they would keep /perm full
+			s.mu.Lock()
+			delete(s.sent, Boot)
+			s.mu.Unlock()
+			return nil, fmt.Errorf("the present kernel cannot be kept: %w", err)
+		}
+	}
+	if err := s.writeRecord(record); err != nil {
+		return nil, fmt.Errorf("what becomes of the update cannot be kept: %w", err)
+	}
+	next := partition.Next{Root: running.Root, Try: true}
+	switch err = ctx.Err(); {
+	case err != nil:
+		err = fmt.Errorf("who asked for it is gone: %w", err)
+	case withBoot:
+		err = s.Card.WriteBoot(image, next)
+	default:
+		err = s.Card.SetNext(next)
+	}
+	if err != nil {
+		s.disarm(record, err)
+		return nil, err
+	}
+	s.boot.Next = next
+	return record, nil
+}
+
+// givesPicture tells whether the trial is to ask for a picture, which it is if the
+// camera gives one now. If it gives none, only an owner who is blind on purpose has
+// the update tried without. A request that is cancelled says nothing of the camera.
+func (s *Server) givesPicture(ctx context.Context, blind bool) (bool, error) {
+	err := errors.New("its owner has closed it")
+	if !s.Health.Private() {
+		looking, cancel := context.WithTimeout(ctx, pictureTime)
+		err = s.Health.Picture(looking)
+		cancel()
+	}
+	switch {
+	case ctx.Err() != nil:
+		return false, fmt.Errorf("who asked for it is gone: %w", ctx.Err())
+	case err != nil && !blind:
+		return false, fmt.Errorf("%w: %w", ErrNoPicture, err)
+	}
+	return err == nil, nil
+}
+
+// disarm takes back what arm did.
+func (s *Server) disarm(record *Record, why error) {
+	r := *record
+	r.Outcome, r.Why = RolledBack, why.Error()
+	s.keepRecord(&r)
+	next := partition.Next{Root: s.boot.Running}
+	var err error
+	if r.Saved != "" {
+		err = s.Card.WriteBoot(filepath.Join(s.Dir, savedBoot), next)
+	} else {
+		err = s.Card.SetNext(next)
+	}
+	if err != nil {
+		s.Log.Error("the card cannot be brought back to what it was", "err", err)
+		s.mu.Lock()
+		s.trouble = err
+		s.mu.Unlock()
+		return
+	}
+	s.boot.Next = next
+	s.removeImages()
+}
+
+// contentDigest reads sha-256=:BASE64: (RFC 9530).
+func contentDigest(h http.Header) (sum [sha256.Size]byte, err error) {
+	for field := range strings.SplitSeq(h.Get("Content-Digest"), ",") {
+		text, ok := strings.CutPrefix(strings.TrimSpace(field), "sha-256=:")
+		if !ok {
+			continue
+		}
+		b, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(text, ":"))
+		if err == nil && len(b) == len(sum) {
+			return [sha256.Size]byte(b), nil
+		}
+	}
+	return sum, errors.New("an upload needs its SHA-256, as Content-Digest: sha-256=:…: (RFC 9530)")
+}
+
+// sentence is an error for people.
+func sentence(err error) string {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Sprintf("/perm is too full: %v; make room there, or write the image to a larger card", err)
+	}
+	text := []byte(err.Error())
+	return string(append(bytes.ToUpper(text[:1]), text[1:]...))
+}
+
+// countedReader tells how much has arrived.
+type countedReader struct {
+	io.Reader
+	s *Server
+}
+
+func (c *countedReader) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	c.s.done += int64(n)
+	return n, err
+}

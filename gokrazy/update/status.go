@@ -1,0 +1,144 @@
+// Package update is both ends of an update over the network. On the camera, a
+// Server takes a new root file system, has the next boot try it, and commits it or
+// lets the boot after that take the old one again; on a PC, a Client sends it and
+// waits for what becomes of it. gokrazy/pushcam/update.md has each step and what a
+// power cut leaves.
+package update
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/update/card"
+)
+
+// What a Server answers, to its owner alone. Each part is uploaded whole, with its
+// SHA-256 as Content-Digest (RFC 9530). To try them, the request names the digests
+// of what is meant.
+//
+//	GET  /api/update          Status
+//	PUT  /api/update/root     a root file system
+//	PUT  /api/update/boot     a boot partition, for a new kernel
+//	POST /api/update/try      ?root=DIGEST, &boot=DIGEST if that came, and
+//	                          &picture=no if the owner wants it tried although the
+//	                          camera gives no picture; answers with a Record
+const (
+	Path        = "/api/update/"
+	tryPath     = "try"
+	pictureWord = "picture"
+	noPicture   = "no"
+)
+
+// Part is a part of an update.
+type Part string
+
+const (
+	Root Part = "root" // the root file system, as a squashfs
+	Boot Part = "boot" // the boot partition with the kernel, as a FAT file system
+)
+
+// Phase is what a Server does at the moment.
+type Phase string
+
+const (
+	Starting   Phase = "" // it does not know yet where this boot stands
+	Idle       Phase = "idle"
+	Receiving  Phase = "receiving"
+	Restarting Phase = "restarting"
+	OnTrial    Phase = "trial" // this boot tries an update
+)
+
+// Outcome is what became of an update.
+type Outcome string
+
+const (
+	Undecided  Outcome = "trying"
+	Committed  Outcome = "committed"
+	RolledBack Outcome = "rolled back"
+)
+
+// A Record is what becomes of an update. It is kept on /perm, where the old and
+// the new system find it. One that others can see is never changed.
+type Record struct {
+	ID      string  `json:"id"`
+	Outcome Outcome `json:"state"`
+	From    string  `json:"from"`             // version
+	To      string  `json:"to"`               // version
+	Root    int     `json:"root"`             // number of the partition with the new root file system
+	Kernel  string  `json:"kernel,omitempty"` // release of the new kernel, if a boot partition came too
+	Saved   string  `json:"saved,omitempty"`  // SHA-256 of the copy of the old boot partition, in hex
+	Camera  bool    `json:"camera"`           // the camera gave a picture before, and so must do on trial
+	Starts  int     `json:"starts"`           // of the program on trial
+	Why     string  `json:"why,omitempty"`    // it was rolled back
+}
+
+// State is the part of /state about updates.
+type State struct {
+	Phase   Phase   `json:"phase"`
+	Message string  `json:"message,omitempty"` // for people
+	Last    *Record `json:"last,omitempty"`
+}
+
+// Status is what who sends an update wants to know.
+type Status struct {
+	State
+	Trouble  string    `json:"trouble,omitempty"` // why updates are not possible
+	Hostname string    `json:"hostname"`
+	Version  string    `json:"version"`
+	Built    time.Time `json:"built"` // the time of its commit
+	Arch     string    `json:"arch"`
+	Kernel   string    `json:"kernel"`   // release
+	Root     int       `json:"root"`     // number of the partition that runs
+	MaxRoot  int64     `json:"max_root"` // bytes that a root file system may have
+	MaxBoot  int64     `json:"max_boot"` // bytes that a boot partition may have
+}
+
+var (
+	// ErrRefused is wrapped by errors that the same request would meet again.
+	ErrRefused = errors.New("refused")
+	// ErrPassword is wrapped by errors that mean that this is not the owner.
+	ErrPassword = errors.New("the password is wrong")
+	// ErrNoPicture is wrapped by errors that mean that an update is not tried
+	// because the camera gives no picture, so that the trial could not find out
+	// whether the camera still works. The owner can decide to do without.
+	ErrNoPicture = errors.New("the camera gives no picture, so the trial could not tell whether the update works with it")
+
+	errNotThere = errors.New("what is to be tried is not what was uploaded last: upload it again")
+)
+
+// statusCode is how a Server tells a Client which kind an error is.
+func statusCode(err error) int {
+	switch {
+	case errors.Is(err, errNotThere):
+		return http.StatusConflict
+	case errors.Is(err, card.ErrNotFit):
+		return http.StatusUnprocessableEntity
+	case errors.Is(err, syscall.ENOSPC):
+		return http.StatusInsufficientStorage
+	case errors.Is(err, ErrNoPicture):
+		return http.StatusPreconditionRequired
+	}
+	return http.StatusInternalServerError
+}
+
+// Refusal is the error that a camera's answer stands for: name is the camera, and
+// says its sentence. It is nil for a status code that a Server does not use to say
+// that the same request would be refused again.
+func Refusal(code int, name, says string) error {
+	switch code {
+	case http.StatusConflict, http.StatusUnprocessableEntity, http.StatusInsufficientStorage:
+		return fmt.Errorf("%w: %s says: %s", ErrRefused, name, says)
+	case http.StatusPreconditionRequired:
+		return &pictureError{name + " says: " + says}
+	}
+	return nil
+}
+
+// pictureError is ErrNoPicture in the camera's own words.
+type pictureError struct{ says string }
+
+func (e *pictureError) Error() string        { return e.says }
+func (e *pictureError) Is(target error) bool { return target == ErrNoPicture || target == ErrRefused }
