@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pushcam/pushcam/pusher/pushertest"
 )
@@ -21,7 +20,7 @@ import (
 func command(t *testing.T, name string, args ...string) (stdout, stderr []byte) {
 	t.Helper()
 	need(t, name)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)

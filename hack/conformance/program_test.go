@@ -158,7 +158,7 @@ func (p *program) await(what string, ok func(state) bool) {
 }
 
 // patience is for what a busy machine may take long for.
-const patience = 40 * time.Second
+const patience = 5 * time.Minute
 
 // await asks ok until it says yes.
 func await(t *testing.T, what func() string, ok func() bool) {

@@ -75,7 +75,7 @@ func TestNginxPassesFramesAtOnce(t *testing.T) {
 	extra(t)
 	t.Parallel()
 	covers(t, "nginx", "passes small frames at once (X-Accel-Buffering), under /webcam/ too")
-	p := start(t, "-source", "replay:"+recording(t), "-fps", "5")
+	p := start(t, "-source", "replay:"+recording(t), "-fps", "0.5")
 	address := nginx(t, p)
 	for _, path := range []string{"/stream", "/webcam/?action=stream", "/webcam/stream.mjpg"} {
 		// In HTTP/1.0 nginx does not chunk what has no length.
@@ -91,7 +91,7 @@ func TestNginxPassesFramesAtOnce(t *testing.T) {
 			}
 		}
 		t.Logf("%s: the quickest of 10 frames was %v old", path, least.Round(time.Microsecond))
-		if least > 100*time.Millisecond { // half of the time between two frames
+		if least > time.Second { // half of the time between two frames, which even a busy machine keeps once
 			t.Errorf("%s: even the quickest frame was held back: it was %v old", path, least)
 		}
 	}

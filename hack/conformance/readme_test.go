@@ -55,7 +55,7 @@ func TestReadmeCommands(t *testing.T) {
 			stop := runProgram(t, root)
 			defer stop()
 		case who == "here":
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			// A copy of the checkout is not needed: what they write goes elsewhere.
 			cmd := exec.CommandContext(ctx, "bash", "-c", strings.ReplaceAll(command, "picture.jpg", filepath.Join(t.TempDir(), "picture.jpg")))
 			cmd.Dir = root
@@ -99,7 +99,7 @@ func runProgram(t *testing.T, root string) (stop func()) {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
 		cmd.Wait() // go run's own status is that of a process that was interrupted
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // it is compiled first
+	ctx, cancel := context.WithTimeout(t.Context(), patience) // it is compiled first
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

@@ -1,0 +1,148 @@
+package conformance
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// A holder passes streams on, one part at a time: with a part it passes what the
+// server sends together with it, and holds back what comes later, until it is told
+// to go on. So it shows which picture a client shows by then, however long that
+// takes.
+type holder struct {
+	url   string
+	parts chan []byte   // the picture that was passed on
+	next  chan struct{} // lets the next one pass
+}
+
+// hold makes a holder in front of a program, until the test is over.
+func hold(t *testing.T, p *program) *holder {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &holder{url: "http://" + l.Addr().String(), parts: make(chan []byte), next: make(chan struct{})}
+	var serving sync.WaitGroup
+	var mu sync.Mutex
+	var open []net.Conn
+	over := make(chan struct{})
+	keep := func(c net.Conn) {
+		mu.Lock()
+		defer mu.Unlock()
+		open = append(open, c)
+	}
+	serving.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+			if err != nil {
+				client.Close()
+				continue
+			}
+			keep(client)
+			keep(server)
+			serving.Go(func() { io.Copy(server, client); server.Close() })
+			serving.Go(func() { h.answer(client, server, over); client.Close(); server.Close() })
+		}
+	})
+	t.Cleanup(func() {
+		close(over)
+		l.Close()
+		mu.Lock()
+		for _, c := range open {
+			c.Close()
+		}
+		mu.Unlock()
+		serving.Wait()
+	})
+	return h
+}
+
+// answer passes answers on, and holds those that are streams. It ends with the
+// connection.
+func (h *holder) answer(client io.Writer, server io.Reader, over <-chan struct{}) {
+	in := bufio.NewReader(server)
+	for {
+		head, err := pass(client, in, "\r\n\r\n")
+		if err != nil {
+			return
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), nil)
+		if err != nil {
+			return
+		}
+		if strings.HasPrefix(answer.Header.Get("Content-Type"), "multipart/") {
+			break
+		}
+		if answer.ContentLength < 0 { // it goes to the connection's end
+			io.Copy(client, in)
+			return
+		}
+		if _, err := io.CopyN(client, in, answer.ContentLength); err != nil {
+			return
+		}
+	}
+	const boundary, ahead = "--frame\r\n", "Content-Type: image/jpeg\r\n\r\n"
+	if _, err := pass(client, in, boundary); err != nil {
+		return
+	}
+	for passed := 0; ; { // bytes of the next header that the client has already
+		head, err := readTo(in, "\r\n\r\n")
+		if err != nil {
+			return
+		}
+		if _, err := client.Write(head[passed:]); err != nil {
+			return
+		}
+		part, err := pass(client, in, "\r\n"+boundary)
+		if err != nil {
+			return
+		}
+		// For some clients the next part's header goes ahead, as soon as there is one.
+		passed = 0
+		if early, err := in.Peek(len(ahead)); err == nil && string(early) == ahead {
+			if passed, err = io.WriteString(client, ahead); err != nil {
+				return
+			}
+		}
+		select {
+		case h.parts <- bytes.TrimSuffix(part, []byte("\r\n"+boundary)):
+		case <-over:
+			return
+		}
+		select {
+		case <-h.next:
+		case <-over:
+			return
+		}
+	}
+}
+
+// pass passes on what comes up to the end of mark, and returns it.
+func pass(client io.Writer, in *bufio.Reader, mark string) (all []byte, err error) {
+	if all, err = readTo(in, mark); err == nil {
+		_, err = client.Write(all)
+	}
+	return all, err
+}
+
+func readTo(in *bufio.Reader, mark string) (all []byte, err error) {
+	for !bytes.HasSuffix(all, []byte(mark)) {
+		b, err := in.ReadByte()
+		if err != nil {
+			return all, err
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
