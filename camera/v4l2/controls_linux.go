@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// desk sets the controls of the camera: when it starts, and when others are
-// wanted. The latter goes by a descriptor of its own, because V4L2 lets anybody
-// set controls while another one streams, and a slow control then keeps no frame
-// waiting.
-type desk struct {
+// controlSetter sets the controls of the camera: when it starts, and when others are
+// wanted. While it runs they are set through a descriptor of their own, so that no
+// frame waits for a slow control; V4L2 lets anybody set controls while another
+// program streams.
+type controlSetter struct {
 	states atomic.Pointer[map[string]ControlState]
 	said   map[string]string // troubles that the log tells of
 
@@ -48,7 +48,7 @@ var _ controls = (*ioctl.Device)(nil)
 // are new cannot be had, which is a *ControlError. ControlStates tells what came
 // of the others. Any goroutine may call it.
 func (v *Source) SetControls(c Controls) error {
-	d := &v.state.desk
+	d := &v.state.setter
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c = maps.Clone(c)
@@ -67,7 +67,7 @@ func (v *Source) SetControls(c Controls) error {
 }
 
 func (v *Source) change(device controls, c Controls) error {
-	d := &v.state.desk
+	d := &v.state.setter
 	infos, err := device.Controls()
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (v *Source) change(device controls, c Controls) error {
 
 // ControlStates is what became of the controls that were asked for.
 func (v *Source) ControlStates() map[string]ControlState {
-	if s := v.state.desk.states.Load(); s != nil {
+	if s := v.state.setter.states.Load(); s != nil {
 		return *s
 	}
 	return map[string]ControlState{}
@@ -94,7 +94,7 @@ func (v *Source) ControlStates() map[string]ControlState {
 // DeviceControls lists what the camera has that was started last. Any goroutine may
 // call it.
 func (v *Source) DeviceControls() ([]Control, error) {
-	d := &v.state.desk
+	d := &v.state.setter
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.file == "" {
@@ -120,7 +120,7 @@ func (v *Source) DeviceControls() ([]Control, error) {
 
 // startControls sets the controls of a device that is being started.
 func (v *Source) startControls(n node, device controls, f camera.Format) error {
-	d := &v.state.desk
+	d := &v.state.setter
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if n.file != d.file {
@@ -133,7 +133,7 @@ func (v *Source) startControls(n node, device controls, f camera.Format) error {
 // apply sets what is wanted. What cannot be had is noted; the error is that of a
 // device that has gone.
 func (v *Source) apply(device controls) error {
-	d := &v.state.desk
+	d := &v.state.setter
 	wanted := v.wanted()
 	if len(wanted) == 0 && len(d.touched) == 0 && !d.quirk.obeysBitRate(d.format) {
 		v.note(nil)
@@ -171,9 +171,9 @@ func (v *Source) apply(device controls) error {
 	return nil
 }
 
-// wanted is called with the desk's lock held.
+// wanted is called with the setter's lock held.
 func (v *Source) wanted() Controls {
-	d := &v.state.desk
+	d := &v.state.setter
 	c := v.Controls
 	if d.changed {
 		c = d.wanted
@@ -184,9 +184,9 @@ func (v *Source) wanted() Controls {
 	return c
 }
 
-// note makes known what became of the wanted controls, with the desk's lock held.
+// note makes known what became of the wanted controls, with the setter's lock held.
 func (v *Source) note(troubles map[string]string) {
-	d := &v.state.desk
+	d := &v.state.setter
 	states := map[string]ControlState{}
 	for name, value := range v.wanted() {
 		states[name] = ControlState{Value: value, Trouble: troubles[name]}

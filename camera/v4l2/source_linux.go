@@ -24,7 +24,7 @@ var (
 
 type state struct {
 	finder finder
-	desk   desk
+	setter controlSetter
 	// quality is that of pictures which are encoded here; 0 is the default. The
 	// goroutine that encodes reads it while others set controls.
 	quality atomic.Int32

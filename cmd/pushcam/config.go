@@ -133,9 +133,9 @@ func (c *config) flags(d defaults) *flag.FlagSet {
 	return fs
 }
 
-// parse reads the settings from where they come from, in the order of layers. Those
-// of the environment are called as PUSHCAM_ and the flag's name in capitals with _
-// for -, those of the card as the flags.
+// parse reads the settings: from the command line, else from the environment, where
+// -idle-hold is called PUSHCAM_IDLE_HOLD, else from the card's file, where it is called
+// idle-hold.
 func parse(root device.Root, args []string, getenv func(string) string, card map[string]string, stdout, stderr io.Writer) (*config, error) {
 	c := &config{root: root}
 	fs := c.flags(defaultsFor(root))
@@ -209,9 +209,9 @@ type given struct {
 	By    origin `json:"by"`
 }
 
-// layer is one of the places where a setting may come from if the command line does
-// not have it. lookup returns "" for a flag that it has nothing for, and what people
-// call the place of what it has.
+// layer is a place where a setting may come from if the command line does not have it.
+// lookup returns a flag's value, "" if it has none, and what the setting is called
+// there.
 type layer struct {
 	by     origin
 	lookup func(flag string) (value, called string)
@@ -238,8 +238,8 @@ func fill(fs *flag.FlagSet, layers []layer) (map[string]given, error) {
 	return all, failed
 }
 
-// controlsOver are the camera's controls: what is set here stays as it is, over what its owner has
-// changed while the program ran, which is kept.
+// controlsOver are the camera's controls. Those that the settings have go before those
+// that the owner has set while the program ran, which are kept.
 func (c *config) controlsOver(kept v4l2.Controls) map[string]given {
 	all := make(map[string]given)
 	for name, value := range kept {

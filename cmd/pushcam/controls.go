@@ -23,7 +23,7 @@ type controls struct {
 	mu sync.Mutex // held by a change
 }
 
-// newControls makes the camera that they are of.
+// newControls makes the camera, with these controls.
 func newControls(c *config, s *settings, log *slog.Logger) *controls {
 	k := &controls{config: c, settings: s}
 	k.camera = &v4l2.Source{
@@ -34,7 +34,7 @@ func newControls(c *config, s *settings, log *slog.Logger) *controls {
 		Log:         log,
 	}
 	if c.root.Gokrazy() {
-		k.camera.Why = func() string { return device.ReadClues(c.root).Cause() }
+		k.camera.Why = func() string { return device.Diagnose(c.root).Cause() }
 	}
 	return k
 }
@@ -48,11 +48,11 @@ func valuesOf(all map[string]given) v4l2.Controls {
 	return values
 }
 
-// maxControlsForm is in bytes.
+// maxControlsForm is the size of a form, in bytes.
 const maxControlsForm = 8 << 10
 
-// ServeHTTP answers GET with the camera's controls, and sets those that a form
-// has, at once and for ever.
+// ServeHTTP answers with the camera's controls. A POST sets those of its form before,
+// at once, and again whenever the program starts.
 func (k *controls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:

@@ -16,7 +16,8 @@ import (
 // webcams'.
 var cameraDrivers = []string{"bcm2835-v4l2", "uvcvideo"}
 
-// drivers loads modules for cameras, for lack of an udev that would.
+// drivers loads the kernel's modules for cameras, because gokrazy has no udev that
+// would.
 type drivers struct {
 	root device.Root
 	load func(module string) error
@@ -31,8 +32,8 @@ func newDrivers(root device.Root, s size, log *slog.Logger) *drivers {
 	return &drivers{root: root, log: log, load: func(m string) error { return modules.Load(m) }}
 }
 
-// driverParameters let the Pi camera's driver give video of a size that it does
-// not by itself.
+// driverParameters let the Pi camera's driver give video that is larger than it gives
+// by default.
 func driverParameters(s size) map[string]string {
 	const width, height = 1920, 1088 // its own
 	if s.width <= width && s.height <= height {

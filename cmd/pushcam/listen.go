@@ -55,8 +55,8 @@ func activated() ([]net.Listener, error) {
 
 func listenOn(ctx context.Context, address string) (net.Listener, error) {
 	var lc net.ListenConfig
-	// Go would speak multipath TCP, whose sockets do not tell what the freshness
-	// of a stream rests on (TCP_INFO, TCP_USER_TIMEOUT).
+	// By default Go speaks multipath TCP, whose sockets lack TCP_INFO and
+	// TCP_USER_TIMEOUT, without which a stream cannot be kept fresh.
 	lc.SetMultipathTCP(false)
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return listenUnix(ctx, &lc, path)

@@ -14,9 +14,9 @@ import (
 // writer for a slog.Handler, which writes one line at a time, and the answer to
 // /api/log.
 //
-// A reader has no buffer here: it has a place in the book. One that is so slow
-// that its place is gone is sent away; pushcamctl comes back and tells how many
-// lines it missed.
+// A reader who follows the log has no buffer here, but the number of the line that
+// comes next. If that line is gone already, because the reader is slow, the answer
+// ends; pushcamctl asks again and tells how many lines it has missed.
 type logbook struct {
 	run string // differs from one start of the program to the next
 
@@ -56,8 +56,9 @@ func (b *logbook) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// from gives a copy of what is there from a line on, that line's number, the
-// number of the next line to come, and what tells that it came.
+// from copies the lines from a number on. It returns them with the number of the
+// first, the number that the next new line will have, and a channel that is closed
+// when that one comes.
 func (b *logbook) from(number uint64) (text []byte, first, next uint64, more <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"github.com/pushcam/pushcam/gpio"
 )
 
-// panel is the front of the appliance: its LEDs and its button. Whatever of it
-// is missing is said once, and the camera goes on without.
+// panel is the front of the appliance: its LEDs and its button. What is missing of it
+// is logged once, and the camera works without it.
 type panel struct {
 	indicator gpio.Indicator
 	button    gpio.Button
@@ -26,7 +26,7 @@ type panel struct {
 	shown  gpio.Pattern
 }
 
-// openPanel opens what the flags name. It comes before anything else that opens
+// openPanel opens what the flags name. It must be called before anything else opens
 // files: see gpio.OpenChip.
 func openPanel(c *config, log *slog.Logger) *panel {
 	p := &panel{

@@ -9,9 +9,9 @@ import (
 	"github.com/pushcam/pushcam/pusher"
 )
 
-// placeholders turns the camera's states into what viewers see while there is no
-// picture. Drawing takes a Pi a while, so it has a goroutine of its own, which
-// draws the newest state only.
+// placeholders draws what viewers see while the camera gives no picture: the reason.
+// A Pi needs a while to draw, so that is done by a goroutine of its own, which skips
+// all states but the newest.
 type placeholders struct {
 	hub    *pusher.Hub
 	states chan camera.State // holds the newest

@@ -44,17 +44,17 @@ type values struct {
 
 const (
 	settingsFile = "settings.json"
-	// badFile is what a damaged settingsFile is set aside as. As long as it stands
-	// there alone, nobody has said since whether the camera may be open.
+	// badFile is what a damaged settingsFile is renamed to. While there is only
+	// this one, nobody has said since whether the camera may be open.
 	badFile = settingsFile + ".bad"
 )
 
 // maxSettings bounds what is read; a larger file is not ours.
 const maxSettings = 64 << 10 // bytes
 
-// openSettings reads the settings in dir. If there are some and they cannot be
-// understood, they are set aside and the defaults serve, but for the camera: it
-// may have been closed, and is so until its owner opens it.
+// openSettings reads the settings in dir. If the file is damaged, it is renamed and the
+// defaults serve. But its owner may have closed the camera, so it stays closed until
+// the owner opens it.
 func openSettings(dir string, button bool, log *slog.Logger) *settings {
 	s := &settings{log: log, dir: dir, button: button, changed: make(chan struct{}, 1)}
 	s.save = func(v values) error { return durable.WriteJSON(filepath.Join(dir, settingsFile), v) }

@@ -13,8 +13,8 @@ type version struct {
 	System  string `json:"system"`
 }
 
-// imageVersion is that of the image, whose build knows no other. The linker sets
-// it (package gokrazy/image).
+// imageVersion is the version of the image. Its build leaves out what Go knows of the
+// commit, so the linker sets it (package gokrazy/image).
 var imageVersion string
 
 func programInfo() version {

@@ -1,3 +1,4 @@
-// Package device is what the appliance does to its own system: it runs as a
-// program of gokrazy, which keeps the system to itself otherwise.
+// Package device is what the program does to the system that it runs on, when that is
+// the appliance: load kernel modules, switch off, read sensors, check the owner's
+// password. On other systems udev, systemd and their like do that.
 package device

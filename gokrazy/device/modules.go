@@ -17,7 +17,7 @@ import (
 // module, neither as a file nor built in.
 var ErrNoModule = errors.New("no such kernel module")
 
-// Modules loads kernel modules: gokrazy has no udev and no modprobe. The zero
+// Modules loads kernel modules, because gokrazy has no udev and no modprobe. The zero
 // value is ready.
 type Modules struct {
 	// Root is where /lib/modules and /proc are looked for.

@@ -16,8 +16,8 @@ func insertModule(module *os.File, parameters string, compressed bool) error {
 	return os.NewSyscallError("finit_module", unix.FinitModule(int(module.Fd()), parameters, flags))
 }
 
-// kernelLog reads without waiting for what the kernel says next, as an os.File
-// would.
+// kernelLog reads what the kernel has logged and ends there. An os.File would wait
+// for what the kernel logs next.
 type kernelLog int
 
 func openKernelLog(path string) (io.ReadCloser, error) {

@@ -25,8 +25,8 @@ const OwnerFile = "pushcam/owner-password"
 var ErrNoOwner = errors.New("no owner's password on /perm")
 
 const (
-	// rounds of PBKDF2 hash 12.8 MB, which takes a Pi Zero 2 W some 0.3 s (by
-	// reckoning). The count is stored with the hash.
+	// rounds is how often PBKDF2 hashes. That many take some 0.3 s on a Pi Zero 2 W
+	// (reckoned, not measured). The number is stored with the hash.
 	rounds    = 100_000
 	maxRounds = 1_000_000
 	scheme    = "pbkdf2-sha256"
@@ -40,8 +40,9 @@ type Owner struct {
 	Root Root
 }
 
-// Verify says whether password is the owner's. It costs a tenth of a second or
-// more by intent: remember who has logged in, and let only one at a time try.
+// Verify says whether password is the owner's. It takes a tenth of a second or more,
+// so that passwords cannot be guessed fast: the caller should remember who has logged
+// in, and let only one try at a time.
 // Its error wraps ErrNoOwner if there is nothing to compare with.
 func (o *Owner) Verify(password string) (bool, error) {
 	f, err := os.Open(o.Root.Path("perm", OwnerFile))

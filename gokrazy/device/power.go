@@ -18,7 +18,7 @@ import (
 )
 
 // ErrNotGokrazy is wrapped by errors that mean that this program does not run on
-// gokrazy, and so has no business to turn the machine off.
+// gokrazy, and so must not turn the machine off.
 var ErrNotGokrazy = errors.New("this system is not run by gokrazy")
 
 // Power turns off the appliance on which this program runs, or starts it anew.
@@ -43,9 +43,9 @@ const (
 	// perSignal is how long gokrazy waits for programs to end after SIGTERM,
 	// and again after SIGKILL.
 	perSignal = 2 * time.Second
-	// maxSilence is how long an answer is waited for. gokrazy refuses at once.
-	// What it accepts it answers when all programs have ended, which this one
-	// cannot live to see: so silence means yes.
+	// maxSilence is how long an answer is waited for. gokrazy refuses a request
+	// at once, but answers one that it accepts only when all programs have
+	// ended, this one included. So no answer in that time means yes.
 	maxSilence = time.Second
 	// maxAnswer bounds how much of an answer is read, in bytes.
 	maxAnswer = 16 << 10
@@ -64,7 +64,7 @@ type request struct {
 // gokrazy is asked over its unix socket and, when that fails and PID 1 is really
 // gokrazy's, with a signal, after which programs have 100 s to end. Everywhere
 // else the error wraps ErrNotGokrazy and nothing has happened. What is to
-// survive must be on disk before: the caller ends first what it does.
+// survive must be on the card before Off is called.
 func (p *Power) Off(ctx context.Context) error {
 	return p.ask(ctx, request{"power off", "/poweroff", sigPowerOff})
 }
@@ -101,9 +101,9 @@ func (p *Power) ask(ctx context.Context, r request) error {
 
 // post sends a request to gokrazy and returns nil when it was not refused.
 //
-// It does without async=true: with that, gokrazy cuts the power after one
-// second, whether or not programs have ended and /perm is unmounted (gokrazy's
-// update.go, powerHandler).
+// It does not set async=true, with which gokrazy cuts the power after one second,
+// whether or not programs have ended and /perm is unmounted (gokrazy's update.go,
+// powerHandler).
 func (p *Power) post(ctx context.Context, path string) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", p.Root.Path(httpSocket))

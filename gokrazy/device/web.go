@@ -15,10 +15,10 @@ import (
 	"time"
 )
 
-// WebInterface is gokrazy's own web interface, below a path: what listens on its
-// unix socket, with the links of its pages made to stay below that path. The
-// other side of that socket takes anybody for root, so only the owner may come
-// here. A GET changes nothing, and updates are refused.
+// WebInterface serves gokrazy's own web interface below a path. It passes requests on
+// to gokrazy's unix socket and rewrites the links of the answers, so that they stay
+// below that path. gokrazy gives everybody on that socket the rights of root, so only
+// the owner may reach this handler. Updates are refused.
 type WebInterface struct {
 	// Prefix is the path, as /gokrazy/.
 	Prefix string
@@ -33,10 +33,10 @@ const (
 	headerTimeout = time.Minute
 	// maxPage bounds what is read of a page whose links are rewritten, in bytes.
 	maxPage = 4 << 20
-	// ownUpdates is where gokrazy takes updates, and where its tools look for what
-	// it takes. They are not for here: what is written there is not looked into, is
-	// not tried, and may be the root file system that runs (its rootdev). One path
-	// switches at a mere GET (its update.go).
+	// ownUpdates is where gokrazy takes updates. They are refused, because gokrazy
+	// does not look into what it writes, does not try it before it relies on it,
+	// and may write the root file system that runs (its rootdev). One of the paths
+	// even switches to the other root at a GET (its update.go).
 	ownUpdates = "/update"
 )
 
@@ -64,7 +64,8 @@ func (i *WebInterface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", "gokrazy", "gokrazy"
 			p.Out.URL.Path, p.Out.URL.RawPath = path, ""
-			// The owner's password is ours; gokrazy has its own or none.
+			// The owner's password is for this program. gokrazy has another
+			// one, or none.
 			for _, name := range []string{"Authorization", "Accept-Encoding", "Range", "Upgrade", "Connection"} {
 				p.Out.Header.Del(name)
 			}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openCard opens a disk for this program alone: with O_EXCL, the kernel refuses
-// one that is mounted, or becomes so (open(2)).
+// openCard opens a disk for this program alone. With O_EXCL the kernel refuses to
+// open a disk that is mounted, and to mount one that is open (open(2)).
 func openCard(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_EXCL, 0)
 	switch {
@@ -23,8 +23,9 @@ func openCard(path string) (*os.File, error) {
 	return f, err
 }
 
-// forget has the kernel drop what it remembers of the card, so that the next
-// read is of the card itself. What is not yet written would not be dropped.
+// forget has the kernel drop its copy of what is on the card, so that the next read
+// is of the card itself. Everything must be synced before, because the kernel drops
+// only what is written.
 func forget(card *os.File) error {
 	if err := card.Sync(); err != nil {
 		return err

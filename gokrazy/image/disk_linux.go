@@ -73,7 +73,8 @@ func (s *System) Candidates() []*Disk {
 	var all []*Disk
 	for _, n := range names {
 		class := s.path("sys/class/block", n.Name())
-		// Readers on USB are removable; slots on the board are mmcblk, and not.
+		// The kernel calls card readers on USB removable, but not slots on the
+		// board, whose cards are called mmcblk.
 		if s.attribute(class, "removable") != "1" && s.attribute(class, "device/type") != "SD" {
 			continue
 		}
@@ -118,7 +119,8 @@ func (s *System) inUse(path, class string) error {
 	}
 	var at []string
 	for _, m := range mounts {
-		// Btrfs has numbers of its own: there only the source tells.
+		// Btrfs makes up its device numbers, so there only the source tells the
+		// disk.
 		_, ours := parts[filepath.Base(m.source)]
 		if numbers[m.device] || ours && strings.HasPrefix(m.source, "/dev/") {
 			at = append(at, m.point)

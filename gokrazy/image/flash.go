@@ -57,8 +57,8 @@ func (f *Flasher) target(img *imageFile, path string) (*Disk, error) {
 }
 
 // Flash writes the image to the disk at path, reads it back and compares. The
-// first piece, with the partition table, is written last: a card that is not
-// complete has none, and does not pretend to be one. When ctx ends, so does it.
+// first piece, which has the partition table, is written last, so that a card that is
+// not complete has none and does not boot. Flash ends when ctx does.
 func (f *Flasher) Flash(ctx context.Context, image, path string) error {
 	img, err := openImage(image)
 	if err != nil {
@@ -88,8 +88,8 @@ func (f *Flasher) write(ctx context.Context, img *imageFile, card *os.File) erro
 	if _, err := card.WriteAt(buf[:min(piece, img.size)], 0); err != nil {
 		return err
 	}
-	// Each piece is on the card before the next: or else the progress would be
-	// that of this computer's memory, and the end take minutes.
+	// Each piece is synced before the next one. Otherwise the progress would
+	// show what is in this computer's memory, and the last sync would take minutes.
 	put := func(at int64) error {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// gok builds an image with the gok that builddir's go.mod pins. output are its
-// flags that say what, and where, by absolute paths.
+// gok builds an image with the version of gok that builddir's go.mod pins. output are
+// the flags that tell it what to write where; their paths are absolute.
 func (b *Builder) gok(ctx context.Context, inst *instance, img *Image, output ...string) error {
 	home, err := os.MkdirTemp("", "pushcam-image-")
 	if err != nil {
@@ -33,21 +33,23 @@ func (b *Builder) gok(ctx context.Context, inst *instance, img *Image, output ..
 	if err := b.run(ctx, find); err != nil {
 		return fmt.Errorf("compile gok: %w", err)
 	}
-	// home and the instance are named by relative paths: they get into the
-	// image's list of what it is made of.
+	// home and the instance are named by relative paths, because gok writes them
+	// into the image's list of what it is made of, which is to be the same on
+	// every computer.
 	build := b.command(ctx, home, strings.TrimSpace(tool.String()), append([]string{"--parent_dir", ".", "-i", "pushcam", "overwrite"}, output...)...)
 	build.Env = append(os.Environ(), "GOFLAGS="+goFlags(img.Time), "GOWORK=off", "GOARCH=arm64", "GOOS=linux", "TZ=UTC", "TMPDIR="+home)
 	return b.run(ctx, build)
 }
 
-// goFlags are for all programs of the image: nothing of this computer's paths in
-// them, and the time of the commit instead of that of the build.
+// goFlags are for all programs of the image. They leave out the paths of this
+// computer and put the time of the commit for that of the build, so that two builds
+// of one commit are the same.
 func goFlags(t time.Time) string {
 	return "-trimpath -buildvcs=false '-ldflags=-s -w -buildid= -X=main.buildTimestamp=" + t.UTC().Format(time.RFC3339) + "'"
 }
 
-// command is a child that ends when ctx does, with its own children, by being
-// asked to.
+// command is a child process. When ctx ends, it and its own children are asked to
+// end, too.
 func (b *Builder) command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
@@ -107,8 +109,8 @@ func (t *tail) String() string {
 	return strings.TrimSpace(string(kept))
 }
 
-// commit is the version and the time of the checkout. A checkout that differs
-// from its commit, or that git does not know, is of now.
+// commit is the version and the time of the checkout. If its files differ from its
+// commit, or git does not know it, the time is now.
 func (b *Builder) commit(ctx context.Context) (version string, t time.Time) {
 	git := func(args ...string) (string, error) {
 		cmd := b.command(ctx, b.Checkout, "git", args...)

@@ -9,11 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"unicode/utf8"
 )
 
-// Clues are what a system shows of why its Pi camera is not found.
-type Clues struct {
+// Diagnosis is what a system shows of why its Pi camera is not found.
+type Diagnosis struct {
 	Model     string   // of the board, "Raspberry Pi 3 Model B Rev 1.2"; empty: not known
 	Driver    bool     // the kernel has the camera's driver
 	Loaded    bool     // and it is loaded
@@ -32,7 +31,7 @@ const minGPUMemory = 128
 const unsupported = "Camera Module 3 and modules of other makers are not supported"
 
 // Cause says in a sentence why a Pi camera may not be found, and what to do.
-func (c Clues) Cause() string {
+func (c Diagnosis) Cause() string {
 	pi5 := strings.Contains(c.Model, "Raspberry Pi 5") || strings.Contains(c.Model, "Compute Module 5")
 	says := func(parts ...string) string { // what the kernel says
 		for _, part := range parts {
@@ -68,13 +67,14 @@ func (c Clues) Cause() string {
 	return "the Pi's firmware finds none on the camera connector: switch off, and seat the cable at both ends; " + unsupported
 }
 
-// ReadClues reads them from the system whose files are below root. What cannot be read is taken for missing.
-func ReadClues(root Root) Clues {
+// Diagnose looks at the system whose files are below root. What cannot be read is
+// taken for missing.
+func Diagnose(root Root) Diagnosis {
 	exists := func(path string) bool {
 		_, err := os.Stat(root.Path(path))
 		return err == nil
 	}
-	c := Clues{
+	c := Diagnosis{
 		Model:     root.Model(),
 		Loaded:    exists("sys/module/" + cameraDriver),
 		Service:   exists("dev/vchiq") || exists("sys/bus/vchiq-bus/devices/bcm2835-camera"),
@@ -95,9 +95,9 @@ func ReadClues(root Root) Clues {
 	return c
 }
 
-// gpuMemory follows from where the memory ends that the firmware leaves to the
-// kernel: that of the first bank is below the firmware's, which is at the top of
-// 512 MiB or 1 GiB.
+// gpuMemory finds the firmware's memory by what it leaves to the kernel. The
+// firmware's is at the top of the first 512 MiB or 1 GiB, and the kernel's first bank
+// ends where it begins.
 func gpuMemory(root Root) int {
 	for _, name := range []string{"memory@0", "memory"} {
 		if f, err := os.Open(root.Path("proc/device-tree", name, "reg")); err == nil {
@@ -161,21 +161,12 @@ func cameraLines(text []byte) (all []string) {
 		}
 		for _, word := range []string{"mmal", "vchiq", "bcm2835-v4l2", "bcm2835_v4l2", "VCHI", "Videocore", "GPU mem", "waiting for sync"} {
 			if bytes.Contains(message, []byte(word)) {
-				all = append(all, cutText(message, maxKernelLine))
+				// The kernel has escaped what cannot be printed.
+				message = message[:min(len(message), maxKernelLine)]
+				all = append(all, strings.ToValidUTF8(string(message), ""))
 				break
 			}
 		}
 	}
 	return all[max(0, len(all)-maxKept):]
-}
-
-// cutText is text of at most limit bytes, valid and printable.
-func cutText(b []byte, limit int) string {
-	b = b[:min(len(b), limit)]
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError {
-			return -1
-		}
-		return r
-	}, string(b))
 }
