@@ -39,6 +39,10 @@ const (
 	goTests             // go test -json
 )
 
+// patience ends tests that hang. They are not what tells whether the machine is quick:
+// one that is busy takes ten times as long.
+const patience = "-timeout=3h"
+
 var steps = []step{
 	{name: "format", what: "gofmt changes nothing", args: []string{"gofmt", "-l", "camera", "cmd", "gpio", "gokrazy", "hack", "pusher"}, kind: silent},
 	{name: "vet", what: "go vet", args: []string{"go", "vet", "./..."}},
@@ -47,12 +51,12 @@ var steps = []step{
 	{name: "no-cgo", what: "compiles without cgo", args: []string{"go", "vet", "./..."}, env: []string{"CGO_ENABLED=0"}},
 	{name: "darwin", what: "compiles for macOS", args: []string{"go", "vet", "./cmd/..."}, env: []string{"GOOS=darwin", "GOARCH=arm64"}},
 	{name: "windows", what: "compiles for Windows", args: []string{"go", "vet", "./cmd/..."}, env: []string{"GOOS=windows"}},
-	{name: "unit", what: "unit tests, with the race detector", args: []string{"go", "test", "-json", "-race", "./camera/...", "./cmd/...", "./gpio/...", "./gokrazy/...", "./pusher/...", "./hack/bench/...", "./hack/bottleneck/...", "./hack/check/...", "./hack/gotest", "./hack/e2e/pictures", "./hack/kernel"}, kind: goTests},
-	{name: "conformance", what: "real browsers and players", args: []string{"go", "test", "-json", "-count=1", "./hack/conformance/..."}, kind: goTests},
-	{name: "fresh", what: "the age of frames behind an emulated bottleneck", args: []string{"go", "test", "-json", "-count=1", "-parallel=6", "-run=TestFreshness", "./pusher"}, env: []string{"PUSHCAM_FRESHNESS=1"}, kind: goTests},
-	{name: "rig", what: "real kernel devices in a virtual machine", args: []string{"go", "run", "./hack/rig", "test", "-json", "-count=1", "./camera/...", "./gpio/..."}, kind: goTests},
-	{name: "machine", what: "the virtual machine itself", args: []string{"go", "test", "-json", "-count=1", "./hack/rig/..."}, kind: goTests},
-	{name: "e2e", what: "the card image in a virtual machine", args: []string{"go", "test", "-json", "-count=1", "-timeout=3h", "./hack/e2e/..."}, kind: goTests},
+	{name: "unit", what: "unit tests, with the race detector", args: []string{"go", "test", "-json", "-race", patience, "./camera/...", "./cmd/...", "./gpio/...", "./gokrazy/...", "./pusher/...", "./hack/bench/...", "./hack/bottleneck/...", "./hack/check/...", "./hack/gotest", "./hack/e2e/pictures", "./hack/kernel"}, kind: goTests},
+	{name: "conformance", what: "real browsers and players", args: []string{"go", "test", "-json", "-count=1", patience, "./hack/conformance/..."}, kind: goTests},
+	{name: "fresh", what: "the age of frames behind an emulated bottleneck", args: []string{"go", "test", "-json", "-count=1", patience, "-parallel=6", "-run=TestFreshness", "./pusher"}, env: []string{"PUSHCAM_FRESHNESS=1"}, kind: goTests},
+	{name: "rig", what: "real kernel devices in a virtual machine", args: []string{"go", "run", "./hack/rig", "test", "-json", "-count=1", patience, "./camera/...", "./gpio/..."}, kind: goTests},
+	{name: "machine", what: "the virtual machine itself", args: []string{"go", "test", "-json", "-count=1", patience, "./hack/rig/..."}, kind: goTests},
+	{name: "e2e", what: "the card image in a virtual machine", args: []string{"go", "test", "-json", "-count=1", patience, "./hack/e2e/..."}, kind: goTests},
 	{name: "kernel", what: "the kernel, built anew, is the committed one to the byte; takes 12 minutes", args: []string{"go", "run", "./hack/kernel"}, rare: true},
 }
 
