@@ -34,6 +34,7 @@ type machine struct {
 	drivers  *drivers
 	name     *discovery.Announcer
 	updates  *update.Server
+	recovery *recovery
 	watchdog *watchdog
 }
 
@@ -49,6 +50,7 @@ func newMachine(c *config, address net.Addr, cam *camera.Camera, p *panel, stder
 	m.drivers = newDrivers(m.root, c.size, log.With("component", "modules"))
 	m.name = m.newAnnouncer(address)
 	m.updates = m.newUpdates(c.stateDir, cam, p, web)
+	m.recovery = newRecovery(m.root, c.stateDir, m.power.Reboot, log.With("component", "recovery"))
 	m.watchdog = newWatchdog(cam, web, stderr, log.With("component", "watchdog"))
 	return m
 }
@@ -109,9 +111,10 @@ func (m *machine) state() map[string]func() any {
 		return nil
 	}
 	return map[string]func() any{
-		"kernel":  func() any { return m.drivers.state() },
-		"network": func() any { return m.name.State() },
-		"update":  func() any { return m.updates.State() },
+		"kernel":   func() any { return m.drivers.state() },
+		"network":  func() any { return m.name.State() },
+		"update":   func() any { return m.updates.State() },
+		"recovery": m.recovery.state,
 	}
 }
 

@@ -19,9 +19,10 @@ var cameraDrivers = []string{"bcm2835-v4l2", "uvcvideo"}
 // drivers loads the kernel's modules for cameras, because gokrazy has no udev that
 // would.
 type drivers struct {
-	root device.Root
-	load func(module string) error
-	log  *slog.Logger
+	root   device.Root
+	load   func(module string) error
+	unload func(module string) error
+	log    *slog.Logger
 
 	mu     sync.Mutex
 	loaded []string
@@ -29,7 +30,7 @@ type drivers struct {
 
 func newDrivers(root device.Root, s size, log *slog.Logger) *drivers {
 	modules := &device.Modules{Root: root, Log: log, Parameters: driverParameters(s)}
-	return &drivers{root: root, log: log, load: func(m string) error { return modules.Load(m) }}
+	return &drivers{root: root, log: log, load: func(m string) error { return modules.Load(m) }, unload: modules.Unload}
 }
 
 // driverParameters let the Pi camera's driver give video that is larger than it gives
@@ -72,6 +73,15 @@ func (d *drivers) run(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 	}
+}
+
+// reload takes a driver out of the kernel, which refuses while anything uses it, and
+// loads it again. A call that hangs is left to the end of the program.
+func (d *drivers) reload(_ context.Context, module string) error {
+	if err := d.unload(module); err != nil {
+		return err
+	}
+	return d.load(module)
 }
 
 // kernelState is the part of /state about the kernel.

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -24,4 +26,7 @@ func writeCameraMetrics(w io.Writer, s camera.State) {
 	}
 	metrics.WriteCounterUint64(w, "pushcam_camera_restarts_total", s.Restarts)
 	metrics.WriteCounterUint64(w, "pushcam_camera_stalls_total", s.Stalls)
+	for _, rung := range slices.Sorted(maps.Keys(s.Recovery)) {
+		metrics.WriteCounterUint64(w, fmt.Sprintf("pushcam_camera_recovery_total{rung=%q}", rung), s.Recovery[rung])
+	}
 }

@@ -59,6 +59,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	fmt.Fprintln(stdout, greeting(address))
 
 	all := newParts(ctx)
+	cam.Ladder = machine.ladder(c.source, controls.camera, all.stop)
 	context.AfterFunc(all.ctx, func() { panel.end(gpio.ShuttingDown) })
 	privacy := func() { settings.togglePrivacy(); cam.SetPrivacy(settings.privacy()) }
 	if !c.privacyButton {
@@ -81,6 +82,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 func end(ctx context.Context, all *parts, m *machine, p *panel, log *slog.Logger) error {
 	err := all.wait()
 	log.Info("stopped")
+	if why := context.Cause(all.ctx); errors.Is(why, errRestart) {
+		return errors.Join(why, err)
+	}
 	if m == nil || !errors.Is(context.Cause(all.ctx), errHeld) {
 		return err
 	}

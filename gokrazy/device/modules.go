@@ -28,6 +28,7 @@ type Modules struct {
 	Log *slog.Logger
 
 	insert func(module *os.File, parameters string, compress bool) error // nil means the kernel's; fs.ErrExist: it is there
+	remove func(name string) error                                       // nil means the kernel's
 }
 
 // maxIndex is how much of modules.dep or modules.builtin is read, in bytes.
@@ -104,6 +105,22 @@ func (m *Modules) insertFile(dir *os.Root, file string) error {
 		}
 	}
 	return insert(f, parameters, path.Ext(file) != ".ko")
+}
+
+// Unload takes a module out of the kernel, but none of those that it needs. The
+// kernel refuses while anything uses it.
+func (m *Modules) Unload(name string) error {
+	remove := m.remove
+	if remove == nil {
+		remove = deleteModule
+	}
+	if err := remove(moduleName(name)); err != nil {
+		return fmt.Errorf("kernel module %s: %w", name, err)
+	}
+	if m.Log != nil {
+		m.Log.Info("took out kernel module", "module", moduleName(name))
+	}
+	return nil
 }
 
 func readIndex[T any](dir *os.Root, name string, parse func(io.Reader) (T, error)) (index T, err error) {

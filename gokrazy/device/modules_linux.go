@@ -16,6 +16,11 @@ func insertModule(module *os.File, parameters string, compressed bool) error {
 	return os.NewSyscallError("finit_module", unix.FinitModule(int(module.Fd()), parameters, flags))
 }
 
+// deleteModule is delete_module(2). It does not wait for those who use the module.
+func deleteModule(name string) error {
+	return os.NewSyscallError("delete_module", unix.DeleteModule(name, unix.O_NONBLOCK))
+}
+
 // kernelLog reads what the kernel has logged and ends there. An os.File would wait
 // for what the kernel logs next.
 type kernelLog int

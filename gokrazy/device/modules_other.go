@@ -10,4 +10,6 @@ import (
 
 func insertModule(*os.File, string, bool) error { return errors.ErrUnsupported }
 
+func deleteModule(string) error { return errors.ErrUnsupported }
+
 func openKernelLog(string) (io.ReadCloser, error) { return nil, errors.ErrUnsupported }

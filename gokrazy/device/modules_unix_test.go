@@ -137,6 +137,25 @@ func TestModulesStayInTheirFolder(t *testing.T) {
 	checkError(t, m.Load("a"), "escapes")
 }
 
+func TestUnload(t *testing.T) {
+	var got []string
+	refused := os.NewSyscallError("delete_module", errors.New("resource temporarily unavailable"))
+	m := &Modules{remove: func(name string) error {
+		got = append(got, name)
+		if name == "used" {
+			return refused
+		}
+		return nil
+	}}
+	if err := m.Unload("bcm2835-v4l2"); err != nil {
+		t.Error(err)
+	}
+	checkError(t, m.Unload("used"), "kernel module used", "temporarily unavailable")
+	if diff := cmp.Diff([]string{"bcm2835_v4l2", "used"}, got); diff != "" {
+		t.Errorf("taken out (-want +got):\n%s", diff)
+	}
+}
+
 func FuzzParseDep(f *testing.F) {
 	for _, seed := range []string{uvcDep, "", "a.ko:", "a.ko", "/a.ko:", "../a.ko: b.ko", "# x\n\na.ko.xz: b.ko  c.ko\n", ": :", "a: a a"} {
 		f.Add(seed)
