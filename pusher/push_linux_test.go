@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/pusher/pushertest"
@@ -25,7 +28,7 @@ type audience struct {
 	ended   sync.WaitGroup
 }
 
-func newAudience(t *testing.T, n int) *audience {
+func newAudience(t testing.TB, n int) *audience {
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &audience{hub: NewHub(nil), leave: cancel}
 	for range n {
@@ -199,4 +202,47 @@ func TestProbeBeforeTheRest(t *testing.T) {
 	if base := v.link.gate.base; base <= 0 || base > time.Second {
 		t.Errorf("the round trip is %v", base)
 	}
+}
+
+// BenchmarkPublishHeld is how long the hub is locked, and with it the camera held
+// up, by one frame for maxPushed viewers, of whom one has stopped reading. It is
+// what bounds maxPushed: run it on a slow board (hack/publishheld does so in QEMU).
+func BenchmarkPublishHeld(b *testing.B) {
+	const size = 100_000
+	a := newAudience(b, maxPushed)
+	for _, c := range a.clients[1:] {
+		go io.Copy(io.Discard, c) // until the audience leaves
+	}
+	a.awaitParked(maxPushed)
+	runtime.LockOSThread() // for its CPU time
+	defer runtime.UnlockOSThread()
+	var wall, cpu []time.Duration
+	pushed := 0
+	for seq := uint64(1); b.Loop(); seq++ {
+		f := bigFrame(seq, size)
+		a.hub.mu.Lock()
+		pushed += min(len(a.hub.parked), maxPushed)
+		a.hub.mu.Unlock()
+		startCPU, start := threadCPU(), time.Now()
+		a.hub.Publish(f)
+		wall, cpu = append(wall, time.Since(start)), append(cpu, threadCPU()-startCPU)
+		time.Sleep(time.Second / 30)
+	}
+	for name, all := range map[string][]time.Duration{"wall": wall, "cpu": cpu} {
+		slices.Sort(all)
+		for _, percent := range []int{50, 99, 100} {
+			d := all[(len(all)-1)*percent/100]
+			b.ReportMetric(float64(d.Microseconds())/1000, fmt.Sprintf("ms-%s-p%d", name, percent))
+		}
+	}
+	b.ReportMetric(float64(pushed)/float64(len(wall)), "pushed/frame")
+}
+
+// threadCPU is the CPU time that the calling thread has used.
+func threadCPU() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
 }

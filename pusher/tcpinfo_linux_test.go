@@ -53,7 +53,7 @@ func TestParseTCPInfo(t *testing.T) {
 }
 
 // pair returns two ends of a connection.
-func pair(t *testing.T, network, address string) (server, client net.Conn) {
+func pair(t testing.TB, network, address string) (server, client net.Conn) {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
