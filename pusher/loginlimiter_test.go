@@ -193,6 +193,8 @@ func TestLoginBesideAGuesserOfTheSameAddress(t *testing.T) {
 						t.Fatalf("the owner, time %d: %s after %v", i, got, time.Since(start))
 					}
 				}
+				cancel()
+				guessing.Wait()
 				if limit := int(time.Since(begin)/knownInterval) + 2 + int(time.Since(begin)/rememberFor); l.verified > limit {
 					t.Errorf("verified %d times in %v, at most %d", l.verified, time.Since(begin), limit)
 				}

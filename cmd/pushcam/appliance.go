@@ -120,7 +120,7 @@ func (m *machine) state() map[string]func() any {
 
 // owner gives the appliance's owner what is theirs alone: the log, the camera's
 // controls, updates and gokrazy's own pages.
-func (m *machine) owner(log, controls http.Handler) *pusher.Owner {
+func (m *machine) owner(s *settings, log, controls http.Handler) *pusher.Owner {
 	if m == nil {
 		return nil
 	}
@@ -138,6 +138,8 @@ func (m *machine) owner(log, controls http.Handler) *pusher.Owner {
 			update.Path:     m.updates,
 			"/gokrazy/":     &device.WebInterface{Prefix: "/gokrazy/", Root: m.root, Log: m.log.With("component", "gokrazy")},
 		},
+		Known:    s.ownersAddresses(),
+		Remember: s.setOwnersAddresses,
 	}
 }
 

@@ -45,7 +45,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	machine := newMachine(c, address, cam, panel, stderr, log)
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
-	server.Owner = machine.owner(book, controls)
+	server.Owner = machine.owner(settings, book, controls)
 	server.State = map[string]func() any{
 		"camera":   func() any { return cam.State() },
 		"panel":    panel.state,

@@ -40,6 +40,8 @@ type settings struct {
 type values struct {
 	Privacy  bool          `json:"privacy"`
 	Controls v4l2.Controls `json:"controls,omitempty"` // of the camera
+	// OwnersAddresses are those from which the owner's password came.
+	OwnersAddresses []string `json:"owners_addresses,omitempty"`
 }
 
 const (
@@ -138,6 +140,18 @@ func (s *settings) setControls(c v4l2.Controls) {
 	s.change(func() { s.values.Controls = maps.Clone(c) })
 }
 
+// ownersAddresses are as pusher.Owner.Known wants them.
+func (s *settings) ownersAddresses() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.values.OwnersAddresses
+}
+
+// setOwnersAddresses replaces them; it owns the slice.
+func (s *settings) setOwnersAddresses(addresses []string) {
+	s.change(func() { s.values.OwnersAddresses = addresses })
+}
+
 // change makes a change, which serves at once and is kept later. One that cannot be
 // kept serves until the program ends.
 func (s *settings) change(what func()) {
@@ -227,9 +241,11 @@ func (s *settings) try() {
 func (s *settings) state() any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	v := s.values
+	v.OwnersAddresses = nil // is no viewer's business
 	return struct {
 		values
 		Unkept  bool   `json:"unkept,omitempty"` // a power cut would take back the last change
 		Trouble string `json:"trouble,omitempty"`
-	}{s.values, s.dir != "" && s.changes != s.kept, s.trouble}
+	}{v, s.dir != "" && s.changes != s.kept, s.trouble}
 }

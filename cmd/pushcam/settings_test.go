@@ -46,6 +46,22 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// Where the owner came from is kept, but is no part of /state, which everybody sees.
+func TestSettingsOwnersAddresses(t *testing.T) {
+	dir := t.TempDir()
+	want := []string{"192.0.2.7", "fe80::1%eth0"}
+	s := quietSettings(dir)
+	s.setOwnersAddresses(want)
+	s.keep()
+	again := quietSettings(dir)
+	if diff := cmp.Diff(want, again.ownersAddresses()); diff != "" {
+		t.Errorf("after a restart (-want +got):\n%s", diff)
+	}
+	if text, err := json.Marshal(again.state()); err != nil || strings.Contains(string(text), "192.0.2.7") {
+		t.Errorf("/state says %s, %v", text, err)
+	}
+}
+
 // What cannot be read or kept is said. A camera that may have been closed stays
 // closed, over restarts, until its owner opens it.
 func TestSettingsTrouble(t *testing.T) {
