@@ -431,13 +431,17 @@ func TestBadRecord(t *testing.T) {
 
 const newKernel = "6.18.0-v8"
 
+// kernelImages are a root file system and a boot partition with another kernel.
+func kernelImages() (root, boot []byte) {
+	r := cardtest.Root("v2")
+	r.Kernels = []string{newKernel}
+	return r.Bytes(), partitiontest.Boot{Kernel: newKernel, Filler: strings.Repeat("x", 50_000)}.Bytes()
+}
+
 // sendKernel uploads a root file system with its boot partition.
 func (a *camera) sendKernel() {
 	a.t.Helper()
-	root := cardtest.Root("v2")
-	root.Kernels = []string{newKernel}
-	image := root.Bytes()
-	boot := partitiontest.Boot{Kernel: newKernel, Filler: strings.Repeat("x", 50_000)}.Bytes()
+	image, boot := kernelImages()
 	for part, b := range map[string][]byte{"root": image, "boot": boot} {
 		if code, said := a.ask("PUT", "/api/update/"+part, b, digest(b)); code != http.StatusNoContent {
 			a.t.Fatalf("upload: %d %s", code, said)

@@ -19,6 +19,9 @@ import (
 // Kernel is the release of the running kernel, and of the one on the card.
 const Kernel = "6.12.47-v8"
 
+// Major and Minor are the numbers of what is mounted at /.
+const Major, Minor = 179, 7
+
 // NewCard is a card whose partitions are files, of a system that runs from the
 // root partition with this number and was started with the second one. The other
 // is empty.
@@ -52,7 +55,7 @@ func NewCard(t *testing.T, running int) *card.Card {
 	if err := os.MkdirAll(filepath.Join(root, "sys/dev/block"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c := &card.Card{Root: device.Root(root), Device: func() (uint32, uint32, error) { return 179, 7, nil }}
+	c := &card.Card{Root: device.Root(root), Device: func() (uint32, uint32, error) { return Major, Minor, nil }}
 	Run(t, c, running)
 	return c
 }

@@ -1,0 +1,188 @@
+package update
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/update/card/cardtest"
+)
+
+// hang has the card hang from the next time that somebody wants something of it.
+func (a *camera) hang() (reached <-chan struct{}, release func()) {
+	first, end := make(chan struct{}, 1), make(chan struct{})
+	a.Card.Device = func() (uint32, uint32, error) {
+		select {
+		case first <- struct{}{}:
+		default:
+		}
+		<-end
+		return cardtest.Major, cardtest.Minor, nil
+	}
+	return first, func() { close(end) }
+}
+
+// Whoever only asks is answered, whatever is done to a card that hangs.
+func TestNobodyWaitsForTheCard(t *testing.T) {
+	trial := func(a *camera) {
+		a.send(newRoot)
+		a.restart()
+		a.start("v2")
+	}
+	tests := []struct {
+		name    string
+		prepare func(a *camera)
+		does    func(a *camera)
+		phase   Phase
+	}{
+		{"the program begins", func(a *camera) { a.begin("v1") }, func(a *camera) { a.Run(t.Context()) }, Starting},
+		{"the last update is put in order", func(a *camera) {
+			a.sendKernel()
+			a.begin("v1")
+		}, func(a *camera) { a.Run(t.Context()) }, Starting},
+		{"an upload", func(*camera) {}, func(a *camera) { a.ask("PUT", "/api/update/root", newRoot, digest(newRoot)) }, Receiving},
+		{"the upload of a kernel", func(*camera) {}, func(a *camera) { a.ask("PUT", "/api/update/boot", newRoot, digest(newRoot)) }, Receiving},
+		{"an update is looked into", func(a *camera) { a.ask("PUT", "/api/update/root", newRoot, digest(newRoot)) }, func(a *camera) {
+			a.ask("POST", fmt.Sprintf("/api/update/try?root=%x", sha256.Sum256(newRoot)), nil, nil)
+		}, Restarting},
+		{"the commit", trial, func(a *camera) { a.commit() }, OnTrial},
+		{"an update is taken back", func(a *camera) { a.send(newRoot) }, func(a *camera) { a.disarm(a.State().Last, context.Canceled) }, Restarting},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newCamera(t)
+			tc.prepare(a)
+			reached, release := a.hang()
+			done := make(chan struct{})
+			go func() { defer close(done); tc.does(a) }()
+			<-reached
+			if s := a.State(); s.Phase != tc.phase {
+				t.Errorf("the state is %+v, want phase %q", s, tc.phase)
+			}
+			if code, said := a.ask("GET", "/api/update", nil, nil); code != http.StatusOK {
+				t.Errorf("%d %s", code, said)
+			}
+			release()
+			<-done
+		})
+	}
+}
+
+// A status comes from memory: polled by everybody who waits for an update, it must
+// not depend on a card.
+func TestStatusReadsNoCard(t *testing.T) {
+	a := newCamera(t)
+	_, before := a.ask("GET", "/api/update", nil, nil)
+	if err := os.RemoveAll(string(a.Card.Root)); err != nil {
+		t.Fatal(err)
+	}
+	if _, after := a.ask("GET", "/api/update", nil, nil); after != before || !strings.Contains(after, cardtest.Kernel) {
+		t.Errorf("without a card the status is %s, before it was %s", after, before)
+	}
+}
+
+// The copy of the old kernel was damaged on /perm. That must not be written to the
+// card, and must not be the end of all updates.
+func TestDamagedCopyOfTheKernel(t *testing.T) {
+	damage := map[string]func(t *testing.T, copy string){
+		"a byte": func(t *testing.T, copy string) {
+			b, err := os.ReadFile(copy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b[len(b)-1]++
+			if err := os.WriteFile(copy, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"cut off": func(t *testing.T, copy string) {
+			if err := os.Truncate(copy, 1000); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for name, damage := range damage {
+		t.Run(name, func(t *testing.T) {
+			a := newCamera(t)
+			a.sendKernel()
+			a.runKernel()
+			a.restart()
+			a.start("v2")
+			a.restart()
+			damage(t, filepath.Join(a.Dir, savedBoot))
+			a.start("v1")
+			if s := a.now(); s.Phase != Idle || s.Trouble != "" || a.reboots != 1 || !strings.Contains(s.Message, "its copy is damaged: update the kernel again") {
+				t.Errorf("%+v, %d reboots", s, a.reboots)
+			}
+			if a.runKernel() != newKernel {
+				t.Error("the damaged kernel is on the card")
+			}
+			a.wantNoBoots()
+			next := cardtest.Root("v3")
+			next.Kernels = []string{newKernel}
+			a.send(next.Bytes())
+		})
+	}
+}
+
+// A request that is cancelled arms nothing, whenever that is.
+func TestCancelledRequestArmsNothing(t *testing.T) {
+	for _, boot := range []bool{false, true} {
+		t.Run(fmt.Sprint("with a kernel: ", boot), func(t *testing.T) {
+			a := newCamera(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			query := fmt.Sprintf("root=%x", sha256.Sum256(newRoot))
+			if boot {
+				root, image := kernelImages()
+				for part, b := range map[string][]byte{"root": root, "boot": image} {
+					if code, said := a.ask("PUT", "/api/update/"+part, b, digest(b)); code != http.StatusNoContent {
+						t.Fatalf("upload: %d %s", code, said)
+					}
+				}
+				query = fmt.Sprintf("root=%x&boot=%x", sha256.Sum256(root), sha256.Sum256(image))
+				a.picture = func(context.Context) error { // a moment later, when the card is read next
+					a.Card.Device = func() (uint32, uint32, error) { cancel(); return cardtest.Major, cardtest.Minor, nil }
+					return nil
+				}
+			} else {
+				if code, said := a.ask("PUT", "/api/update/root", newRoot, digest(newRoot)); code != http.StatusNoContent {
+					t.Fatalf("upload: %d %s", code, said)
+				}
+				a.picture = func(context.Context) error { cancel(); return nil }
+			}
+			before := a.onCard()
+			w := httptest.NewRecorder()
+			a.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "POST", "http://pushcam/api/update/try?"+query, nil))
+			if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "ho asked for it is gone") {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			if b := a.onCard(); b != before || a.reboots > 0 || a.runKernel() != cardtest.Kernel || a.now().Phase != Idle || a.now().Trouble != "" {
+				t.Errorf("%+v, %d reboots, %+v", b, a.reboots, a.now())
+			}
+			if boot {
+				a.wantNoBoots()
+			}
+		})
+	}
+}
+
+// What an upload left on /perm that nobody has tried goes with the next boot.
+func TestLeftImagesGo(t *testing.T) {
+	a := newCamera(t)
+	_, image := kernelImages()
+	if code, said := a.ask("PUT", "/api/update/boot", image, digest(image)); code != http.StatusNoContent {
+		t.Fatalf("%d %s", code, said)
+	}
+	a.start("v1")
+	a.wantNoBoots()
+	if b := a.onCard(); b.Next != (partition.Next{Root: 2}) {
+		t.Errorf("%+v", b)
+	}
+}
