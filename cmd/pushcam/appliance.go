@@ -22,10 +22,10 @@ import (
 	"github.com/pushcam/pushcam/pusher"
 )
 
-// machine is the appliance: gokrazy's image, where this program has the computer
-// for itself and does what a system's other programs do elsewhere. It is nil on a
-// PC, where its methods do nothing.
-type machine struct {
+// appliance is what this program does on gokrazy's image besides showing a camera. It
+// has the computer for itself there, and does what other programs do on other systems.
+// It is nil on a PC, where its methods do nothing.
+type appliance struct {
 	root  device.Root
 	log   *slog.Logger
 	power device.Power
@@ -38,105 +38,105 @@ type machine struct {
 	watchdog *watchdog
 }
 
-// newMachine is nil where gokrazy does not run the system. The program answers at
-// address, and its hang is dumped to stderr.
-func newMachine(c *config, address net.Addr, cam *camera.Camera, p *panel, stderr io.Writer, log *slog.Logger) *machine {
-	if !c.root.Gokrazy() {
+// newAppliance returns nil on a PC. The program answers at address. If it hangs, what
+// it was doing is written to stderr.
+func newAppliance(c *config, address net.Addr, cam *camera.Camera, p *panel, stderr io.Writer, log *slog.Logger) *appliance {
+	if !c.appliance {
 		return nil
 	}
 	web := selfClient(address)
-	m := &machine{root: c.root, log: log, power: device.Power{Root: c.root, Log: log}}
-	m.off = m.power.Off
-	m.drivers = newDrivers(m.root, c.size, log.With("component", "modules"))
-	m.name = m.newAnnouncer(address)
-	m.updates = m.newUpdates(c.stateDir, cam, p, web)
-	m.recovery = newRecovery(m.root, c.stateDir, m.power.Reboot, log.With("component", "recovery"))
-	m.watchdog = newWatchdog(cam, web, stderr, log.With("component", "watchdog"))
-	return m
+	a := &appliance{root: c.root, log: log, power: device.Power{Root: c.root, Log: log}}
+	a.off = a.power.Off
+	a.drivers = newDrivers(a.root, c.size, log.With("component", "modules"))
+	a.name = a.newAnnouncer(address)
+	a.updates = a.newUpdates(c.stateDir, cam, p, web)
+	a.recovery = newRecovery(a.root, c.stateDir, a.power.Reboot, log.With("component", "recovery"))
+	a.watchdog = newWatchdog(cam, web, stderr, log.With("component", "watchdog"))
+	return a
 }
 
-func (m *machine) newAnnouncer(a net.Addr) *discovery.Announcer {
+func (a *appliance) newAnnouncer(address net.Addr) *discovery.Announcer {
 	host, err := os.Hostname()
 	if err != nil {
-		m.log.Warn("the host name is not known", "err", err)
+		a.log.Warn("the host name is not known", "err", err)
 	}
 	port := 80
-	if tcp, ok := a.(*net.TCPAddr); ok {
+	if tcp, ok := address.(*net.TCPAddr); ok {
 		port = tcp.Port
 	}
 	return &discovery.Announcer{
 		Hostname: host,
 		Port:     port,
 		Version:  programInfo().Version,
-		Model:    m.root.Model(),
-		Log:      m.log.With("component", "discovery"),
+		Model:    a.root.Model(),
+		Log:      a.log.With("component", "discovery"),
 	}
 }
 
 // newUpdates is for the owner's updates over the network, and tries this one if
 // it is new.
-func (m *machine) newUpdates(dir string, cam *camera.Camera, p *panel, web *http.Client) *update.Server {
+func (a *appliance) newUpdates(dir string, cam *camera.Camera, p *panel, web *http.Client) *update.Server {
 	return &update.Server{
-		Card:      &card.Card{Root: m.root},
+		Card:      &card.Card{Root: a.root},
 		Dir:       dir,
 		Version:   programInfo().Version,
-		Health:    &health{root: m.root, web: web, cam: cam},
-		Reboot:    m.power.Reboot,
+		Health:    &health{root: a.root, web: web, cam: cam},
+		Reboot:    a.power.Reboot,
 		ShowTrial: p.onTrial,
-		Log:       m.log.With("component", "update"),
+		Log:       a.log.With("component", "update"),
 	}
 }
 
 // run does the appliance's own work until ctx is done.
-func (m *machine) run(ctx context.Context) error {
-	if m == nil {
+func (a *appliance) run(ctx context.Context) error {
+	if a == nil {
 		return nil
 	}
 	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error { m.drivers.run(ctx); return nil })
+	all.Go(func() error { a.drivers.run(ctx); return nil })
 	all.Go(func() error {
-		if err := m.name.Run(ctx); err != nil {
-			m.log.Error("this pushcam cannot be found by name", "err", err)
+		if err := a.name.Run(ctx); err != nil {
+			a.log.Error("this pushcam cannot be found by name", "err", err)
 		}
 		return nil
 	})
-	all.Go(func() error { m.updates.Run(ctx); return nil })
-	all.Go(func() error { m.watchdog.run(ctx); return nil })
+	all.Go(func() error { a.updates.Run(ctx); return nil })
+	all.Go(func() error { a.watchdog.run(ctx); return nil })
 	return all.Wait()
 }
 
 // state is the appliance's part of /state.
-func (m *machine) state() map[string]func() any {
-	if m == nil {
+func (a *appliance) state() map[string]func() any {
+	if a == nil {
 		return nil
 	}
 	return map[string]func() any{
-		"kernel":   func() any { return m.drivers.state() },
-		"network":  func() any { return m.name.State() },
-		"update":   func() any { return m.updates.State() },
-		"recovery": m.recovery.state,
+		"kernel":   func() any { return a.drivers.state() },
+		"network":  func() any { return a.name.State() },
+		"update":   func() any { return a.updates.State() },
+		"recovery": a.recovery.state,
 	}
 }
 
 // owner gives the appliance's owner what is theirs alone: the log, the camera's
 // controls, updates and gokrazy's own pages.
-func (m *machine) owner(s *settings, log, controls http.Handler) *pusher.Owner {
-	if m == nil {
+func (a *appliance) owner(s *settings, log, controls http.Handler) *pusher.Owner {
+	if a == nil {
 		return nil
 	}
-	owner := device.Owner{Root: m.root}
+	owner := device.Owner{Root: a.root}
 	return &pusher.Owner{
 		Verify: owner.Verify,
 		Names: func() []string {
-			announced := m.name.State().Host // has a number if another one was there before
+			announced := a.name.State().Host // has a number if another one was there before
 			short := strings.TrimSuffix(announced, ".local")
-			return []string{m.name.Hostname, m.name.Hostname + ".local", announced, short}
+			return []string{a.name.Hostname, a.name.Hostname + ".local", announced, short}
 		},
 		Answers: map[string]http.Handler{
 			"/api/log":      log,
 			"/api/controls": controls,
-			update.Path:     m.updates,
-			"/gokrazy/":     &device.WebInterface{Prefix: "/gokrazy/", Root: m.root, Log: m.log.With("component", "gokrazy")},
+			update.Path:     a.updates,
+			"/gokrazy/":     &device.WebInterface{Prefix: "/gokrazy/", Root: a.root, Log: a.log.With("component", "gokrazy")},
 		},
 		Known:    s.ownersAddresses(),
 		Remember: s.setOwnersAddresses,
@@ -149,10 +149,10 @@ const unplugTime = 20 * time.Second
 
 // powerOff switches the appliance off, and shows that it is safe to unplug until
 // the system ends the program, which is when ctx is done.
-func (m *machine) powerOff(ctx context.Context, p *panel) error {
-	m.log.Info("switching off: the button was held")
+func (a *appliance) powerOff(ctx context.Context, p *panel) error {
+	a.log.Info("switching off: the button was held")
 	// The system's way to switch off begins with ending this program.
-	if err := m.off(context.WithoutCancel(ctx)); err != nil {
+	if err := a.off(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("cannot switch off: %w", err)
 	}
 	p.end(gpio.SafeToUnplug)

@@ -52,10 +52,10 @@ func TestOwner(t *testing.T) {
 
 	book := newLogbook()
 	log := slog.New(slog.NewTextHandler(book, nil))
-	machine := &machine{root: device.Root(root), log: log, name: &discovery.Announcer{Hostname: "attic"}, updates: &update.Server{Card: &card.Card{Root: device.Root(root)}, Dir: t.TempDir(), Log: log}}
+	appliance := &appliance{root: device.Root(root), log: log, name: &discovery.Announcer{Hostname: "attic"}, updates: &update.Server{Card: &card.Card{Root: device.Root(root)}, Dir: t.TempDir(), Log: log}}
 	server := &pusher.Server{
 		Hub: pusher.NewHub(func(bool) {}), Camera: calm{}, Log: log,
-		Owner: machine.owner(quietSettings(t.TempDir()), book, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "controls of "+r.URL.Path) })),
+		Owner: appliance.owner(quietSettings(t.TempDir()), book, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "controls of "+r.URL.Path) })),
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -21,8 +21,9 @@ import (
 
 // config is the program's settings.
 type config struct {
-	root  device.Root // of the system's files
-	given map[string]given
+	root      device.Root // of the system's files
+	appliance bool        // the system is gokrazy's, and this program has it for itself
+	given     map[string]given
 
 	listen  string
 	verbose slog.Level
@@ -83,9 +84,9 @@ type defaults struct {
 	stateDir            string
 }
 
-func defaultsFor(root device.Root) defaults {
-	if root.Gokrazy() {
-		return defaults{listen: ":80", ledSys: "auto", ledGPIO: 17, buttonGPIO: 3, stateDir: root.Path("perm/pushcam")}
+func (c *config) defaults() defaults {
+	if c.appliance {
+		return defaults{listen: ":80", ledSys: "auto", ledGPIO: 17, buttonGPIO: 3, stateDir: c.root.Path("perm/pushcam")}
 	}
 	d := defaults{listen: ":8080", ledSys: "none", ledGPIO: -1, buttonGPIO: -1}
 	if dir, err := os.UserConfigDir(); err == nil {
@@ -95,7 +96,8 @@ func defaultsFor(root device.Root) defaults {
 }
 
 // flags makes the flag set that fills c.
-func (c *config) flags(d defaults) *flag.FlagSet {
+func (c *config) flags() *flag.FlagSet {
+	d := c.defaults()
 	c.size = size{1280, 720}
 	fs := flag.NewFlagSet("pushcam", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // errors are printed once, below
@@ -137,8 +139,8 @@ func (c *config) flags(d defaults) *flag.FlagSet {
 // -idle-hold is called PUSHCAM_IDLE_HOLD, else from the card's file, where it is called
 // idle-hold.
 func parse(root device.Root, args []string, getenv func(string) string, card map[string]string, stdout, stderr io.Writer) (*config, error) {
-	c := &config{root: root}
-	fs := c.flags(defaultsFor(root))
+	c := &config{root: root, appliance: root.Gokrazy()}
+	fs := c.flags()
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		usage(fs, stdout)
@@ -156,7 +158,7 @@ func parse(root device.Root, args []string, getenv func(string) string, card map
 	if err == nil {
 		err = c.check()
 	}
-	if c.source == "auto" && root.Gokrazy() {
+	if c.source == "auto" && c.appliance {
 		c.source = "v4l2" // who mounted a camera is not helped by a test pattern
 	}
 	if c.idleHold == 0 {

@@ -33,7 +33,7 @@ func newControls(c *config, s *settings, log *slog.Logger) *controls {
 		Controls:    valuesOf(c.controlsOver(s.controls())),
 		Log:         log,
 	}
-	if c.root.Gokrazy() {
+	if c.appliance {
 		k.camera.Why = func() string { return device.Diagnose(c.root).Cause() }
 	}
 	return k

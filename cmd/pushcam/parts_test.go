@@ -45,7 +45,7 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 				source := new(cameratest.Source)
 				cam := &camera.Camera{Source: source, AlwaysOn: true}
 				var off time.Time
-				m := &machine{
+				m := &appliance{
 					root: root, log: log, off: func(context.Context) error { off = time.Now(); return nil },
 					drivers: &drivers{root: root, log: log, load: func(string) error {
 						if tt.hangs == "driver" {

@@ -37,7 +37,7 @@ func TestReadmePatterns(t *testing.T) {
 
 // Flags that the README names exist.
 func TestReadmeFlags(t *testing.T) {
-	flags := new(config).flags(defaultsFor(noSystem))
+	flags := new(config).flags()
 	named := regexp.MustCompile("`-([a-z-]+)").FindAllStringSubmatch(readme(t), -1)
 	if len(named) < 10 {
 		t.Fatalf("the README names %d flags", len(named))

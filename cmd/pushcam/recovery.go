@@ -35,7 +35,7 @@ var errRestart = errors.New("the program is started anew, because the camera giv
 // ladder is what is done, in order, for a camera that gives no frames although it is
 // run again and again. A PC's programs and system are not ours to start anew; and no
 // rung helps a pattern or a recording.
-func (m *machine) ladder(source string, webcam *v4l2.Source, end func(error)) []camera.Rung {
+func (m *appliance) ladder(source string, webcam *v4l2.Source, end func(error)) []camera.Rung {
 	if source != "auto" && source != "v4l2" {
 		return nil
 	}

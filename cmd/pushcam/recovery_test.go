@@ -65,14 +65,14 @@ func (b *boots) after(d time.Duration) {
 }
 
 // program is a new one.
-func (b *boots) program() *machine {
+func (b *boots) program() *appliance {
 	log := slog.New(slog.NewTextHandler(&b.log, nil))
 	r := newRecovery(b.root, b.dir, func(context.Context) error { b.reboots++; return nil }, log)
 	r.hangs = func(context.Context) bool { return b.hangs }
-	return &machine{drivers: newDrivers(b.root, size{}, log), recovery: r}
+	return &appliance{drivers: newDrivers(b.root, size{}, log), recovery: r}
 }
 
-func (b *boots) ladder(m *machine) []camera.Rung {
+func (b *boots) ladder(m *appliance) []camera.Rung {
 	return m.ladder("v4l2", new(v4l2.Source), func(err error) { b.ends = append(b.ends, err) })
 }
 
@@ -91,7 +91,7 @@ func (b *boots) wantLog(want string) {
 func TestRecoveryIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoots(t)
-		last := func(m *machine, want ...time.Duration) {
+		last := func(m *appliance, want ...time.Duration) {
 			t.Helper()
 			for i, r := range b.ladder(m)[1:] {
 				got := time.Duration(-1)
@@ -230,7 +230,7 @@ func TestRecoveryOfADeadCamera(t *testing.T) {
 
 // A PC's program and system are not started anew.
 func TestLadderOnAPC(t *testing.T) {
-	var m *machine
+	var m *appliance
 	if l := m.ladder("auto", new(v4l2.Source), nil); len(l) != 1 || l[0].Name != "reset" {
 		t.Errorf("the ladder on a PC is %+v, want a reset alone", l)
 	}

@@ -43,9 +43,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		panel.follow(s.Phase)
 		placeholders.show(s)
 	}
-	machine := newMachine(c, address, cam, panel, stderr, log)
+	appliance := newAppliance(c, address, cam, panel, stderr, log)
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
-	server.Owner = machine.owner(settings, book, controls)
+	server.Owner = appliance.owner(settings, book, controls)
 	server.State = map[string]func() any{
 		"camera":   func() any { return cam.State() },
 		"panel":    panel.state,
@@ -55,11 +55,11 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		"board":    func() any { return boardState(c.root) },
 		"program":  func() any { return programInfo() },
 	}
-	maps.Copy(server.State, machine.state())
+	maps.Copy(server.State, appliance.state())
 	fmt.Fprintln(stdout, greeting(address))
 
 	all := newParts(ctx)
-	cam.Ladder = machine.ladder(c.source, controls.camera, all.stop)
+	cam.Ladder = appliance.ladder(c.source, controls.camera, all.stop)
 	context.AfterFunc(all.ctx, func() { panel.end(gpio.ShuttingDown) })
 	privacy := func() { settings.togglePrivacy(); cam.SetPrivacy(settings.privacy()) }
 	if !c.privacyButton {
@@ -69,29 +69,29 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	all.run("the camera", cam.Run)
 	all.run("the picture that says why there is none", placeholders.run)
 	all.run("the settings", settings.run)
-	all.run("the appliance's own work", machine.run)
+	all.run("the appliance's own work", appliance.run)
 	all.run("the button", func(ctx context.Context) error {
 		panel.runButton(ctx, privacy, func() { all.stop(errHeld) }, log.With("component", "panel"))
 		return nil
 	})
-	return end(ctx, all, machine, panel, log)
+	return end(ctx, all, appliance, panel, log)
 }
 
 // end waits until the program's parts have ended, and switches the appliance off
 // if that is why they ended, whatever of them hangs.
-func end(ctx context.Context, all *parts, m *machine, p *panel, log *slog.Logger) error {
+func end(ctx context.Context, all *parts, a *appliance, p *panel, log *slog.Logger) error {
 	err := all.wait()
 	log.Info("stopped")
 	if why := context.Cause(all.ctx); errors.Is(why, errRestart) {
 		return errors.Join(why, err)
 	}
-	if m == nil || !errors.Is(context.Cause(all.ctx), errHeld) {
+	if a == nil || !errors.Is(context.Cause(all.ctx), errHeld) {
 		return err
 	}
 	if err != nil {
 		log.Error("not everything has ended as it should", "err", err)
 	}
-	return m.powerOff(ctx, p)
+	return a.powerOff(ctx, p)
 }
 
 // newServer makes the HTTP server. Its state and its owner are set by the caller.
