@@ -19,8 +19,8 @@ import (
 
 const (
 	boundary = "frame"
-	// Firefox shows a part only when it has seen the boundary behind it, so a
-	// part ends with the next one's boundary.
+	// partTail ends a part with the boundary of the next one, because Firefox shows
+	// a part only when it has seen the boundary behind it.
 	partTail = "\r\n--" + boundary + "\r\n"
 	// headAhead is a part's header without what is not known before its frame; see
 	// wantsHeaderAhead.
@@ -30,21 +30,25 @@ const (
 	// streamEnd follows a partTail: an empty part, then the closing delimiter.
 	streamEnd = "\r\n--" + boundary + "--\r\n"
 
-	// resendAfter is how long a stream stays silent at most: then the last frame
-	// is sent again, for players that show a frame when the next one comes.
+	// resendAfter is how long a stream stays silent at most. Then the last frame is
+	// sent again, for players that show a frame only when the next one comes.
 	resendAfter = time.Second
 
 	// maxPushed bounds the viewers to whom the publishing goroutine itself writes.
 	// Waking a viewer's goroutine costs more than writing for it. But the camera
-	// waits while the publisher writes, and woken goroutines share all cores.
+	// waits while the publisher writes, and woken goroutines share all cores. On one
+	// core of 500 million instructions per second, 16 viewers and 100 kB, it waits
+	// 1.8 ms, and 3.1 ms at most (BenchmarkPublishHeld).
 	maxPushed = 16
-	// staleAfter is the age at which a frame shows what was, not what is: the
-	// camera was off since. A source at its lowest rate, 0.1 fps, has younger ones.
+	// staleAfter is the age from which a frame is not repeated, because the camera
+	// has been off since. It is longer than the 10 s between two frames of the
+	// slowest source.
 	staleAfter = 15 * time.Second
 )
 
-// A Hub holds the newest frame and wakes those who wait for one. It queues
-// nothing: who comes late finds the newest frame and has skipped the others.
+// A Hub holds the newest frame and wakes those who wait for one. It queues nothing:
+// a viewer that was busy when frames came finds the newest one and has skipped the
+// others.
 type Hub struct {
 	demand func(bool)
 
@@ -203,10 +207,9 @@ func (h *Hub) park(ctx context.Context, w *waiter) bool {
 	}
 }
 
-// repeat sends the newest part once more. The timer may have fired while a new
-// part was on its way; that one is not repeated at once. Nor is what was there
-// before a camera that is only just starting: its old frame, or a placeholder that is
-// over.
+// repeat sends the newest part once more. It does not if that part has only just
+// come, while the timer was firing. And while a camera is only starting it repeats
+// neither the frame from before nor a placeholder that is no longer true.
 func (h *Hub) repeat() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -220,9 +223,9 @@ func (h *Hub) repeat() {
 	}
 }
 
-// watch counts one more watcher, who must call the returned function once when
-// it goes. The part is what it starts from: one to show at once, or one that
-// has no frame and whose successor is worth waiting for.
+// watch counts one more watcher, who must call the returned function when it goes.
+// The returned part is the newest. It has no frame if that frame is too old to be
+// shown: then the watcher waits for the next part.
 func (h *Hub) watch() (*part, func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

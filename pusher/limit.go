@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// What memory is planned for. A viewer that reads slowly holds one frame in its
-// socket buffer and one in its hands; half a megabyte is both at 250 kB.
+// How memory is divided. For a viewer that reads slowly, the kernel holds one frame
+// in the socket's buffer, and the program keeps the one that is being written:
+// half a megabyte is enough for two frames of 250 kB.
 const (
 	DefaultMemory = 96 << 20 // bytes, for the whole process
 	baseMemory    = 32 << 20 // the program, the camera's buffers, the newest frames
@@ -21,19 +22,19 @@ func ViewersFor(memory int64) int {
 	return int(max((memory-baseMemory)/viewerMemory, 2))
 }
 
-// maxRequests is how many connections there may be beside the viewers', who are
-// counted by their places: those that ask for a page, a snapshot or the state,
-// and those that ask for nothing.
+// maxRequests bounds the connections that are not streams: those that ask for the
+// page, a snapshot or the state, and those that ask for nothing. Streams have a
+// bound of their own, Server.MaxViewers.
 const maxRequests = 128
 
-// refusal is all that a connection beyond maxRequests gets to hear when requests
-// are under way on all the others.
+// refusal is the answer on a connection beyond maxRequests when none of the others
+// can be closed, because each has a request under way.
 const refusal = "HTTP/1.1 503 Service Unavailable\r\n" +
 	"Content-Type: text/plain; charset=utf-8\r\nRetry-After: 5\r\nConnection: close\r\n\r\n" +
 	"The camera has too many connections; try again in a few seconds\n"
 
-// requestLimit bounds a server's connections, as its ConnState hook. One too
-// many takes the place of the one that has been quiet for the longest time, so
+// requestLimit bounds a server's connections, as its ConnState hook. When there is
+// one too many, the one that has had no request for the longest time is closed, so
 // that open tabs and silent connections keep nobody out.
 type requestLimit struct {
 	mu    sync.Mutex
@@ -81,8 +82,8 @@ func (l *requestLimit) makeRoom(c net.Conn) {
 	c.Close()
 }
 
-// closeQuiet ends the connections without a request. Browsers open some ahead,
-// and http.Server.Shutdown would wait for them.
+// closeQuiet closes the connections without a request. Browsers open some in
+// advance, and http.Server.Shutdown would wait for those.
 func (l *requestLimit) closeQuiet() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

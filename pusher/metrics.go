@@ -20,8 +20,8 @@ var ageBounds = [...]time.Duration{
 	time.Second, 2 * time.Second, 5 * time.Second,
 }
 
-// ageHistogram counts frames by their age. Its buckets are Prometheus' own (le),
-// which the metrics library does not have.
+// ageHistogram counts frames by their age, in a Prometheus histogram with fixed
+// bounds (le). The metrics library only has histograms with bounds of its own.
 type ageHistogram struct {
 	buckets [len(ageBounds) + 1]atomic.Uint64
 	sum     atomic.Int64 // nanoseconds
@@ -63,8 +63,8 @@ func (t *totals) count(v *viewer) {
 	t.bytes += v.bytes.Load()
 }
 
-// evicted says whether a viewer was dropped because it took nothing, by us or,
-// after TCP_USER_TIMEOUT, by the kernel.
+// evicted says whether a viewer was dropped because it took nothing: by this
+// program, or by the kernel after TCP_USER_TIMEOUT.
 func evicted(err error) bool {
 	return errors.Is(err, errStalled) || errors.Is(err, syscall.ETIMEDOUT)
 }

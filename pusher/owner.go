@@ -14,12 +14,13 @@ import (
 	"time"
 )
 
-// An Owner is who alone may ask for some of a Server's answers, and proves it
-// with a password (HTTP Basic, RFC 7617; the user's name does not matter).
+// An Owner has answers of a Server that nobody else gets. Who asks for them proves
+// to be the owner with a password (HTTP Basic, RFC 7617, with any user name).
 //
-// Such a request must name this host (a page of a stranger's domain that was made
-// to resolve to our address does not: DNS rebinding), and must not come from a
-// page of another origin: the browser would add the password that it knows.
+// Such a request must name this host. That keeps out a page of a foreign domain
+// which was made to resolve to our address (DNS rebinding). And it must not come
+// from a page of another origin, because the browser would add the password that it
+// knows.
 type Owner struct {
 	// Verify says whether a password is the owner's. It has one caller at a time
 	// and may take long. Its error means that there is no password to compare
@@ -135,8 +136,8 @@ func isSameOrigin(r *http.Request) bool {
 	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
-// serveLong answers without the server's deadlines for a whole request: each step
-// of it has its own.
+// serveLong answers without the server's deadlines for a whole request. Instead
+// each read of the body and each write of the answer has its own.
 func (s *Server) serveLong(w http.ResponseWriter, r *http.Request, answer http.Handler) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()

@@ -135,8 +135,8 @@ func (s *Server) sessionTimeout() time.Duration {
 	return max(frames*s.Camera.FrameTime(), cmp.Or(s.SessionTimeout, 5*time.Second))
 }
 
-// route finds what answers a request. The paths are those that the field's
-// clients have built in.
+// route finds what answers a request. Its paths are those that JPGPusher's,
+// mjpg-streamer's and ustreamer's clients ask for.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	noStore(w.Header())
 	if answer := s.Owner.find(r.URL.Path); answer != nil {
@@ -150,8 +150,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	methods := []string{"GET", "HEAD"}
 	var answer http.HandlerFunc
 	path := cmp.Or(r.URL.Path, "/") // "GET http://pushcam.local" has none (RFC 9112, 3.2.1)
-	// Where mjpg-streamer's users put it behind a proxy; the page's own links are
-	// relative, so that it works there too.
+	// Behind a proxy mjpg-streamer is usually below /webcam, and some proxies leave
+	// that in the path.
 	if rest, ok := strings.CutPrefix(path, "/webcam"); ok && (rest == "" || rest[0] == '/') {
 		path = cmp.Or(rest, "/")
 	}

@@ -21,14 +21,15 @@ type session struct {
 	live  bool
 	until time.Time // when it ends, or is forgotten
 	timer *time.Timer
-	// stream ends the connection that shows it; nil if there is none. It is a
-	// pointer to tell one stream from the next.
+	// stream ends the stream that shows the session; nil if there is none. It is a
+	// pointer because functions cannot be compared, and a stream that has ended must
+	// not take away the next one's.
 	stream *context.CancelFunc
 }
 
-// remembered is how long the id of an ended session can be used again. With a
-// place among the live ones taken for at least the session timeout, it also
-// bounds how many ids there are.
+// remembered is how long the id of an ended session can be used again. It also
+// bounds how many ids there are, because each has been a live session for at least
+// the session timeout, and those are limited.
 const remembered = 2 * time.Minute
 
 const sessionDigits = 15

@@ -63,9 +63,9 @@ type streamOptions struct {
 	done     func()          // called after its end
 }
 
-// serveStream makes the request's connection a viewer, which runs in a
-// goroutine of its own, so that net/http's memory for the request is given
-// back. It returns false, and has answered, if no viewer came of it.
+// serveStream makes the request's connection a viewer. That runs in a goroutine of
+// its own, so that net/http can free its memory for the request. If it cannot become
+// a viewer, serveStream answers why, and returns false.
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOptions) bool {
 	query, err := readStreamQuery(r)
 	if err != nil {

@@ -29,13 +29,13 @@ const (
 	tcpCloseWait = 8 // TCP_CLOSE_WAIT
 )
 
-// socket reads and tunes a TCP or unix socket without ever owning its
-// descriptor (File would take it away from the poller).
+// socket reads and tunes a TCP or unix socket, and never owns its descriptor:
+// net.TCPConn's File would take it away from Go's poller.
 type socket struct {
 	conn syscall.RawConn
 
-	// RawConn.Control takes a function: these are made once, and talk through
-	// the fields below.
+	// RawConn.Control takes a function. These are made once, so that no call
+	// allocates, and get and give their values in the fields below.
 	readFD, paceFD, writeFD func(fd uintptr)
 
 	raw  [256]byte
@@ -81,8 +81,8 @@ func (s *socket) read(ti *tcpInfo) error {
 	return s.err
 }
 
-// pace sets the pacing rate in bytes per second. An unpaced frame is late at
-// worst, so that an error is not worth a viewer.
+// pace sets the pacing rate in bytes per second. It ignores errors, because a frame
+// that is not paced is only late, and its viewer is worth more than that.
 func (s *socket) pace(rate uint32) {
 	s.rate = rate
 	_ = s.conn.Control(s.paceFD)

@@ -12,8 +12,8 @@ import (
 // closeTimeout bounds the write of the closing boundary.
 const closeTimeout = time.Second
 
-// peerCheck is how often a viewer that waits until its next frame is due is looked at: no write
-// tells meanwhile that it has gone.
+// peerCheck is how often a viewer whose next frame is not due yet is asked whether
+// it has gone, because no write tells that meanwhile.
 const peerCheck = time.Second
 
 // errPeerClosed ends a viewer that has gone while nothing was to be written.
