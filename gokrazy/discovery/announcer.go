@@ -16,7 +16,7 @@ import (
 const (
 	// lookInterval is how often the networks are looked at.
 	lookInterval = 2 * time.Second
-	// goodbyes are sent so often, because wireless networks lose some.
+	// goodbyes is how often a goodbye is sent. Wireless networks lose some.
 	goodbyes     = 2
 	goodbyePause = 100 * time.Millisecond
 )
@@ -24,8 +24,8 @@ const (
 // An Announcer makes a pushcam found on the networks of its computer, whichever
 // there are, and says goodbye in the end.
 type Announcer struct {
-	// Hostname is the wanted name, to which ".local" is added; what a name cannot
-	// have in it is replaced. Empty means "pushcam".
+	// Hostname is the wanted name, without ".local". Characters that a name cannot have
+	// are replaced by hyphens. Empty means "pushcam".
 	Hostname string
 	Port     int    // of the web server
 	Version  string // of the program
@@ -65,8 +65,9 @@ func (a *Announcer) State() State {
 
 func (a *Announcer) publish(s State) { a.state.Store(&s) }
 
-// Run announces until ctx is done. Only then, or if the configuration cannot
-// work, does it return: without a network it waits for one. It runs once.
+// Run announces until ctx is done, and then returns nil. It waits while there is no
+// network, and returns an error only if the port is impossible. It must be called
+// once.
 func (a *Announcer) Run(ctx context.Context) error {
 	if a.Port < 1 || a.Port > 65535 {
 		return fmt.Errorf("cannot announce port %d: a port is from 1 to 65535", a.Port)
@@ -113,8 +114,8 @@ func (a *Announcer) profile() profile {
 
 var errNoNetwork = errors.New("there is no network")
 
-// announce serves the networks that there are until they change, which is nil,
-// or ctx is done.
+// announce answers in the networks that there are now. It returns nil when they have
+// changed or ctx is done.
 func (a *Announcer) announce(ctx context.Context, r *responder) error {
 	networks, err := a.networks()
 	if err != nil {
@@ -162,7 +163,7 @@ func (a *Announcer) announce(ctx context.Context, r *responder) error {
 	}
 }
 
-// report tells of a name that is held.
+// report publishes the name that is held, and logs it if it is new.
 func (a *Announcer) report(r *responder) {
 	s := State{Host: r.name() + "." + domain}
 	for _, l := range r.links {

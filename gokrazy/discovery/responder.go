@@ -9,36 +9,52 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Times and counts of RFC 6762, with its sections.
+// Times and counts of RFC 6762, with the sections that ask for them.
 const (
-	probeCount    = 3                      // 8.1
-	probeInterval = 250 * time.Millisecond // 8.1
-	deferral      = time.Second            // 8.2, after losing a tie
-	conflictLimit = 15                     // 8.1: after so many conflicts
-	conflictTime  = 10 * time.Second       // in this time
-	conflictPause = 5 * time.Second        // a probe waits so long
-	multicastGap  = time.Second            // 6, between two multicasts of a record
-	defenceGap    = 250 * time.Millisecond // 6, the same when a prober is answered
-	sharedDelay   = 20 * time.Millisecond  // 6, and up to 100 ms more at random
-	moreDelay     = 400 * time.Millisecond // 7.2, the same while more known answers come
-	legacyTTL     = 10                     // 6.7, in seconds
+	// A name is asked for three times before it is taken (8.1).
+	probeCount    = 3
+	probeInterval = 250 * time.Millisecond
+	// Of two hosts that ask for the same name at the same time, the one whose
+	// records sort first waits this long and asks again (8.2).
+	deferral = time.Second
+	// A name that is lost again and again, conflictLimit times in conflictTime, is
+	// asked for more slowly, so that two broken hosts do not flood the network (8.1).
+	conflictLimit = 15
+	conflictTime  = 10 * time.Second
+	conflictPause = 5 * time.Second
+	// The same record is sent to all hosts at most once in multicastGap, but sooner to
+	// somebody who is about to take our name (6).
+	multicastGap = time.Second
+	defenceGap   = 250 * time.Millisecond
+	// Other hosts answer a question for a shared name too. Each waits for this long and
+	// up to 100 ms more, at random, so that they do not all answer at once (6).
+	sharedDelay = 20 * time.Millisecond
+	// A question whose list of known answers goes on in another message is answered
+	// when that is likely to have come (7.2).
+	moreDelay = 400 * time.Millisecond
+	// Plain resolvers do not hear when a record changes, and must forget it soon (6.7).
+	legacyTTL = 10 // seconds
 )
 
-// announceAfter are the pauses before each announcement (8.3 asks for two at
-// least; wireless networks lose some).
+// announceAfter are the pauses before each announcement. RFC 6762, 8.3 asks for two
+// at least; the third is there because wireless networks lose some.
 var announceAfter = []time.Duration{0, time.Second, 2 * time.Second}
 
 const (
-	// maxQuestions bounds what is looked at of one message.
+	// maxQuestions is how many questions of one message are looked at. The others are
+	// ignored, so that no message costs much.
 	maxQuestions = 32
-	// maxNumber is the last that a name gets before it starts over.
+	// maxNumber is the highest number behind a name; after pushcam-99 comes pushcam.
 	maxNumber = 99
-	// Unicast answers go to whoever claims to ask: so many per second and network.
+	// unicastRate is how many unicast answers are sent per second in one network. The
+	// sender of a question may be forged, and the answers then go to a victim.
 	unicastRate, unicastBurst = 20, 40
 )
 
-// A responder makes a name this computer's own and answers for it. It has no
-// goroutine and no clock: its owner calls step at the time next says, and handle
+// A responder makes a name this computer's own and answers questions for it. First it
+// probes, that is, it asks whether another host has the name; then it holds the name,
+// announces it and answers. It has no goroutine and no clock, so that tests decide
+// what happens when: its owner calls step at the time that next returns, and handle
 // for each packet.
 type responder struct {
 	profile profile
@@ -47,26 +63,27 @@ type responder struct {
 	links   []*link
 	wire    wire
 
-	held      bool      // the name is ours
-	sent      int       // probes, or announcements once held
-	wake      time.Time // of the next one
-	conflicts []time.Time
+	held      bool        // the name is ours
+	sent      int         // how many probes were sent, or announcements if it is ours
+	wake      time.Time   // when the next one is sent; zero is never
+	conflicts []time.Time // when others claimed the name, the last conflictLimit times
 }
 
 // A link is what a responder knows of one network.
 type link struct {
 	*network
 	records []record
-	last    []time.Time // when each record was last sent to all
-	wanted  []bool      // records that are to be sent to all
-	due     time.Time   // when; zero is never
-	gap     time.Duration
+	last    []time.Time   // when each record was last sent to all
+	wanted  []bool        // which records are to be sent to all
+	due     time.Time     // when they are; zero is never
+	gap     time.Duration // a record that was sent within this time is left out
 	unicast *rate.Limiter
 }
 
 func (r *responder) name() string { return numbered(r.base, r.number) }
 
-// start begins anew on some networks, with the name that was held last.
+// start begins anew on these networks. It tries the name first that was held last, so
+// that a camera keeps its name when a cable is pulled and plugged in again.
 func (r *responder) start(now time.Time, w wire, networks []*network) {
 	r.wire, r.links = w, nil
 	for _, n := range networks {
@@ -76,7 +93,7 @@ func (r *responder) start(now time.Time, w wire, networks []*network) {
 	r.probe(now, rand.N(probeInterval))
 }
 
-// probe asks, after a while, whether somebody has the name.
+// probe gives the name up, if it is held, and begins to ask for it after a pause.
 func (r *responder) probe(now time.Time, after time.Duration) {
 	for _, l := range r.links {
 		l.records = r.profile.records(r.name(), l.network)
@@ -137,9 +154,10 @@ func (r *responder) advance(now time.Time) {
 	}
 }
 
-// claim is the probe: questions for the names, with the records to be. It asks
-// for multicast answers, because unicast ones may reach another program of this
-// computer that shares the port.
+// claim is the message that probes: it asks for the names, and holds the records that
+// they are to have. It does not ask for unicast answers, although RFC 6762, 8.1 would
+// like that, because of several programs of this computer that share the port only
+// one gets a unicast answer.
 func (r *responder) claim(l *link) *dns.Msg {
 	m := new(dns.Msg)
 	asked := make(map[string]bool)
@@ -185,9 +203,9 @@ func (r *responder) link(n *network) *link {
 	return nil
 }
 
-// disputed says whether another host has one of our names: there are records of
-// them with other data. Data of any of our networks is our own: cables and
-// reflectors carry packets from one to the other.
+// disputed says whether another host has one of our names: it gives the name other
+// data than we do. Data that we announce in another network are no dispute, because
+// some routers carry packets from one network to the other.
 func (r *responder) disputed(rrs []dns.RR) bool {
 	for _, rr := range rrs {
 		if claimed(rr) && rr.Header().Ttl > 0 && r.claims(rr.Header().Name) && !r.mine(rr) {
@@ -217,8 +235,8 @@ func (r *responder) mine(rr dns.RR) bool {
 	return false
 }
 
-// loses says whether another host probes for one of our names at the same time
-// and wins.
+// loses says whether another host, which probes for one of our names while we do, is
+// the one to get it (RFC 6762, 8.2).
 func (r *responder) loses(l *link, theirs []dns.RR) bool {
 	if !r.disputed(theirs) {
 		return false
@@ -239,8 +257,9 @@ func (r *responder) loses(l *link, theirs []dns.RR) bool {
 	return false
 }
 
-// conflict is what another host's record of our name leads to: a held name is
-// probed for again, one that is probed for is given up for the next (RFC 6762, 9).
+// conflict is called when another host turns out to have our name. A name that we held
+// is probed for again, because the other host may be wrong or gone; one that we only
+// wanted is left to the other host, and the next one is tried (RFC 6762, 9).
 func (r *responder) conflict(now time.Time) {
 	pause := time.Duration(0)
 	r.conflicts = append(r.conflicts, now)
@@ -265,8 +284,9 @@ func (r *responder) query(now time.Time, l *link, p packet, m *dns.Msg) {
 		return
 	}
 	legacy := p.from.Port() != port
-	// Who probes for our name is told before all: where several programs share the
-	// port, a unicast answer goes to one of them, perhaps not to who asked.
+	// A host that probes for our name gets the answer by multicast, whatever it asks
+	// for: where several programs of it share the port, a unicast answer reaches only
+	// one of them, which may not be the one that asked.
 	probe := len(m.Ns) > 0
 	direct := make([]bool, len(l.records))
 	toAll, wait := false, time.Duration(0)
@@ -315,11 +335,12 @@ func (r *responder) reply(now time.Time, l *link, p packet, q *dns.Msg, which []
 		m.Id, m.Question = q.Id, q.Question[:1]
 	}
 	if data, err := m.Pack(); err == nil {
-		r.wire.unicast(l.network, p.from, data) // who does not get it asks again
+		r.wire.unicast(l.network, p.from, data) // a host that does not get it asks again
 	}
 }
 
-// flush sends to all what is wanted and was not sent just now.
+// flush sends to all hosts the records that are wanted, but for those that were sent
+// within the gap.
 func (r *responder) flush(now time.Time, l *link) {
 	l.due = time.Time{}
 	for i := range l.wanted {
@@ -333,8 +354,8 @@ func (r *responder) flush(now time.Time, l *link) {
 	clear(l.wanted)
 }
 
-// message has the records marked in which as answers, and beside them what their
-// readers will ask next; nil without any.
+// message has as answers the records that are marked in which, and besides them the
+// records that their readers would ask for next. It is nil if none is marked.
 func (l *link) message(which []bool, legacy bool) *dns.Msg {
 	m := &dns.Msg{MsgHdr: dns.MsgHdr{Response: true, Authoritative: true}, Compress: true}
 	about := make(map[string]bool)
@@ -366,8 +387,9 @@ func (l *link) message(which []bool, legacy bool) *dns.Msg {
 
 func claimedOrText(rr dns.RR) bool { return claimed(rr) || rr.Header().Rrtype == dns.TypeTXT }
 
-// goodbye takes the services back. The addresses stay: another program of this
-// computer may announce them too, and they end by themselves in two minutes.
+// goodbye tells all hosts that the services end. It does not take the addresses back,
+// because another program of this computer may announce them too; hosts forget them
+// after two minutes in any case.
 func (r *responder) goodbye() {
 	if !r.held {
 		return
@@ -383,8 +405,8 @@ func (r *responder) goodbye() {
 	}
 }
 
-// multicast sends to all hosts of a network. What is lost there is sent again,
-// or asked for again.
+// multicast sends to all hosts of a network. It tells no error: what is lost is sent
+// again by itself, or asked for again.
 func (r *responder) multicast(l *link, m *dns.Msg) {
 	if data, err := m.Pack(); err == nil {
 		r.wire.multicast(l.network, data)
