@@ -226,7 +226,7 @@ func (s *settings) try() {
 	if skip {
 		return
 	}
-	f, err := durable.Create(filepath.Join(s.dir, settingsFile), maxSettings)
+	f, err := durable.Create(filepath.Join(s.dir, settingsFile), 4<<10)
 	if err == nil {
 		defer f.Discard()
 		_, err = f.Write([]byte("\n"))

@@ -46,8 +46,10 @@ func TestBadPerm(t *testing.T) {
 			m := boot(t, card, append(p.direct(), tt.qemu...))
 			cam.plug(t, m)
 			t.Cleanup(func() { cam.unplug(t) })
-			s := m.is(t, "a camera whose state is known", func(s state) bool { return s.Camera.Phase == camera.Idle || s.Camera.Phase == camera.Privacy })
-			if !strings.Contains(s.Settings.Trouble, tt.says) || s.Settings.Privacy != tt.closed {
+			s := m.is(t, "a camera whose state is known, and what is wrong", func(s state) bool {
+				return (s.Camera.Phase == camera.Idle || s.Camera.Phase == camera.Privacy) && strings.Contains(s.Settings.Trouble, tt.says)
+			})
+			if s.Settings.Privacy != tt.closed {
 				t.Errorf("the settings are %+v, want a camera that is closed: %v, and %q", s.Settings, tt.closed, tt.says)
 			}
 			if tt.closed {
