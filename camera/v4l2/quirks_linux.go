@@ -29,12 +29,14 @@ type quirk struct {
 	maxVideo ioctl.Size
 }
 
-// quirks are by the name of the driver. That of the Pi camera is
-// drivers/staging/vc04_services/bcm2835-camera; its firmware's calls time out
-// after 3 s, and STREAMON takes 300 ms, for which startTimeout and answerTimeout
-// have room.
+// quirks are by the name of the driver. The calls of the Pi's firmware time out after
+// 3 s, and STREAMON takes 300 ms, for which a Camera's time limits have room.
 var quirks = map[string]quirk{
-	"bcm2835 mmal": {bitRate: true, gapless: true, spills: true, firmware: true, module: "bcm2835-v4l2", maxVideo: ioctl.Size{Width: 1920, Height: 1088}},
+	piCameraDriver: {
+		bitRate: true, gapless: true, spills: true, firmware: true,
+		module:   PiCameraModule,
+		maxVideo: ioctl.Size{Width: piVideoWidth, Height: piVideoHeight},
+	},
 }
 
 // fit makes a size as small as the driver takes it for video, with the same

@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"github.com/pushcam/pushcam/camera/v4l2"
-	"github.com/pushcam/pushcam/gokrazy/device"
 )
 
 // controls are the camera's: those that the flags set, which stay so, and those
@@ -34,7 +33,7 @@ func newControls(c *config, s *settings, log *slog.Logger) *controls {
 		Log:         log,
 	}
 	if c.appliance {
-		k.camera.Why = func() string { return device.Diagnose(c.root).Cause() }
+		k.camera.Why = func() string { return v4l2.Diagnose(c.root.Path(), c.root.Model()).Cause() }
 	}
 	return k
 }

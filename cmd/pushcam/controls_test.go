@@ -80,17 +80,4 @@ func manyControls(n int) string {
 	return b.String()[1:]
 }
 
-func TestDriverParameters(t *testing.T) {
-	for s, want := range map[size]string{
-		{1280, 720}:  "",
-		{1920, 1088}: "",
-		{2592, 1944}: "max_video_width=2592 max_video_height=1944",
-		{1280, 1944}: "max_video_width=1920 max_video_height=1944",
-	} {
-		if got := driverParameters(s)["bcm2835-v4l2"]; got != want {
-			t.Errorf("%v: %q, want %q", s, got, want)
-		}
-	}
-}
-
 var _ http.Handler = (*controls)(nil)

@@ -3,18 +3,18 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/gokrazy/device"
 )
 
 // cameraDrivers are the kernel's modules for cameras: the Pi camera's, and USB
 // webcams'.
-var cameraDrivers = []string{"bcm2835-v4l2", "uvcvideo"}
+var cameraDrivers = []string{v4l2.PiCameraModule, "uvcvideo"}
 
 // drivers loads the kernel's modules for cameras, because gokrazy has no udev that
 // would.
@@ -29,18 +29,10 @@ type drivers struct {
 }
 
 func newDrivers(root device.Root, s size, log *slog.Logger) *drivers {
-	modules := &device.Modules{Root: root, Log: log, Parameters: driverParameters(s)}
+	modules := &device.Modules{Root: root, Log: log, Parameters: map[string]string{
+		v4l2.PiCameraModule: v4l2.PiCameraParameters(s.width, s.height),
+	}}
 	return &drivers{root: root, log: log, load: func(m string) error { return modules.Load(m) }, unload: modules.Unload}
-}
-
-// driverParameters let the Pi camera's driver give video that is larger than it gives
-// by default.
-func driverParameters(s size) map[string]string {
-	const width, height = 1920, 1088 // its own
-	if s.width <= width && s.height <= height {
-		return nil
-	}
-	return map[string]string{"bcm2835-v4l2": fmt.Sprintf("max_video_width=%d max_video_height=%d", max(s.width, width), max(s.height, height))}
 }
 
 // run loads all at once, because some wait for their hardware. It returns when all

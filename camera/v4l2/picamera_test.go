@@ -1,4 +1,4 @@
-package device
+package v4l2
 
 import (
 	"encoding/binary"
@@ -11,6 +11,19 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 )
+
+func TestPiCameraParameters(t *testing.T) {
+	for s, want := range map[[2]int]string{
+		{1280, 720}:  "",
+		{1920, 1088}: "",
+		{2592, 1944}: "max_video_width=2592 max_video_height=1944",
+		{1280, 1944}: "max_video_width=1920 max_video_height=1944",
+	} {
+		if got := PiCameraParameters(s[0], s[1]); got != want {
+			t.Errorf("%v: %q, want %q", s, got, want)
+		}
+	}
+}
 
 func TestCause(t *testing.T) {
 	const pi3 = "Raspberry Pi 3 Model B Rev 1.2"
@@ -70,10 +83,9 @@ func TestDiagnose(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff(Diagnosis{}, Diagnose(Root(root))); diff != "" {
+	if diff := cmp.Diff(Diagnosis{}, Diagnose(root, "")); diff != "" {
 		t.Errorf("of nothing (-want +got):\n%s", diff)
 	}
-	write("proc/device-tree/model", "Raspberry Pi 3 Model B Rev 1.2\x00")
 	write("proc/device-tree/memory@0/reg", "\x00\x00\x00\x00\x38\x00\x00\x00")
 	write("lib/modules/6.12.117-pushcam/modules.dep", "kernel/bcm2835-v4l2.ko: kernel/a.ko\n")
 	write("dev/vchiq", "")
@@ -83,7 +95,7 @@ func TestDiagnose(t *testing.T) {
 	if runtime.GOOS == "linux" {
 		want.Kernel = []string{"bcm2835-v4l2-0: mmal init failed: -22"}
 	}
-	if diff := cmp.Diff(want, Diagnose(Root(root))); diff != "" {
+	if diff := cmp.Diff(want, Diagnose(root, want.Model)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -1,15 +1,38 @@
-package device
+package v4l2
 
 import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 )
+
+// What is special about the Raspberry Pi's camera with its firmware's driver,
+// drivers/staging/vc04_services/bcm2835-camera, is here and in quirks.
+
+// PiCameraModule is the kernel module of the Pi camera's driver.
+const PiCameraModule = "bcm2835-v4l2"
+
+// piCameraDriver is what that calls itself in V4L2.
+const piCameraDriver = "bcm2835 mmal"
+
+// Up to this size in pixels the driver gives video by itself. Beyond it, it gives
+// stills only, unless it was told when it was loaded.
+const piVideoWidth, piVideoHeight = 1920, 1088
+
+// PiCameraParameters are those of PiCameraModule with which it gives video of a size
+// in pixels; empty if it does so by itself.
+func PiCameraParameters(width, height int) string {
+	if width <= piVideoWidth && height <= piVideoHeight {
+		return ""
+	}
+	return fmt.Sprintf("max_video_width=%d max_video_height=%d", max(width, piVideoWidth), max(height, piVideoHeight))
+}
 
 // Diagnosis is what a system shows of why its Pi camera is not found.
 type Diagnosis struct {
@@ -20,9 +43,6 @@ type Diagnosis struct {
 	GPUMemory int      // MiB that the firmware keeps for itself; 0: not known
 	Kernel    []string // lines of the kernel's log about camera and firmware, the oldest first
 }
-
-// cameraDriver is the Pi camera's module, as the kernel calls it.
-const cameraDriver = "bcm2835_v4l2"
 
 // minGPUMemory is what the firmware's camera needs, in MiB (gpu_mem in the
 // Raspberry Pi documentation, config.txt).
@@ -67,42 +87,52 @@ func (c Diagnosis) Cause() string {
 	return "the Pi's firmware finds none on the camera connector: switch off, and seat the cable at both ends; " + unsupported
 }
 
-// Diagnose looks at the system whose files are below root. What cannot be read is
-// taken for missing.
-func Diagnose(root Root) Diagnosis {
+// Diagnose looks at the system whose files are below root, on a board of this model.
+// What cannot be read is taken for missing.
+func Diagnose(root, model string) Diagnosis {
 	exists := func(path string) bool {
-		_, err := os.Stat(root.Path(path))
+		_, err := os.Stat(filepath.Join(root, path))
 		return err == nil
 	}
 	c := Diagnosis{
-		Model:     root.Model(),
-		Loaded:    exists("sys/module/" + cameraDriver),
+		Model:     model,
+		Loaded:    exists("sys/module/" + strings.ReplaceAll(PiCameraModule, "-", "_")),
 		Service:   exists("dev/vchiq") || exists("sys/bus/vchiq-bus/devices/bcm2835-camera"),
 		GPUMemory: gpuMemory(root),
 	}
-	indexes, err := filepath.Glob(root.Path("lib/modules/*/modules.dep"))
+	indexes, _ := filepath.Glob(filepath.Join(root, "lib/modules/*/modules.dep")) // else none
 	for _, index := range indexes {
-		if f, openErr := os.Open(index); err == nil && openErr == nil {
-			known, _ := parseDep(io.LimitReader(f, maxIndex))
-			f.Close()
-			c.Driver = c.Driver || known[cameraDriver] != nil
-		}
+		c.Driver = c.Driver || bytes.Contains(readUpTo(index, maxIndex), []byte("/"+PiCameraModule+".ko"))
 	}
-	if f, err := openKernelLog(root.Path("dev/kmsg")); err == nil {
+	if f, err := openKernelLog(filepath.Join(root, "dev/kmsg")); err == nil {
 		defer f.Close()
 		c.Kernel = readKernelLog(f)
 	}
 	return c
 }
 
+const (
+	maxIndex = 4 << 20 // bytes of modules.dep; Debian's kernel, which has all modules, has 700 kB
+	maxReg   = 4096    // bytes of a property in the device tree
+)
+
+// readUpTo reads the first bytes of a file; none if it cannot be read.
+func readUpTo(file string, limit int64) []byte {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	data, _ := io.ReadAll(io.LimitReader(f, limit)) // what there is of it
+	return data
+}
+
 // gpuMemory finds the firmware's memory by what it leaves to the kernel. The
 // firmware's is at the top of the first 512 MiB or 1 GiB, and the kernel's first bank
 // ends where it begins.
-func gpuMemory(root Root) int {
+func gpuMemory(root string) int {
 	for _, name := range []string{"memory@0", "memory"} {
-		if f, err := os.Open(root.Path("proc/device-tree", name, "reg")); err == nil {
-			defer f.Close()
-			reg, _ := io.ReadAll(io.LimitReader(f, maxAttribute))
+		if reg := readUpTo(filepath.Join(root, "proc/device-tree", name, "reg"), maxReg); reg != nil {
 			return parseGPUMemory(reg)
 		}
 	}
