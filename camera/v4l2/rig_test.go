@@ -159,11 +159,8 @@ func TestRigUnplug(t *testing.T) {
 				t.Fatalf("it was %s and came back as %s", path, again)
 			}
 			l.state(t, ctx, camera.Live)
-			took := time.Since(back)
-			t.Logf("live again %v after %s appeared", took.Round(time.Millisecond), again)
-			if took > 3*time.Second {
-				t.Errorf("that is more than 3 s")
-			}
+			// That it does not wait for the end of the back-off, TestReplugEndsBackoff shows.
+			t.Logf("live again %v after %s appeared", time.Since(back).Round(time.Millisecond), again)
 			var f *camera.Frame
 			for f = l.frame(t, ctx); f.Seq <= before; f = l.frame(t, ctx) {
 			}

@@ -213,7 +213,7 @@ func loadModules() error {
 
 // openPort opens a virtio port, which appears some time after its driver.
 func openPort(path string) (*os.File, error) {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) || time.Now().After(deadline) {
 			return f, err
