@@ -227,6 +227,32 @@ func TestLoginBesideAGuesserAfterARestart(t *testing.T) {
 	})
 }
 
+// A client that leaves while its try is delayed is not waited for.
+func TestLoginClientLeavesWhileDelayed(t *testing.T) {
+	for name, after := range map[string]time.Duration{"before its time": knownInterval / 2, "in its turn": knownInterval + time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newCountedLogin(t, "right")
+				l.try("desk", "right")
+				l.try("desk", "wrong")
+				ctx, cancel := context.WithTimeout(t.Context(), after)
+				defer cancel()
+				go func() {
+					time.Sleep(knownInterval - time.Millisecond)
+					l.try("stranger", "wrong") // is being verified when the delay is over
+				}()
+				if err := l.login(ctx, "desk", "right"); !errors.Is(err, context.DeadlineExceeded) {
+					t.Error(err)
+				}
+				time.Sleep(time.Minute)
+				if got := l.try("desk", "right"); got != "in" {
+					t.Errorf("later: %s", got)
+				}
+			})
+		})
+	}
+}
+
 // A typing error delays the owner's next try, and none after that.
 func TestLoginAfterATypingError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
