@@ -36,6 +36,8 @@ type remote struct {
 	last  []netip.Addr // where it was, until it is not there any more
 }
 
+var _ update.Conn = (*remote)(nil)
+
 const (
 	lookupTimeout = 2 * time.Second
 	browseTimeout = 2500 * time.Millisecond
