@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
@@ -160,7 +161,7 @@ func (l *logReader) show(body io.Reader) error {
 	lines := bufio.NewReaderSize(body, maxLogLine)
 	for {
 		line, err := lines.ReadSlice('\n')
-		text := visible(line)
+		text := discovery.Printable(strings.TrimSuffix(string(line), "\n"))
 		for errors.Is(err, bufio.ErrBufferFull) {
 			_, err = lines.ReadSlice('\n')
 		}
@@ -177,11 +178,4 @@ func (l *logReader) show(body io.Reader) error {
 		}
 		l.next++
 	}
-}
-
-// visible is a line as it can be shown: what would control a terminal or the
-// direction of writing is written as in Go, \x1b or \u202e.
-func visible(line []byte) string {
-	quoted := strconv.Quote(strings.TrimSuffix(string(line), "\n"))
-	return strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\t`, "\t").Replace(quoted[1 : len(quoted)-1])
 }

@@ -270,7 +270,7 @@ func (c *remote) refusal(resp *http.Response) error {
 		return fmt.Errorf("%w: %s has been given another one when its image was made", update.ErrPassword, c)
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSentence)) // what there is of it
-	sentence := visible([]byte(strings.TrimSpace(string(text))))
+	sentence := discovery.Printable(strings.TrimSpace(string(text)))
 	if err := update.Refusal(resp.StatusCode, c.String(), sentence); err != nil {
 		return err
 	}

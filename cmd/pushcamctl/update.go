@@ -106,7 +106,7 @@ func (p *program) updateOne(ctx context.Context, cam *remote, f *updateFlags) er
 	if err := fits(cam, a, before, f); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "%s: pushcam %s → %s%s\n", cam, visible([]byte(before.Version)), cmp.Or(a.RootInfo.Version, "of no version"), direction(a.RootInfo, before))
+	fmt.Fprintf(p.stdout, "%s: pushcam %s → %s%s\n", cam, discovery.Printable(before.Version), cmp.Or(a.RootInfo.Version, "of no version"), direction(a.RootInfo, before))
 	if f.kernel {
 		if err := p.confirmKernel(cam, a, before, f.yes); err != nil {
 			return err
@@ -144,7 +144,7 @@ func (p *program) send(ctx context.Context, up *uploader, a *partition.Archive, 
 	} else {
 		fmt.Fprintf(p.stdout, "%s restarts into it; it stays even if the camera gives no picture\n", cam)
 	}
-	to := cmp.Or(visible([]byte(record.To)), "it")
+	to := cmp.Or(discovery.Printable(record.To), "it")
 	after, err := up.Await(ctx, record, func() { fmt.Fprintf(p.stdout, "%s runs %s on trial\n", cam, to) })
 	if err != nil {
 		return err
@@ -153,7 +153,7 @@ func (p *program) send(ctx context.Context, up *uploader, a *partition.Archive, 
 		fmt.Fprintf(p.stdout, "%s: %s runs %s, %v after the beginning\n", update.Committed, cam, to, time.Since(began).Round(time.Second))
 		return nil
 	}
-	return fmt.Errorf("%s: %s runs %s again, because %s", after.Last.Outcome, cam, visible([]byte(after.Version)), visible([]byte(after.Last.Why)))
+	return fmt.Errorf("%s: %s runs %s again, because %s", after.Last.Outcome, cam, discovery.Printable(after.Version), discovery.Printable(after.Last.Why))
 }
 
 // confirmBlind asks whether an update is tried although nothing will tell whether
@@ -234,16 +234,16 @@ func fits(cam *remote, a *partition.Archive, to *update.Status, f *updateFlags) 
 	}
 	switch {
 	case root.Arch != to.Arch:
-		return fmt.Errorf("the image is for %s, and %s is %s", root.Arch, cam, visible([]byte(to.Arch)))
+		return fmt.Errorf("the image is for %s, and %s is %s", root.Arch, cam, discovery.Printable(to.Arch))
 	case a.Root.Size() > to.MaxRoot:
 		return fmt.Errorf("the image's root file system of %.1f MB has no room in the %.1f MB that %s has for it", float64(a.Root.Size())/1e6, float64(to.MaxRoot)/1e6, cam)
 	case f.kernel && a.Boot.Size() > to.MaxBoot:
 		return fmt.Errorf("the image's boot files of %.1f MB have no room in the %.1f MB that %s has for them", float64(a.Boot.Size())/1e6, float64(to.MaxBoot)/1e6, cam)
 	case root.Hostname != to.Hostname && !f.rename:
 		return fmt.Errorf("the image is made for %s, and this is %s: make one with pushcamctl image -hostname %s, or give the camera the other name with -rename",
-			root.Hostname, visible([]byte(to.Hostname)), visible([]byte(to.Hostname)))
+			root.Hostname, discovery.Printable(to.Hostname), discovery.Printable(to.Hostname))
 	case !slices.Contains(root.Kernels, kernel):
-		err := fmt.Errorf("the image has modules for the kernel %s, and %s %s %s", strings.Join(root.Kernels, ", "), cam, would, visible([]byte(kernel)))
+		err := fmt.Errorf("the image has modules for the kernel %s, and %s %s %s", strings.Join(root.Kernels, ", "), cam, would, discovery.Printable(kernel))
 		if !f.kernel {
 			err = fmt.Errorf("%w: update the kernel too, with -kernel", err)
 		}
@@ -267,7 +267,7 @@ func direction(root *partition.Root, from *update.Status) string {
 // confirmKernel explains the risk and asks.
 func (p *program) confirmKernel(cam *remote, a *partition.Archive, from *update.Status, yes bool) error {
 	fmt.Fprintf(p.stdout, "With the kernel %s → %s and the boot files, of which the card has one copy: if the power fails in the seconds\n"+
-		"in which they are written, or the new kernel does not start at all, the card has to be taken out and written anew.\n", visible([]byte(from.Kernel)), a.BootKernel)
+		"in which they are written, or the new kernel does not start at all, the card has to be taken out and written anew.\n", discovery.Printable(from.Kernel), a.BootKernel)
 	if yes {
 		return nil
 	}

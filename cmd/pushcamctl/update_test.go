@@ -146,7 +146,7 @@ func TestUpdate(t *testing.T) {
 			stdout:  []string{"attic: pushcam v1 → v2\n", "sending  [########################] 100 %", "attic restarts into it; it stays only if the camera gives a picture again\nattic runs v2 on trial\ncommitted: attic runs v2, "},
 			arrived: "map[root:1]"},
 		{name: "rolled back", roof: newRoof(onTrial, ended(update.RolledBack, "no camera is found\x1b")), root: for6, code: 1,
-			stdout: []string{"runs v2 on trial"}, stderr: []string{`rolled back: attic runs v1 again, because no camera is found\x1b`}, arrived: "map[root:1]"},
+			stdout: []string{"runs v2 on trial"}, stderr: []string{"rolled back: attic runs v1 again, because no camera is found�"}, arrived: "map[root:1]"},
 		{name: "it forgets", roof: newRoof(update.Status{State: update.State{Phase: update.Idle}, Version: "v1", Root: 2}), root: for6, code: 1,
 			stderr: []string{"rolled back", "forgotten"}, arrived: "map[root:1]"},
 		{name: "it forgets a good one", roof: newRoof(update.Status{State: update.State{Phase: update.Idle}, Version: "v2", Root: 3}), root: for6,

@@ -58,12 +58,12 @@ func numbered(name string, n int) string {
 // 255 at most, its key included (RFC 6763, 6.1).
 const maxText = 200
 
-// printable makes a text safe to print: it replaces what is not UTF-8, and what
-// would control a terminal or the direction of writing.
-func printable(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText]
-	}
+// printable is Printable of as much of a text as is kept.
+func printable(s string) string { return Printable(s[:min(len(s), maxText)]) }
+
+// Printable makes a text from another computer safe to print: it replaces what is not
+// UTF-8, and what would control a terminal or the direction of writing.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return unicode.ReplacementChar

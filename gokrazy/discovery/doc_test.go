@@ -76,3 +76,16 @@ func TestUnescape(t *testing.T) {
 		}
 	}
 }
+
+func FuzzPrintable(f *testing.F) {
+	for _, s := range []string{"plain", "\x1b]0;title\a", "\xc2", "\u2028\u202e\ufeff", "\r\n", "\x9b31m", "\U000e0001"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, r := range Printable(s) {
+			if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x2028 && r <= 0x202e || r >= 0xe0000 && r <= 0xe007f {
+				t.Fatalf("%q is shown as %q", s, Printable(s))
+			}
+		}
+	})
+}
