@@ -55,6 +55,7 @@ func (f *Framer) Frame(src []byte, captured time.Time) (*Frame, DropKind) {
 			break
 		}
 		src = src[p.end+next:]
+		p = scannedJPEG{}
 		kind = p.scan(src)
 	}
 	return f.make(&p, kind, src, captured)
@@ -95,7 +96,7 @@ func (f *Framer) NoEOI(now time.Time) bool {
 
 // maxEdits bounds the places at which a copy may differ from its picture. Of the
 // pictures that were found in bug reports none has more than six.
-const maxEdits = 16
+const maxEdits = 12
 
 // An edit puts the bytes of insert in the place of those from from to to.
 type edit struct {

@@ -57,15 +57,14 @@ type scannedJPEG struct {
 }
 
 // scan walks over the JPEG at the start of src, from SOI to the first EOI that
-// is not inside a segment. It makes one pass and allocates nothing. The kind is
-// empty when the picture is whole.
+// is not inside a segment, and fills p, which must be zero. It makes one pass and
+// allocates nothing. The kind is empty when the picture is whole.
 //
 // Before the first scan it is as patient as libjpeg, which stands behind nearly
 // every viewer: bytes that are no marker, and markers that mean nothing there,
 // are passed over, and left out of the copy. Many cheap webcams send them. After
 // it they are what is left of damaged entropy-coded data.
 func (p *scannedJPEG) scan(src []byte) DropKind {
-	*p = scannedJPEG{}
 	if len(src) == 0 {
 		return DropEmpty
 	}
@@ -160,13 +159,16 @@ func (p *scannedJPEG) whole() DropKind {
 // fill bytes that it may have (T.81, B.1.1.2), and the offset behind it, which
 // is beyond src when there is none. FF 00 is no marker.
 func nextMarker(src []byte, pos int) (start, end int) {
+	if pos+1 < len(src) && src[pos] == 0xff && src[pos+1]-1 < 0xfe { // as nearly always
+		return pos, pos + 2
+	}
 	for {
 		i := bytes.IndexByte(src[pos:], 0xff)
 		if i < 0 {
 			return len(src), len(src) + 1
 		}
 		start = pos + i
-		end = start
+		end = start + 1
 		for end < len(src) && src[end] == 0xff {
 			end++
 		}
