@@ -219,11 +219,18 @@ func TestNewFrame(t *testing.T) {
 	}
 }
 
+// suite are the pictures that the Go distribution tests its own decoder with;
+// none when they are not installed.
+func suite() []string {
+	root, _ := exec.Command("go", "env", "GOROOT").Output()
+	files, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(root)), "src/image/testdata/*.jpeg"))
+	return files
+}
+
 // TestNewFrameSuite runs the pictures that the Go distribution tests its own
 // decoder with: all samplings, progressive, restart intervals, CMYK.
 func TestNewFrameSuite(t *testing.T) {
-	root, _ := exec.Command("go", "env", "GOROOT").Output()
-	files, _ := filepath.Glob(filepath.Join(strings.TrimSpace(string(root)), "src/image/testdata/*.jpeg"))
+	files := suite()
 	if len(files) == 0 {
 		t.Skip("the Go distribution's test pictures are not installed")
 	}
@@ -358,7 +365,9 @@ func FuzzNewFrame(f *testing.F) {
 		if diff := cmp.Diff(frame, again); kind != "" || diff != "" {
 			t.Fatalf("not the same when done again, %q (-first +again):\n%s", kind, diff)
 		}
-		if want != nil {
+		// Where the next picture begins within a table of a cut off one, image/jpeg
+		// mixes the two.
+		if want != nil && bytes.Count(before, pictureStart) == 1 {
 			if diff := cmp.Diff(want, decoded(t, kept)); diff != "" {
 				t.Fatalf("another picture (-want +got):\n%s", diff)
 			}

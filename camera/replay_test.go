@@ -91,6 +91,26 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestReplayPublicCases shows a folder of pictures with the habits of webcams.
+func TestReplayPublicCases(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lap := len(files) - 1
+	s, err := record(t, &Replay{Path: "testdata"}, 2*lap, nil)
+	if !errors.Is(err, errEnough) {
+		t.Fatal(err)
+	}
+	// cut-half.jpg alone is not shown.
+	if diff := cmp.Diff(map[DropKind]int{DropTruncated: 2}, s.drops); diff != "" {
+		t.Errorf("drops (-want +got):\n%s", diff)
+	}
+	if widths := slices.Compact(s.widths()); len(widths) != 1 || widths[0] != 160 {
+		t.Errorf("widths %d, want 160 alone: the thumbnail is none of the pictures", widths)
+	}
+}
+
 // wantNoDescriptor fails if a file below dir is open in this process.
 func wantNoDescriptor(t *testing.T, dir string) {
 	t.Helper()
