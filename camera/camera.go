@@ -40,7 +40,7 @@ type Camera struct {
 	climbed  bool // a rung was, since frames came last
 
 	mu        sync.Mutex    // guards what follows
-	kick      chan struct{} // wakes the loop; made by kicks
+	kick      chan struct{} // wakes the loop; nil before Run
 	watched   bool
 	private   error     // why the owner wants it closed; nil is open
 	leftAt    time.Time // when the last viewer left
@@ -289,19 +289,13 @@ func (c sink) Drop(kind DropKind, n int) {
 
 func (c sink) Restarted() { c.countRung(RungStream) }
 
-// kicks is where the loop hears that demand or the source changed.
-func (c *Camera) kicks() chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.kick == nil {
-		c.kick = make(chan struct{}, 1)
-	}
-	return c.kick
-}
-
+// wake has the loop look at what was changed.
 func (c *Camera) wake() {
+	c.mu.Lock()
+	kick := c.kick
+	c.mu.Unlock()
 	select {
-	case c.kicks() <- struct{}{}:
+	case kick <- struct{}{}:
 	default: // it will look anyway
 	}
 }

@@ -180,7 +180,7 @@ func TestPatternStopsAtOnce(t *testing.T) {
 	})
 }
 
-func TestPlacard(t *testing.T) {
+func TestPlaceholder(t *testing.T) {
 	tests := []struct {
 		name          string
 		width, height int
@@ -194,7 +194,7 @@ func TestPlacard(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f, err := Placard(tt.width, tt.height, "No camera", "Is it plugged in?")
+			f, err := Placeholder(tt.width, tt.height, "No camera", "Is it plugged in?")
 			if err != nil {
 				t.Fatal(err)
 			}

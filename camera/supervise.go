@@ -43,6 +43,7 @@ var (
 func (c *Camera) Run(ctx context.Context) error {
 	c.ladder = slices.Clone(c.Ladder)
 	c.mu.Lock()
+	c.kick = make(chan struct{}, 1)
 	for _, r := range append([]Rung{{Name: RungStream}, {Name: RungReopen}}, c.ladder...) {
 		c.countRungLocked(r.Name, r.Count)
 	}
@@ -54,7 +55,7 @@ func (c *Camera) Run(ctx context.Context) error {
 		if why := c.closed(); why != nil {
 			c.set(Privacy, why)
 			select {
-			case <-c.kicks():
+			case <-c.kick:
 			case <-ctx.Done():
 			}
 			continue
@@ -79,11 +80,11 @@ func (c *Camera) Run(ctx context.Context) error {
 				backoff = minBackoff
 			}
 			select {
-			case <-c.kicks(): // by the run that has ended: no reason to hurry
+			case <-c.kick: // by the run that has ended: no reason to hurry
 			default:
 			}
 			c.climb(ctx)
-			if c.pause(ctx, backoff, c.kicks()) {
+			if c.pause(ctx, backoff, c.kick) {
 				backoff = minBackoff
 			} else {
 				backoff = min(2*backoff, maxBackoff)
@@ -122,7 +123,7 @@ func (c *Camera) idle(ctx context.Context) error {
 				c.flush()
 			}
 		}
-		if c.pause(ctx, checkInterval, c.kicks()) {
+		if c.pause(ctx, checkInterval, c.kick) {
 			c.clearFault() // it was plugged in again
 		}
 	}
@@ -163,7 +164,7 @@ func (c *Camera) watch(ctx context.Context) error {
 			c.set(Stopping, nil)
 			_, err := answer(ctx, c, ended)
 			return err
-		case <-c.kicks():
+		case <-c.kick:
 		case <-timer.C:
 		}
 		if c.follow(); !said && c.flows() {

@@ -62,7 +62,7 @@ func (p *placeholders) draw(s camera.State) {
 	if width == 0 || height == 0 {
 		width, height = p.size.width, p.size.height
 	}
-	f, err := camera.Placard(width, height, title, s.Reason)
+	f, err := camera.Placeholder(width, height, title, s.Reason)
 	if err != nil {
 		// Without it viewers see nothing, and not the camera's last frame.
 		p.log.Error("cannot draw the picture that says why there is none", "err", err)

@@ -1,5 +1,5 @@
 // Package testcard draws the pictures that pushcam makes itself, the test
-// pattern and the placards, and encodes them as JPEG fast enough for a slow
+// pattern and the placeholders, and encodes them as JPEG fast enough for a slow
 // computer.
 package testcard
 

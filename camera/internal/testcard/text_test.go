@@ -103,8 +103,8 @@ func TestGlyph(t *testing.T) {
 	}
 }
 
-// TestPlacard checks that whatever the texts are, they stay on their panel.
-func TestPlacard(t *testing.T) {
+// TestPlaceholder checks that whatever the texts are, they stay on their panel.
+func TestPlaceholder(t *testing.T) {
 	texts := []struct {
 		name  string
 		title string
@@ -117,14 +117,14 @@ func TestPlacard(t *testing.T) {
 		{"no text", "\xff\xfe\x00\u202e\U0010ffff", []string{"😀 世界\r\n\x1b[31m"}},
 	}
 	for _, size := range []image.Point{{640, 360}, {360, 640}, {320, 240}, {64, 48}, {32, 32}, {1500, 33}} {
-		blank := decode(t, placard(t, size, ""))
+		blank := decode(t, placeholder(t, size, ""))
 		margin := min(size.X, size.Y) / 14
 		// Around the panel, but for the MCUs that it shares with its surroundings.
 		panel := blank.Rect.Inset(margin)
 		outer := image.Rect(panel.Min.X/mcu*mcu, panel.Min.Y/mcu*mcu, (panel.Max.X+mcu-1)/mcu*mcu, (panel.Max.Y+mcu-1)/mcu*mcu)
 		for _, tt := range texts {
 			t.Run(size.String()+"/"+tt.name, func(t *testing.T) {
-				got := decode(t, placard(t, size, tt.title, tt.lines...))
+				got := decode(t, placeholder(t, size, tt.title, tt.lines...))
 				if got.Rect != blank.Rect {
 					t.Fatalf("%v, want %v", got.Rect, blank.Rect)
 				}
@@ -148,9 +148,9 @@ func TestPlacard(t *testing.T) {
 	}
 }
 
-func placard(t *testing.T, size image.Point, title string, lines ...string) []byte {
+func placeholder(t *testing.T, size image.Point, title string, lines ...string) []byte {
 	t.Helper()
-	b, err := Placard(size.X, size.Y, 80, title, lines...)
+	b, err := Placeholder(size.X, size.Y, 80, title, lines...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,20 +7,20 @@ import (
 	"github.com/pushcam/pushcam/camera/internal/testcard"
 )
 
-// Placard returns a picture that says in words why there is no other, with
+// Placeholder returns a picture that says in words why there is no other, with
 // title in large letters above lines. It is captured now.
 //
 // The texts may be anything: they are wrapped, made smaller, and at last cut to
 // fit, and what the font does not have is shown by a replacement. Sizes of 0 mean
 // 1280×720; others are brought into the range from 32 to 4096 pixels.
-func Placard(width, height int, title string, lines ...string) (*Frame, error) {
+func Placeholder(width, height int, title string, lines ...string) (*Frame, error) {
 	if width == 0 || height == 0 {
 		width, height = defaultWidth, defaultHeight
 	}
 	width, height = drawnSide(width), drawnSide(height)
-	jpeg, err := testcard.Placard(width, height, defaultQuality, title, lines...)
+	jpeg, err := testcard.Placeholder(width, height, defaultQuality, title, lines...)
 	if err != nil {
-		return nil, fmt.Errorf("drawing a placard: %w", err)
+		return nil, fmt.Errorf("drawing a placeholder: %w", err)
 	}
 	return &Frame{JPEG: jpeg, Time: time.Now(), Width: width, Height: height}, nil
 }

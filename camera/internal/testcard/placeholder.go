@@ -9,17 +9,17 @@ import (
 const (
 	// maxTextLength bounds each text, in characters.
 	maxTextLength = 1000
-	// placardText is how many lines of text the shorter side of a placard has
+	// placeholderText is how many lines of text the shorter side of a placeholder has
 	// room for when they have their full size, which can still be read when the
 	// picture is shrunk to the width of a phone.
-	placardText = 14
+	placeholderText = 14
 )
 
-// Placard returns a picture that says something instead of showing something, as
+// Placeholder returns a picture that says something instead of showing something, as
 // JPEG: a title, and lines below it. Texts are wrapped, drawn smaller when that
 // is not enough, and cut when it would become too small. What is no text is shown
 // as replacement characters.
-func Placard(width, height, quality int, title string, lines ...string) ([]byte, error) {
+func Placeholder(width, height, quality int, title string, lines ...string) ([]byte, error) {
 	font, err := newTypeface()
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func Placard(width, height, quality int, title string, lines ...string) ([]byte,
 	fill(canvas, panel, black)
 	fill(canvas, image.Rect(panel.Min.X, panel.Min.Y, panel.Max.X, panel.Min.Y+max(1, margin/6)), yellow)
 
-	if err := write(font, canvas, panel.Inset(margin/2), short/placardText, title, lines); err != nil {
+	if err := write(font, canvas, panel.Inset(margin/2), short/placeholderText, title, lines); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer
@@ -44,7 +44,7 @@ func Placard(width, height, quality int, title string, lines ...string) ([]byte,
 	return bytes.Clone(b.Bytes()), nil
 }
 
-// A row is one line of a placard.
+// A row is one line of a placeholder.
 type row struct {
 	face   *face
 	ink    image.Image
