@@ -104,6 +104,13 @@ type tcpInfo struct {
 	// wraps around.
 	Retransmitted uint32
 	MinRTT        time.Duration // the kernel's minimum over 5 minutes
+
+	// Peer says that what follows is known: what the peer lets us know of itself.
+	Peer    bool
+	Window  uint32        // bytes that it takes beyond those that it acknowledged
+	Acked   uint64        // bytes that it acknowledged, since the beginning
+	Sent    uint64        // bytes that were sent to it, each counted once
+	LastAck time.Duration // since it last acknowledged anything
 }
 
 // outstanding is the number of segments that are on their way.
@@ -147,6 +154,7 @@ type gate struct {
 
 	limited bool // closed since it was last open: the link limits
 
+	seen      time.Duration // the last check
 	moved     time.Duration // when bytes last left
 	delivered uint32        // at the last check
 	queued    float64       // bytes at the last check
@@ -209,6 +217,17 @@ func (g *gate) check(now time.Duration, ti *tcpInfo) verdict {
 	return v
 }
 
+// idle is called instead of check when it is not for the link that no frame goes: what
+// is measured meanwhile would say nothing of it.
+func (g *gate) idle(now time.Duration, ti *tcpInfo) {
+	last := g.seen
+	g.note(now, ti, float64(ti.Unsent)+float64(ti.outstanding())*float64(ti.MSS))
+	g.window += now - max(last, g.window)
+	g.slice = mark{now, ti.Delivered}
+	g.second, g.closed, g.resent = g.slice, 0, ti.Retransmitted
+	g.limited = false
+}
+
 // note keeps when bytes last left.
 func (g *gate) note(now time.Duration, ti *tcpInfo, queued float64) {
 	if !g.begun {
@@ -220,7 +239,7 @@ func (g *gate) note(now time.Duration, ti *tcpInfo, queued float64) {
 	if queued == 0 || queued < g.queued || ti.Delivered != g.delivered {
 		g.moved = now
 	}
-	g.queued, g.delivered = queued, ti.Delivered
+	g.queued, g.delivered, g.seen = queued, ti.Delivered, now
 }
 
 // measureRate updates the peak rate, and whether the link is starved.

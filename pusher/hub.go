@@ -19,14 +19,13 @@ import (
 
 const (
 	boundary = "frame"
+	lineEnd  = "\r\n"
 	// partTail ends a part with the boundary of the next one, because Firefox shows
 	// a part only when it has seen the boundary behind it.
 	partTail = "\r\n--" + boundary + "\r\n"
 	// headAhead is a part's header without what is not known before its frame; see
 	// wantsHeaderAhead.
 	headAhead = "Content-Type: image/jpeg\r\n\r\n"
-	// waitingLine is a line of a part's header, before those that say something.
-	waitingLine = "X-Waiting: 1\r\n"
 	// streamEnd follows a partTail: an empty part, then the closing delimiter.
 	streamEnd = "\r\n--" + boundary + "--\r\n"
 
@@ -82,9 +81,10 @@ func newWaiter(write func(*part, time.Time) bool) waiter {
 // part is one frame as it goes over the wire, shared by all viewers.
 type part struct {
 	frame       *camera.Frame // nil until there is one
-	head        []byte        // the part's header
+	head        []byte        // the part's header, after an end of line
 	n           uint64        // counts parts; the difference of two says what was skipped
 	since       time.Time     // when it became the newest
+	gap         time.Duration // since the part before
 	placeholder bool          // a picture that says why there is no camera
 }
 
@@ -153,8 +153,10 @@ func (h *Hub) Up() {
 
 // replace makes p the newest part and wakes the watchers. h.mu is held.
 func (h *Hub) replace(p *part) {
-	p.n = h.newest.Load().n + 1
+	old := h.newest.Load()
+	p.n = old.n + 1
 	p.since = time.Now()
+	p.gap = p.since.Sub(old.since)
 	h.newest.Store(p)
 	if h.watchers > 0 {
 		h.resend.Reset(resendAfter)
@@ -275,7 +277,7 @@ func (h *Hub) lastFrame() *camera.Frame {
 // is the capture time in Unix seconds, as ustreamer and mjpg-streamer write it.
 func partHead(f *camera.Frame) []byte {
 	b := make([]byte, 0, 128)
-	b = append(b, "Content-Type: image/jpeg\r\nContent-Length: "...)
+	b = append(b, lineEnd+"Content-Type: image/jpeg\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(f.JPEG)), 10)
 	b = append(b, "\r\nX-Timestamp: "...)
 	b = appendUnixMicro(b, f.Time)

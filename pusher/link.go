@@ -16,6 +16,9 @@ type link struct {
 	paced  uint32
 	lossy  bool // and the socket knows
 	direct bool // what is sent goes to the socket as it is
+	asks   bool // its reader may be asked; else nothing is known of it
+	reader reader
+	silent time.Duration // how long its reader may take nothing
 }
 
 // newLink prepares c for frames, and has the kernel end it when its peer
@@ -42,7 +45,7 @@ func newLink(c net.Conn, timeout time.Duration) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare connection: %w", err)
 	}
-	return &link{socket: s, paced: unpaced, direct: !tls}, nil
+	return &link{socket: s, paced: unpaced, direct: !tls, silent: timeout}, nil
 }
 
 // ready says whether the next frame may be written at now, the time since any
@@ -56,6 +59,13 @@ func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
 	if err := l.socket.read(&l.info); err != nil {
 		return 0, true // the connection is gone: the write will say why
 	}
+	if l.asks && l.info.Peer && !l.info.Closed && !l.gate.sampling {
+		l.reader.note(now, &l.info)
+		if wait, ok := l.reader.check(now, l.silent, &l.info); !ok {
+			l.gate.idle(now, &l.info)
+			return wait, false
+		}
+	}
 	v := l.gate.check(now, &l.info)
 	if l.gate.lossy && !l.lossy {
 		l.socket.useBBR()
@@ -66,6 +76,45 @@ func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
 		l.paced = v.pace
 	}
 	return v.wait, v.open
+}
+
+// stalled is how long the peer has taken nothing although something was to be sent.
+func (l *link) stalled(now time.Duration) time.Duration {
+	d := l.gate.stalled(now)
+	if l.asks && l.info.Peer {
+		d = max(d, l.reader.stalled(now))
+	}
+	return d
+}
+
+// listen looks for the answer of a reader although there is no frame for it. It returns
+// false if that need not be.
+func (l *link) listen(now time.Duration) bool {
+	if !l.asks || !l.reader.listens(&l.info) || l.socket.read(&l.info) != nil {
+		return false
+	}
+	l.reader.note(now, &l.info)
+	l.gate.idle(now, &l.info)
+	return true
+}
+
+// question says whether to ask the reader now, when the link is not ready.
+func (l *link) question(now time.Duration) bool {
+	return l.asks && l.info.Peer && l.reader.wants(now, &l.info)
+}
+
+// asked is told that a question was written.
+func (l *link) asked(now time.Duration) {
+	if l.socket.read(&l.info) == nil && l.info.Peer {
+		l.reader.ask(now, &l.info)
+	}
+}
+
+// sent is told that a frame of size bytes is written, and the time between two of them.
+func (l *link) sent(now time.Duration, size int, interval time.Duration) {
+	if l.asks {
+		l.reader.sent(now, size, interval, &l.info)
+	}
 }
 
 // write gives the connection what it takes of bufs at once, and says how many bytes

@@ -249,3 +249,49 @@ func threadCPU() time.Duration {
 	}
 	return time.Duration(t.Nano())
 }
+
+// A slow reader is asked in the next part's header, and finds each frame whole and in
+// order for all that, also the closing boundary.
+func TestQuestionsGoAhead(t *testing.T) {
+	const size = 20_000 // no buffer on its way is full
+	for _, name := range []string{"then a frame comes", "then the stream ends"} {
+		t.Run(name, func(t *testing.T) {
+			a := newAudience(t, 1)
+			v := a.viewers[0]
+			a.awaitParked(1) // it is ours
+			v.link.asks = true
+			a.hub.Publish(bigFrame(1, size))
+			a.awaitParked(1)
+			for v.link.socket.read(&v.link.info) != nil || v.link.info.Unsent > 0 || v.link.info.Acked != v.link.info.Sent {
+				runtime.Gosched()
+			}
+			v.link.reader.slow = true
+			for range 3 {
+				if err := v.ask(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := 1
+			if name == "then a frame comes" {
+				want = 2
+				v.link.reader.drained = true
+				a.hub.Publish(bigFrame(2, size))
+			}
+			read := make(chan error, 1)
+			go func() {
+				n, err := expect(a.clients[0], size)
+				if err == nil && n != want {
+					err = fmt.Errorf("%d frames, want %d", n, want)
+				}
+				read <- err
+			}()
+			for v.sent.Load() < uint64(want) {
+				runtime.Gosched()
+			}
+			a.leave()
+			if err := <-read; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -89,6 +89,8 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 	}
 	v := newViewer(conn, s.ViewerTimeout, &s.ages)
 	v.session, v.interval, v.ahead, v.name = o.session, query.interval, query.ahead, query.name
+	// A browser's network process takes what comes, however slowly it shows it.
+	v.link.asks = !v.ahead && !strings.HasPrefix(r.Header.Get("User-Agent"), "Mozilla/")
 	s.addViewer(v)
 	go func() {
 		s.Log.Info("viewer came", "viewer", v.address)

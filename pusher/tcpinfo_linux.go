@@ -19,11 +19,16 @@ const (
 	tcpiMSS       = 16
 	tcpiUnacked   = 24
 	tcpiSacked    = 28
+	tcpiLastAck   = 56  // ms
 	tcpiRetrans   = 100 // all of them, since the beginning
+	tcpiAcked     = 120 // 64 bits
 	tcpiUnsent    = 144
 	tcpiMinRTT    = 148 // µs
 	tcpiDelivered = 192
 	tcpiSize      = tcpiDelivered + 4 // what the gate reads
+	tcpiSent      = 200               // 64 bits, with what was sent again
+	tcpiResent    = 208               // 64 bits
+	tcpiWindow    = 228               // since Linux 5.4
 
 	tcpClose     = 7 // TCP_CLOSE, <net/tcp_states.h>
 	tcpCloseWait = 8 // TCP_CLOSE_WAIT
@@ -162,6 +167,12 @@ func parseTCPInfo(b []byte) tcpInfo {
 		ti.MSS, ti.Unacked, ti.Sacked = u32(tcpiMSS), u32(tcpiUnacked), u32(tcpiSacked)
 		ti.Delivered, ti.Retransmitted = u32(tcpiDelivered), u32(tcpiRetrans)
 		ti.MinRTT = micros(tcpiMinRTT)
+	}
+	if len(b) >= tcpiWindow+4 {
+		u64 := func(offset int) uint64 { return binary.NativeEndian.Uint64(b[offset:]) }
+		ti.Peer = true
+		ti.Window, ti.Acked, ti.Sent = u32(tcpiWindow), u64(tcpiAcked), u64(tcpiSent)-u64(tcpiResent)
+		ti.LastAck = time.Duration(u32(tcpiLastAck)) * time.Millisecond
 	}
 	return ti
 }

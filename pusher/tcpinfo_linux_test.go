@@ -22,21 +22,28 @@ func TestParseTCPInfo(t *testing.T) {
 	raw := make([]byte, 256)
 	for offset, value := range map[int]uint32{
 		tcpiMSS: 1448, tcpiUnacked: 30, tcpiSacked: 3, tcpiRetrans: 9,
-		tcpiUnsent: 4096, tcpiMinRTT: 20_000, tcpiDelivered: 1 << 31,
+		tcpiUnsent: 4096, tcpiMinRTT: 20_000, tcpiDelivered: 1 << 31, tcpiWindow: 65_000, tcpiLastAck: 7,
 	} {
 		binary.NativeEndian.PutUint32(raw[offset:], value)
+	}
+	for offset, value := range map[int]uint64{tcpiAcked: 5 << 32, tcpiSent: 6 << 32, tcpiResent: 1 << 31} {
+		binary.NativeEndian.PutUint64(raw[offset:], value)
 	}
 	raw[tcpiState] = tcpClose
 	full := tcpInfo{
 		Full: true, Closed: true, PeerClosed: true, MSS: 1448, Unacked: 30, Sacked: 3, Delivered: 1 << 31, Unsent: 4096, Retransmitted: 9,
 		MinRTT: 20 * time.Millisecond,
 	}
+	peer := full
+	peer.Peer, peer.Window, peer.Acked, peer.Sent, peer.LastAck = true, 65_000, 5<<32, 6<<32-1<<31, 7*time.Millisecond
 	tests := []struct {
 		name string
 		size int
 		want tcpInfo
 	}{
-		{"Linux 6.18 and newer", 256, full},
+		{"Linux 6.18 and newer", 256, peer},
+		{"Linux 5.4", tcpiWindow + 4, peer},
+		{"Linux 4.19: no window of the peer", tcpiWindow, full},
 		{"Linux 4.18", tcpiSize, full},
 		{"Linux 4.9: no count of delivered segments", 192, tcpInfo{Closed: true, PeerClosed: true, Unsent: 4096}},
 		{"Linux 4.4: no unsent bytes", 136, tcpInfo{Closed: true, PeerClosed: true}},
@@ -241,7 +248,7 @@ func TestHalfClosedViewer(t *testing.T) {
 		}
 		h.Publish(testFrame(seq + 1))
 	}
-	if !bytes.Contains(wire.Bytes(), []byte(waitingLine)) {
+	if !bytes.Contains(wire.Bytes(), waitingLine) {
 		t.Errorf("nothing was written while it waited:\n%q", wire.Bytes())
 	}
 	client.Close()

@@ -48,6 +48,8 @@ type viewer struct {
 
 	due  time.Time // when the next frame may be sent
 	open bool      // the gate has let the next part through already
+	// begun says that a line of the next part's header is written, but for its end.
+	begun bool
 
 	// What is being sent, and what of it is not written yet. net.Buffers eats its
 	// own slice header, so it is made anew over the same array for each flush.
@@ -59,6 +61,10 @@ type viewer struct {
 var (
 	tail      = []byte(partTail)
 	aheadTail = []byte(partTail + headAhead)
+	// waitingLine begins a line of a part's header, before those that say something,
+	// and each waitingMore makes it longer.
+	waitingLine = []byte("X-Waiting: .")
+	waitingMore = []byte(".")
 )
 
 // newViewer makes conn a viewer, which does not own it. It counts the ages of its
@@ -89,6 +95,12 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 		if p.frame == nil { // none yet, or a placeholder that could not be drawn
 			v.last = p.n
 		}
+		if p.n == v.last && v.link.listen(now.Sub(v.since)) {
+			if !v.await(ctx, readerPoll) {
+				return v.end()
+			}
+			continue
+		}
 		if p.n == v.last {
 			if !h.park(ctx, &v.waiter) {
 				return v.end()
@@ -110,8 +122,13 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 			continue
 		}
 		if wait, open := v.ready(now); !open {
-			if v.link.gate.stalled(now.Sub(v.since)) > v.timeout {
+			if v.link.stalled(now.Sub(v.since)) > v.timeout {
 				return errStalled
+			}
+			if v.link.question(now.Sub(v.since)) {
+				if err := v.ask(); err != nil {
+					return err
+				}
 			}
 			if !v.await(ctx, wait) { // a newer frame would not open it
 				return v.end()
@@ -136,12 +153,22 @@ func (v *viewer) gone() bool {
 	if v.link.info.Closed || v.ahead { // browsers close both sides, and nothing may precede their frame
 		return true
 	}
-	if err := v.conn.SetWriteDeadline(time.Now().Add(v.timeout)); err != nil {
-		return true
+	return v.beginHeader() != nil
+}
+
+// beginHeader begins the next part's header with a line that says nothing, or goes on
+// with that line.
+func (v *viewer) beginHeader() error {
+	b := waitingMore
+	if !v.begun {
+		b, v.begun = waitingLine, true
 	}
-	n, err := v.conn.Write([]byte(waitingLine))
+	if err := v.conn.SetWriteDeadline(time.Now().Add(v.timeout)); err != nil {
+		return err
+	}
+	n, err := v.conn.Write(b)
 	v.bytes.Add(uint64(n))
-	return err != nil
+	return err
 }
 
 // ready says whether the gate is open, and if not, how long to wait.
@@ -220,13 +247,25 @@ func (v *viewer) send(ctx context.Context, p *part, now time.Time) error {
 	return v.finish()
 }
 
+// ask sends a byte of the next part's header, whose acknowledgement tells whether all
+// before it was read.
+func (v *viewer) ask() error {
+	err := v.beginHeader()
+	v.link.asked(time.Since(v.since))
+	return err
+}
+
 // begin makes p the part that is being sent.
 func (v *viewer) begin(p *part, now time.Time) {
 	v.part = p
-	v.iov = [3][]byte{p.head, p.frame.JPEG, tail}
-	if v.ahead {
+	v.iov = [3][]byte{p.head[len(lineEnd):], p.frame.JPEG, tail}
+	switch {
+	case v.ahead:
 		v.iov[0], v.iov[2] = nil, aheadTail
+	case v.begun:
+		v.iov[0], v.begun = p.head, false
 	}
+	v.link.sent(now.Sub(v.since), len(p.frame.JPEG), max(p.gap, v.interval))
 	if !p.placeholder { // a placeholder is as old as the trouble
 		age := now.Sub(p.frame.Time)
 		v.age.Store(int64(age))
@@ -287,6 +326,10 @@ func (v *viewer) end() error {
 			return err
 		}
 	}
-	_, err := v.conn.Write([]byte(streamEnd))
+	end := streamEnd
+	if v.begun {
+		end = lineEnd + end
+	}
+	_, err := v.conn.Write([]byte(end))
 	return err
 }

@@ -78,6 +78,7 @@ func (s *StreamReader) Next() (Part, error) {
 	if err != nil {
 		return Part{}, fmt.Errorf("part header: %w", err)
 	}
+	h.Del("X-Waiting") // goes ahead, to see whether this reader reads
 	if len(h) == 0 {
 		return Part{}, s.closing()
 	}
