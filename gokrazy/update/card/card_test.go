@@ -226,3 +226,93 @@ func TestWriteBoot(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckCopy(t *testing.T) {
+	c := testCard(t, 2)
+	dir := t.TempDir()
+	saved, text := filepath.Join(dir, "saved"), filepath.Join(dir, "text")
+	sum, err := c.SaveBoot(saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(text, []byte("no file system"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		image, sum string
+		want       error
+	}{
+		{saved, sum, nil},
+		{saved, "", nil},
+		{saved, strings.Repeat("0", 64), card.ErrDamaged},
+		{text, "", card.ErrNotFit},
+		{filepath.Join(dir, "none"), sum, os.ErrNotExist},
+	} {
+		if err := c.CheckCopy(tc.image, tc.sum); !errors.Is(err, tc.want) {
+			t.Errorf("%s with the sum %q: error %v, want %v", filepath.Base(tc.image), tc.sum, err, tc.want)
+		}
+	}
+}
+
+// Nothing is taken for done when the card, or the image for it, is not there or not
+// of the right size, and the card stays what it is.
+func TestCardRefuses(t *testing.T) {
+	dir := t.TempDir()
+	good, large := filepath.Join(dir, "good"), filepath.Join(dir, "large")
+	image := partitiontest.Boot{Kernel: kernel}.Bytes()
+	for path, content := range map[string][]byte{good: image, large: append(image, make([]byte, 4<<20)...)} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := func(c *card.Card) error { return os.RemoveAll(in(c, "dev")) }
+	noDisk := func(c *card.Card) error { return os.RemoveAll(in(c, "sys")) }
+	noProc := func(c *card.Card) error { return os.RemoveAll(in(c, "proc")) }
+	noFAT := func(c *card.Card) error {
+		return os.WriteFile(in(c, "dev/mmcblk0p1"), make([]byte, 4<<20), 0o600)
+	}
+	nothing := func(*card.Card) error { return nil }
+	next := partition.Next{Root: 3}
+	for _, tc := range []struct {
+		name  string
+		spoil func(*card.Card) error
+		does  func(*card.Card) error
+	}{
+		{"Running without a card", gone, func(c *card.Card) error { _, err := c.Running(); return err }},
+		{"Room without a card", gone, func(c *card.Card) error { _, _, err := c.Room(); return err }},
+		{"WriteRoot without a card", noDisk, func(c *card.Card) error { return c.WriteRoot(bytes.NewReader(image), 1, sha256.Sum256(image)) }},
+		{"CheckRoot without a card", gone, func(c *card.Card) error { _, err := c.CheckRoot(4096, kernel); return err }},
+		{"CheckBoot without a card", noDisk, func(c *card.Card) error { _, err := c.CheckBoot(good); return err }},
+		{"CheckBoot without an image", nothing, func(c *card.Card) error { _, err := c.CheckBoot(filepath.Join(dir, "none")); return err }},
+		{"SetNext without a card", gone, func(c *card.Card) error { return c.SetNext(next) }},
+		{"SetNext without a kernel", noProc, func(c *card.Card) error { return c.SetNext(next) }},
+		{"SetNext without a file system", noFAT, func(c *card.Card) error { return c.SetNext(next) }},
+		{"WriteBoot without a card", gone, func(c *card.Card) error { return c.WriteBoot(good, next) }},
+		{"WriteBoot without a kernel", noProc, func(c *card.Card) error { return c.WriteBoot(good, next) }},
+		{"WriteBoot without an image", nothing, func(c *card.Card) error { return c.WriteBoot(filepath.Join(dir, "none"), next) }},
+		{"WriteBoot of too large an image", nothing, func(c *card.Card) error { return c.WriteBoot(large, next) }},
+		{"BootSize without a card", gone, func(c *card.Card) error { _, err := c.BootSize(); return err }},
+		{"SaveBoot without a file system", noFAT, func(c *card.Card) error { _, err := c.SaveBoot(filepath.Join(dir, "saved")); return err }},
+		{"SaveBoot to where a file is in the way", nothing, func(c *card.Card) error { _, err := c.SaveBoot(filepath.Join(good, "saved")); return err }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := testCard(t, 2)
+			before, err := os.ReadFile(in(c, "dev/mmcblk0p1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tc.spoil(c); err != nil {
+				t.Fatal(err)
+			}
+			if err := tc.does(c); err == nil {
+				t.Error("no error")
+			}
+			if after, err := os.ReadFile(in(c, "dev/mmcblk0p1")); err == nil && !strings.Contains(tc.name, "file system") && !bytes.Equal(before, after) {
+				t.Error("the boot partition was changed")
+			}
+		})
+	}
+	if _, err := os.Stat(filepath.Join(dir, "saved")); err == nil {
+		t.Error("a copy is there that was not made")
+	}
+}
