@@ -44,6 +44,18 @@ func eachBrowser(t *testing.T, quirk string, test func(*testing.T, browser)) {
 	})
 }
 
+// eachEngine is eachBrowser with WebKit, for tests that need no tabs, no names and
+// no console.
+func eachEngine(t *testing.T, quirk string, test func(*testing.T, browser)) {
+	eachBrowser(t, quirk, test)
+	t.Run("WebKit", func(t *testing.T) {
+		extra(t)
+		t.Parallel()
+		covers(t, "WebKitGTK", quirk)
+		test(t, newWebKit(t))
+	})
+}
+
 // until waits for a JavaScript expression to come true.
 func until(t *testing.T, tb tab, expression string) {
 	t.Helper()

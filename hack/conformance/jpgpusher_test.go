@@ -3,9 +3,12 @@ package conformance
 import (
 	"context"
 	_ "embed"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -17,37 +20,62 @@ import (
 //go:embed testdata/jpgpusher-client.html
 var clientPage string
 
-// The JPGPusher README's client page, from another origin: it fetches the id as
-// text, shows it in an <img>, and keeps it alive by XMLHttpRequest. Only its
-// address is changed where it is not the page's own localhost:12340.
+// The JPGPusher README's client page: it fetches the id as text, shows it in an
+// <img>, and keeps it alive by XMLHttpRequest. Only its address is changed where it
+// is not the page's own localhost:12340. From its own origin jQuery tells by
+// X-Requested-With what it is, from another one the browser sends Origin; and on a
+// LAN's name browsers send no Sec-Fetch headers.
 func TestJPGPusherClient(t *testing.T) {
 	t.Parallel()
 	const original = "localhost:12340"
-	for _, tt := range []struct{ name, listen, page, camera string }{
-		{"unchanged", "127.0.0.1:12340", "127.0.0.1", original},
-		{"on a LAN", "127.0.0.1:0", "page.test", "pushcam.test"},
+	for _, tt := range []struct {
+		name, listen string
+		camera       string // its host in the page, or host and port; "" for the page's own, with a server that passes on what is the camera's
+		page         string // its host
+	}{
+		{"unchanged, of another origin", "127.0.0.1:12340", original, "127.0.0.1"},
+		{"of another origin, on a LAN", "127.0.0.1:0", "pushcam.test", "page.test"},
+		{"of its own origin", "127.0.0.1:0", "", "localhost"},
+		{"of its own origin, on a LAN", "127.0.0.1:0", "", "pushcam.test"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			covers(t, "Chromium", "the JPGPusher README's client, "+tt.name)
 			// Frames are few and small: this is about the session.
 			p := start(t, "-listen", tt.listen, "-idle-hold", "1s", "-fps", "10", "-size", "640x360", "-session-frames", "40", "-session-timeout", "4s")
-			html := clientPage
-			if tt.camera != original {
-				html = strings.ReplaceAll(html, original, tt.camera+":"+p.port)
+			address, err := url.Parse(p.url)
+			if err != nil {
+				t.Fatal(err)
 			}
-			site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			html := clientPage
+			pass := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
+				r.SetURL(address)
+				r.Out.Host = r.In.Host
+			}}
+			site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/client.html" {
+					pass.ServeHTTP(w, r)
+					return
+				}
 				w.Header().Set("Content-Type", "text/html")
-				w.Write([]byte(html))
+				io.WriteString(w, html)
 			}))
 			defer site.Close()
 			_, port, err := net.SplitHostPort(site.Listener.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
+			page := tt.page + ":" + port
+			switch tt.camera {
+			case original:
+			case "":
+				html = strings.ReplaceAll(html, original, page)
+			default:
+				html = strings.ReplaceAll(html, original, tt.camera+":"+p.port)
+			}
 			tb := newChromium(t).newTab(t).(*chromiumTab)
 			defer tb.serveJQuery()()
-			tb.open("http://" + tt.page + ":" + port + "/")
+			tb.open("http://" + page + "/client.html")
 			shown(t, tb, "#screen")
 			moves(t, tb, "#screen")
 			// Longer than a session lives without keep-alives; the client's come

@@ -1,6 +1,8 @@
 package conformance
 
 import (
+	"encoding/base64"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,7 +14,7 @@ import (
 // It shows it again after the camera's program was restarted: an <img> alone
 // never recovers (mjpg-streamer 265, 206).
 func TestPage(t *testing.T) {
-	eachBrowser(t, "the page's picture moves, and moves again after the camera restarted", func(t *testing.T, b browser) {
+	eachEngine(t, "the page's picture moves, and moves again after the camera restarted", func(t *testing.T, b browser) {
 		p := start(t)
 		tb := b.newTab(t)
 		tb.open(p.url + "/")
@@ -47,33 +49,116 @@ func TestPageAfterFastRestart(t *testing.T) {
 }
 
 // Browsers show each frame one late if a part ends with its last byte (crbug
-// 527446): ours ends with the next boundary. The camera takes a picture in another
-// colour now and then. The browser must show the newest before anything comes after
-// it: the same one is sent again after 1 s.
+// 527446): ours ends with the next boundary, or with the next header too.
 func TestNewestFrame(t *testing.T) {
-	eachBrowser(t, "shows the newest frame, not the one before", func(t *testing.T, b browser) {
+	eachEngine(t, "shows the newest frame, not the one before", func(t *testing.T, b browser) {
 		h := hold(t, start(t, "-source", "replay:"+recording(t), "-fps", "0.4"))
 		tb := b.newTab(t)
 		tb.open(h.url + "/")
-		changes, last := 0, ""
-		for changes < 3 {
-			var want string
-			select {
-			case jpg := <-h.parts:
-				want = colour(t, jpg)
-			case <-time.After(patience):
-				t.Fatal("no picture came")
-			}
-			if want != last {
-				last = want
-				changes++
-				await(t, func() string { return want + " to be shown, and nothing is sent after it" }, func() bool {
-					return colour(t, tb.screenshot("#picture")) == want
-				})
-			}
-			h.next <- struct{}{}
-		}
+		showsTheNewest(t, h, tb, "#picture")
 	})
+}
+
+// Other pages have an <img>, of the camera itself or of a relay that passes the
+// stream on by a request of its own, as Home Assistant does.
+func TestNewestFrameInImg(t *testing.T) {
+	eachEngine(t, "an <img> of the stream shows the newest frame, not the one before", func(t *testing.T, b browser) {
+		h := hold(t, start(t, "-source", "replay:"+recording(t), "-fps", "0.4"))
+		tb := b.newTab(t)
+		tb.open(h.url + "/healthz")
+		showsTheNewest(t, h, tb, withImage(tb))
+	})
+}
+
+func TestNewestFrameOfRelay(t *testing.T) {
+	eachEngine(t, "an <img> of a relay of /stream?advance_headers=1 shows the newest frame, not the one before", func(t *testing.T, b browser) {
+		h := hold(t, start(t, "-source", "replay:"+recording(t), "-fps", "0.4"))
+		site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/stream" {
+				relay(w, r, h.url+"/stream?advance_headers=1")
+				return
+			}
+			io.WriteString(w, "a page")
+		}))
+		t.Cleanup(func() { site.CloseClientConnections(); site.Close() })
+		tb := b.newTab(t)
+		tb.open(site.URL + "/")
+		showsTheNewest(t, h, tb, withImage(tb))
+	})
+}
+
+// withImage gives the page an <img> of its origin's /stream, which the returned
+// selector finds.
+func withImage(tb tab) (selector string) {
+	var done bool
+	tb.eval(`!(document.body.innerHTML = "<img src=/stream>")`, &done)
+	return "img"
+}
+
+// relay answers with what a stream gives, as it comes.
+func relay(w http.ResponseWriter, r *http.Request, stream string) {
+	request, err := http.NewRequestWithContext(r.Context(), "GET", stream, nil)
+	if err != nil {
+		panic(err)
+	}
+	upstream, err := http.DefaultClient.Do(request)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer upstream.Body.Close()
+	w.Header().Set("Content-Type", upstream.Header.Get("Content-Type"))
+	for some := make([]byte, 64<<10); ; {
+		n, err := upstream.Body.Read(some)
+		if _, e := w.Write(some[:n]); err != nil || e != nil {
+			return // one of both has gone
+		}
+		w.(http.Flusher).Flush()
+	}
+}
+
+// drawn is what the selected element shows now, drawn once more: screenshots of
+// WebKit are slow.
+func drawn(t *testing.T, tb tab, selector string) []byte {
+	t.Helper()
+	const prefix = "data:image/png;base64,"
+	var text string
+	tb.eval(`(() => {
+		const picture = document.querySelector("`+selector+`"), canvas = document.createElement("canvas");
+		canvas.width = canvas.height = 8;
+		canvas.getContext("2d").drawImage(picture, 0, 0, 8, 8);
+		return canvas.toDataURL();
+	})()`, &text)
+	b, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, prefix))
+	if err != nil {
+		t.Fatalf("%.40q: %v", text, err)
+	}
+	return b
+}
+
+// showsTheNewest looks at an element while the camera takes a picture in another
+// colour now and then. The newest must be shown before anything comes after it: the
+// same one is sent again after 1 s.
+func showsTheNewest(t *testing.T, h *holder, tb tab, selector string) {
+	t.Helper()
+	changes, last := 0, ""
+	for changes < 3 {
+		var want string
+		select {
+		case jpg := <-h.parts:
+			want = colour(t, jpg)
+		case <-time.After(patience):
+			t.Fatal("no picture came")
+		}
+		if want != last {
+			last = want
+			changes++
+			await(t, func() string { return want + " to be shown, and nothing is sent after it" }, func() bool {
+				return colour(t, drawn(t, tb, selector)) == want
+			})
+		}
+		h.next <- struct{}{}
+	}
 }
 
 // Browsers keep at most 6 connections to a host (Motion 1465, ZoneMinder 441):

@@ -88,6 +88,12 @@ var link = regexp.MustCompile(`http://[^ ]*:(\d+)/`)
 // args say, until the test is over; then it must stop cleanly.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
+	return startBy(t, (*exec.Cmd).Start, args...)
+}
+
+// startBy is start with another way to start its process.
+func startBy(t *testing.T, begin func(*exec.Cmd) error, args ...string) *program {
+	t.Helper()
 	cmd := exec.Command(pushcam, append([]string{"-listen", "127.0.0.1:0", "-source", "pattern", "-state-dir", t.TempDir()}, args...)...)
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
@@ -95,7 +101,7 @@ func start(t *testing.T, args ...string) *program {
 		t.Fatal(err)
 	}
 	p := &program{t: t, began: time.Now()}
-	if err := cmd.Start(); err != nil {
+	if err := begin(cmd); err != nil {
 		t.Fatal(err)
 	}
 	p.stop = sync.OnceFunc(func() { cmd.Process.Signal(syscall.SIGTERM) })

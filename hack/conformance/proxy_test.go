@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// nginx runs nginx in front of a pushcam, at /webcam/ as OctoPrint's images
-// have it and at /, with its own defaults for everything else, and returns its
+// nginx runs nginx in front of a pushcam, at /webcam/ as OctoPrint's images have
+// it and nowhere else, with its own defaults for everything, and returns its
 // address.
 func nginx(t *testing.T, p *program) string {
 	t.Helper()
@@ -38,7 +38,7 @@ http {
 	scgi_temp_path %[1]s/scgi;
 	server {
 		listen %[2]s;
-		location / { proxy_pass %[3]s; }
+		location = / { return 200 "octoprint"; }
 		location /webcam/ { proxy_pass %[3]s/; }
 	}
 }
@@ -74,10 +74,10 @@ http {
 func TestNginxPassesFramesAtOnce(t *testing.T) {
 	extra(t)
 	t.Parallel()
-	covers(t, "nginx", "passes small frames at once (X-Accel-Buffering), under /webcam/ too")
+	covers(t, "nginx", "passes small frames at once (X-Accel-Buffering), under /webcam/")
 	p := start(t, "-source", "replay:"+recording(t), "-fps", "0.5")
 	address := nginx(t, p)
-	for _, path := range []string{"/stream", "/webcam/?action=stream", "/webcam/stream.mjpg"} {
+	for _, path := range []string{"/webcam/stream", "/webcam/?action=stream", "/webcam/stream.mjpg"} {
 		// In HTTP/1.0 nginx does not chunk what has no length.
 		frames := get(t, address, path, "1.0")
 		var least time.Duration
@@ -97,19 +97,26 @@ func TestNginxPassesFramesAtOnce(t *testing.T) {
 	}
 }
 
-// The page works behind nginx, and so does the stream where OctoPrint has it.
+// The page and a session work behind a proxy that has one path for the camera, and
+// so does the stream where OctoPrint has it.
 func TestPageBehindNginx(t *testing.T) {
 	extra(t)
-	eachBrowser(t, "page and /webcam/?action=stream behind nginx", func(t *testing.T, b browser) {
+	eachEngine(t, "page, session and ?action=stream behind nginx, which has /webcam/ alone", func(t *testing.T, b browser) {
 		p := start(t)
 		proxy := "http://" + nginx(t, p)
 		tb := b.newTab(t)
-		tb.open(proxy + "/")
+		tb.open(proxy + "/webcam/")
 		shown(t, tb, "#picture")
 		moves(t, tb, "#picture")
-		var id string
-		tb.eval(`document.body.appendChild(Object.assign(new Image(), { id: "octoprint", src: "/webcam/?action=stream" })).id`, &id)
-		shown(t, tb, "#octoprint")
-		moves(t, tb, "#octoprint")
+		until(t, tb, `document.getElementById("state").textContent.includes("watching")`)
+		for id, src := range map[string]string{
+			"octoprint": `"/webcam/?action=stream"`,
+			"session":   `await fetch("sessions", { method: "POST" }).then(a => a.json().then(s => new URL(s.url, a.url).href))`,
+		} {
+			var added string
+			tb.eval(`(async () => document.body.appendChild(Object.assign(new Image(), { id: "`+id+`", src: `+src+` })).id)()`, &added)
+			shown(t, tb, "#"+id)
+			moves(t, tb, "#"+id)
+		}
 	})
 }

@@ -17,6 +17,14 @@ import (
 // until it has written enough of them or ends by itself.
 func record(t *testing.T, dir string, enough int, name string, args ...string) {
 	t.Helper()
+	recordUntil(t, fmt.Sprintf("%d pictures", enough), func() bool {
+		return len(written(t, dir)) > enough // the last one may not be whole yet
+	}, name, args...)
+}
+
+// recordUntil is record until enough says that the pictures are.
+func recordUntil(t *testing.T, what string, enough func() bool, name string, args ...string) {
+	t.Helper()
 	need(t, name)
 	cmd := exec.Command(name, args...)
 	var log bytes.Buffer
@@ -47,12 +55,12 @@ func record(t *testing.T, dir string, enough int, name string, args ...string) {
 			t.Logf("%s %s:\n%s", name, strings.Join(args, " "), log.Bytes())
 		}
 	}()
-	await(t, func() string { return fmt.Sprintf("%d pictures from %s", enough, name) }, func() bool {
+	await(t, func() string { return what + " from " + name }, func() bool {
 		select {
 		case <-ended:
 			return true
 		default:
-			return len(written(t, dir)) > enough // the last one may not be whole yet
+			return enough()
 		}
 	})
 }
@@ -118,6 +126,36 @@ func TestRecorders(t *testing.T) {
 				t.Errorf("of the camera's %d colours it saw %v", len(colours), seen)
 			}
 		})
+	}
+}
+
+// OpenCV shows the last picture as live when the size of a stream changes: what says
+// that there is no camera has the size of the last picture, which is not -size here.
+func TestOpenCVSeesThatThereIsNoCamera(t *testing.T) {
+	extra(t)
+	t.Parallel()
+	covers(t, "OpenCV", "sees the picture that says that there is no camera")
+	pictures, dir := recording(t), t.TempDir()
+	p := start(t, "-source", "replay:"+pictures, "-fps", "10", "-size", "640x480")
+	const enough = 10
+	seen := 0 // pictures of the camera
+	recordUntil(t, "a picture without a colour of the camera's", func() bool {
+		for files := written(t, dir); seen+1 < len(files); seen++ { // the last one may not be whole yet
+			picture, err := os.ReadFile(files[seen])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if colour(t, picture) == "" {
+				return true
+			}
+		}
+		if seen >= enough {
+			os.RemoveAll(pictures)
+		}
+		return false
+	}, "/usr/bin/python3", opencv(t, p.url+"/stream", dir)...)
+	if seen < enough {
+		t.Errorf("after %d pictures of the camera, which was there, OpenCV saw another one", seen)
 	}
 }
 

@@ -87,13 +87,22 @@ type client struct {
 var clients = []client{
 	{"Chromium", []string{"chromium", "--version"}},
 	{"Firefox ESR", []string{"firefox-esr", "--version"}},
+	{"WebKitGTK", []string{"dpkg-query", "-W", "webkit2gtk-driver"}},
 	{"ffmpeg", []string{"ffmpeg", "-version"}},
 	{"VLC", []string{"dpkg-query", "-W", "vlc-bin"}}, // vlc says nothing to root
 	{"GStreamer", []string{"gst-launch-1.0", "--version"}},
 	{"OpenCV", []string{"/usr/bin/python3", "-c", "import cv2; print(cv2.__version__)"}},
 	{"motion", []string{"motion", "-h"}},
 	{"curl", []string{"curl", "--version"}},
+	{"Java", []string{"java", "-version"}},
+	{"axios", nil},
+	{"w3m", []string{"dpkg-query", "-W", "w3m"}},
+	{"lynx", []string{"lynx", "-version"}},
+	{"nc", nil},
 	{"nginx", []string{"nginx", "-v"}},
+	{"haproxy", []string{"haproxy", "-v"}},
+	{"Apache", []string{"apache2", "-v"}},
+	{"Caddy", []string{"caddy", "version"}},
 	{"Go", []string{"go", "version"}},
 	{"strict parser", nil},
 }

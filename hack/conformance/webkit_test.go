@@ -1,0 +1,183 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// webkit is WebKitGTK's small browser on a screen of its own, spoken to by
+// WebDriver (https://www.w3.org/TR/webdriver2/). It stands for Safari and for the
+// browsers of kiosks. It has one tab, tells no complaints, and knows no names that
+// the test makes up.
+type webkit struct {
+	t       *testing.T
+	session string // its URL
+}
+
+func newWebKit(t *testing.T) *webkit {
+	t.Helper()
+	need(t, "WebKitWebDriver", "Xvfb")
+	browsers, err := filepath.Glob("/usr/lib/*/webkit2gtk-4.*/MiniBrowser")
+	if err != nil || len(browsers) == 0 {
+		missing(t, "MiniBrowser of libwebkit2gtk")
+	}
+	// It says by itself which screen was free, and takes no port 0 for its driver.
+	screen, said, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer screen.Close()
+	xvfb := exec.Command("Xvfb", "-displayfd", "3", "-nolisten", "tcp", "-screen", "0", "1280x800x24")
+	xvfb.ExtraFiles = []*os.File{said}
+	background(t, (*exec.Cmd).Start, xvfb)
+	said.Close()
+	var number int
+	if _, err := fmt.Fscanln(screen, &number); err != nil {
+		t.Fatalf("Xvfb does not say its screen: %v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().(*net.TCPAddr)
+	l.Close()
+	driver := exec.Command("WebKitWebDriver", "--host=127.0.0.1", fmt.Sprint("--port=", address.Port))
+	driver.Env = append(os.Environ(), fmt.Sprint("DISPLAY=:", number), "HOME="+t.TempDir(),
+		"WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1") // root has none
+	background(t, (*exec.Cmd).Start, driver)
+	await(t, func() string { return "WebKitWebDriver to listen" }, func() bool {
+		conn, err := net.Dial("tcp", address.String())
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	})
+	w := &webkit{t, "http://" + address.String() + "/session"}
+	var session struct{ SessionID string }
+	w.call("POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
+		"pageLoadStrategy":         "none", // a page with a stream never ends to load
+		"webkitgtk:browserOptions": map[string]any{"binary": browsers[0], "args": []string{"--automation"}},
+	}}}, &session)
+	w.session += "/" + session.SessionID
+	t.Cleanup(func() { w.call("DELETE", "", nil, nil) })
+	return w
+}
+
+// background runs a program, and what it starts, until the test is over.
+func background(t *testing.T, begin func(*exec.Cmd) error, cmd *exec.Cmd) {
+	t.Helper()
+	cmd.Stderr = t.Output()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := begin(cmd); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+		timer := time.AfterFunc(10*time.Second, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+		defer timer.Stop()
+		cmd.Wait() // how it ends is its own affair
+	})
+}
+
+// call sends one command and stores its result.
+func (w *webkit) call(method, path string, params, result any) {
+	w.t.Helper()
+	if err := w.try(method, path, params, result); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// errUnloaded is returned for a script whose page was left meanwhile.
+var errUnloaded = errors.New("the page was left")
+
+func (w *webkit) try(method, path string, params, result any) error {
+	var body io.Reader
+	if params != nil {
+		b, err := json.Marshal(params)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, w.session+path, body)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var answer struct{ Value json.RawMessage }
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("WebKit's %s %s: %s %s, %w", method, path, resp.Status, answer.Value, err)
+		if bytes.Contains(answer.Value, []byte("before the unload event")) {
+			err = errUnloaded
+		}
+		return err
+	}
+	if result == nil {
+		return nil
+	}
+	return json.Unmarshal(answer.Value, result)
+}
+
+func (w *webkit) newTab(*testing.T) tab { return w }
+
+func (w *webkit) open(url string) {
+	w.t.Helper()
+	w.call("POST", "/url", map[string]any{"url": url}, nil)
+	until(w.t, w, `document.readyState != "loading" && location.href != "about:blank"`)
+}
+
+func (w *webkit) eval(expression string, result any) {
+	w.t.Helper()
+	const script = `const done = arguments[0]; (async () => JSON.stringify(await (%s)))().then(done, e => done(JSON.stringify("" + e)))`
+	var text string
+	err := errUnloaded
+	for tries := 0; errors.Is(err, errUnloaded) && tries < 10; tries++ {
+		err = w.try("POST", "/execute/async", map[string]any{"script": fmt.Sprintf(script, expression), "args": []any{}}, &text)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	decode(w.t, text, result)
+}
+
+func (w *webkit) screenshot(selector string) []byte {
+	w.t.Helper()
+	var found map[string]string // one element's id by the standard's name for it
+	w.call("POST", "/element", map[string]any{"using": "css selector", "value": selector}, &found)
+	for _, id := range found {
+		var shot string
+		w.call("GET", "/element/"+id+"/screenshot", nil, &shot)
+		b, err := base64.StdEncoding.DecodeString(shot)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return b
+	}
+	w.t.Fatalf("WebKit finds no %s", selector)
+	return nil
+}
+
+func (w *webkit) front() {}
+
+// complaints are not to be had of WebKit.
+func (w *webkit) complaints() []string { return nil }
