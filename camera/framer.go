@@ -14,6 +14,9 @@ const (
 	doubtInterval = time.Second
 )
 
+// EOIAdded is what Format.Adjusted says of a camera that never sends EOI.
+const EOIAdded = "its pictures come without their end (EOI), which is added"
+
 // NewFrame makes a Frame of the JPEG in src, which it neither keeps nor changes,
 // or says why it cannot: the frame is nil exactly when the kind is not empty.
 // captured becomes the frame's Time.

@@ -22,16 +22,17 @@ var pictureStart = []byte{0xff, markerSOI, 0xff}
 // between them, such as multipart headers or padding, is passed over. It holds
 // at most limit bytes.
 type splitter struct {
-	src   io.Reader
-	limit int // bytes of the largest picture
+	src    io.Reader
+	framer *Framer
+	limit  int // bytes of the largest picture
 
 	buf    []byte
 	lo, hi int   // buf[lo:hi] is read and not yet used
 	end    error // of src
 }
 
-func newSplitter(src io.Reader) *splitter {
-	return &splitter{src: src, limit: maxPicture, buf: make([]byte, firstBuffer)}
+func newSplitter(src io.Reader, framer *Framer) *splitter {
+	return &splitter{src: src, framer: framer, limit: maxPicture, buf: make([]byte, firstBuffer)}
 }
 
 // next returns the next picture, or why the next one cannot be shown, or the
@@ -59,7 +60,7 @@ func (s *splitter) next(captured time.Time) (*Frame, DropKind, error) {
 			}
 		}
 		s.lo += p.end
-		frame, kind := new(Framer).make(&p, kind, src, captured)
+		frame, kind := s.framer.make(&p, kind, src, captured)
 		return frame, kind, nil
 	}
 }

@@ -16,7 +16,7 @@ import (
 // splitAll lists what a splitter finds: the length of each picture, or its kind.
 func splitAll(t testing.TB, src io.Reader, buffer, limit int) ([]string, error) {
 	t.Helper()
-	s := newSplitter(src)
+	s := newSplitter(src, new(Framer))
 	s.buf, s.limit = make([]byte, buffer), limit
 	var found []string
 	for {

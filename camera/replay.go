@@ -45,12 +45,17 @@ func (r *Replay) device() Device { return Device{Name: "recording", Path: r.Path
 // that vanish from the folder meanwhile as DropLost.
 func (r *Replay) Run(ctx context.Context, sink Sink) error {
 	pace := pacer{fps: pacedFPS(r.FPS)}
-	started := false
+	started, noEOI := false, false
 	var buf bytes.Buffer // of all laps: one may be a single picture
+	var framer Framer
 	show := func(f *Frame) error {
-		if !started {
-			started = true
-			sink.Started(r.device(), r.format(f))
+		if now := framer.NoEOI(f.Time); !started || now != noEOI {
+			started, noEOI = true, now
+			format := r.format(f)
+			if noEOI {
+				format.Adjust(EOIAdded)
+			}
+			sink.Started(r.device(), format)
 		}
 		if _, err := pace.wait(ctx); err != nil {
 			return err
@@ -62,7 +67,7 @@ func (r *Replay) Run(ctx context.Context, sink Sink) error {
 	for {
 		shown := 0
 		dropped := make(map[DropKind]int)
-		err := r.lap(ctx, &buf, func(f *Frame, kind DropKind) error {
+		err := r.lap(ctx, &buf, &framer, func(f *Frame, kind DropKind) error {
 			if kind != "" {
 				dropped[kind]++
 				sink.Drop(kind, 1)
@@ -106,18 +111,18 @@ func (r *Replay) nothing(dropped map[DropKind]int) error {
 	return fmt.Errorf("the recording %s holds no JPEG that can be shown (%s)", r.Path, strings.Join(kinds, ", "))
 }
 
-// lap goes through the recording once and gives each picture, read through buf,
-// or why it cannot be shown, to yield, whose error ends it.
-func (r *Replay) lap(ctx context.Context, buf *bytes.Buffer, yield func(*Frame, DropKind) error) error {
+// lap goes through the recording once and gives each picture, read through buf
+// and made by framer, or why it cannot be shown, to yield, whose error ends it.
+func (r *Replay) lap(ctx context.Context, buf *bytes.Buffer, framer *Framer, yield func(*Frame, DropKind) error) error {
 	files, err := r.find(maxFolder + 1)
 	if err != nil {
 		return err
 	}
 	for _, path := range files {
 		if isStream(path) {
-			return splitFile(ctx, path, yield)
+			return splitFile(ctx, path, framer, yield)
 		}
-		frame, kind, err := readPicture(path, buf)
+		frame, kind, err := readPicture(path, buf, framer)
 		if err != nil {
 			return fmt.Errorf("reading the recording: %w", err)
 		}
@@ -188,7 +193,7 @@ func hasExtension(name string, extensions ...string) bool {
 }
 
 // readPicture reads the picture at path through buf.
-func readPicture(path string, buf *bytes.Buffer) (*Frame, DropKind, error) {
+func readPicture(path string, buf *bytes.Buffer, framer *Framer) (*Frame, DropKind, error) {
 	file, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, DropLost, nil
@@ -205,12 +210,12 @@ func readPicture(path string, buf *bytes.Buffer) (*Frame, DropKind, error) {
 	if n > maxPicture {
 		return nil, DropTooLarge, nil
 	}
-	frame, kind := NewFrame(buf.Bytes(), time.Time{})
+	frame, kind := framer.Frame(buf.Bytes(), time.Now())
 	return frame, kind, nil
 }
 
 // splitFile gives the pictures of the file at path to yield.
-func splitFile(ctx context.Context, path string, yield func(*Frame, DropKind) error) error {
+func splitFile(ctx context.Context, path string, framer *Framer, yield func(*Frame, DropKind) error) error {
 	file, err := openFile(path)
 	if err != nil {
 		return fmt.Errorf("reading the recording: %w", err)
@@ -222,9 +227,9 @@ func splitFile(ctx context.Context, path string, yield func(*Frame, DropKind) er
 			return 0, err
 		}
 		return file.Read(p)
-	}))
+	}), framer)
 	for {
-		frame, kind, err := split.next(time.Time{})
+		frame, kind, err := split.next(time.Now())
 		if errors.Is(err, io.EOF) {
 			return nil
 		}

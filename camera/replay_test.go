@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -108,6 +109,23 @@ func TestReplayPublicCases(t *testing.T) {
 	}
 	if widths := slices.Compact(s.widths()); len(widths) != 1 || widths[0] != 160 {
 		t.Errorf("widths %d, want 160 alone: the thumbnail is none of the pictures", widths)
+	}
+}
+
+func TestReplayNoEOI(t *testing.T) {
+	mixed := write(t, map[string][]byte{"1.jpg": read(t, "noeoi.jpg"), "2.jpg": read(t, "base.jpg")})
+	film := filepath.Join(write(t, map[string][]byte{"film.mjpeg": bytes.Repeat(read(t, "noeoi.jpg"), 3)}), "film.mjpeg")
+	for _, tt := range []struct {
+		path     string
+		adjusted string
+	}{{"testdata/noeoi.jpg", EOIAdded}, {film, EOIAdded}, {mixed, ""}} {
+		s, err := record(t, &Replay{Path: tt.path, Settings: Settings{FPS: 10}}, 60, nil)
+		if !errors.Is(err, errEnough) {
+			t.Fatal(err)
+		}
+		if s.format.Adjusted != tt.adjusted || len(s.drops) != 0 {
+			t.Errorf("%s: %q, dropped %v; want %q, nothing", tt.path, s.format.Adjusted, s.drops, tt.adjusted)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -82,6 +83,11 @@ type Format struct {
 	FPS         float64 `json:"fps"`          // frames per second, 0 when not known
 	// Adjusted says in a sentence how this differs from what was asked for.
 	Adjusted string `json:"adjusted,omitempty"`
+}
+
+// Adjust adds to what Adjusted says.
+func (f *Format) Adjust(sentence string) {
+	f.Adjusted = strings.TrimPrefix(f.Adjusted+"; "+sentence, "; ")
 }
 
 func (f Format) String() string {

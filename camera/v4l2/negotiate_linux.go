@@ -58,10 +58,8 @@ func (v *Source) negotiate(n node, device *ioctl.Device) (format camera.Format, 
 	if err := v.startControls(n, device, format); err != nil {
 		return format, nil, err
 	}
-	if a := adjusted(v.Settings, v.PixelFormat, format, func() string { return offers(device, picture) }); encoder == nil {
-		format.Adjusted = a
-	} else if a != "" {
-		format.Adjusted += "; " + a
+	if a := adjusted(v.Settings, v.PixelFormat, format, func() string { return offers(device, picture) }); a != "" {
+		format.Adjust(a)
 	}
 	return format, encoder, nil
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -84,8 +83,7 @@ func (v *Source) Run(ctx context.Context, sink camera.Sink) error {
 	c := newCapture(device, sink, v.logger(), quirks[n.driver], format)
 	c.raw = encoder
 	c.noEOI = func() {
-		const text = "the camera sends its pictures without their end (EOI), which is added"
-		format.Adjusted = strings.TrimPrefix(format.Adjusted+"; "+text, "; ")
+		format.Adjust(camera.EOIAdded)
 		sink.Started(n.Device, format)
 	}
 	switch err := c.run(); {
