@@ -117,8 +117,8 @@ type DropKind string
 const (
 	DropEmpty       DropKind = "empty"       // the driver gave a buffer without bytes
 	DropFlagged     DropKind = "flagged"     // the driver marked it as damaged (V4L2_BUF_FLAG_ERROR)
-	DropNoSOI       DropKind = "no-soi"      // does not begin as a JPEG
-	DropTruncated   DropKind = "truncated"   // ends before EOI
+	DropNoSOI       DropKind = "no-soi"      // holds no beginning of a JPEG
+	DropTruncated   DropKind = "truncated"   // a part of the JPEG is missing at its end
 	DropMalformed   DropKind = "malformed"   // a JPEG segment contradicts itself
 	DropUnsupported DropKind = "unsupported" // a JPEG process that browsers do not show
 	DropTooLarge    DropKind = "too-large"   // more bytes than a picture can have, or the driver has room for
