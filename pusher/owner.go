@@ -73,7 +73,9 @@ func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.
 		return
 	}
 	_, password, _ := r.BasicAuth()
-	err := s.logins.login(r.Context(), address(r), password)
+	// Not by the request's context, which ends when the client closes its side of
+	// the connection behind the request; see snapshot.
+	err := s.logins.login(s.ctx, address(r), password)
 	var slow *tooManyTries
 	switch {
 	case err == nil:
@@ -88,7 +90,8 @@ func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.
 	case errors.As(err, &slow):
 		h.Set("Retry-After", strconv.Itoa(int(slow.wait/time.Second)+1))
 		fail(w, r, http.StatusTooManyRequests, "%v", err)
-	case r.Context().Err() != nil: // it has left
+	case s.ctx.Err() != nil:
+		busy(w, r, "The camera's program is being ended")
 	default:
 		fail(w, r, http.StatusForbidden, "Nobody can prove to be the owner: %v; write the card with an image of pushcamctl image, which has a password", err)
 	}

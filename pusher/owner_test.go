@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -30,6 +31,27 @@ func withOwner(answers map[string]http.Handler) func(*Server) {
 			Answers: answers,
 		}
 	}
+}
+
+// An owner who closes only its side of the connection, as nc does, gets its answer,
+// also when somebody else's password is being verified meanwhile.
+func TestHalfClosedOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, withOwner(map[string]http.Handler{"/api/log": says("log")}))
+		first := r.request("GET", "/api/log", basic(ownersPassword))
+		synctest.Wait()
+		client, server := net.Pipe()
+		defer client.Close()
+		r.l.conns <- halfClosed{server, strings.NewReader("GET /api/log HTTP/1.1\r\nHost: pushcam.local\r\n" + basic(ownersPassword) + "\r\n\r\n")}
+		go io.Copy(io.Discard, first)
+		resp, err := http.ReadResponse(bufio.NewReader(client), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK || string(body) != "log /api/log" || err != nil {
+			t.Errorf("%s %q, %v", resp.Status, body, err)
+		}
+	})
 }
 
 func says(text string) http.Handler {
