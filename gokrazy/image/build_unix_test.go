@@ -246,8 +246,16 @@ func TestInstance(t *testing.T) {
 				t.Errorf("compiler %q, want %q", got, want)
 			}
 			home := t.TempDir()
-			if err := inst.write(home, "pushcam", dir, &Image{Hostname: "cam-2", Kernel: StockKernel, Version: "v1.2"}); err != nil {
+			committed := time.Unix(1_800_000_000, 0)
+			if err := inst.write(home, "pushcam", dir, &Image{Hostname: "cam-2", Kernel: StockKernel, Version: "v1.2", Time: committed}); err != nil {
 				t.Fatal(err)
+			}
+			info, err := os.Stat(filepath.Join(home, "pushcam", configFile))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !info.ModTime().Equal(committed) {
+				t.Errorf("the configuration, which is in the image, is of %v; want the commit's %v", info.ModTime(), committed)
 			}
 			config["Hostname"] = "cam-2"
 			config["KernelPackage"] = "github.com/gokrazy/kernel.rpi"

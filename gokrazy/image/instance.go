@@ -133,7 +133,13 @@ func (i *instance) write(parent, name, checkout string, img *Image) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, configFile), text, 0o644)
+	path := filepath.Join(dir, configFile)
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		return err
+	}
+	// The configuration is in the image too, where gok gives it the time that its
+	// file has: two builds of one commit must be the same.
+	return os.Chtimes(path, img.Time, img.Time)
 }
 
 // varied is a copy whose values can be replaced by those of any type.
