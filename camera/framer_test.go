@@ -163,3 +163,18 @@ func TestPadding(t *testing.T) {
 		})
 	}
 }
+
+// TestPaddingKeepsFF has entropy-coded data that end with a stuffed FF.
+func TestPaddingKeepsFF(t *testing.T) {
+	body := join(soi, dqt, sof(0xc0), dht, sos, []byte{1, 0xff, 0})
+	for _, tail := range [][]byte{nil, make([]byte, 5)} {
+		f := Framer{since: time.Unix(1, 0), walked: time.Unix(100, 0)} // it believes
+		frame, kind := f.Frame(join(body, tail), time.Unix(100, 1))
+		if kind != "" {
+			t.Fatalf("dropped: %s", kind)
+		}
+		if want := join(body, eoi); !bytes.Equal(frame.JPEG, want) {
+			t.Errorf("with %d bytes of padding: ends with % x, want % x", len(tail), frame.JPEG[len(frame.JPEG)-6:], want[len(want)-6:])
+		}
+	}
+}
