@@ -261,3 +261,63 @@ func receive(conn net.Conn, host string, frame func(captured time.Time)) error {
 		frame(p.Capture)
 	}
 }
+
+// TestSlowReaders measures how old the frames are that a program takes which works
+// after each, over loopback.
+func TestSlowReaders(t *testing.T) {
+	if os.Getenv("PUSHCAM_FRESHNESS") == "" {
+		t.Skip("set PUSHCAM_FRESHNESS=1 to measure over loopback")
+	}
+	for _, tt := range []struct {
+		works, length time.Duration
+		minRate       float64       // frames per second
+		maxAge        time.Duration // p50
+	}{
+		{60 * time.Millisecond, 8 * time.Second, 12, 60 * time.Millisecond},
+		{2 * time.Second, 16 * time.Second, 0.35, 100 * time.Millisecond}, // longer than the viewer timeout
+	} {
+		t.Run(tt.works.String(), func(t *testing.T) {
+			t.Parallel()
+			listener, err := net.Listen("tcp4", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			from := time.Now().Add(cellWarmUp)
+			to := from.Add(tt.length)
+			ctx, cancel := context.WithDeadline(t.Context(), to)
+			defer cancel()
+			var tasks sync.WaitGroup
+			hub := NewHub(nil)
+			tasks.Go(func() { film(ctx, hub) })
+			tasks.Go(func() {
+				if err := (&Server{Hub: hub, Camera: new(fakeCamera)}).Serve(ctx, listener); err != nil {
+					t.Error(err)
+				}
+			})
+			client, err := net.Dial("tcp4", listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got ages
+			tasks.Go(func() {
+				err := receive(client, listener.Addr().String(), func(captured time.Time) {
+					if now := time.Now(); now.After(from) && now.Before(to) {
+						got = append(got, now.Sub(captured))
+					}
+					time.Sleep(tt.works)
+				})
+				if ctx.Err() == nil {
+					t.Error(err)
+				}
+			})
+			<-ctx.Done()
+			client.Close()
+			tasks.Wait()
+			rate := float64(len(got)) / tt.length.Seconds()
+			t.Logf("%.1f fps, age p50 %v max %v", rate, got.quantile(0.5), got.quantile(1))
+			if p50 := got.quantile(0.5); rate < tt.minRate || p50 > tt.maxAge {
+				t.Errorf("%.2f frames per second, median age %v, want at least %v and at most %v", rate, p50, tt.minRate, tt.maxAge)
+			}
+		})
+	}
+}

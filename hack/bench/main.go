@@ -5,7 +5,7 @@
 //
 //	go run ./hack/bench                    # everything, about 15 minutes
 //	go run ./hack/bench -quick             # a look, about 4 minutes
-//	go run ./hack/bench -only cost,links   # some of cost, links, stall, matrix
+//	go run ./hack/bench -only cost,links   # some of cost, links, readers, stall, matrix
 //	go run ./hack/bench -write             # and keep the figures in README.md
 //
 // It needs root, gcc, iproute2 and ustreamer. Everything runs in network
@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string) error {
 }
 
 // sections are what can be measured apart.
-var sections = []string{"cost", "links", "stall", "matrix"}
+var sections = []string{"cost", "links", "readers", "stall", "matrix"}
 
 type options struct {
 	quick   bool
@@ -202,6 +202,8 @@ func (b *bench) sections(ctx context.Context, names []string) (r results, err er
 			r.costs, err = b.measureCosts(ctx)
 		case "links":
 			r.links, err = b.measureLinks(ctx)
+		case "readers":
+			r.readers, err = b.measureReaders(ctx)
 		case "stall":
 			r.stalls, err = b.measureStalls(ctx)
 		case "matrix":

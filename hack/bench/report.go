@@ -17,12 +17,13 @@ import (
 
 // results are what a run measured. Sections that were left out are empty.
 type results struct {
-	about  []string           // lines on the machine and the run
-	busy   map[string]float64 // share of the machine that others used before each section
-	costs  costs
-	links  links
-	stalls []stallRun
-	cells  []cell
+	about   []string           // lines on the machine and the run
+	busy    map[string]float64 // share of the machine that others used before each section
+	costs   costs
+	links   links
+	readers []readerRun
+	stalls  []stallRun
+	cells   []cell
 }
 
 // A target is one line of the table "Numbers to reach".
@@ -166,6 +167,24 @@ func (r results) markdown() string {
 		}
 		for _, c := range linkCases {
 			fmt.Fprintf(&b, "\n![Frame age over time, %s](%s)\n", c.title(), c.file())
+		}
+	}
+	if len(r.readers) > 0 {
+		b.WriteString("\n### A viewer that reads less than it could get\n\nOn loopback, 30 fps × 100 kB. Frames per second, then age p50/p99 in ms when a frame is read whole. The ideal finds a frame of this moment whenever it wants one.\n")
+		head := []string{"viewer", "ideal"}
+		for _, s := range readerServers {
+			head = append(head, s.name)
+		}
+		table(head...)
+		for _, c := range readerCases {
+			fps, age := c.ideal()
+			cells := []string{c.String(), fmt.Sprintf("%.1f %.0f", fps, age)}
+			for _, run := range r.readers {
+				if run.of == c {
+					cells = append(cells, fmt.Sprintf("%.1f %.0f/%.0f", run.fps(), run.age(0.5), run.age(0.99)))
+				}
+			}
+			row(cells...)
 		}
 	}
 	if len(r.stalls) > 0 {

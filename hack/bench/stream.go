@@ -185,7 +185,16 @@ type socket struct {
 	drop func(fd uintptr) bool // made once
 	left int
 	err  error
+	rate float64   // bytes per second; 0 is no limit
+	due  time.Time // of the next bytes
 }
+
+const (
+	// rateChunk is what a reader at a rate reads at once.
+	rateChunk = 8 << 10
+	// rateCatchUp is how much sleeping too long is made up for.
+	rateCatchUp = 20 * time.Millisecond
+)
 
 func newSocket(c *net.TCPConn) (*socket, error) {
 	raw, err := c.SyscallConn()
@@ -202,9 +211,21 @@ func (s *socket) Discard(n int) error {
 	if n == 0 {
 		return nil
 	}
-	s.left, s.err = n, nil
-	if err := s.raw.Read(s.drop); err != nil {
-		return err
+	for chunk := n; n > 0 && s.err == nil; n -= chunk {
+		if s.rate > 0 {
+			time.Sleep(time.Until(s.due))
+			chunk = min(n, rateChunk)
+		}
+		s.left, s.err = chunk, nil
+		if err := s.raw.Read(s.drop); err != nil {
+			return err
+		}
+		if s.rate > 0 {
+			if now := time.Now(); now.Sub(s.due) > rateCatchUp {
+				s.due = now
+			}
+			s.due = s.due.Add(time.Duration(float64(chunk) / s.rate * float64(time.Second)))
+		}
 	}
 	return s.err
 }

@@ -25,6 +25,8 @@ type watching struct {
 	Viewers int
 	FPS     float64       // a viewer reads at most so many frames; 0 for all
 	Stall   time.Duration // it stops reading after this time; 0 for never
+	Rate    float64       // bytes per second that it reads at most; 0 for all
+	Pause   time.Duration // after each frame
 }
 
 func (w *watching) flags() *flag.FlagSet {
@@ -33,6 +35,8 @@ func (w *watching) flags() *flag.FlagSet {
 	fs.IntVar(&w.Viewers, "viewers", 1, "")
 	fs.Float64Var(&w.FPS, "fps", 0, "")
 	fs.DurationVar(&w.Stall, "stall", 0, "")
+	fs.Float64Var(&w.Rate, "rate", 0, "")
+	fs.DurationVar(&w.Pause, "pause", 0, "")
 	return fs
 }
 
@@ -134,6 +138,7 @@ func (w watching) view(conn net.Conn, saw func(frame)) error {
 	if err != nil {
 		return err
 	}
+	s.rate = w.Rate
 	r := frameReader{src: s}
 	if err := r.answer(); err != nil {
 		return err
@@ -145,6 +150,7 @@ func (w watching) view(conn net.Conn, saw func(frame)) error {
 			return err
 		}
 		saw(f)
+		time.Sleep(w.Pause)
 		if w.FPS > 0 {
 			time.Sleep(time.Until(begin.Add(time.Duration(float64(n) / w.FPS * float64(time.Second)))))
 		}
@@ -163,7 +169,8 @@ type viewers struct {
 // startViewers returns when every viewer has its first frame.
 func startViewers(ctx context.Context, t *tools, where place, w watching) (*viewers, error) {
 	cmd := exec.CommandContext(ctx, t.self, "watch", "-address="+w.Address, "-viewers="+strconv.Itoa(w.Viewers),
-		"-fps="+strconv.FormatFloat(w.FPS, 'g', -1, 64), "-stall="+w.Stall.String())
+		"-fps="+strconv.FormatFloat(w.FPS, 'g', -1, 64), "-stall="+w.Stall.String(),
+		"-rate="+strconv.FormatFloat(w.Rate, 'g', -1, 64), "-pause="+w.Pause.String())
 	cmd.Stderr = t.log
 	in, err := cmd.StdinPipe()
 	if err != nil {
