@@ -158,13 +158,17 @@ func (c *capture) newest() (newest ioctl.Buffer, ok bool, err error) {
 		}
 		rest := c.cut && !startsJPEG(b.Data)
 		c.cut = c.spills && b.Full && (rest || !endsJPEG(b.Data))
-		if !rest {
+		late := c.late(b)
+		if !rest && !late {
 			c.countLost(b)
 		}
 		var discard ioctl.Buffer
 		switch {
 		case rest: // of a frame that was counted
 			discard = b
+		case late:
+			discard = b
+			c.sink.Drop(camera.DropStale, 1)
 		case b.Flags&go4vl.BufFlagError != 0:
 			discard = b
 			c.sink.Drop(camera.DropFlagged, 1)
@@ -183,6 +187,15 @@ func (c *capture) newest() (newest ioctl.Buffer, ok bool, err error) {
 		}
 	}
 	return newest, ok, nil
+}
+
+// late says whether a later frame than b was dequeued before it. uvcvideo copies
+// frames in a work queue, which may finish two in another order than they came in.
+// A larger step back is a driver that began to count anew, and equal numbers are
+// one that does not count.
+func (c *capture) late(b ioctl.Buffer) bool {
+	back := c.sequence - b.Sequence
+	return c.counting && c.timeline == nil && 2 <= back && back <= captureBuffers
 }
 
 // countLost counts the frames that the driver had no buffer for, or threw away
