@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
@@ -133,13 +134,23 @@ func (i *instance) write(parent, name, checkout string, img *Image) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, configFile)
-	if err := os.WriteFile(path, text, 0o644); err != nil {
-		return err
+	// The image has its configuration as a text and not as a file of this computer:
+	// gok writes the whole path of such a file, which is another one for each build,
+	// into the image's list of what it is made of.
+	var paths map[string]string
+	if given := i.packages[program]["ExtraFilePaths"]; given != nil {
+		if err := json.Unmarshal(given, &paths); err != nil {
+			return fmt.Errorf("config.json: ExtraFilePaths of %s: %w", program, err)
+		}
 	}
-	// The configuration is in the image too, where gok gives it the time that its
-	// file has: two builds of one commit must be the same.
-	return os.Chtimes(path, img.Time, img.Time)
+	if paths[device.ConfigFile] == configFile {
+		delete(paths, device.ConfigFile)
+		p["ExtraFilePaths"], files[device.ConfigFile] = paths, string(text)
+		if text, err = json.MarshalIndent(config, "", "    "); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(dir, configFile), text, 0o644)
 }
 
 // varied is a copy whose values can be replaced by those of any type.
