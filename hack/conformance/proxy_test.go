@@ -102,7 +102,7 @@ func TestNginxPassesFramesAtOnce(t *testing.T) {
 func TestPageBehindNginx(t *testing.T) {
 	extra(t)
 	eachEngine(t, "page, session and ?action=stream behind nginx, which has /webcam/ alone", func(t *testing.T, b browser) {
-		p := start(t)
+		p := start(t, "-size", "320x240", "-fps", "5") // three streams at once
 		proxy := "http://" + nginx(t, p)
 		tb := b.newTab(t)
 		tb.open(proxy + "/webcam/")
