@@ -42,7 +42,7 @@ const (
 	lookupTimeout = 2 * time.Second
 	browseTimeout = 2500 * time.Millisecond
 	dialTimeout   = 3 * time.Second  // for one address
-	answerTimeout = 15 * time.Second // until an answer begins; the password costs the camera some time
+	answerTimeout = 30 * time.Second // until an answer begins; the password costs a busy Zero some time
 	maxSentence   = 500              // bytes of an answer that says why not
 )
 
