@@ -33,7 +33,9 @@ func newAudience(t testing.TB, n int) *audience {
 	a := &audience{hub: NewHub(nil), leave: cancel}
 	for range n {
 		server, client := pair(t, "tcp", "127.0.0.1:0")
-		v := newViewer(server, 10*time.Second, new(ageHistogram))
+		// A busy machine takes its time: nobody is dropped for that.
+		v := newViewer(server, time.Hour, new(ageHistogram))
+		v.closing = time.Hour
 		a.viewers, a.clients = append(a.viewers, v), append(a.clients, client)
 		a.ended.Go(func() {
 			v.run(ctx, a.hub)
@@ -147,8 +149,8 @@ func TestPublisherDoesNotWait(t *testing.T) {
 
 // Whenever streams end, each is whole to its closing boundary.
 func TestPublishWhileViewersLeave(t *testing.T) {
-	const n, size = 2 * maxPushed, 200_000
-	for range 10 {
+	const n, size = 2 * maxPushed, 100_000
+	for range 3 {
 		a := newAudience(t, n)
 		var reading sync.WaitGroup
 		for _, c := range a.clients {

@@ -35,6 +35,7 @@ type viewer struct {
 	since    time.Time     // when it came
 	interval time.Duration // between two of its frames at least; 0 sends all
 	timeout  time.Duration // for a link that takes nothing
+	closing  time.Duration // for the end of the stream
 	link     *link
 	timer    *time.Timer
 	ages     *ageHistogram // of all viewers
@@ -70,7 +71,7 @@ var (
 // newViewer makes conn a viewer, which does not own it. It counts the ages of its
 // frames in ages too.
 func newViewer(conn net.Conn, timeout time.Duration, ages *ageHistogram) *viewer {
-	v := &viewer{conn: conn, address: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout, ages: ages}
+	v := &viewer{conn: conn, address: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout, closing: closeTimeout, ages: ages}
 	v.waiter = newWaiter(v.push)
 	v.due = v.since
 	var err error
@@ -317,7 +318,7 @@ func (v *viewer) done() {
 // end writes the closing boundary, so that players see that the stream is over
 // and not broken.
 func (v *viewer) end() error {
-	if err := v.conn.SetWriteDeadline(time.Now().Add(closeTimeout)); err != nil {
+	if err := v.conn.SetWriteDeadline(time.Now().Add(v.closing)); err != nil {
 		return err
 	}
 	if v.part != nil {
