@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,15 +25,17 @@ import (
 // boots is a system that can be rebooted, and the programs that run on it one after
 // the other.
 type boots struct {
-	t       *testing.T
-	root    device.Root
-	dir     string
-	number  int
-	since   time.Time
-	log     bytes.Buffer
+	t      *testing.T
+	root   device.Root
+	dir    string
+	number int
+	since  time.Time
+	log    bytes.Buffer
+	hangs  bool
+
+	mu      sync.Mutex // guards what follows
 	reboots int
 	ends    []error
-	hangs   bool
 }
 
 func newBoots(t *testing.T) *boots {
@@ -67,13 +70,27 @@ func (b *boots) after(d time.Duration) {
 // program is a new one.
 func (b *boots) program() *appliance {
 	log := slog.New(slog.NewTextHandler(&b.log, nil))
-	r := newRecovery(b.root, b.dir, func(context.Context) error { b.reboots++; return nil }, log)
+	r := newRecovery(b.root, b.dir, func(context.Context) error { b.note(func() { b.reboots++ }); return nil }, log)
 	r.hangs = func(context.Context) bool { return b.hangs }
 	return &appliance{drivers: newDrivers(b.root, size{}, log), recovery: r}
 }
 
 func (b *boots) ladder(m *appliance) []camera.Rung {
-	return m.ladder("v4l2", new(v4l2.Source), func(err error) { b.ends = append(b.ends, err) })
+	return m.ladder("v4l2", new(v4l2.Source), func(err error) { b.note(func() { b.ends = append(b.ends, err) }) })
+}
+
+// note changes what mu guards.
+func (b *boots) note(change func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change()
+}
+
+// over says how many programs and systems have ended.
+func (b *boots) over() (programs, systems int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.ends), b.reboots
 }
 
 func (b *boots) climb(r camera.Rung, why string) error {
@@ -197,10 +214,14 @@ func TestRecoveryOfADeadCamera(t *testing.T) {
 			cam := &camera.Camera{Source: src, Ladder: b.ladder(b.program())}
 			cam.SetDemand(true)
 			ctx, cancel := context.WithCancel(t.Context())
+			programs, systems := b.over()
 			ended := make(chan error)
 			go func() { ended <- cam.Run(ctx) }()
-			for before, until := len(b.ends)+b.reboots, time.Now().Add(d); len(b.ends)+b.reboots == before && time.Now().Before(until); {
+			for until := time.Now().Add(d); time.Now().Before(until); {
 				b.after(time.Second)
+				if p, s := b.over(); p != programs || s != systems {
+					break
+				}
 			}
 			cancel()
 			if err := <-ended; err != nil {
@@ -211,7 +232,8 @@ func TestRecoveryOfADeadCamera(t *testing.T) {
 		want := func(s camera.State, reset, restart, reboot uint64) {
 			t.Helper()
 			got := []uint64{s.Recovery["reset"], s.Recovery["restart"], s.Recovery["reboot"]}
-			if diff := cmp.Diff([]uint64{reset, restart, reboot}, got); diff != "" || int(restart) != len(b.ends) || int(reboot) != b.reboots {
+			programs, systems := b.over()
+			if diff := cmp.Diff([]uint64{reset, restart, reboot}, got); diff != "" || int(restart) != programs || int(reboot) != systems {
 				t.Errorf("after %v: resets, restarts, reboots (-want +got):\n%s", time.Since(b.since), diff)
 			}
 		}
