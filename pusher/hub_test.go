@@ -203,3 +203,31 @@ func TestPublishDoesNotTouchTheFrame(t *testing.T) {
 		t.Error("the hub copied or changed the frame")
 	}
 }
+
+// A frame that was on its way when the camera was lost comes behind the picture
+// that says so, and is not shown any more.
+func TestHubLateFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHub(nil)
+		if w, h := h.Size(); w != 0 || h != 0 {
+			t.Errorf("before the first frame it has %d×%d", w, h)
+		}
+		h.Publish(testFrame(7))
+		gone := errors.New("gone")
+		h.ShowPlaceholder(testFrame(0), gone, 8)
+		h.Publish(testFrame(8))
+		if _, why := h.currentPlaceholder(); why != gone {
+			t.Errorf("behind a late frame the reason is %v, want %v", why, gone)
+		}
+		if f := h.lastFrame(); f != nil {
+			t.Errorf("a late frame is shown as the camera's last: %d", f.Seq)
+		}
+		if w, h := h.Size(); w != 64 || h != 48 {
+			t.Errorf("the last frame has %d×%d, want 64×48", w, h)
+		}
+		h.Publish(testFrame(9))
+		if f := h.lastFrame(); f == nil || f.Seq != 9 {
+			t.Errorf("the first frame behind the placeholder is %v, want number 9", f)
+		}
+	})
+}

@@ -297,3 +297,61 @@ func TestQuestionsGoAhead(t *testing.T) {
 		})
 	}
 }
+
+// A record is a connection that remembers what was read from it.
+type record struct {
+	net.Conn
+	read bytes.Buffer
+}
+
+func (r *record) Read(p []byte) (int, error) {
+	n, err := r.Conn.Read(p)
+	r.read.Write(p[:n])
+	return n, err
+}
+
+// A reader that takes every third frame only is asked, in the header of the next
+// part, whether it has read all that came; its frames stay whole and in order.
+func TestSlowReaderIsAsked(t *testing.T) {
+	const size = 100_000
+	server, client := pair(t, "tcp", "127.0.0.1:0")
+	v := newViewer(server, time.Hour, new(ageHistogram))
+	v.link.asks, v.closing = true, time.Hour
+	hub := NewHub(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		v.run(ctx, hub)
+		server.Close()
+	})
+	t.Cleanup(func() {
+		cancel()
+		client.Close()
+		ended.Wait()
+	})
+	wire := &record{Conn: client}
+	s, err := pushertest.NewStreamReader(wire)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seq, last := uint64(0), uint64(0)
+	for frames := 0; !bytes.Contains(wire.read.Bytes(), []byte("X-Waiting: ")); frames++ {
+		if frames == 1000 {
+			t.Fatal("it was not asked while it took a thousand frames")
+		}
+		wire.read.Reset()
+		for range 3 {
+			seq++
+			hub.Publish(bigFrame(seq, size))
+		}
+		p, err := s.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Seq < last || !bytes.Equal(p.JPEG, bigFrame(p.Seq, size).JPEG) {
+			t.Fatalf("frame %d after frame %d is not whole", p.Seq, last)
+		}
+		last = p.Seq
+	}
+	t.Logf("asked behind frame %d of %d", last, seq)
+}
