@@ -79,7 +79,7 @@ type program struct {
 	url   string // http://127.0.0.1:port, without a slash behind
 	port  string
 	began time.Time
-	stop  func() // sends SIGTERM, once: a second one would kill it
+	stop  func() // sends SIGTERM, once, and waits until it has ended
 }
 
 var link = regexp.MustCompile(`http://[^ ]*:(\d+)/`)
@@ -104,12 +104,16 @@ func startBy(t *testing.T, begin func(*exec.Cmd) error, args ...string) *program
 	if err := begin(cmd); err != nil {
 		t.Fatal(err)
 	}
-	p.stop = sync.OnceFunc(func() { cmd.Process.Signal(syscall.SIGTERM) })
-	t.Cleanup(func() {
+	wait := sync.OnceValue(cmd.Wait)
+	p.stop = sync.OnceFunc(func() {
 		timer := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
 		defer timer.Stop()
+		cmd.Process.Signal(syscall.SIGTERM)
+		wait() // its error is the cleanup's to report
+	})
+	t.Cleanup(func() {
 		p.stop()
-		if err := cmd.Wait(); err != nil {
+		if err := wait(); err != nil {
 			t.Errorf("pushcam ended with: %v", err)
 		}
 	})
