@@ -77,7 +77,7 @@ type Device struct {
 
 // Format is what a source really delivers.
 type Format struct {
-	PixelFormat string  `json:"pixel_format"` // "MJPG", "JPEG"
+	PixelFormat string  `json:"pixel_format"` // "MJPG", "JPEG"; "YUYV" and the like of raw pictures that are encoded here
 	Width       int     `json:"width"`        // pixels
 	Height      int     `json:"height"`       // pixels
 	FPS         float64 `json:"fps"`          // frames per second, 0 when not known
