@@ -76,7 +76,7 @@ func TestUpdateFull(t *testing.T) {
 	cam.plug(t, m)
 	t.Cleanup(func() { cam.unplug(t) })
 	m.picture(t)
-	if said, err := m.update(t, "-image", good(t)); err == nil || !strings.Contains(said, "/perm is full") {
+	if said, err := m.update(t, "-image", good(t)); err == nil || !strings.Contains(said, "/perm is too full") {
 		t.Errorf("an update to %s: %v", newer, err)
 	}
 	m.runs(t, p.Version)
