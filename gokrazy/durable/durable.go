@@ -29,7 +29,15 @@ type NoRoomError struct {
 }
 
 func (e *NoRoomError) Error() string {
-	return fmt.Sprintf("there is not enough room in %s: %.1f MB are needed and %.1f MB are free", e.Dir, float64(e.Need)/1e6, float64(e.Free)/1e6)
+	return fmt.Sprintf("there is not enough room in %s: %s are needed and %s are free", e.Dir, amount(e.Need), amount(e.Free))
+}
+
+// amount is a number of bytes for people; a small file is not 0.0 MB.
+func amount(bytes int64) string {
+	if bytes < 100_000 {
+		return fmt.Sprintf("%.1f kB", float64(bytes)/1e3)
+	}
+	return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
 }
 
 // Unwrap makes the error that of a full disk.
