@@ -32,11 +32,12 @@ type network struct {
 	breaks  atomic.Int32           // uploads that break off
 	stalls  atomic.Bool            // uploads stall
 	conns   chan net.Conn
+	closed  chan struct{} // what dials may still be under way then
 }
 
 func newNetwork(t *testing.T) *network {
 	ctx, cancel := context.WithCancel(t.Context())
-	n := &network{camera: newCamera(t), t: t, ctx: ctx, booted: func() {}, conns: make(chan net.Conn)}
+	n := &network{camera: newCamera(t), t: t, ctx: ctx, booted: func() {}, conns: make(chan net.Conn), closed: make(chan struct{})}
 	n.power("v1")
 	web := &http.Server{Handler: n}
 	served := make(chan struct{})
@@ -76,12 +77,14 @@ func (n *network) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (n *network) Accept() (net.Conn, error) {
-	if c, ok := <-n.conns; ok {
+	select {
+	case c := <-n.conns:
 		return c, nil
+	case <-n.closed:
+		return nil, net.ErrClosed
 	}
-	return nil, net.ErrClosed
 }
-func (n *network) Close() error   { close(n.conns); return nil }
+func (n *network) Close() error   { close(n.closed); return nil }
 func (n *network) Addr() net.Addr { return &net.UnixAddr{Name: "attic", Net: "pipe"} }
 
 // String, Get and Send make it a Conn.
@@ -94,8 +97,12 @@ func (n *network) Get(ctx context.Context, path string) (*http.Response, error) 
 func (n *network) Send(ctx context.Context, what Request, timeout time.Duration) (*http.Response, error) {
 	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: timeout, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
-		n.conns <- theirs
-		return ours, nil
+		select {
+		case n.conns <- theirs:
+			return ours, nil
+		case <-n.closed:
+			return nil, net.ErrClosed
+		}
 	}}}
 	r, err := http.NewRequestWithContext(ctx, what.Method, "http://attic"+what.Path, what.Body)
 	if err != nil {
