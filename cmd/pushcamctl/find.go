@@ -18,11 +18,11 @@ import (
 const (
 	// maxAsked is how many pushcams are asked for their state at the same time.
 	maxAsked = 32
-	// stateTimeout is how long all together have to tell it.
+	// stateTimeout is how long all of them together have to answer.
 	stateTimeout = 5 * time.Second
 )
 
-// found is one line of what find tells.
+// found is one line of find's list.
 type found struct {
 	discovery.Found
 	State *discovery.Status `json:"state,omitempty"`
@@ -57,7 +57,7 @@ func (p *program) find(fs *flag.FlagSet) func(context.Context, []string) error {
 	}
 }
 
-// states asks all that are there what they do.
+// states asks each pushcam for its state.
 func states(ctx context.Context, there []discovery.Found) []found {
 	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
 	defer cancel()
@@ -94,7 +94,7 @@ func (p *program) table(all []found) error {
 	return t.Flush()
 }
 
-// address is where to look at the pushcam; its others are in the JSON.
+// address is the link to open. The JSON has the pushcam's other addresses too.
 func (f *found) address() string {
 	if len(f.Addresses) == 0 {
 		return "-"
@@ -102,8 +102,8 @@ func (f *found) address() string {
 	return f.URL(f.Addresses[0])
 }
 
-// version is that of the program that runs, or what was announced if it does not
-// say.
+// version is that of the running program, or the announced one if the program does
+// not tell.
 func (f *found) version() string {
 	if f.State != nil && f.State.Version != "" {
 		return f.State.Version

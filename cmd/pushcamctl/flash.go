@@ -44,7 +44,7 @@ func (p *program) flash(fs *flag.FlagSet) func(context.Context, []string) error 
 	}
 }
 
-// candidates says what DEVICE may be.
+// candidates names the disks that DEVICE may be.
 func (p *program) candidates() string {
 	all := p.system.Candidates()
 	if len(all) == 0 {
@@ -63,7 +63,8 @@ func (p *program) confirm(disk *image.Disk) error {
 	return p.askYes(fmt.Sprintf("%s was left as it is; -yes writes without asking", disk))
 }
 
-// askYes reads the answer to a question. Anything but yes is the error no.
+// askYes reads the answer to a question. If that is not yes, it returns an error
+// with the text no.
 func (p *program) askYes(no string) error {
 	answer, err := readLine(p.stdin)
 	switch strings.ToLower(strings.TrimSpace(answer)) {
@@ -71,7 +72,7 @@ func (p *program) askYes(no string) error {
 		return nil
 	}
 	if err != nil {
-		fmt.Fprintln(p.stdout) // there was no answer to end the line
+		fmt.Fprintln(p.stdout) // no Enter has ended the question's line
 	}
 	return errors.New(no)
 }

@@ -63,7 +63,8 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		if err != nil {
 			return err
 		}
-		// Not before: until there is a new card, the camera has the old one.
+		// The password is kept only now: if the build had failed, the camera's card
+		// would still have the old one.
 		file, err := keeper.keep(*host, password)
 		p.report(img, origin, password, file)
 		return err
@@ -88,7 +89,7 @@ func (p *program) reportImage(img *image.Image) {
 	fmt.Fprintf(p.stdout, "  root file system: %.1f MB, SHA-256 %s\n", float64(img.RootSize)/1e6, img.RootSum)
 }
 
-// maxLine bounds what is read of an answer, in bytes.
+// maxLine bounds a line from the standard input, in bytes.
 const maxLine = 4096
 
 func readLine(r io.Reader) (string, error) {
@@ -102,7 +103,7 @@ func readLine(r io.Reader) (string, error) {
 	return "", err
 }
 
-// byteSize is a flag's value as 2GiB.
+// byteSize is a flag's value, written as 2GiB or 2G.
 type byteSize int64
 
 var units = []struct {

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	firstPause = time.Second // before the connection is tried again, then twice as long,
+	firstPause = time.Second // before it connects again; each further pause is twice as long
 	maxPause   = 30 * time.Second
 	// maxLogLine is how much of a line is shown, in bytes.
 	maxLogLine = 16 << 10
@@ -44,7 +44,7 @@ func (p *program) logs(fs *flag.FlagSet) func(context.Context, []string) error {
 		}}
 		err = l.run(ctx)
 		if ctx.Err() != nil && *follow {
-			return nil // this is how it ends
+			return nil // Ctrl-C is the usual end
 		}
 		return err
 	}
@@ -54,8 +54,8 @@ func passwordFlag(fs *flag.FlagSet) *string {
 	return fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept for this name, or you are asked")
 }
 
-// owner connects a camera with this program's network and its owner's password. A
-// given - is read once.
+// owner gives cam this program's network and its owner's password. If *given is "-",
+// a line from the standard input replaces it, so that it is read only once.
 func (p *program) owner(cam *remote, given *string) (err error) {
 	if *given == "-" {
 		if *given, err = readLine(p.stdin); err != nil {
@@ -67,8 +67,8 @@ func (p *program) owner(cam *remote, given *string) (err error) {
 	return nil
 }
 
-// passwordFor is the given one, else the one that was kept for the camera's name,
-// else what the user types.
+// passwordFor returns the given password, else the one that is kept for the camera's
+// name, else what the user types.
 func (p *program) passwordFor(ctx context.Context, cam *remote, given string) (string, error) {
 	if given != "" {
 		return given, nil
@@ -85,8 +85,8 @@ func (p *program) passwordFor(ctx context.Context, cam *remote, given string) (s
 	return p.askPassword(ctx, fmt.Sprintf("The owner's password of %s: ", cam))
 }
 
-// logReader shows a camera's log. When the connection is lost it comes back, and
-// goes on where it was.
+// logReader shows a camera's log. When the connection is lost, it connects again and
+// goes on with the next line.
 type logReader struct {
 	cam    *remote
 	follow bool
@@ -94,14 +94,15 @@ type logReader struct {
 	note   func(format string, args ...any) // to the user, beside the log
 
 	runID string // of the camera's program
-	next  uint64 // number of the line to come
+	next  uint64 // number of the next line
 }
 
-// errOutput is wrapped when the lines cannot be shown.
+// errOutput is wrapped by errors of the output, which connecting again does not mend.
 var errOutput = errors.New("cannot show the log")
 
-// run returns when ctx is done, when coming back makes no sense, when there is no
-// camera to begin with, or when all is shown that was asked for.
+// run shows the log until ctx is done or, if it does not follow, until its end. It
+// connects again and again, unless the first connection failed, the password is wrong
+// or the output fails.
 func (l *logReader) run(ctx context.Context) error {
 	for pause, lost := firstPause, false; ; pause = min(2*pause, maxPause) {
 		err := l.once(ctx, func() {
@@ -128,7 +129,7 @@ func (l *logReader) run(ctx context.Context) error {
 	}
 }
 
-// once shows what one connection gives. It calls connected when there is one.
+// once shows the lines of one connection. It calls connected before the first line.
 func (l *logReader) once(ctx context.Context, connected func()) error {
 	query := "?run=" + l.runID + "&from=" + strconv.FormatUint(l.next, 10)
 	if l.follow {
@@ -155,8 +156,9 @@ func (l *logReader) once(ctx context.Context, connected func()) error {
 	return l.show(resp.Body)
 }
 
-// show prints line after line, up to the end of the answer, which is an error if
-// the log was to go on. A line whose end is missing will come again.
+// show prints the lines of body until it ends, which is an error if the log is
+// followed. A line whose end is missing is not printed: the next connection begins
+// with it.
 func (l *logReader) show(body io.Reader) error {
 	lines := bufio.NewReaderSize(body, maxLogLine)
 	for {

@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	// A camera that was unplugged says no goodbye: it is missed after 25 s.
+	// A camera that was unplugged closes no connection: this ends it after 25 s.
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	lookup := func(ctx context.Context, host string) ([]netip.Addr, error) {
 		all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -51,12 +51,13 @@ type program struct {
 	configDir      func() (string, error) // where the user's settings are
 	system         image.System
 	askPassword    func(ctx context.Context, prompt string) (string, error) // nil: there is no terminal
-	browse         func(context.Context) ([]discovery.Found, error)         // until its end
+	browse         func(context.Context) ([]discovery.Found, error)         // as long as its context lasts
 	lookup         func(ctx context.Context, host string) ([]netip.Addr, error)
 	dial           func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// A command makes its flags and gives what runs once they are parsed.
+// A command is the first argument. prepare defines its flags, and returns what is run
+// when they are parsed.
 type command struct {
 	name     string
 	operands string // what follows the flags, for -h

@@ -49,7 +49,9 @@ func (b *progress) end() {
 	}
 }
 
-// line is as: writing  [######      ]  25 %  512 of 2048 MB, 20.5 MB/s, 1m15s left
+// line is for instance:
+//
+//	writing  [######                  ]  25 %  512 of 2048 MB, 20.5 MB/s, 1m15s left
 func (b *progress) line(p image.Progress) string {
 	verb := cmp.Or(b.verb, "writing ")
 	if p.Checking {
@@ -67,7 +69,7 @@ func (b *progress) line(p image.Progress) string {
 	return fmt.Sprintf("%s, %.1f MB/s, %v left", text, rate/1e6, left.Round(time.Second))
 }
 
-// isTerminal says whether a person watches.
+// isTerminal tells whether w is a terminal, on which a line can change.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -21,10 +21,10 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
-// remote is a pushcam on the network, and its owner there.
+// remote is a pushcam on the network, which is asked as its owner.
 type remote struct {
-	name    string     // "" if it was called by its address
-	address netip.Addr // if it was
+	name    string     // "" if the user gave an address
+	address netip.Addr // if there is no name
 	port    string
 
 	lookup   func(context.Context, string) ([]netip.Addr, error)
@@ -32,8 +32,8 @@ type remote struct {
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	password func(context.Context) (string, error) // asked for once
 
-	known string       // the password
-	last  []netip.Addr // where it was, until it is not there any more
+	known string       // the password, "" before it was asked for
+	last  []netip.Addr // where it was found; nil if it does not answer there any more
 }
 
 var _ update.Conn = (*remote)(nil)
@@ -91,8 +91,8 @@ func (c *remote) authority(a netip.Addr) string {
 	return net.JoinHostPort(a.String(), c.port)
 }
 
-// addresses finds the camera: by the system's means, and else by multicast DNS,
-// which not every system has.
+// addresses finds the camera by the system's resolver, and else by our own multicast
+// DNS, because not every system resolves names below .local.
 func (c *remote) addresses(ctx context.Context) ([]netip.Addr, error) {
 	if c.name == "" {
 		return []netip.Addr{c.address}, nil
@@ -140,9 +140,9 @@ func (c *remote) resolve(ctx context.Context) ([]netip.Addr, error) {
 // Get asks the camera for what is its owner's. The caller closes the answer's
 // body; that is also the end of its connection.
 //
-// A first request goes without the password: that is for a pushcam only, not for
-// whoever has its address today. It goes over the network as it is, like the
-// pictures.
+// The first request has no password, because another device may have the camera's
+// address today: only who refuses it as a pushcam does is sent the password. That
+// goes over the network unencrypted, as the pictures do.
 func (c *remote) Get(ctx context.Context, path string) (*http.Response, error) {
 	all, err := c.addresses(ctx)
 	if err != nil {
@@ -174,8 +174,8 @@ func (c *remote) Get(ctx context.Context, path string) (*http.Response, error) {
 	return resp, nil
 }
 
-// Send asks for something of the owner's, to whom Get has given an answer already.
-// The caller closes the answer's body.
+// Send sends a request with the password that Get has asked for: Get must have had an
+// answer before. The caller closes the answer's body.
 func (c *remote) Send(ctx context.Context, r update.Request, timeout time.Duration) (*http.Response, error) {
 	all, err := c.addresses(ctx)
 	if err != nil {
@@ -192,11 +192,11 @@ func (c *remote) Send(ctx context.Context, r update.Request, timeout time.Durati
 	return resp, nil
 }
 
-// client connects with any of the addresses. timeout is for an answer's beginning,
-// from the end of the request.
+// client connects to the first of the addresses that takes the connection. timeout is
+// from the end of a request to the beginning of its answer.
 func (c *remote) client(all []netip.Addr, timeout time.Duration) *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{ // no proxy: it is in this network
+		Transport: &http.Transport{ // without a proxy: the camera is in this network
 			DisableKeepAlives:     true,
 			DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return c.connect(ctx, all) },
 			ResponseHeaderTimeout: timeout,
@@ -225,7 +225,8 @@ func (c *remote) ask(ctx context.Context, web *http.Client, a netip.Addr, what u
 	if err != nil {
 		return nil, err
 	}
-	// By its address, which is always a name of its own.
+	// The URL has the address and not the name: the owner's requests must name the
+	// camera, and its addresses always do.
 	u.Scheme, u.Host = "http", net.JoinHostPort(a.String(), c.port)
 	r, err := http.NewRequestWithContext(ctx, what.Method, u.String(), what.Body)
 	if err != nil {
@@ -247,20 +248,20 @@ func (c *remote) ask(ctx context.Context, web *http.Client, a netip.Addr, what u
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
-	c.last = nil // it may be elsewhere now
+	c.last = nil // it may have another address now
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("no pushcam is at %s: nothing is served on port %s there", c, c.port)
 	case errors.As(err, &failed) && failed.Timeout():
 		return nil, fmt.Errorf("%s does not answer in time: is it switched on, and in this network?", c)
 	case errors.As(err, &failed):
-		err = failed.Err // we know whom we asked
+		err = failed.Err // without the URL, which the user did not type
 	}
 	return nil, fmt.Errorf("%s does not answer: %w", c, err)
 }
 
-// refusal is nil for the answer that was asked for. The camera's own sentences
-// are passed on.
+// refusal returns nil for an answer that grants the request, and else an error with
+// what the camera itself says.
 func (c *remote) refusal(resp *http.Response) error {
 	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNoContent {
 		return nil
@@ -269,7 +270,7 @@ func (c *remote) refusal(resp *http.Response) error {
 	if resp.StatusCode == http.StatusUnauthorized && ours {
 		return fmt.Errorf("%w: %s has been given another one when its image was made", update.ErrPassword, c)
 	}
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSentence)) // what there is of it
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSentence)) // half a sentence is better than none
 	sentence := discovery.Printable(strings.TrimSpace(string(text)))
 	if err := update.Refusal(resp.StatusCode, c.String(), sentence); err != nil {
 		return err

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/term"
 )
 
-// terminalPassword gives what asks for a password on a terminal, without showing
-// it; nil if in is none.
+// terminalPassword returns a function that asks for a password without showing it,
+// or nil if in is no terminal.
 func terminalPassword(in *os.File, prompts io.Writer) func(context.Context, string) (string, error) {
 	fd := int(in.Fd())
 	if !term.IsTerminal(fd) {
@@ -27,7 +27,7 @@ func terminalPassword(in *os.File, prompts io.Writer) func(context.Context, stri
 			err  error
 		}
 		answered := make(chan answer, 1)
-		go func() { // it ends with the program if nobody answers: a terminal's read cannot be stopped
+		go func() { // without an answer it runs until the program ends: a terminal's read cannot be stopped
 			text, err := term.ReadPassword(fd)
 			answered <- answer{text, err}
 		}()

@@ -115,8 +115,9 @@ func (p *program) updateOne(ctx context.Context, cam *remote, f *updateFlags) er
 	return p.send(ctx, up, a, f)
 }
 
-// send uploads, has it tried, and waits for what becomes of it. The kernel goes
-// first: if there is no room for it, that is known before the larger part is sent.
+// send uploads the archive, has the camera try it, and waits for the outcome. The
+// kernel goes first: if there is no room for it, that is known before the larger part
+// is sent.
 func (p *program) send(ctx context.Context, up *uploader, a *partition.Archive, f *updateFlags) (err error) {
 	began := time.Now()
 	var root, boot string
@@ -156,8 +157,8 @@ func (p *program) send(ctx context.Context, up *uploader, a *partition.Archive, 
 	return fmt.Errorf("%s: %s runs %s again, because %s", after.Last.Outcome, cam, discovery.Printable(after.Version), discovery.Printable(after.Last.Why))
 }
 
-// confirmBlind asks whether an update is tried although nothing will tell whether
-// the camera works with it.
+// confirmBlind asks whether to update although the trial cannot tell whether the
+// camera works with it.
 func (p *program) confirmBlind(why error, cam fmt.Stringer, yes bool) error {
 	fmt.Fprintf(p.stdout, "%v\n", why)
 	if yes {
@@ -204,7 +205,7 @@ func (p *program) archive(ctx context.Context, f *updateFlags, to *update.Status
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) // an open file stays readable
+	defer os.RemoveAll(dir) // the archive stays open, and so readable
 	b := &image.Builder{Checkout: checkout, Hostname: to.Hostname, Kernel: kernelOf(to.Kernel), Step: func(what string) { fmt.Fprintln(p.stderr, what) }}
 	if f.verbose {
 		b.Output = p.stderr
@@ -216,8 +217,8 @@ func (p *program) archive(ctx context.Context, f *updateFlags, to *update.Status
 	return partition.OpenArchive(path)
 }
 
-// kernelOf is the kernel that has a release. An image that is built here keeps it:
-// not every board runs on both.
+// kernelOf is the kernel that a release belongs to. What is built here is built for
+// the kernel that the camera has, because not every board runs on both.
 func kernelOf(release string) image.Kernel {
 	if strings.HasSuffix(release, "-pushcam") {
 		return image.PushcamKernel
@@ -225,7 +226,8 @@ func kernelOf(release string) image.Kernel {
 	return image.StockKernel
 }
 
-// fits says what the camera would refuse anyway, before anything is sent.
+// fits returns an error if the camera would refuse the archive, before anything is
+// sent.
 func fits(cam *remote, a *partition.Archive, to *update.Status, f *updateFlags) error {
 	root := a.RootInfo
 	kernel, would := to.Kernel, "runs"
@@ -252,7 +254,8 @@ func fits(cam *remote, a *partition.Archive, to *update.Status, f *updateFlags) 
 	return nil
 }
 
-// direction says what the commits' times tell, where the versions may not.
+// direction warns of an update to what runs already or to something older. Versions
+// cannot be ordered, so it compares the times of the commits.
 func direction(root *partition.Root, from *update.Status) string {
 	const day = "2006-01-02 15:04"
 	switch {

@@ -56,7 +56,8 @@ func OpenArchive(path string) (a *Archive, err error) {
 // Close closes the file.
 func (a *Archive) Close() error { return a.file.Close() }
 
-// stored is a file of the zip, where it is: those are not compressed.
+// stored is a file of the zip as a section of f, which it can be because gok does not
+// compress it.
 func stored(f *os.File, z *zip.Reader, name string) (*io.SectionReader, error) {
 	for _, entry := range z.File {
 		if entry.Name != name {

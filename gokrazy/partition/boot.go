@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// kernelFile is the kernel: not compressed, as a Pi's firmware and UEFI take it.
+// kernelFile is the kernel. It is not compressed, so its release can be read in it.
 const kernelFile = "vmlinuz"
 
 // banner is how a kernel's linux_banner begins (init/version-timestamp.c).
@@ -50,7 +50,8 @@ func KernelRelease(boot io.ReaderAt) (string, error) {
 	}
 }
 
-// isRelease tells a release from a format (%s), of which the kernel has one too.
+// isRelease tells a release from a format (%s), which follows the same words elsewhere
+// in a kernel.
 func isRelease(text []byte) bool {
 	return len(text) > 0 && text[0] >= '1' && text[0] <= '9' && !bytes.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// The boot partition names the root file system in two places: cmdline.txt is
-// read by a Pi's firmware, and by gokrazy's init whatever machine it is; the
-// other by an UEFI's boot loader.
+// The boot partition names the root file system in two files. A Pi's firmware reads
+// cmdline.txt, and so does gokrazy's init on every machine. The boot loader of a
+// machine with UEFI reads the other.
 const (
 	cmdlineFile = "cmdline.txt"
 	loaderFile  = "loader/entries/gokrazy.conf"
 )
 
-// tryFlag has gokrazy's init go on with the other root file system, once: it
-// replaces the flag by gokrazy.switch_on_boot=1 first. It reads the flag in
-// cmdline.txt, not on the running kernel's command line (its
+// tryFlag has gokrazy's init go on with the other root file system, once: before it
+// does, it replaces the flag by gokrazy.switch_on_boot=1. It reads the flag in
+// cmdline.txt, not on the running kernel's command line (gokrazy's
 // maybeSwitchToInactive).
 const tryFlag = "gokrazy.try_boot_inactive=1"
 
-// flagWord is either, whatever value somebody gave it.
+// flagWord matches either of these two flags, whatever its value.
 var flagWord = regexp.MustCompile(`(?:^| )gokrazy\.(?:try_boot_inactive|switch_on_boot)=[^ \n]*`)
 
 // rootWord is how gok names a root partition: by its distance from the boot
@@ -40,13 +40,13 @@ func RootPartition(cmdline string) (int, error) {
 	return BootPartition + int(m[1][0]-'0'), nil
 }
 
-// Next is what the next boot takes.
+// Next is the root file system that the next boot takes.
 type Next struct {
-	Root int  // number of the partition
-	Try  bool // only once, the other root: after that it is Root again
+	Root int  // number of its partition
+	Try  bool // the next boot takes the other root, and the one after it Root
 }
 
-// ReadNext reads it in a boot partition.
+// ReadNext reads in a boot partition what the next boot takes.
 func ReadNext(boot interface {
 	ReadAt([]byte, int64) (int, error)
 }) (Next, error) {
@@ -65,10 +65,10 @@ func ReadNext(boot interface {
 	return Next{root, bytes.Contains(text, []byte(tryFlag))}, nil
 }
 
-// SetNext writes it to a boot partition, in place: one sector of cmdline.txt and,
-// before, one of the boot loader's entry where that names another root. Each is
-// read back. cmdline is the running kernel's command line, whose UUID is the
-// card's.
+// SetNext writes next to a boot partition, in place: first one sector of the boot
+// loader's entry, if there is one and it names another root, and then one sector of
+// cmdline.txt. Both are read back. cmdline is the running kernel's command line: it
+// has the UUID of the card, which an image from elsewhere has not.
 func SetNext(boot ReaderWriterAt, next Next, cmdline string) error {
 	root := rootWord.FindString(cmdline)
 	if root == "" {
@@ -98,8 +98,8 @@ func SetNext(boot ReaderWriterAt, next Next, cmdline string) error {
 	return nil
 }
 
-// rewrite gives text the word root and the flag, or takes that away. Its length
-// stays: gok leaves room for this, as blanks at the end.
+// rewrite replaces the root= word of text by root, and adds tryFlag or removes it. The
+// length stays the same: gok leaves blanks at the end as room for the flag.
 func rewrite(text []byte, root string, try bool) ([]byte, error) {
 	if !rootWord.Match(text) {
 		return nil, fmt.Errorf("no root=PARTUUID=…/PARTNROFF=… in %q", bytes.TrimSpace(text))
@@ -121,8 +121,9 @@ func rewrite(text []byte, root string, try bool) ([]byte, error) {
 	return append(append(trimmed, bytes.Repeat([]byte{' '}, room)...), end...), nil
 }
 
-// writeSectors replaces what is at an offset, which begins a sector, and touches
-// those sectors only that differ. What follows it in the last sector stays.
+// writeSectors replaces the bytes before by after, which are as many, at an offset
+// where a sector begins. It writes only the sectors that differ. What follows in the
+// last sector stays.
 func writeSectors(w ReaderWriterAt, offset int64, before, after []byte) error {
 	for at := 0; at < len(after); at += sectorSize {
 		end := min(at+sectorSize, len(after))

@@ -52,7 +52,7 @@ func openFAT(r io.ReaderAt) (*fat, error) {
 	return f, nil
 }
 
-// find looks for a file by its path, as loader/entries/gokrazy.conf.
+// find looks for a file by its path, for instance loader/entries/gokrazy.conf.
 func (f *fat) find(path string) (fatFile, error) {
 	dir, entries := f.root, f.entries
 	parts := strings.Split(path, "/")
@@ -78,8 +78,8 @@ func (f *fat) find(path string) (fatFile, error) {
 	return fatFile{}, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
 }
 
-// lookup finds a name among up to n entries of a folder, which ends before if
-// there is an empty one.
+// lookup finds a name in a folder of at most n entries, of which an empty one is the
+// end.
 func (f *fat) lookup(dir int64, n int, name string) ([]byte, error) {
 	var long []uint16
 	for i := range min(n, maxDirEntries) {
@@ -100,7 +100,7 @@ func (f *fat) lookup(dir int64, n int, name string) ([]byte, error) {
 			long = nil
 			continue
 		case e[11]&attributes == longName:
-			// The pieces of a long name come last first.
+			// A long name's last piece comes first, and has the bit 0x40.
 			if e[0]&0x40 != 0 {
 				long = nil
 			}
@@ -135,8 +135,8 @@ func shortName(e []byte) string {
 	return name + "." + extension
 }
 
-// read gives the content of a file that has at most one cluster: where it is no
-// other place of the file system has to be asked.
+// read returns a file's place and content. The file has at most one cluster, so that
+// it is in one piece whoever has written it.
 func (f *fat) read(path string) (fatFile, []byte, error) {
 	at, err := f.find(path)
 	if err != nil {

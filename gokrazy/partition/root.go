@@ -28,14 +28,14 @@ const (
 type Root struct {
 	Version  string    `json:"version"`  // "" if it does not say
 	Hostname string    `json:"hostname"` // "" if it does not say
-	Built    time.Time `json:"built"`    // that of its commit
+	Built    time.Time `json:"built"`    // the time of its commit
 	Arch     string    `json:"arch"`     // of its init, as GOARCH
 	Kernels  []string  `json:"kernels"`  // releases that it has modules for
 	Size     int64     `json:"size"`     // bytes
 }
 
-// InspectRoot looks into a root file system of at most size bytes. It fails for
-// what could not start or is not a pushcam's.
+// InspectRoot looks into a root file system of at most size bytes. It fails if that
+// could not start or is not a pushcam's.
 func InspectRoot(r io.ReaderAt, size int64) (*Root, error) {
 	s, err := openSquashfs(r)
 	if err != nil {
@@ -65,7 +65,7 @@ func InspectRoot(r io.ReaderAt, size int64) (*Root, error) {
 	return root, nil
 }
 
-// text is the one word in a file; "" if there is no file.
+// text returns the one word in a file, or "" if there is no such file.
 func (s *squashfs) text(path string) (string, error) {
 	b, err := s.read(path, maxText)
 	if errors.Is(err, fs.ErrNotExist) {

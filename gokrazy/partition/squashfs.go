@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// What of the squashfs format is needed here. (Linux,
-// fs/squashfs/squashfs_fs.h)
+// The part of the squashfs format that is needed here (Linux,
+// fs/squashfs/squashfs_fs.h).
 const (
 	squashMagic     = 0x73717368
 	superblockSize  = 96
@@ -43,7 +43,7 @@ type superblock struct {
 	DirectoryTable, FragmentTable, LookupTable    int64
 }
 
-// readSuperblock also returns its bytes.
+// readSuperblock returns the superblock, and also the bytes of it.
 func readSuperblock(r io.ReaderAt) (sb superblock, head []byte, err error) {
 	head = make([]byte, superblockSize)
 	if n, err := r.ReadAt(head, 0); n < len(head) {
@@ -65,8 +65,8 @@ func readSuperblock(r io.ReaderAt) (sb superblock, head []byte, err error) {
 // metaBlock is where the content of a metadata block is in its table.
 type metaBlock struct{ at, size int }
 
-// metadata takes a table of metadata blocks apart: their content, one after the
-// other, and where it is from.
+// metadata joins the contents of all metadata blocks of a table, and returns where in
+// the table each is.
 func metadata(table []byte) (content []byte, blocks []metaBlock, err error) {
 	for at := 0; at < len(table); {
 		if len(table)-at < 2 {
@@ -87,14 +87,15 @@ func metadata(table []byte) (content []byte, blocks []metaBlock, err error) {
 	return content, blocks, nil
 }
 
-// metaTable is a table that places in others refer to.
+// metaTable is a table whose places are named elsewhere, in two numbers: block is the
+// offset of a metadata block's header in the table, offset is one in that block's
+// content.
 type metaTable struct {
 	content []byte
 	blocks  []metaBlock
 }
 
-// from is the content from a place on: the beginning of a block with its header,
-// counted from that of the table, and an offset in the block's content.
+// from is the content from a place on.
 func (t *metaTable) from(block int64, offset int) ([]byte, error) {
 	start := 0
 	for _, b := range t.blocks {
@@ -138,7 +139,7 @@ func openSquashfs(r io.ReaderAt) (*squashfs, error) {
 	return s, nil
 }
 
-// inode is the beginning of an inode, with all that it has.
+// inode is the whole inode at a place of the inode table.
 func (s *squashfs) inode(block int64, offset int) ([]byte, error) {
 	b, err := s.inodes.from(block, offset)
 	if err != nil {
@@ -151,14 +152,14 @@ func (s *squashfs) inode(block int64, offset int) ([]byte, error) {
 	return b[:size], nil
 }
 
-// entry is one of a folder's.
+// entry is a name in a folder, and the place of its inode.
 type entry struct {
 	name   string
 	block  int64
 	offset int
 }
 
-// list gives the entries of a folder, which inode is.
+// list returns the entries of the folder that inode is.
 func (s *squashfs) list(inode []byte) ([]entry, error) {
 	le := binary.LittleEndian
 	var block int64
@@ -171,7 +172,7 @@ func (s *squashfs) list(inode []byte) ([]entry, error) {
 	default:
 		return nil, errors.New("not a folder")
 	}
-	if size -= 3; size <= 0 { // it counts . and .., which are not there
+	if size -= 3; size <= 0 { // it counts 3 for . and .., which are not stored
 		return nil, nil
 	}
 	b, err := s.contents.from(block, offset)
@@ -200,7 +201,7 @@ func (s *squashfs) list(inode []byte) ([]entry, error) {
 	return all, nil
 }
 
-// find gives the inode of a path without a leading slash; "" is the root.
+// find returns the inode of a path without a leading slash; "" is the root.
 func (s *squashfs) find(path string) ([]byte, error) {
 	inode, err := s.inode(s.sb.RootInode>>16, int(s.sb.RootInode&0xffff))
 	for name := range strings.SplitSeq(path, "/") {
@@ -223,7 +224,7 @@ func (s *squashfs) find(path string) ([]byte, error) {
 	return inode, nil
 }
 
-// names are those in a folder.
+// names are the names in a folder.
 func (s *squashfs) names(path string) ([]string, error) {
 	inode, err := s.find(path)
 	if err != nil {
@@ -240,8 +241,8 @@ func (s *squashfs) names(path string) ([]string, error) {
 	return names, nil
 }
 
-// read gives the beginning of a file, up to limit bytes of it, which are not
-// more than its first block has.
+// read returns the first limit bytes of a file, or all that its first block has if
+// that is less.
 func (s *squashfs) read(path string, limit int) ([]byte, error) {
 	inode, err := s.find(path)
 	if err != nil {
@@ -254,7 +255,7 @@ func (s *squashfs) read(path string, limit int) ([]byte, error) {
 	return b[:min(limit, len(b))], nil
 }
 
-// block is the first block of a file, which inode is.
+// block returns the first block of the file that inode is.
 func (s *squashfs) block(inode []byte) ([]byte, error) {
 	le := binary.LittleEndian
 	if le.Uint16(inode) != file {

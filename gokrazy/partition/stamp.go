@@ -69,7 +69,7 @@ func stampInodes(table []byte, n int, stamp, blockSize uint32) error {
 	return nil
 }
 
-// inodeSize is how long the first inode in b is.
+// inodeSize is how many bytes the first inode in b has.
 func inodeSize(b []byte, blockSize uint32) (int, error) {
 	fixed := map[uint16]int{folder: 32, file: 32, link: 24, longFolder: 40}
 	if len(b) < inodeHeaderSize {

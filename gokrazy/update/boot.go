@@ -20,17 +20,17 @@ const (
 	maxRecord  = 64 << 10 // bytes
 )
 
-// Run finds out where this boot stands, and tries the update if it is for that. It
-// returns when that is decided, or ctx is done. Until it knows, requests that
-// change something are refused.
+// Run finds out whether this boot is the trial of an update, and decides about the
+// update if it is. It returns after that, or when ctx is done. Requests that change
+// something are refused until it knows what this boot is.
 func (s *Server) Run(ctx context.Context) {
 	s.open(ctx)
 	s.tryIt(ctx)
 }
 
-// open finds out where this boot stands and finishes what an update left. It reads
-// what is constant until the next boot, so that nobody has to wait for the card who
-// only asks.
+// open finds out what this boot is, and finishes what the last update left undone. It
+// also reads what is constant until the next boot, so that who only asks for the
+// status does not wait for the card.
 func (s *Server) open(ctx context.Context) {
 	record := s.readRecord()
 	s.mu.Lock()
@@ -76,7 +76,7 @@ func (s *Server) inspect() error {
 	return nil
 }
 
-// begin makes this the trial of an update.
+// begin notes that the trial of an update begins.
 func (s *Server) begin(last *Record) Phase {
 	r := Record{Outcome: Undecided, To: s.Version, Root: s.boot.Running}
 	if last != nil && last.Outcome == Undecided && last.Root == r.Root {
@@ -89,8 +89,8 @@ func (s *Server) begin(last *Record) Phase {
 	return OnTrial
 }
 
-// settle decides what became of an update, on a boot that is no trial, and has the
-// next boot take the root that runs.
+// settle is for a boot that is no trial. It decides what became of the last update,
+// and has the next boot take the root that runs.
 func (s *Server) settle(ctx context.Context, last *Record) (Phase, error) {
 	next := partition.Next{Root: s.boot.Running}
 	armed := s.boot.Next.Try
@@ -121,9 +121,9 @@ func (s *Server) settle(ctx context.Context, last *Record) (Phase, error) {
 	return Idle, nil
 }
 
-// restoreBoot brings the old kernel back, whose modules this root has. A copy of it
-// that is damaged is given up, so that the owner can send the kernel anew: kept, it
-// would end this and every further update.
+// restoreBoot brings the old kernel back, because this root has the modules of that
+// one only. A damaged copy of it is removed: each further update would fail over it,
+// and without it the owner can send the kernel anew.
 func (s *Server) restoreBoot(ctx context.Context, last *Record) (Phase, error) {
 	saved := filepath.Join(s.Dir, savedBoot)
 	err := s.Card.CheckCopy(saved, last.Saved)
@@ -183,7 +183,8 @@ func (s *Server) commit() error {
 	return nil
 }
 
-// rollBack starts the old system. If that fails, process 1 does it.
+// rollBack restarts, into the old system. If that fails, process 1 does it when the
+// time of the trial is over (card.TrialWatchdog).
 func (s *Server) rollBack(ctx context.Context, why error) {
 	s.setPhase(Restarting)
 	s.Log.Error("the update is rolled back", "version", s.Version, "why", why)
@@ -195,7 +196,7 @@ func (s *Server) rollBack(ctx context.Context, why error) {
 	}
 }
 
-// cause guesses why there is no reason.
+// cause guesses why an update was rolled back that left no reason.
 func (r *Record) cause() string {
 	switch r.Starts {
 	case 0:
@@ -206,7 +207,7 @@ func (r *Record) cause() string {
 	return fmt.Sprintf("its program began %d times and did not last", r.Starts)
 }
 
-// readRecord returns nil if there is none, or none that can be understood.
+// readRecord returns nil if there is no record, or none that can be understood.
 func (s *Server) readRecord() *Record {
 	data, err := durable.ReadFile(filepath.Join(s.Dir, recordFile), maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -223,8 +224,8 @@ func (s *Server) readRecord() *Record {
 	return r
 }
 
-// writeRecord makes r, which is not changed any more, the last update, or leaves
-// what was that.
+// writeRecord makes r the record of the last update; the caller does not change r any
+// more. After an error the record is the one from before.
 func (s *Server) writeRecord(r *Record) error {
 	if err := durable.WriteJSON(filepath.Join(s.Dir, recordFile), r); err != nil {
 		return err
@@ -233,8 +234,8 @@ func (s *Server) writeRecord(r *Record) error {
 	return nil
 }
 
-// keepRecord is writeRecord where nothing better can be done if that fails than to
-// go on: then it is only known until the next boot.
+// keepRecord is writeRecord for those who can only go on if that fails. Then r is
+// known until the next boot.
 func (s *Server) keepRecord(r *Record) {
 	if err := s.writeRecord(r); err != nil {
 		s.Log.Error("what became of the update cannot be kept", "outcome", r.Outcome, "err", err)

@@ -18,11 +18,11 @@ import (
 // what it answers. A name or an address for people is its String.
 type Conn interface {
 	fmt.Stringer
-	// Get asks for a path, of a camera that may have restarted meanwhile. An answer
-	// with another status than 200 is an error.
+	// Get asks for a path. The camera may have restarted since it was asked last. An
+	// answer with another status than 200 is an error.
 	Get(ctx context.Context, path string) (*http.Response, error)
-	// Send sends something to a camera that Get has had an answer from. timeout is
-	// for the beginning of the answer, from the end of the request. An answer with
+	// Send sends something to a camera from which Get has had an answer. timeout is
+	// from the end of the request to the beginning of the answer. An answer with
 	// another status than 200 or 204 is an error: that of Refusal if it has one.
 	Send(ctx context.Context, r Request, timeout time.Duration) (*http.Response, error)
 }
@@ -50,13 +50,13 @@ type Client struct {
 const (
 	maxAnswer    = 64 << 10         // bytes
 	cardTimeout  = 2 * time.Minute  // for a card to take what was sent
-	stallTimeout = 30 * time.Second // in which something of an upload must go
-	firstStall   = 45 * time.Second // the same before anything goes: the password costs the camera some time
+	stallTimeout = 30 * time.Second // within which the camera must take more of an upload
+	firstStall   = 45 * time.Second // the same for its beginning: to check the password takes the camera some time
 	uploadTries  = 5
 	uploadPause  = time.Second // after the first attempt; each further one doubles it
 	pollInterval = 2 * time.Second
 	pollTimeout  = 10 * time.Second
-	startPolls   = 5 // of a camera whose program has only just begun
+	startPolls   = 5 // while the camera's program has only just begun
 	// VerdictTimeout is from the restart into the update to the end of all: a trial
 	// ends itself after 3 minutes, and the boots are two or, with a kernel that goes
 	// back, three.
@@ -73,8 +73,8 @@ func (c *Client) status(ctx context.Context) (*Status, error) {
 	return s, c.decode(resp, s)
 }
 
-// Status asks how the camera is. If its program has only just begun, it waits some
-// seconds until that knows.
+// Status asks how the camera is. If its program has only just begun and does not know
+// yet, Status asks again for some seconds.
 func (c *Client) Status(ctx context.Context) (*Status, error) {
 	for polls := 0; ; polls++ {
 		s, err := c.status(ctx)
@@ -98,8 +98,8 @@ func (c *Client) decode(resp *http.Response, v any) error {
 	return nil
 }
 
-// Upload sends a part, whole, as often as that breaks off, and returns the digest
-// by which Try names it.
+// Upload sends a part. If that breaks off, it begins anew, up to uploadTries times in
+// all. It returns the digest by which Try names the part.
 func (c *Client) Upload(ctx context.Context, part Part, content *io.SectionReader) (digest string, err error) {
 	hash := sha256.New()
 	if _, err := io.Copy(hash, io.NewSectionReader(content, 0, content.Size())); err != nil {
@@ -150,7 +150,7 @@ func (c *Client) upload(ctx context.Context, part Part, content *io.SectionReade
 	return resp.Body.Close()
 }
 
-// watchedReader tells how much of it was read, until it is over: net/http may go on
+// watchedReader tells how much of it was read, until end is called: net/http may go on
 // reading for a moment after it has the answer.
 type watchedReader struct {
 	io.Reader
@@ -178,10 +178,10 @@ func (w *watchedReader) end() {
 	w.over = true
 }
 
-// Try has the camera restart into what was uploaded: the digest of a root file
-// system, and that of a boot partition or "". It fails with ErrNoPicture if the
-// camera gives no picture before, unless blind is set: then the trial asks for none.
-// The Record says which it is.
+// Try has the camera restart into what was uploaded. root and boot are the digests of
+// the root file system and of the boot partition, "" if none was sent. If the camera
+// gives no picture now, Try fails with ErrNoPicture, unless blind is set: then the
+// trial does not ask for a picture. The Record tells whether it does.
 func (c *Client) Try(ctx context.Context, root, boot string, blind bool) (*Record, error) {
 	query := url.Values{string(Root): {root}}
 	if boot != "" {
@@ -199,9 +199,9 @@ func (c *Client) Try(ctx context.Context, root, boot string, blind bool) (*Recor
 	return r, c.decode(resp, r)
 }
 
-// Await waits until the update that Try has returned is decided, and gives the
-// status from then. Its Last is that update's record. onTrial is called when the
-// trial is seen, at most once.
+// Await waits until the update is decided whose record Try has returned. It returns
+// the status from then, with that update's record as Last. onTrial is called at most
+// once, when the update is seen on trial.
 func (c *Client) Await(ctx context.Context, of *Record, onTrial func()) (*Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, VerdictTimeout)
 	defer cancel()
@@ -218,7 +218,7 @@ func (c *Client) Await(ctx context.Context, of *Record, onTrial func()) (*Status
 		switch last = err; {
 		case errors.Is(err, ErrPassword):
 			return nil, err
-		case err != nil, s.Phase == Starting, s.Phase == Restarting: // it is on its way
+		case err != nil, s.Phase == Starting, s.Phase == Restarting: // ask again
 		case s.Phase == OnTrial:
 			if !seen {
 				seen = true
@@ -232,7 +232,8 @@ func (c *Client) Await(ctx context.Context, of *Record, onTrial func()) (*Status
 	}
 }
 
-// verdict is what became of an update, as far as it is decided.
+// verdict is the record of an update as the status shows it. If the camera has lost
+// the record, the partition that runs tells the outcome.
 func (s *Status) verdict(of *Record) *Record {
 	if s.Last != nil && s.Last.ID == of.ID {
 		return s.Last

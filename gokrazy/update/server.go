@@ -4,15 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -20,17 +16,15 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 )
 
 // Server takes updates on the camera, tries them and decides about them.
 //
-// A new root file system goes to the partition that does not run, and the next
-// boot is told to take it once. That boot is its trial: it is committed when it
-// was well for a while, and whatever else happens, the boot after it takes the old
-// root again.
+// A new root file system goes to the partition that does not run, and the next boot
+// is told to take it once. That boot is its trial. It is committed when all was well
+// for a while; whatever else happens, the boot after it takes the old root again.
 type Server struct {
 	Card    *card.Card
 	Dir     string // for the record, and for boot partitions on their way
@@ -42,9 +36,9 @@ type Server struct {
 	ShowTrial func(bool)
 	Log       *slog.Logger
 
-	// boot is where the card stands. It belongs to whoever has set the phase to
-	// something else than Idle, and so does everything on the card and in Dir. That
-	// is Run while the phase is Starting or OnTrial, and else one request.
+	// boot is what runs and what the next boot takes. It belongs to whoever has set
+	// the phase to something else than Idle, and so does everything on the card and in
+	// Dir: to Run while the phase is Starting or OnTrial, and else to one request.
 	boot card.Boot
 
 	// mu guards what follows, and is never held while a disk is read or written: a
@@ -133,8 +127,8 @@ func answerJSON(w http.ResponseWriter, v any) {
 	w.Write(append(text, '\n')) // a client that is gone has nobody to tell
 }
 
-// enter makes this request the one that does something with updates, or says why
-// it cannot be that. If it can, setPhase must follow.
+// enter makes this request the only one that changes something, or says why it cannot
+// be. After nil, the request ends by setPhase.
 func (s *Server) enter(phase Phase, total int64) (code int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,85 +150,6 @@ func (s *Server) setPhase(phase Phase) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Phase = phase
-}
-
-// put takes a part. A client that goes away halfway leaves what runs as it is.
-func (s *Server) put(w http.ResponseWriter, r *http.Request) {
-	part := Part(filepath.Base(r.URL.Path))
-	sum, err := contentDigest(r.Header)
-	switch {
-	case err != nil:
-		http.Error(w, sentence(err), http.StatusBadRequest)
-		return
-	case r.ContentLength <= 0:
-		http.Error(w, "An upload needs its length (Content-Length)", http.StatusLengthRequired)
-		return
-	}
-	if code, err := s.enter(Receiving, r.ContentLength); err != nil {
-		http.Error(w, sentence(err), code)
-		return
-	}
-	defer s.setPhase(Idle)
-	s.mu.Lock()
-	delete(s.sent, part)
-	s.mu.Unlock()
-	body := &countedReader{r.Body, s}
-	if part == Root {
-		err = s.Card.WriteRoot(body, r.ContentLength, sum)
-	} else {
-		err = s.keepBoot(body, r.ContentLength, sum)
-	}
-	if err != nil {
-		s.Log.Warn("an upload failed", "part", part, "err", err)
-		http.Error(w, sentence(err), statusCode(err))
-		return
-	}
-	digest := fmt.Sprintf("%x", sum)
-	s.mu.Lock()
-	s.sent[part] = digest
-	if part == Root {
-		s.size = r.ContentLength
-	}
-	s.mu.Unlock()
-	s.Log.Info("uploaded", "part", part, "bytes", r.ContentLength, "sha256", digest)
-	w.WriteHeader(http.StatusNoContent)
-}
-
-// keepBoot keeps a boot partition on /perm, from where it goes to its place when
-// the network is not needed any more. It begins only if the copy of the present
-// boot partition, without which nothing is tried, will have room too.
-func (s *Server) keepBoot(body io.Reader, size int64, sum [sha256.Size]byte) error {
-	_, room, err := s.Card.Room()
-	if err != nil {
-		return err
-	}
-	if size > room {
-		return fmt.Errorf("%w: a boot partition of %.1f MB has no room in %.1f MB", card.ErrNotFit, float64(size)/1e6, float64(room)/1e6)
-	}
-	s.removeImages() // of an upload before, which would take that room
-	present, err := s.Card.BootSize()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
-		return err
-	}
-	if err := durable.CheckRoom(s.Dir, size+present+spareRoom); err != nil {
-		return err
-	}
-	f, err := durable.Create(filepath.Join(s.Dir, bootFile), size)
-	if err != nil {
-		return err
-	}
-	defer f.Discard()
-	arrived := sha256.New()
-	if _, err := io.CopyN(io.MultiWriter(f, arrived), body, size); err != nil {
-		return err
-	}
-	if [sha256.Size]byte(arrived.Sum(nil)) != sum {
-		return fmt.Errorf("%w: what arrived is not what was sent", card.ErrDamaged)
-	}
-	return f.Commit()
 }
 
 // try looks into what has arrived, has the next boot take it once, and restarts.
@@ -298,7 +213,7 @@ func (s *Server) arm(ctx context.Context, withBoot, blind bool) (*Record, error)
 	}
 	if withBoot {
 		if record.Saved, err = s.Card.SaveBoot(filepath.Join(s.Dir, savedBoot)); err != nil {
-			s.removeImages() // they would keep /perm full
+			s.removeImages() // else /perm would stay full
 			s.mu.Lock()
 			delete(s.sent, Boot)
 			s.mu.Unlock()
@@ -326,8 +241,9 @@ func (s *Server) arm(ctx context.Context, withBoot, blind bool) (*Record, error)
 }
 
 // givesPicture tells whether the trial is to ask for a picture, which it is if the
-// camera gives one now. If it gives none, only an owner who is blind on purpose has
-// the update tried without. A request that is cancelled says nothing of the camera.
+// camera gives one now. If it gives none, that is an error unless blind is set, by
+// which the owner decides to do without. If the request is cancelled meanwhile, it is
+// not known what the camera gives, and that is an error too.
 func (s *Server) givesPicture(ctx context.Context, blind bool) (bool, error) {
 	err := errors.New("its owner has closed it")
 	if !s.Health.Private() {
@@ -367,40 +283,11 @@ func (s *Server) disarm(record *Record, why error) {
 	s.removeImages()
 }
 
-// contentDigest reads sha-256=:BASE64: (RFC 9530).
-func contentDigest(h http.Header) (sum [sha256.Size]byte, err error) {
-	for field := range strings.SplitSeq(h.Get("Content-Digest"), ",") {
-		text, ok := strings.CutPrefix(strings.TrimSpace(field), "sha-256=:")
-		if !ok {
-			continue
-		}
-		b, err := base64.StdEncoding.DecodeString(strings.TrimSuffix(text, ":"))
-		if err == nil && len(b) == len(sum) {
-			return [sha256.Size]byte(b), nil
-		}
-	}
-	return sum, errors.New("an upload needs its SHA-256, as Content-Digest: sha-256=:…: (RFC 9530)")
-}
-
-// sentence is an error for people.
+// sentence is an error as an answer for people.
 func sentence(err error) string {
 	if errors.Is(err, syscall.ENOSPC) {
 		return fmt.Sprintf("/perm is too full: %v; make room there, or write the image to a larger card", err)
 	}
 	text := []byte(err.Error())
 	return string(append(bytes.ToUpper(text[:1]), text[1:]...))
-}
-
-// countedReader tells how much has arrived.
-type countedReader struct {
-	io.Reader
-	s *Server
-}
-
-func (c *countedReader) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	c.s.done += int64(n)
-	return n, err
 }

@@ -82,7 +82,7 @@ type State struct {
 	Last    *Record `json:"last,omitempty"`
 }
 
-// Status is what who sends an update wants to know.
+// Status is what a Client has to know before it sends an update, and afterwards.
 type Status struct {
 	State
 	Trouble  string    `json:"trouble,omitempty"` // why updates are not possible
@@ -109,7 +109,8 @@ var (
 	errNotThere = errors.New("what is to be tried is not what was uploaded last: upload it again")
 )
 
-// statusCode is how a Server tells a Client which kind an error is.
+// statusCode is the HTTP status by which a Server tells a Client what kind of error it
+// is.
 func statusCode(err error) int {
 	switch {
 	case errors.Is(err, errNotThere):
@@ -124,9 +125,9 @@ func statusCode(err error) int {
 	return http.StatusInternalServerError
 }
 
-// Refusal is the error that a camera's answer stands for: name is the camera, and
-// says its sentence. It is nil for a status code that a Server does not use to say
-// that the same request would be refused again.
+// Refusal is the error that an answer of a camera stands for, by its status code. name
+// is the camera's, and says is the sentence in its answer. Refusal is nil for a code
+// that does not mean that the same request would be refused again.
 func Refusal(code int, name, says string) error {
 	switch code {
 	case http.StatusConflict, http.StatusUnprocessableEntity, http.StatusInsufficientStorage:

@@ -28,7 +28,8 @@ const (
 	pictureTime    = 15 * time.Second // for one picture; more than the server allows itself
 	wellTime       = 30 * time.Second // for which all is well, without a break
 	firstWellTime  = 60 * time.Second // until it is for the first time: a USB camera may take its time
-	// decideTime ends before card.TrialTime, so that the reason is known.
+	// decideTime is shorter than card.TrialTime, so that the program itself ends a
+	// failed trial and can record the reason.
 	decideTime = 2 * time.Minute
 )
 
@@ -41,7 +42,7 @@ func (s *Server) tryIt(ctx context.Context) {
 	s.ShowTrial(true)
 	err := watch(ctx, s.Health, now.Last.Camera, s.wait)
 	if ctx.Err() != nil {
-		return // what this was is decided by the boot after it
+		return // the next boot decides what became of it
 	}
 	if err == nil {
 		err = s.commit()

@@ -7,13 +7,13 @@ import (
 	"os"
 )
 
-// block is a partition, or a file that stands for one. What is read from a
-// partition is on the card, and not in the kernel's memory; what is written is,
-// too, once flush has returned. It is for one goroutine.
+// block is a partition, or a file that stands for one. Reads of a partition come from
+// the card and not from the kernel's memory, and what is written is on the card once
+// flush has returned. It is for one goroutine.
 type block struct {
 	f    *os.File
 	size int64
-	buf  []byte // aligned as the kernel wants it
+	buf  []byte // aligned as O_DIRECT needs it
 	free func() error
 }
 
@@ -54,7 +54,7 @@ func (b *block) close() error { return errors.Join(b.free(), b.f.Close()) }
 
 func (b *block) flush() error { return b.f.Sync() }
 
-// ReadAt reads whole sectors and gives what was asked for.
+// ReadAt reads whole sectors, as O_DIRECT needs it, and returns what was asked for.
 func (b *block) ReadAt(p []byte, off int64) (n int, err error) {
 	for n < len(p) {
 		at := (off + int64(n)) / sector * sector

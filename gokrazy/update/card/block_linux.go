@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// directSync has reads and writes pass by the kernel's memory, and a write last
-// when it returns.
+// directSync makes reads and writes go past the kernel's memory, and a write return
+// only when it is on the card.
 const directSync = unix.O_DIRECT | unix.O_SYNC
 
 func alignedBuffer(size int) ([]byte, func() error, error) {
@@ -15,7 +15,7 @@ func alignedBuffer(size int) ([]byte, func() error, error) {
 	return buf, func() error { return unix.Munmap(buf) }, os.NewSyscallError("mmap", err)
 }
 
-// rootDevice is the numbers of what is mounted at /.
+// rootDevice returns the device numbers of what is mounted at /.
 func rootDevice() (major, minor uint32, err error) {
 	var s unix.Stat_t
 	if err := unix.Stat("/", &s); err != nil {

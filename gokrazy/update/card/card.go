@@ -27,7 +27,7 @@ import (
 type Card struct {
 	// Root is where /sys, /proc and /dev are looked for.
 	Root device.Root
-	// Device gives the numbers of what is mounted at "/". nil asks the system.
+	// Device returns the device numbers of what is mounted at "/". nil asks the system.
 	Device func() (major, minor uint32, err error)
 }
 
@@ -60,7 +60,7 @@ func (c *Card) Started() (running, kernel int, err error) {
 	return parts.running, kernel, nil
 }
 
-// Boot reads from the kernel and from the card where they stand.
+// Boot returns what runs and what the next boot takes. It reads the card.
 func (c *Card) Boot() (b Boot, err error) {
 	if b.Running, b.Kernel, err = c.Started(); err != nil {
 		return b, err
@@ -76,10 +76,10 @@ func (c *Card) Boot() (b Boot, err error) {
 	return b, nil
 }
 
-// SetNext decides what the next boot takes. When it returns nil, the card says so;
-// after an error the card may say the old or the new. So may it after a power cut,
-// but nothing else: one sector is written. Only where there is an UEFI its boot
-// loader has an entry of its own, which changes first.
+// SetNext decides what the next boot takes. When it returns nil, that is on the card.
+// After an error or a power cut the card has either the old or the new, and nothing
+// else, because only one sector is written. On a machine with UEFI there is a second
+// sector, the entry of its boot loader, which is written first.
 func (c *Card) SetNext(next partition.Next) error {
 	cmdline, err := c.cmdline()
 	if err != nil {
@@ -139,7 +139,7 @@ func (c *Card) partitions() (p partitions, err error) {
 	if err != nil {
 		return p, err
 	}
-	// A link as ../../devices/…/mmcblk0/mmcblk0p2.
+	// The link is for instance ../../devices/…/mmcblk0/mmcblk0p2.
 	dir, err := filepath.EvalSymlinks(c.Root.Path("sys/dev/block", fmt.Sprintf("%d:%d", major, minor)))
 	if err != nil {
 		return p, err

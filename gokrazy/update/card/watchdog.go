@@ -6,18 +6,17 @@ import (
 )
 
 const (
-	// TrialTime is how long an update has, from the start of its init, until it is
-	// committed. Its program decides sooner (package update). It is short because
-	// nobody sees the camera meanwhile, if the program ends again and again.
+	// TrialTime is how long an update has until it is committed, from the start of its
+	// init. Its program decides sooner (package update). It is short because a program
+	// that ends again and again shows nobody a picture meanwhile.
 	TrialTime = 3 * time.Minute
-	// cardTime is how long a card may take to answer. One that is slower is
-	// broken.
+	// cardTime is how long a card may take to answer: a slower one is broken.
 	cardTime = 30 * time.Second
 )
 
-// TrialWatchdog ends a trial that its program does not end: because it hangs, ends
-// again and again, or never begins. It belongs into process 1, which depends on no
-// program. When process 1 hangs too, nobody resets the hardware's watchdog.
+// TrialWatchdog ends a trial whose program does not end it, because it hangs, ends
+// again and again, or never begins. It runs in process 1, which depends on no other
+// program. If process 1 hangs too, the hardware's watchdog restarts the system.
 type TrialWatchdog struct {
 	Card *Card
 	// Booted tells whether gokrazy's boot is done.
@@ -47,10 +46,10 @@ func (w *TrialWatchdog) Run() {
 	case err != nil:
 		return
 	}
-	// It was a trial in the beginning. Only the card can tell that it is committed,
-	// so a card that says nothing is one where it is not.
+	// It was a trial in the beginning. Whether it is committed is on the card alone, so
+	// without an answer of the card it counts as not committed.
 	committed := make(chan bool, 1)
-	go func() { // it is left behind if the card does not answer, for the moment that is left
+	go func() { // if the card never answers, it runs until the restart
 		b, err := w.Card.Boot()
 		committed <- err == nil && !b.Trial()
 	}()

@@ -48,9 +48,8 @@ func (c *Card) Room() (root, boot int64, err error) {
 	return root, boot, nil
 }
 
-// WriteRoot writes a root file system of size bytes to the partition that does
-// not run, reads it back from the card and compares. It does not look into it:
-// CheckRoot does.
+// WriteRoot writes a root file system of size bytes to the partition that does not
+// run, reads it back from the card and compares. CheckRoot looks at what it is.
 func (c *Card) WriteRoot(r io.Reader, size int64, sum [sha256.Size]byte) (err error) {
 	b, err := c.open(otherRoot, true)
 	if err != nil {
@@ -99,7 +98,7 @@ func (c *Card) CheckRoot(size int64, kernel string) (*partition.Root, error) {
 		return nil, err
 	}
 	defer b.close()
-	// What is behind it is from an update before.
+	// What follows in the partition is left from an earlier update.
 	root, err := partition.InspectRoot(io.NewSectionReader(b, 0, size), size)
 	switch {
 	case err != nil:
@@ -142,9 +141,9 @@ func (c *Card) CheckBoot(image string) (kernel string, err error) {
 	return kernel, nil
 }
 
-// CheckCopy tells whether a file is what SaveBoot has made, with the sum that it
-// returned, or "" if that is not known any more. If it is not, the error wraps
-// ErrDamaged or ErrNotFit.
+// CheckCopy returns nil if a file is the copy that SaveBoot has made. sum is what
+// SaveBoot returned, or "" if that is not known any more. If the file is something
+// else, the error wraps ErrDamaged or ErrNotFit.
 func (c *Card) CheckCopy(image, sum string) error {
 	f, err := os.Open(image)
 	if err != nil {
@@ -162,9 +161,9 @@ func (c *Card) CheckCopy(image, sum string) error {
 	return err
 }
 
-// WriteBoot makes the image the boot partition, with what the next boot takes
-// already in it. Only what differs is written, because it has to be quick: a power
-// cut meanwhile may leave a card that does not boot.
+// WriteBoot writes an image to the boot partition, with next already in it. It writes
+// only what differs, because it has to be quick: a power cut meanwhile may leave a
+// card that does not boot.
 func (c *Card) WriteBoot(image string, next partition.Next) (err error) {
 	cmdline, err := c.cmdline()
 	if err != nil {
@@ -212,8 +211,8 @@ func (c *Card) WriteBoot(image string, next partition.Next) (err error) {
 	return to.flush()
 }
 
-// overlay has changes over an image, which stays what it is: it may be needed once
-// more, and is known by its sum.
+// overlay is an image with some sectors changed. The image itself is not changed,
+// because it may be needed again and is then checked by its sum.
 type overlay struct {
 	io.ReaderAt
 	sectors map[int64][]byte // by where they are
@@ -237,8 +236,8 @@ func (o *overlay) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// BootSize is how many bytes the boot partition's file system has, and so a copy of
-// it.
+// BootSize is how many bytes the boot partition's file system has, and so how many
+// SaveBoot copies.
 func (c *Card) BootSize() (size int64, err error) {
 	b, err := c.open(bootPartition, false)
 	if err != nil {
