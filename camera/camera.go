@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Camera watches over a Source: starts it when somebody watches, stops it when
-// nobody does any more, notices when its frames stop and brings it back.
+// Camera watches over a Source. It starts the source when somebody watches and stops it
+// when nobody does any more. It notices when frames stop and brings them back.
 //
 // The exported fields are set before Run and do not change.
 type Camera struct {
@@ -27,9 +27,9 @@ type Camera struct {
 	IdleHold time.Duration
 	// AlwaysOn runs the source also while nobody watches.
 	AlwaysOn bool
-	// Ladder is what to do, in order, when to start the source again does not bring
-	// back its frames; see Rung. Nothing is done for a camera that is not there, or
-	// is blocked (ErrBlocked).
+	// Ladder is what to do, in order, if starting the source again does not bring its
+	// frames back; see Rung. Nothing is done for a camera that is not there or that is
+	// blocked (ErrBlocked).
 	Ladder []Rung
 	// Log may be nil.
 	Log *slog.Logger
@@ -37,7 +37,7 @@ type Camera struct {
 	// These are the loop's alone.
 	failures failureLog
 	ladder   []Rung
-	climbed  bool // a rung was, since frames came last
+	climbed  bool // a rung was climbed since the last frame
 
 	mu        sync.Mutex    // guards what follows
 	kick      chan struct{} // wakes the loop; nil before Run
@@ -47,9 +47,9 @@ type Camera struct {
 	state     State
 	published face
 	err       error     // why there are no frames, in NoCamera and Fault
-	known     bool      // it was found out once whether there are frames
-	lost      bool      // the last run failed, and none was started since
-	fault     error     // why the last run failed, as long as only another run can show that it works again
+	known     bool      // it is known, or was once, whether there are frames
+	lost      bool      // the last run failed, and no source has started since
+	fault     error     // why the last run failed, if only another run can show that the camera works again
 	failing   time.Time // since when there have been no frames; see noteFailing
 	run       run
 }
@@ -57,13 +57,13 @@ type Camera struct {
 // run is what a Camera knows of the present run of its source.
 type run struct {
 	began   time.Time     // when it was called
-	started time.Time     // when it said Started; zero until then
+	started time.Time     // when it called Started; zero until then
 	first   time.Time     // when its first frame came; zero until then
 	last    time.Time     // when its last frame came
-	unseen  time.Duration // of the time since then, in which nobody looked
+	unseen  time.Duration // the part of the time since then in which the loop did not run
 	frames  uint64
-	damage  DropKind // of frames that were thrown away since the last good one
-	over    bool     // it is being ended: its frames are not wanted any more
+	damage  DropKind // of the frames that were thrown away since the last good one
+	over    bool     // it is being ended, and its frames are not wanted any more
 }
 
 // face is the part of a State whose changes are published.
@@ -80,7 +80,7 @@ func (c *Camera) SetDemand(watched bool) {
 	c.mu.Lock()
 	changed, now := c.watched != watched, time.Now()
 	if changed && watched && !c.failing.IsZero() && now.Sub(c.leftAt) > c.idleHold() {
-		c.failing = now // nobody has waited for it before
+		c.failing = now // until now nobody has waited for frames
 	}
 	if changed {
 		c.watched, c.leftAt = watched, now
@@ -91,10 +91,10 @@ func (c *Camera) SetDemand(watched bool) {
 	}
 }
 
-// ErrPrivate is why a camera is closed that its owner has closed.
+// ErrPrivate is the reason why a camera is closed if its owner has closed it.
 var ErrPrivate = errors.New("the camera is closed until its owner opens it again")
 
-// SetPrivacy closes the camera, whoever watches, and says why; nil allows it to be
+// SetPrivacy closes the camera for the reason why, whoever watches. nil allows it to be
 // opened again.
 func (c *Camera) SetPrivacy(why error) {
 	c.mu.Lock()
@@ -167,7 +167,7 @@ func (c *Camera) set(phase Phase, err error) {
 	}
 }
 
-// fail says what keeps frames from flowing.
+// fail makes err, which keeps frames from flowing, the state.
 func (c *Camera) fail(err error) {
 	c.mu.Lock()
 	c.noteFailing(err)
@@ -182,8 +182,8 @@ func (c *Camera) fail(err error) {
 	c.set(NoCamera, err)
 }
 
-// rest sets the phase of a source that is there and does not run. One whose last
-// run failed is not well before another one gives a frame.
+// rest sets the phase of a source that is there and does not run. If its last run
+// failed, it is not well until another run gives a frame.
 func (c *Camera) rest() (well bool) {
 	c.mu.Lock()
 	fault := c.fault
@@ -203,8 +203,8 @@ func (c *Camera) clearFault() {
 	c.fault = nil
 }
 
-// follow sets the phase of a source that runs. Until its first frame a state of
-// NoCamera or Fault stays: each new try would otherwise hide the reason.
+// follow sets the phase of a source that runs. The phases NoCamera and Fault stay until
+// its first frame, because each new try would hide the reason otherwise.
 func (c *Camera) follow() {
 	c.mu.Lock()
 	phase, flows, watched, err := c.state.Phase, !c.run.first.IsZero(), c.watched, c.err
@@ -241,7 +241,7 @@ type sink struct{ *Camera }
 func (c sink) Started(d Device, f Format) {
 	c.mu.Lock()
 	c.state.Device, c.state.Format = d, f
-	c.run.started, c.run.last, c.run.unseen = time.Now(), time.Time{}, 0 // what came before was a stand-in's
+	c.run.started, c.run.last, c.run.unseen = time.Now(), time.Time{}, 0 // frames before were those of a Fallback's stand-in
 	if c.lost {
 		c.state.Restarts++
 		c.lost = false
@@ -289,14 +289,14 @@ func (c sink) Drop(kind DropKind, n int) {
 
 func (c sink) Restarted() { c.countRung(RungStream) }
 
-// wake has the loop look at what was changed.
+// wake makes the loop look at what has changed.
 func (c *Camera) wake() {
 	c.mu.Lock()
 	kick := c.kick
 	c.mu.Unlock()
 	select {
 	case kick <- struct{}{}:
-	default: // it will look anyway
+	default: // the loop is to look already, or does not run
 	}
 }
 
@@ -308,7 +308,7 @@ func logger(l *slog.Logger) *slog.Logger {
 	return l
 }
 
-// sleep waits for d; it says false when ctx was done first.
+// sleep waits for d. It returns false if ctx is done before.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -2,10 +2,10 @@ package camera
 
 import "encoding/binary"
 
-// entropyWhole reports whether the entropy-coded data of a picture that a Framer
-// made are all there: whether every block can be read, with the restart markers
-// in order between them. It is true only of a picture of one sequential scan. A
-// block has two bits at least, so it takes no longer than the data are long.
+// entropyWhole reports whether all entropy-coded data of a picture that a Framer made
+// are there: every block can be read, and the restart markers between them are in
+// order. For a picture that is not one sequential scan it is false. Each block has two
+// bits at least, so the time that it takes is bounded by the length of the data.
 func entropyWhole(jpeg []byte) bool {
 	var (
 		tables   [2][4]huffman // by class and number
@@ -83,11 +83,11 @@ type huffman struct {
 	values []byte
 	short  [256]uint16 // by the next 8 bits: length of the code in bits << 8 | value; 0 when it is longer
 	limit  [17]int     // of the codes of each length, the one after the last
-	offset [17]int     // of a code of each length to the index of its value
+	offset [17]int     // from a code of each length to the index of its value
 }
 
-// define reads a table whose class and number were read (T.81, B.2.4.2), and
-// returns its length in bytes.
+// define reads a table behind its class and number (T.81, B.2.4.2), and returns the
+// length of what it has read in bytes.
 func (h *huffman) define(data []byte) (n int, ok bool) {
 	*h = huffman{values: data[16:]}
 	code := 0
@@ -112,16 +112,15 @@ func (h *huffman) define(data []byte) (n int, ok bool) {
 	return 16 + n, true
 }
 
-// An entropyReader reads entropy-coded data up to a marker, one of which ends
-// src.
+// An entropyReader reads entropy-coded data up to a marker. src ends with a marker.
 type entropyReader struct {
 	src  []byte
 	bits uint64 // the last n of them are not yet used
 	n    int
 }
 
-// fill makes sure that the longest code and the longest value behind it are
-// there, if the data are.
+// fill makes sure that bits has enough for the longest code and the longest value
+// behind it, unless the data end before.
 func (r *entropyReader) fill() {
 	for r.n < 32 {
 		b, next := r.src[0], 1
@@ -180,7 +179,7 @@ func (r *entropyReader) block(dc, ac *huffman) bool {
 	return true
 }
 
-// restart passes over the restart marker of the given count.
+// restart passes over the restart marker with number count modulo 8.
 func (r *entropyReader) restart(count int) bool {
 	start, end := nextMarker(r.src, 0)
 	if start != 0 || r.src[end-1] != markerRST0+byte(count&7) {

@@ -1,15 +1,15 @@
 package camera
 
-// A failureLog remembers which failure of a Camera was logged last. One that comes
-// again and again is logged once, and counted until something else happens.
+// A failureLog remembers which failure of a Camera was logged last. A failure that
+// repeats is logged once, and counted until something else happens.
 type failureLog struct {
-	err       string // empty when all is well
-	times     int    // that it came
-	logged    int    // of these, how many the log tells of
-	recovered bool   // the log tells that all was well again after it
+	err       string // empty if there is none
+	times     int    // how often it came
+	logged    int    // how many of these times the log tells of
+	recovered bool   // the log tells that all was well after it
 }
 
-// report makes err the state and logs it, unless it is what was logged last.
+// report makes err the state, and logs it unless it was logged last.
 func (c *Camera) report(err error) {
 	c.fail(err)
 
@@ -23,7 +23,7 @@ func (c *Camera) report(err error) {
 	logger(c.Log).Warn("camera trouble", "reason", err)
 }
 
-// logRecovered logs that the camera is well, when the log says that it is not.
+// logRecovered logs that the camera is well, if the log's last word is that it is not.
 func (c *Camera) logRecovered(message string, args ...any) {
 	if c.failures.err == "" || c.failures.recovered {
 		return
@@ -32,8 +32,8 @@ func (c *Camera) logRecovered(message string, args ...any) {
 	logger(c.Log).Info(message, append(args, "tries", c.failures.times)...)
 }
 
-// flush forgets the last failure, and logs how often it came if the log does not
-// tell yet.
+// flush forgets the last failure. It logs how often that came, if the log does not tell
+// yet.
 func (c *Camera) flush() {
 	if l := c.failures; l.times > l.logged {
 		logger(c.Log).Info("camera trouble came more than once", "reason", l.err, "times", l.times)

@@ -7,21 +7,25 @@ import (
 	"time"
 )
 
-// recheck is how often a Fallback looks for a camera while it stands in for
-// one, if the Source cannot tell earlier.
+// recheck is how often a Fallback looks for a camera while its stand-in runs, if the
+// Source cannot tell earlier.
 const recheck = 2 * time.Second
 
-// errAppeared ends what stands in for a camera when there is one, or when the
-// reason why there is none is another one now.
+// errAppeared ends the stand-in when there is a camera, or when there is another reason
+// why there is none.
 var errAppeared = errors.New("a camera appeared")
 
-// A Fallback is a Source for computers that may have no camera: until Source has
-// found its camera for the first time, what Otherwise makes runs in its place.
-// After that it is Source alone: who has seen the camera wants to know that it
-// is gone.
+// A Fallback is a Source for computers that may have no camera. Until Source has found
+// its camera for the first time, a stand-in that Otherwise makes runs in its place.
+// After that only Source runs, because whoever has seen the camera wants to be told when
+// it is gone.
+//
+// It looks for the camera itself while its stand-in runs. The Camera cannot do that for
+// it, because a Camera calls nothing of a Source that runs: a driver that hangs would
+// hold up the loop.
 type Fallback struct {
 	Source Source
-	// Otherwise makes the stand-in; why is what Source's Check said.
+	// Otherwise makes the stand-in. why is the error of Source's Check.
 	Otherwise func(why error) Source
 
 	found atomic.Bool
@@ -45,7 +49,7 @@ func (f *Fallback) Check() (Device, error) {
 	return f.Otherwise(err).Check()
 }
 
-// Wait is Source's, if it has one.
+// Wait is Source's Wait, if it has one.
 func (f *Fallback) Wait(ctx context.Context, d time.Duration) (early bool) {
 	if w, ok := f.Source.(Waiter); ok {
 		return w.Wait(ctx, d)
@@ -54,13 +58,14 @@ func (f *Fallback) Wait(ctx context.Context, d time.Duration) (early bool) {
 	return false
 }
 
-// RestartStream is Source's, when that is what runs.
+// RestartStream is Source's, if Source is what runs.
 func (f *Fallback) RestartStream() bool {
 	s, ok := f.Source.(StreamRestarter)
 	return ok && f.found.Load() && s.RestartStream()
 }
 
-// Run calls sink.Started once more when the camera takes the stand-in's place.
+// Run runs the stand-in or Source. When the camera takes the stand-in's place,
+// sink.Started is called again.
 func (f *Fallback) Run(ctx context.Context, sink Sink) error {
 	for {
 		_, err := f.Source.Check()
@@ -76,7 +81,7 @@ func (f *Fallback) Run(ctx context.Context, sink Sink) error {
 	}
 }
 
-// standIn runs the stand-in until Check says something other than why.
+// standIn runs the stand-in until Source's Check returns something else than why.
 func (f *Fallback) standIn(ctx context.Context, sink Sink, why error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	watched := make(chan struct{})

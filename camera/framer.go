@@ -5,36 +5,34 @@ import (
 	"time"
 )
 
-// Belief in a camera that never sends EOI.
 const (
-	// believeAfter is for how long it must have sent nothing but pictures of
-	// which EOI alone was missing.
+	// believeAfter is how long a camera must send only pictures that lack nothing but
+	// EOI until it counts as one that never sends EOI.
 	believeAfter = 5 * time.Second
-	// doubtInterval is between two looks at whether that still is so.
+	// doubtInterval is how often it is checked then that nothing else is missing.
 	doubtInterval = time.Second
 )
 
 // EOIAdded is what Format.Adjusted says of a camera that never sends EOI.
 const EOIAdded = "its pictures come without their end (EOI), which is added"
 
-// NewFrame makes a Frame of the JPEG in src, which it neither keeps nor changes,
-// or says why it cannot: the frame is nil exactly when the kind is not empty.
-// captured becomes the frame's Time.
+// NewFrame makes a Frame of the JPEG in src, which it neither keeps nor changes. If it
+// cannot, the frame is nil and the kind says why; else the kind is empty. captured
+// becomes the frame's Time.
 //
 // The picture is the first whole one in src; a beginning that another SOI cuts
 // off, and other bytes before it, are passed over. What drivers leave after its
 // EOI, zero padding or the end of an older picture, is cut.
 //
-// The copy is a JPEG that strict readers understand. What does not belong there
-// is left out: bytes between segments, and segments that nobody needs and that
-// hold SOI or EOI, as thumbnails do. What is missing is put in: the standard
-// Huffman tables, as many UVC webcams send none ("AVI1" frames) and Safari and
-// others do not have them built in; and EOI, if the entropy-coded data are all
-// there.
+// The copy is a JPEG that strict readers understand. Bytes between segments are left
+// out, and so are segments that nobody needs and that hold SOI or EOI, as thumbnails do.
+// Missing standard Huffman tables are added, because many UVC webcams send none ("AVI1"
+// frames), and Safari and others do not have them built in. A missing EOI is added if
+// all entropy-coded data are there.
 //
-// The structure is checked as far as a viewer needs it to show the picture. Of a
-// picture that has its EOI the entropy-coded bits themselves are not decoded,
-// and the order of restart markers is left to decoders, which resynchronise.
+// The structure is checked as far as a viewer needs it to show the picture. The
+// entropy-coded bits of a picture with EOI are not decoded, and the order of its restart
+// markers is left to decoders, which resynchronise.
 func NewFrame(src []byte, captured time.Time) (*Frame, DropKind) {
 	var f Framer
 	return f.Frame(src, captured)
@@ -43,8 +41,8 @@ func NewFrame(src []byte, captured time.Time) (*Frame, DropKind) {
 // A Framer makes frames of what one camera sends, and learns whether it never
 // sends EOI. It is used by one goroutine at a time. Its zero value is ready.
 type Framer struct {
-	since  time.Time // capture of the first of the pictures without EOI that came one after another
-	walked time.Time // capture of the last of them that was decoded
+	since  time.Time // capture of the first picture since which none had an EOI
+	walked time.Time // capture of the last picture without EOI whose data were decoded
 }
 
 // Frame is like NewFrame, but need not decode each picture of a camera that
@@ -64,7 +62,7 @@ func (f *Framer) Frame(src []byte, captured time.Time) (*Frame, DropKind) {
 	return f.make(&p, kind, src, captured)
 }
 
-// make makes a frame of what was scanned of src.
+// make makes a frame of src, of which p is the scan.
 func (f *Framer) make(p *scannedJPEG, kind DropKind, src []byte, captured time.Time) (*Frame, DropKind) {
 	if kind == "" {
 		f.since = time.Time{}
@@ -86,8 +84,8 @@ func (f *Framer) make(p *scannedJPEG, kind DropKind, src []byte, captured time.T
 	return nil, kind
 }
 
-// doubts says whether a picture without EOI must be decoded to know that it is
-// whole. That takes several times as long as the rest.
+// doubts tells whether a picture without EOI has to be decoded to know that it is whole.
+// Decoding takes several times as long as everything else.
 func (f *Framer) doubts(captured time.Time) bool {
 	return !f.NoEOI(captured) || captured.Sub(f.walked) >= doubtInterval
 }
@@ -97,17 +95,17 @@ func (f *Framer) NoEOI(now time.Time) bool {
 	return !f.since.IsZero() && now.Sub(f.since) >= believeAfter
 }
 
-// maxEdits bounds the places at which a copy may differ from its picture. Of the
-// pictures that were found in bug reports none has more than six.
+// maxEdits bounds the places at which a copy may differ from its picture. No picture
+// that was found in bug reports needs more than six.
 const maxEdits = 12
 
-// An edit puts the bytes of insert in the place of those from from to to.
+// An edit replaces the bytes [from:to] by insert.
 type edit struct {
 	from, to int
 	insert   string
 }
 
-// replace notes an edit, which comes after all that were noted before.
+// replace notes an edit. It must lie behind all that were noted before.
 func (p *scannedJPEG) replace(from, to int, insert string) {
 	n := p.numEdits
 	if 0 < n && n <= maxEdits && insert == "" && p.edits[n-1].insert == "" && p.edits[n-1].to == from {
@@ -117,11 +115,11 @@ func (p *scannedJPEG) replace(from, to int, insert string) {
 	if n < maxEdits {
 		p.edits[n] = edit{from, to, insert}
 	}
-	p.numEdits++ // whole refuses a picture with too many
+	p.numEdits++ // if these are more than maxEdits, whole refuses the picture
 }
 
-// addEOI ends a picture that has none at the last byte that may be one of its
-// own, and says whether it is whole then as far as its segments tell.
+// addEOI puts EOI behind the last byte that may belong to the picture. It tells whether
+// the picture is whole then, as far as its segments show.
 func (p *scannedJPEG) addEOI(src []byte) bool {
 	end := p.end
 	for end > p.segments && src[end-1] == 0 {
@@ -137,7 +135,7 @@ func (p *scannedJPEG) addEOI(src []byte) bool {
 	return p.whole() == ""
 }
 
-// frame copies the picture out of src, which was scanned.
+// frame copies the picture out of src, of which p is the scan.
 func (p *scannedJPEG) frame(src []byte, captured time.Time) *Frame {
 	f := &Frame{Time: captured, Width: p.width, Height: p.height}
 	size := p.end
@@ -146,7 +144,7 @@ func (p *scannedJPEG) frame(src []byte, captured time.Time) *Frame {
 		size += len(e.insert) - (e.to - e.from)
 	}
 	if len(edits) == 0 {
-		jpeg := make([]byte, size) // of a variable, with copy next: then Go does not clear it first
+		jpeg := make([]byte, size) // with a variable as size and copy as the next line, Go does not clear it first
 		copy(jpeg, src)
 		f.JPEG = jpeg
 		return f

@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// maxSide bounds the width and the height that are believed, in pixels. The
-// largest sensors that cameras for this product have are about 9,300 wide.
+// maxSide bounds the width and the height of a picture, in pixels. The largest sensors
+// of cameras for this product are about 9,300 pixels wide.
 const maxSide = 16384
 
 // The markers of ITU-T T.81, table B.1, that are told apart here.
@@ -32,11 +32,11 @@ const (
 	markerCOM  = 0xfe
 )
 
-// A scannedJPEG is what one pass over a JPEG tells.
+// A scannedJPEG is what scan finds out about a JPEG.
 type scannedJPEG struct {
-	// end is the length of the picture, EOI included. When the picture is
-	// refused it is the offset of what could not be understood, which is where
-	// a search for the next picture may go on.
+	// end is the length of the picture, EOI included. If the picture is refused, it is
+	// the offset of what could not be understood, and a search for the next picture can
+	// go on from there.
 	end           int
 	width, height int
 	components    int
@@ -44,8 +44,8 @@ type scannedJPEG struct {
 	scans         int
 	// segments is the offset behind the last segment.
 	segments int
-	// noEOI says of a truncated picture that nothing but EOI may be missing: in
-	// its only scan the data ended, or the next picture began.
+	// noEOI is set for a truncated picture that may lack nothing but EOI: it has one
+	// scan, in which the data ended or the next picture began.
 	noEOI bool
 
 	quantNeeded uint8 // bit n: a component uses quantisation table n
@@ -60,10 +60,10 @@ type scannedJPEG struct {
 // is not inside a segment, and fills p, which must be zero. It makes one pass and
 // allocates nothing. The kind is empty when the picture is whole.
 //
-// Before the first scan it is as patient as libjpeg, which stands behind nearly
-// every viewer: bytes that are no marker, and markers that mean nothing there,
-// are passed over, and left out of the copy. Many cheap webcams send them. After
-// it they are what is left of damaged entropy-coded data.
+// Before the first scan of the picture it passes over bytes that are no marker, and
+// over markers that mean nothing there, as libjpeg does, which decodes for nearly every
+// viewer. Many cheap webcams send such bytes; they are left out of the copy. Behind the
+// first scan they would be damaged entropy-coded data.
 func (p *scannedJPEG) scan(src []byte) DropKind {
 	if len(src) == 0 {
 		return DropEmpty
@@ -79,7 +79,7 @@ func (p *scannedJPEG) scan(src []byte) DropKind {
 		}
 		p.end = start
 		marker := src[body-1]
-		alone := marker == markerTEM || marker >= markerRST0 && marker <= markerRST7 // and of no meaning here
+		alone := marker == markerTEM || marker >= markerRST0 && marker <= markerRST7 // markers without a length, which mean nothing here
 		skipped := start > pos
 		switch {
 		case p.scans > 0 && (skipped || alone):
@@ -146,8 +146,7 @@ func (p *scannedJPEG) scan(src []byte) DropKind {
 	}
 }
 
-// whole says of a picture that was read to its end whether nothing is missing
-// that its parts need.
+// whole is empty if nothing is missing in a picture that was read to its end.
 func (p *scannedJPEG) whole() DropKind {
 	if p.quantNeeded&^p.quant != 0 || p.numEdits > maxEdits {
 		return DropMalformed
@@ -155,11 +154,11 @@ func (p *scannedJPEG) whole() DropKind {
 	return ""
 }
 
-// nextMarker returns the offset of the first marker at or after pos, with the
-// fill bytes that it may have (T.81, B.1.1.2), and the offset behind it, which
-// is beyond src when there is none. FF 00 is no marker.
+// nextMarker returns the offset of the first marker at or after pos, or of the fill bytes
+// before it (T.81, B.1.1.2), and the offset behind the marker. That is beyond src if
+// there is no marker. FF 00 is none.
 func nextMarker(src []byte, pos int) (start, end int) {
-	if pos+1 < len(src) && src[pos] == 0xff && src[pos+1]-1 < 0xfe { // as nearly always
+	if pos+1 < len(src) && src[pos] == 0xff && src[pos+1]-1 < 0xfe { // it nearly always is
 		return pos, pos + 2
 	}
 	for {
@@ -179,9 +178,9 @@ func nextMarker(src []byte, pos int) (start, end int) {
 	}
 }
 
-// skipEntropyCoded returns the offset of the first marker at or after pos that
-// is no RSTn, or len(src). This is where nearly all bytes of a picture are, so
-// it leaps from one FF to the next.
+// skipEntropyCoded returns the offset of the first marker at or after pos that is no
+// RSTn, or len(src). Nearly all bytes of a picture are passed over here, so it jumps from
+// one FF to the next.
 func skipEntropyCoded(src []byte, pos int) int {
 	for {
 		start, end := nextMarker(src, pos)
@@ -195,8 +194,7 @@ func skipEntropyCoded(src []byte, pos int) int {
 	}
 }
 
-// segment takes in one marker segment that starts at start and whose content is
-// data.
+// segment reads the content, data, of a marker segment that starts at start.
 func (p *scannedJPEG) segment(marker byte, data []byte, start int) DropKind {
 	ok := true
 	switch marker {
@@ -206,7 +204,7 @@ func (p *scannedJPEG) segment(marker byte, data []byte, start int) DropKind {
 		ok = p.huffmanTables(data) && !swallowed(data)
 	case markerDQT:
 		ok = p.quantTables(data) && !swallowed(data)
-	case markerDRI, markerDNL: // the height that DNL tells is that of SOF, which is not 0
+	case markerDRI, markerDNL: // DNL tells nothing new, because SOF's height is not 0
 		ok = len(data) == 2
 	case markerSOS:
 		ok = p.startOfScan(data, start)
@@ -235,8 +233,8 @@ func (p *scannedJPEG) startOfFrame(marker byte, data []byte) DropKind {
 	p.progressive = marker == markerSOF2
 	p.height = int(binary.BigEndian.Uint16(data[1:]))
 	p.width = int(binary.BigEndian.Uint16(data[3:]))
-	// A height of 0 would mean that a DNL segment tells it later, which
-	// browsers do not wait for.
+	// With a height of 0 a DNL segment would tell it later. Browsers do not wait for
+	// that.
 	if p.width == 0 || p.height == 0 || p.width > maxSide || p.height > maxSide {
 		return DropMalformed
 	}
@@ -257,10 +255,9 @@ func (p *scannedJPEG) startOfFrame(marker byte, data []byte) DropKind {
 	return ""
 }
 
-// startOfScan checks a scan header (T.81, B.2.3), and that what it needs came
-// before it. Of a sequential picture, the standard Huffman tables go in before
-// it in the place of those that are missing, as every decoder of M-JPEG has them
-// built in.
+// startOfScan checks a scan header (T.81, B.2.3), and that everything it needs came
+// before it. If Huffman tables of a sequential picture are missing, it adds the standard
+// ones before the scan, because decoders of M-JPEG have those built in.
 func (p *scannedJPEG) startOfScan(data []byte, start int) bool {
 	if p.components == 0 || p.quant == 0 || p.progressive && p.huffman == 0 {
 		return false
@@ -329,13 +326,13 @@ func (p *scannedJPEG) huffmanTables(data []byte) bool {
 	return true
 }
 
-// swallowed reports whether the data of a table hold the start of a picture:
-// then the table was cut off there.
+// swallowed reports whether the data of a table hold the start of a picture. Then the
+// table was cut off, and the next picture began in it.
 func swallowed(data []byte) bool { return bytes.Contains(data, pictureStart) }
 
-// misleads reports whether a segment that no decoder needs holds SOI or EOI, as
-// that of a thumbnail. Programs that look for these in a stream, instead of
-// reading its segments, would take it for a picture.
+// misleads reports whether a segment that no decoder needs holds SOI or EOI, as that of
+// a thumbnail does. Programs that search a stream for SOI and EOI, instead of reading
+// its segments, would take it for a picture.
 func misleads(marker byte, data []byte) bool {
 	switch marker {
 	case markerAPP0: // JFIF, and AVI1

@@ -35,8 +35,8 @@ func newSplitter(src io.Reader, framer *Framer) *splitter {
 	return &splitter{src: src, framer: framer, limit: maxPicture, buf: make([]byte, firstBuffer)}
 }
 
-// next returns the next picture, or why the next one cannot be shown, or the
-// error that ends the stream: io.EOF when it was read to its end.
+// next returns the next picture, or why the next one cannot be shown, or the error that
+// ends the stream, which is io.EOF at its end.
 func (s *splitter) next(captured time.Time) (*Frame, DropKind, error) {
 	for {
 		at := bytes.Index(s.buf[s.lo:s.hi], pictureStart)
@@ -65,9 +65,9 @@ func (s *splitter) next(captured time.Time) (*Frame, DropKind, error) {
 	}
 }
 
-// fill reads on behind what is not yet used, and reports whether there was
-// more. It at least doubles what there is, up to the limit, so that a picture
-// that is scanned again each time costs no more than a few scans.
+// fill reads more, behind what is not yet used, and reports whether there was more. It
+// at least doubles what there is, up to the limit, because a picture is scanned again
+// each time and must not cost more than a few scans.
 func (s *splitter) fill() bool {
 	if s.end != nil {
 		return false

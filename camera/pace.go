@@ -12,8 +12,7 @@ const (
 	maxFPS = 120
 )
 
-// pacedFPS is the rate at which a source without a clock of its own delivers
-// when fps is asked for.
+// pacedFPS is the rate of a source without a clock of its own for which fps is asked.
 func pacedFPS(fps float64) float64 {
 	if !(fps > 0) { // NaN too
 		return defaultFPS
@@ -21,8 +20,8 @@ func pacedFPS(fps float64) float64 {
 	return min(max(fps, minFPS), maxFPS)
 }
 
-// A pacer keeps a source on a schedule that begins with its first frame: frame
-// n is due n frame times later, however late the frames before it were.
+// A pacer keeps a source on a schedule: frame n is due n frame times after the first
+// one, however late the frames between them were.
 type pacer struct {
 	fps   float64
 	start time.Time
@@ -30,8 +29,8 @@ type pacer struct {
 	timer *time.Timer
 }
 
-// wait returns when the next frame is due, and its number from 0. Frames whose
-// time has passed by are left out. It fails with the cause when ctx is done.
+// wait waits until the next frame is due, and returns its number from 0. It leaves out
+// frames whose time has passed. When ctx is done, it fails with the cause.
 func (p *pacer) wait(ctx context.Context) (int64, error) {
 	if p.start.IsZero() {
 		p.start = time.Now()

@@ -13,22 +13,21 @@ const (
 	defaultHeight  = 720
 	defaultQuality = 80
 
-	// minDrawn and maxDrawn bound the sides of drawn pictures, in pixels. The
-	// largest takes 64 MiB of memory while it is being shown.
+	// minDrawn and maxDrawn bound the sides of drawn pictures, in pixels. To draw the
+	// largest takes 64 MiB of memory.
 	minDrawn = 32
 	maxDrawn = 4096
 )
 
-// A Pattern is a Source that draws a moving test card, for computers without a
-// camera and to test what comes after one. The card shows the time of day and
-// the number of the frame: the time between a clock and its picture is the
-// latency of the way between them, a number that is missing is a lost frame.
+// A Pattern is a Source that draws a moving test card, for computers without a camera
+// and for tests. The card shows the time of day, so that a clock beside the picture
+// shows the latency, and the number of the frame, so that a lost frame shows.
 //
 // Zero Settings mean 1280×720 at 30 frames per second in quality 80.
 type Pattern struct {
 	Settings
-	// Caption is shown below the picture; it is where a stand-in for a camera
-	// says so. It is cut after two lines.
+	// Caption is shown below the picture, for instance that this stands in for a camera.
+	// It is cut after two lines.
 	Caption string
 }
 
@@ -73,7 +72,7 @@ func (p *Pattern) Run(ctx context.Context, sink Sink) error {
 	}
 }
 
-// format is what comes of the settings.
+// format is the format that the settings result in.
 func (p *Pattern) format() Format {
 	asked := Format{PixelFormat: "JPEG", Width: p.Width, Height: p.Height, FPS: p.FPS}
 	if asked.Width == 0 || asked.Height == 0 {

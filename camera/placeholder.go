@@ -7,12 +7,12 @@ import (
 	"github.com/pushcam/pushcam/camera/internal/testcard"
 )
 
-// Placeholder returns a picture that says in words why there is no other, with
-// title in large letters above lines. It is captured now.
+// Placeholder returns a picture with words that say why there is no other, with title in
+// large letters above lines. Its Time is now.
 //
-// The texts may be anything: they are wrapped, made smaller, and at last cut to
-// fit, and what the font does not have is shown by a replacement. Sizes of 0 mean
-// 1280×720; others are brought into the range from 32 to 4096 pixels.
+// Any text is taken: it is wrapped, made smaller and at last cut to fit, and characters
+// that the font does not have are replaced. Sizes of 0 mean 1280×720; others are brought
+// into the range from 32 to 4096 pixels.
 func Placeholder(width, height int, title string, lines ...string) (*Frame, error) {
 	if width == 0 || height == 0 {
 		width, height = defaultWidth, defaultHeight

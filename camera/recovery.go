@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// The first two rungs of the ladder that a Camera climbs when frames stop are its
-// own: the source starts its stream again, and the source is run again, which opens
-// the device anew. Those of Camera.Ladder follow.
+// When frames stop, a Camera climbs a ladder. The first two rungs are its own: it has
+// the source start its stream again, and it runs the source again, which opens the
+// device anew. The rungs of Camera.Ladder follow.
 const (
 	RungStream = "stream"
 	RungReopen = "reopen"
@@ -24,14 +24,13 @@ type Rung struct {
 	After time.Duration
 	// Every is the least time between two attempts, whether they help or not.
 	Every time.Duration
-	// Do climbs it; why is what is wrong with the camera. It has until ctx is done,
-	// which is after 30 s. One that hangs even then is left to itself, and is not
-	// called again before it has returned. It runs beside a call into the source
-	// only if that hangs.
+	// Do climbs the rung. why is what is wrong with the camera. ctx is done after 30 s.
+	// If Do does not return then, it is left behind, and not called again before it has
+	// returned. If a call into the source hangs, Do runs at the same time.
 	Do func(ctx context.Context, why error) error
 
-	// Last and Count are of earlier programs: the last attempt, zero for none, and
-	// how many there were.
+	// Last is when an earlier run of the program has climbed the rung last, zero for
+	// never. Count is how often earlier runs did.
 	Last  time.Time
 	Count uint64
 
@@ -42,8 +41,8 @@ type Rung struct {
 // does not answer (hub_port_init: several tries of 5 s at most).
 const rungTimeout = 30 * time.Second
 
-// dueRung is the lowest rung that is to be climbed now, when there were no frames
-// for the time failing; nil if none is.
+// dueRung is the lowest rung that has to be climbed now, after the time failing without
+// frames; nil if there is none.
 func dueRung(ladder []Rung, failing time.Duration, now time.Time) *Rung {
 	for i := range ladder {
 		r := &ladder[i]
@@ -54,10 +53,10 @@ func dueRung(ladder []Rung, failing time.Duration, now time.Time) *Rung {
 	return nil
 }
 
-// climb does what is due for a camera that gives no frames, and waits for it.
-// The loop calls it whenever the source has failed, or hangs.
+// climb climbs the rung that is due, and waits for it. The loop calls it whenever the
+// source has failed or hangs.
 func (c *Camera) climb(ctx context.Context) {
-	for i := range c.ladder { // what has returned late may be tried again
+	for i := range c.ladder { // rungs that have returned late can be climbed again
 		select {
 		case <-c.ladder[i].ended:
 			c.ladder[i].ended = nil
@@ -92,8 +91,9 @@ func (c *Camera) climb(ctx context.Context) {
 	}
 }
 
-// restartStream has the running source start its stream again, if that gave frames
-// before. It says false when the run must end, and the device be opened anew.
+// restartStream has the running source start its stream again, if the run has given
+// frames before. If it returns false, the run must end, so that the device is opened
+// anew.
 func (c *Camera) restartStream(cause error) bool {
 	s, ok := c.Source.(StreamRestarter)
 	if !ok || !c.flows() || !s.RestartStream() {
@@ -120,9 +120,9 @@ func (c *Camera) countRungLocked(name string, n uint64) {
 	c.state.Recovery[name] += n
 }
 
-// noteFailing is told every failure, with mu held, and keeps since when there have
-// been no frames. What only a person can mend does not count, and neither does a
-// camera that is not there, unless it vanished after a rung was climbed for it.
+// noteFailing is told each failure, with mu held. It keeps since when there have been no
+// frames. What only a person can mend does not count, nor does a camera that is not
+// there, unless a rung was climbed before, which may have made it vanish.
 func (c *Camera) noteFailing(err error) {
 	switch {
 	case errors.Is(err, ErrBlocked), errors.Is(err, ErrNoCamera) && !c.climbed:

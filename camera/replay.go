@@ -99,7 +99,7 @@ func (r *Replay) format(f *Frame) Format {
 	return format
 }
 
-// nothing says why not one picture of the recording was shown.
+// nothing is the error for a recording of which no picture can be shown.
 func (r *Replay) nothing(dropped map[DropKind]int) error {
 	if len(dropped) == 0 {
 		return fmt.Errorf("the recording %s holds no JPEG", r.Path)
@@ -111,8 +111,9 @@ func (r *Replay) nothing(dropped map[DropKind]int) error {
 	return fmt.Errorf("the recording %s holds no JPEG that can be shown (%s)", r.Path, strings.Join(kinds, ", "))
 }
 
-// lap goes through the recording once and gives each picture, read through buf
-// and made by framer, or why it cannot be shown, to yield, whose error ends it.
+// lap goes through the recording once. It calls yield with each picture, or with why it
+// cannot be shown, until yield returns an error. It reads through buf and makes frames by
+// framer.
 func (r *Replay) lap(ctx context.Context, buf *bytes.Buffer, framer *Framer, yield func(*Frame, DropKind) error) error {
 	files, err := r.find(maxFolder + 1)
 	if err != nil {
@@ -133,8 +134,8 @@ func (r *Replay) lap(ctx context.Context, buf *bytes.Buffer, framer *Framer, yie
 	return nil
 }
 
-// find returns the files of the recording in order: one that may be a stream, or
-// the pictures of a folder, and not more than limit of them.
+// find returns the files of the recording in order: the one file, which may be a stream,
+// or at most limit pictures of the folder.
 func (r *Replay) find(limit int) ([]string, error) {
 	info, err := os.Stat(r.Path)
 	switch {
@@ -162,8 +163,8 @@ func pictures(folder string, limit int) ([]string, error) {
 	for len(paths) < limit {
 		entries, err := dir.ReadDir(256)
 		for _, e := range entries {
-			// Names with a dot in front are not the owner's; macOS leaves ._1.jpg
-			// beside 1.jpg.
+			// A name with a dot in front is not the owner's: macOS makes ._1.jpg beside
+			// 1.jpg.
 			if name := e.Name(); isPicture(name) && !e.IsDir() && !strings.HasPrefix(name, ".") {
 				paths = append(paths, filepath.Join(folder, name))
 			}
@@ -214,7 +215,7 @@ func readPicture(path string, buf *bytes.Buffer, framer *Framer) (*Frame, DropKi
 	return frame, kind, nil
 }
 
-// splitFile gives the pictures of the file at path to yield.
+// splitFile calls yield for the pictures of the file at path.
 func splitFile(ctx context.Context, path string, framer *Framer, yield func(*Frame, DropKind) error) error {
 	file, err := openFile(path)
 	if err != nil {
@@ -249,8 +250,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// openFile opens a regular file. Opening a named pipe would wait for who writes
-// to it.
+// openFile opens a regular file. To open a named pipe would wait for a writer.
 func openFile(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -11,22 +11,22 @@ import (
 // A Source produces frames. Its methods, and those of Waiter, are called one at
 // a time.
 type Source interface {
-	// Check says whether Run would find its camera now, without starting it:
-	// nil, an error that wraps ErrNoCamera, or what else is wrong. It is cheap
+	// Check tells whether Run would find its camera now, without starting it. Its error
+	// wraps ErrNoCamera if there is none, and else says what is wrong. It is cheap
 	// enough to be called every few seconds while nobody watches.
 	Check() (Device, error)
 
-	// Run captures until ctx is done or the camera is lost, and says why. It
-	// calls sink.Started before the first frame, and has given back
-	// everything it held (descriptors, mappings, goroutines) when it returns.
+	// Run captures until ctx is done or the camera is lost, and returns why. It calls
+	// sink.Started before the first frame. When it returns, it holds nothing any more:
+	// no descriptors, mappings or goroutines.
 	Run(ctx context.Context, sink Sink) error
 }
 
 // A Sink takes what a Source produces. Its methods are called from one
 // goroutine at a time and do not block.
 type Sink interface {
-	// Started says what was opened and what was really negotiated, and says it
-	// again when more is known of that.
+	// Started says what was opened, and the format that it really has. It is called
+	// again when more is known.
 	Started(Device, Format)
 	// Frame takes a frame over; the source does not touch it again. The sink
 	// sets its Seq.
@@ -41,8 +41,8 @@ type Sink interface {
 // A StreamRestarter is a Source that can start its stream again without opening its
 // device anew.
 type StreamRestarter interface {
-	// RestartStream has the Run at work do so, and does not wait for it; it says
-	// false when it cannot. Any goroutine may call it.
+	// RestartStream tells the present Run to start its stream again, and does not wait
+	// for that. It returns false if that is not possible. Any goroutine may call it.
 	RestartStream() bool
 }
 
@@ -58,8 +58,9 @@ type Waiter interface {
 // opposed to one that does not work.
 var ErrNoCamera = errors.New("no camera")
 
-// ErrBlocked is wrapped by errors that only a person can end: another program uses
-// the camera, this one may not, or it gives no pictures that can be shown.
+// ErrBlocked is wrapped by errors that only a person can mend: another program uses the
+// camera, this program lacks the permission, or the camera gives no pictures that can be
+// shown.
 var ErrBlocked = errors.New("camera blocked")
 
 // ErrStalled is the cause with which a Camera ends a Source that gave no frame

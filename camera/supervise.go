@@ -14,19 +14,19 @@ const (
 	startTimeout = 10 * time.Second // from the start of a run to Started
 	stallTimeout = 3 * time.Second  // without a frame, at least
 	stallFrames  = 10               // without a frame, in frame times
-	// lookInterval is how often it is looked whether frames still come. A program
-	// that stood still for longer (a busy machine, a paused one) cannot know what
-	// the camera did meanwhile: that time counts for nothing.
+	// lookInterval is how often it is looked whether frames still come. If the program
+	// stood still for longer, on a busy or a paused machine, it does not know what the
+	// camera did meanwhile, and that time does not count.
 	lookInterval = 500 * time.Millisecond
-	// answerTimeout is how long Check, and Run after it was canceled, may take
-	// before the driver counts as hanging. STREAMOFF of the Raspberry Pi's camera
-	// takes more than 3 s when its firmware does not answer.
+	// answerTimeout is how long Check may take, and Run after it was canceled, until the
+	// driver counts as hanging. STREAMOFF of the Raspberry Pi's camera takes more than
+	// 3 s when its firmware does not answer.
 	answerTimeout = 5 * time.Second
 	checkInterval = 3 * time.Second // between two looks while nobody watches
 
 	minBackoff  = 250 * time.Millisecond
 	maxBackoff  = 5 * time.Second
-	steadyAfter = 10 * time.Second // of frames the trouble counts as over
+	steadyAfter = 10 * time.Second // after so long with frames the trouble counts as over
 
 	defaultIdleHold = 10 * time.Second
 )
@@ -36,10 +36,10 @@ var (
 	errUnwatched    = errors.New("nobody watches")
 )
 
-// Run watches over the source until ctx is done. It leaves nothing behind, with
-// one exception: a call into the source that has not returned 5 s after ctx was
-// done hangs in the kernel, where nothing can end it; Run then says so and
-// leaves that one goroutine to the end of the program.
+// Run watches over the source until ctx is done. It leaves nothing behind, with one
+// exception: if a call into the source has not returned 5 s after ctx was done, it hangs
+// in the kernel, where nothing can end it. Then Run says so, and that goroutine stays
+// until the end of the program.
 func (c *Camera) Run(ctx context.Context) error {
 	c.ladder = slices.Clone(c.Ladder)
 	c.mu.Lock()
@@ -80,7 +80,7 @@ func (c *Camera) Run(ctx context.Context) error {
 				backoff = minBackoff
 			}
 			select {
-			case <-c.kick: // by the run that has ended: no reason to hurry
+			case <-c.kick: // it came from the run that has ended, and must not shorten the pause
 			default:
 			}
 			c.climb(ctx)
@@ -112,7 +112,7 @@ func (c *Camera) idle(ctx context.Context) error {
 			return err
 		}
 		if v.err != nil {
-			c.clearFault() // another Check can tell that this is over
+			c.clearFault() // the next Check can find out that the camera works again
 			c.report(v.err)
 		} else {
 			c.mu.Lock()
@@ -124,7 +124,7 @@ func (c *Camera) idle(ctx context.Context) error {
 			}
 		}
 		if c.pause(ctx, checkInterval, c.kick) {
-			c.clearFault() // it was plugged in again
+			c.clearFault() // the camera may have been plugged in again
 		}
 	}
 	return nil
@@ -198,7 +198,7 @@ func (c *Camera) watch(ctx context.Context) error {
 	}
 }
 
-// recordLoss makes it known that the present run has failed and ends.
+// recordLoss records that the present run has failed and ends.
 func (c *Camera) recordLoss(err error) {
 	c.mu.Lock()
 	c.lost = c.lost || !c.run.started.IsZero()
@@ -206,7 +206,7 @@ func (c *Camera) recordLoss(err error) {
 	c.recordFailure(err)
 }
 
-// recordFailure makes it known that the present run gives no frames any more.
+// recordFailure records that the present run gives no frames any more.
 func (c *Camera) recordFailure(err error) {
 	steady := c.steady()
 	if steady {
@@ -225,11 +225,11 @@ func (c *Camera) recordFailure(err error) {
 	c.report(err)
 }
 
-// due says why the present run must end now, and whether that is wished, or how
-// long it has until then. looked is when it was called before.
+// due returns how long the present run may go on. If it must end now, due returns why,
+// and whether that is wished and no failure. looked is when due was called before.
 //
-// A run that must end is over: its driver may take seconds to stop, and what it
-// still gives until then would hide the reason why there is no picture.
+// A run that must end is marked as over. Its driver may take seconds to stop, and frames
+// that it gives until then would hide the reason why there is no picture.
 func (c *Camera) due(now, looked time.Time) (wait time.Duration, cause error, wished bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -275,9 +275,9 @@ func (c *Camera) due(now, looked time.Time) (wait time.Duration, cause error, wi
 
 func (c *Camera) idleHold() time.Duration { return cmp.Or(c.IdleHold, defaultIdleHold) }
 
-// answer waits for a call into the source that should return now. When it does
-// not, the state says so and answer waits on, climbing the ladder, since a source
-// is never called twice at a time; it gives up only when ctx is done, with errNotAnswering.
+// answer waits for a call into the source that should return now. If it does not, the
+// state says so, and answer climbs the ladder and waits on, because a source is never
+// called twice at a time. Only when ctx is done it gives up, with errNotAnswering.
 func answer[T any](ctx context.Context, c *Camera, done <-chan T) (v T, err error) {
 	patience := time.NewTimer(answerTimeout)
 	defer patience.Stop()
@@ -304,8 +304,8 @@ func answer[T any](ctx context.Context, c *Camera, done <-chan T) (v T, err erro
 	}
 }
 
-// pause waits for d, until ctx is done, until wake says something, or until the
-// source knows that it is worth trying again; it says true in that last case.
+// pause waits for d, or until ctx is done, wake is sent to, or the source knows that it
+// is worth trying again. It returns true in that last case.
 func (c *Camera) pause(ctx context.Context, d time.Duration, wake <-chan struct{}) (early bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -328,15 +328,15 @@ func (c *Camera) pause(ctx context.Context, d time.Duration, wake <-chan struct{
 	}
 }
 
-// flows says whether the present run gave a frame.
+// flows tells whether the present run has given a frame.
 func (c *Camera) flows() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.run.first.IsZero()
 }
 
-// steady says whether the last run gave frames for long enough to forget what
-// went wrong before it.
+// steady tells whether the last run gave frames for so long that the trouble before it
+// counts as over.
 func (c *Camera) steady() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

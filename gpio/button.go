@@ -8,32 +8,32 @@ import (
 	"time"
 )
 
-// DefaultHold is how long a button is held until it counts, when nothing else
-// is said.
+// DefaultHold is how long a button has to be held where Hold is not set.
 const DefaultHold = 2 * time.Second
 
 const (
-	// debounce is how long a button must not move until it is believed.
+	// debounce is how long a button must stay in its new position until the
+	// movement counts.
 	debounce = 30 * time.Millisecond
-	// poll is how often a button that does not move is looked at, and with
-	// it how long Run may take to end.
+	// poll is how often a button that does not move is looked at. Run may take
+	// as long to end.
 	poll = 250 * time.Millisecond
-	// maxGap bounds what one look adds to a press. A program that was not
-	// running (a stalled SD card, a paused machine) cannot know what the
-	// button did meanwhile, and must not shut down for it.
+	// maxGap bounds the time that one look adds to a press. A program that was
+	// stopped for a while (by a stalled SD card or a paused machine) does not
+	// know what the button did meanwhile, and must not shut down because of it.
 	maxGap = 2 * poll
-	// shortPress is the longest press that is a short one. Between it and
-	// Hold a press is one that was thought better of.
+	// shortPress is the longest press that counts as a short one. A press
+	// between it and Hold does nothing, so that a person can change their mind.
 	shortPress = 600 * time.Millisecond
-	// armAfter is how long a button must have been seen released before its
-	// first press counts: a stuck or wrongly wired one never acts, and neither
-	// does the press of GPIO3 that woke a halted Pi.
+	// armAfter is how long a button must be released before its first press
+	// counts. So a stuck or wrongly wired button never does anything, and
+	// neither does the press of GPIO3 that woke a halted Pi.
 	armAfter = time.Second
 )
 
-// A Button turns the movements of an Input into what a person meant. Its
-// functions are called by Run, one at a time, and must not block: the button is
-// deaf meanwhile. Any of them may be nil.
+// A Button turns the movements of an Input into what a person meant. Run calls its
+// functions, one at a time. They must not block, because the button is not looked
+// at meanwhile. Any of them may be nil.
 //
 // A press that begins calls OnPress, and then exactly one of OnRelease and
 // OnHold, unless ctx ends first. A press up to 0.6 s (or half of Hold, if that
@@ -46,19 +46,18 @@ type Button struct {
 	// DefaultHold.
 	Hold time.Duration
 
-	OnPress   func() // pressed: the time to begin a countdown
-	OnRelease func() // let go before Hold, or the button was lost
-	OnShort   func() // it was a short press
-	OnHold    func() // held for Hold, and still pressed; once a press
+	OnPress   func() // pressed: a countdown begins
+	OnRelease func() // let go before Hold, or the button is lost
+	OnShort   func() // the press was a short one
+	OnHold    func() // held for Hold, and still pressed; once for each press
 
 	// Log gets a line when the button does nothing because it was pressed from
 	// the start. nil discards it.
 	Log *slog.Logger
 }
 
-// Run watches the button until ctx is done, which it notices within 0.25 s, and
-// returns nil; or until the button is lost, and returns why. A button that is
-// lost counts as released.
+// Run watches the button until ctx is done, and then returns nil within 0.25 s. If
+// the button is lost before, it counts as released, and Run returns why.
 func (b *Button) Run(ctx context.Context) (err error) {
 	defer func() {
 		if cerr := b.Input.Close(); cerr != nil {
@@ -70,11 +69,11 @@ func (b *Button) Run(ctx context.Context) (err error) {
 		hold = DefaultHold
 	}
 	var (
-		down  = true        // believed to be pressed, until it is seen released
-		lasts time.Duration // how long that was seen
-		armed bool          // it was released for long enough since the start
-		spent bool          // this press has had its OnHold
-		said  bool          // that the button was pressed from the start
+		down  = true        // the button's position; pressed until it is seen released
+		lasts time.Duration // how long it has been in that position
+		armed bool          // it has once been released for armAfter
+		spent bool          // OnHold was called for this press
+		said  bool          // it was logged that the button is pressed from the start
 	)
 	for {
 		wait := poll
@@ -116,9 +115,9 @@ func (b *Button) Run(ctx context.Context) (err error) {
 	}
 }
 
-// settle waits, at most d, for the button to move away from where it is, and
-// then until it has not moved for the time of debounce. It returns where the
-// button is believed to be; a movement that came to nothing did not happen.
+// settle waits, at most d, for the button to leave its position, and then until it
+// has not moved for the time of debounce. It returns the button's position then: the
+// old one if the button went back to it.
 func (b *Button) settle(ctx context.Context, down bool, d time.Duration) (bool, error) {
 	pressed, err := b.Input.Wait(d)
 	for err == nil && pressed != down && ctx.Err() == nil {

@@ -11,11 +11,11 @@ import (
 // An Indicator shows patterns on LEDs. Show may be called by any goroutine, at
 // any time; Run does the work.
 //
-// It wakes only when an LED has to change: a steady pattern costs nothing, and
-// a plain blink nothing on an LED that is a Blinker.
+// It wakes only when an LED has to change. A steady pattern costs no processor time,
+// and neither does even blinking on an LED that is a Blinker.
 type Indicator struct {
-	// LEDs all show the same. They belong to Run, which closes them. None is
-	// fine: then nothing is shown.
+	// LEDs all show the same pattern. They belong to Run, which closes them. There
+	// may be none.
 	LEDs []LED
 	// Hold is how long the button has to be held: Countdown takes as long. 0
 	// means DefaultHold.
@@ -28,8 +28,8 @@ type Indicator struct {
 	changed chan struct{} // closed when pattern changes; nil while nobody waits
 }
 
-// Show makes p what is shown until the next call. It never blocks. Showing what
-// is shown already changes nothing, not even the rhythm.
+// Show makes p the pattern until the next call. It never blocks. If p is shown
+// already, its rhythm goes on without a break.
 func (i *Indicator) Show(p Pattern) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -53,8 +53,8 @@ func (i *Indicator) current() (Pattern, <-chan struct{}) {
 	return i.pattern, i.changed
 }
 
-// Run shows what Show says until ctx is done, and then closes the LEDs. An LED
-// that cannot be written is said once, closed and left out; the others go on.
+// Run shows the pattern until ctx is done, and then closes the LEDs. An LED that
+// cannot be set is logged once, closed and left out; the others go on.
 func (i *Indicator) Run(ctx context.Context) {
 	lamps := make([]*lamp, 0, len(i.LEDs))
 	for _, led := range i.LEDs {
@@ -88,13 +88,13 @@ func (i *Indicator) play(ctx context.Context, lamps []*lamp, p Pattern, changed 
 			err := l.set(on)
 			if err != nil {
 				i.log().Warn("LED is lost; going on without it", "err", err)
-				l.led.Close() // it has failed already; there is nothing to add
+				l.led.Close() // another error would say nothing new
 			}
 			return err != nil
 		})
 		var edge <-chan time.Time
 		if slices.ContainsFunc(lamps, func(l *lamp) bool { return !l.alone }) {
-			// Set may have taken a while: the rhythm does not wait for it.
+			// The time that Set took is part of the step, so that the rhythm stays.
 			edge = time.After(time.Until(now.Add(left)))
 		}
 		select {
@@ -122,13 +122,13 @@ type lamp struct {
 	on    bool
 }
 
-// blinkAlone prepares l for new steps: it blinks alone from now on where it and
-// they allow it, and waits for set where not.
+// blinkAlone prepares l for new steps. If they are an even blink and the LED is a
+// Blinker, it blinks alone from now on. Else set does everything.
 func (l *lamp) blinkAlone(steps []time.Duration) {
 	l.alone = false
 	if b, ok := l.led.(Blinker); ok && len(steps) == 2 && steps[0] > 0 {
-		// A kernel without the timer trigger is no reason to give up: then
-		// the LED is blinked like any other.
+		// A kernel without the timer trigger refuses. Then set does it as for any
+		// other LED.
 		l.alone = b.Blink(steps[0], steps[1]) == nil
 		l.told = false
 	}

@@ -29,15 +29,16 @@ type Chip struct {
 	used map[int]string // what a line was handed out as
 }
 
-// kernelChip is what is used of a chip as periph has it.
+// kernelChip is the part of periph's chip that is used here.
 type kernelChip struct {
 	name, path, label string
 	count             int           // of its lines
 	line              func(int) pin // by its number
 }
 
-// pin is what is used of one of periph's lines. Names differ from kernel to kernel
-// (mainline calls line 3 of a Pi SCL1), so it is found by its number.
+// pin is the part of periph's line that is used here. Lines are found by number,
+// because their names differ from kernel to kernel (mainline calls line 3 of a Pi
+// SCL1).
 type pin interface {
 	In(gpio.Pull, gpio.Edge) error
 	Read() gpio.Level
@@ -93,7 +94,7 @@ func choose(all []kernelChip, name string) (*Chip, error) {
 	return &Chip{kernelChip: found[0], used: make(map[int]string)}, nil
 }
 
-// is says whether a name is that of the chip; the empty one is that of a Pi's.
+// is tells whether name means this chip; the empty one means a Pi's.
 func (c kernelChip) is(name string) bool {
 	if name != "" {
 		return name == c.name || name == c.path || name == c.label
@@ -105,9 +106,9 @@ func (c kernelChip) is(name string) bool {
 func (c kernelChip) String() string { return fmt.Sprintf("%s (%s)", c.name, c.label) }
 
 // initPeriph fills gpioioctl.Chips. Where a chip has two names, periph closes
-// descriptor 0 with the second (gpioioctl/gpio.go: Close sets fd to 0 and then
-// closes it), so that the next file opened becomes stdin: hence what stands
-// around it.
+// descriptor 0 together with the second (gpioioctl/gpio.go: Close sets fd to 0 and
+// then closes it), and the next file that is opened would become stdin. So descriptor
+// 0 is kept in a copy and restored.
 func initPeriph() error {
 	stdin, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
@@ -124,8 +125,8 @@ func initPeriph() error {
 	return nil
 }
 
-// LED makes an LED of a line, and turns it off. activeLow is for one that is on
-// while the line is low.
+// LED makes a line an LED, and turns it off. activeLow is for an LED that is on while
+// the line is low.
 func (c *Chip) LED(line int, activeLow bool) (LED, error) {
 	l, err := c.take(line, "LED")
 	if err != nil {
@@ -138,8 +139,8 @@ func (c *Chip) LED(line int, activeLow bool) (LED, error) {
 	return led, nil
 }
 
-// Button makes a button of a line: pressed while the line is low, with the
-// chip's pull-up resistor, so that it takes nothing but a switch to ground.
+// Button makes a line a button, which is pressed while the line is low. It uses the
+// chip's pull-up resistor, so that a switch to ground is all that has to be wired.
 func (c *Chip) Button(line int) (Input, error) {
 	l, err := c.take(line, "button")
 	if err != nil {
@@ -157,8 +158,7 @@ func (c *Chip) take(n int, as string) (pin, error) {
 	if n < 0 || n >= c.count {
 		return nil, fmt.Errorf("%s has no line %d for the %s; its lines are 0 to %d", c, n, as, c.count-1)
 	}
-	// Asking periph twice gives the same line, which the second use would
-	// quietly take from the first.
+	// periph would hand out the same line twice without an error.
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if other, ok := c.used[n]; ok {
@@ -168,14 +168,13 @@ func (c *Chip) take(n int, as string) (pin, error) {
 	return c.line(n), nil
 }
 
-// refused gives a line back that could not be set up, and says who has it where
-// that is known.
+// refused gives back a line that could not be set up. It adds to the error who has
+// the line, if that is known.
 func (c *Chip) refused(l pin, err error) error {
 	if holder := l.Consumer(); holder != "" {
 		err = fmt.Errorf("%w (it was in use by %q)", err, holder)
 	}
-	// Were it not closed, periph would take the line for configured, and use
-	// descriptor 0 for it.
+	// Else periph would take the line for configured, and use descriptor 0 for it.
 	return errors.Join(err, c.release(l))
 }
 
@@ -222,12 +221,11 @@ func (b *lineButton) configure(pull gpio.Pull) error {
 	return nil
 }
 
-// Wait implements Input. periph says neither why WaitForEdge returned, nor that
-// Read failed: on a chip that is gone the first returns at once and the second
-// says low, which is "pressed". So the time is kept here, and a line that reads
-// low is configured once more, with nothing changed (the resistor stays as it
-// is): the kernel does nothing then as long as the chip is there, and refuses
-// (ENODEV) as soon as it is not.
+// Wait implements Input. When the chip is gone, periph gives no error: WaitForEdge
+// returns at once, and Read says low, which means pressed. So Wait itself sees to it
+// that d has passed, and configures a line that reads low once more, without a
+// change: the kernel does nothing then while the chip is there, and refuses with
+// ENODEV when it is gone.
 func (b *lineButton) Wait(d time.Duration) (pressed bool, err error) {
 	d = max(d, time.Millisecond) // 0 would be for ever, and less than 0 not at all
 	begin := time.Now()

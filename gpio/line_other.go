@@ -16,15 +16,15 @@ func OpenChip(name string) (*Chip, error) {
 	return nil, fmt.Errorf("GPIO lines on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }
 
-// LED is there so that programs build.
+// LED exists so that programs for this system build.
 func (*Chip) LED(line int, activeLow bool) (LED, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// Button is there so that programs build.
+// Button exists so that programs for this system build.
 func (*Chip) Button(line int) (Input, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// String is there so that programs build.
+// String exists so that programs for this system build.
 func (*Chip) String() string { return "no GPIO chip" }

@@ -22,19 +22,19 @@ const (
 	SafeToUnplug                // the power may be cut
 )
 
-// forever is the length of a last step. Two of them can still be added.
+// forever is the length of a step that does not end. The sum of two does not
+// overflow.
 const forever time.Duration = 1 << 61
 
-// patterns is the one place that says what a pattern looks like. Its steps are
-// on, off, on, off … and then begin again.
+// patterns says what each pattern looks like. Its steps are on, off, on, off … and
+// then begin again.
 //
-// They are made to be told apart across a room, by rhythm and not by patience:
-// steady light means that the picture goes out to somebody, as on every webcam;
-// an even blink that the appliance does something by itself, the faster the
-// sooner it is over; counted flashes that somebody has to look after it. Idle
-// flashes seldom, so that it disturbs nobody and still shows that the appliance
-// is alive. SafeToUnplug is dark, because that is what a program that has ended
-// and a Pi that has no power will go on showing.
+// Their rhythms can be told apart quickly and from afar. Steady light means that
+// somebody watches, as on every webcam. Even blinking means that the appliance does
+// something by itself; the faster it blinks, the sooner that is over. Groups of
+// flashes mean that somebody has to see to it. Idle flashes seldom, so that it
+// disturbs nobody and still shows that the appliance is alive. SafeToUnplug is dark,
+// because the LED stays dark when the program has ended and the power is cut.
 var patterns = [...]struct {
 	name, looks, means string
 	steps              []time.Duration
@@ -88,7 +88,7 @@ func (p Pattern) Looks() string {
 	return patterns[p].looks
 }
 
-// Means says what it tells that person.
+// Means says what the pattern means.
 func (p Pattern) Means() string {
 	if !p.valid() {
 		return "nothing"
@@ -110,10 +110,10 @@ func (p Pattern) steps(hold time.Duration) []time.Duration {
 	return patterns[p].steps
 }
 
-// countdown returns ten flashes in hold, each shorter than the one before, and
-// then darkness: by then something else is to be shown.
+// countdown returns ten flashes within hold that become shorter and shorter, and then
+// darkness, because by then another pattern is shown.
 func countdown(hold time.Duration) []time.Duration {
-	// In fortieths of hold; together they are 40.
+	// Each number is a flash with the pause behind it, in fortieths of hold.
 	flashes := [...]time.Duration{10, 8, 6, 4, 3, 2, 2, 2, 2, 1}
 	steps := make([]time.Duration, 0, 2*len(flashes)+2)
 	for _, f := range flashes {
@@ -122,8 +122,8 @@ func countdown(hold time.Duration) []time.Duration {
 	return append(steps, 0, forever)
 }
 
-// at says whether steps have the LED on when they have been running for t, and
-// how long it stays so.
+// at tells whether the LED is on when steps have been running for t, and how long it
+// stays so.
 func at(steps []time.Duration, t time.Duration) (on bool, left time.Duration) {
 	var round time.Duration
 	for _, s := range steps {

@@ -19,8 +19,7 @@ type SysLED struct {
 	dir  string
 	full string // max_brightness, which is "on"
 
-	// What was found and is restored by Close; the delays only where the
-	// trigger was timer.
+	// Close restores these. The delays are set only if the trigger was timer.
 	trigger, brightness, delayOn, delayOff string
 
 	triggered bool // a trigger may be driving the LED
@@ -37,7 +36,7 @@ func OpenSysLED(root, name string) (*SysLED, error) {
 		names = []string{"ACT", "led0"}
 	}
 	for _, n := range names {
-		// Names hold colons and dots, and no path.
+		// A name may have colons and dots, but no slash.
 		if n != filepath.Base(n) || n == ".." {
 			return nil, fmt.Errorf("LED %q is not a name in /sys/class/leds", n)
 		}
@@ -139,8 +138,7 @@ func (l *SysLED) writeAll(pairs ...string) error {
 	return nil
 }
 
-// write never creates a file: where one is missing, there is no such LED or
-// trigger any more.
+// write writes to a file that exists. If it does not, the LED or the trigger is gone.
 func (l *SysLED) write(file, value string) error {
 	f, err := os.OpenFile(filepath.Join(l.dir, file), os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {

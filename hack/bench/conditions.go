@@ -9,17 +9,17 @@ import (
 	"github.com/pushcam/pushcam/hack/bottleneck"
 )
 
-// A condition is an emulated link with one viewer behind it.
+// A condition is an emulated link to one viewer, and the size of the frames on it.
 type condition struct {
 	Rate   float64 // Mbit/s, 0 for no limit
 	RTT    int     // ms
-	Buffer int     // of the bottleneck, in ms at Rate
+	Buffer int     // what the bottleneck queues, in ms at Rate
 	Loss   float64 // percent
 	Frame  int     // bytes
 	Then   *change
 }
 
-// A change is what a link becomes.
+// A change is what a link becomes in the middle of a measurement.
 type change struct {
 	Rate float64
 	RTT  int
@@ -130,15 +130,15 @@ func (c condition) changed() bottleneck.Path {
 	return p
 }
 
-// spare says whether this is one of the conditions with bandwidth to spare at
-// a long round trip, in which the gate must not cost frames.
+// spare tells whether there is bandwidth to spare at a long round trip, where the
+// gate must not cost frames.
 func (c condition) spare() bool {
 	fits := c.Rate == 0 || frameTime(c.Frame, c.Rate) < 1000.0/frameRate
 	return c.Then == nil && c.RTT >= 50 && c.Frame == frameSize && c.Loss == 0 && fits
 }
 
-// ideal is what a link allows, that sends nothing but whole frames, each
-// captured when it begins to leave: frames per second, and age in ms.
+// ideal is the best that a link allows, in frames per second and ms of age: it always
+// sends a whole frame, which is captured when its first byte leaves.
 func ideal(rate float64, rtt, frame int) (fps, age float64) {
 	if rate == 0 {
 		return frameRate, float64(rtt) / 2

@@ -15,8 +15,8 @@ import (
 // crowds are the numbers of viewers that the cost is measured with.
 var crowds = []int{1, 10, 100}
 
-// costSettle is how long streams run before they are measured: connections
-// leave slow start, heaps find their size.
+// costSettle is how long streams run before they are measured, so that connections
+// have left slow start and heaps have found their size.
 const costSettle = 3 * time.Second
 
 // A cost is what one server used for one crowd, once.
@@ -24,10 +24,10 @@ type cost struct {
 	server  string
 	viewers int
 	cpu     float64 // milliseconds per 1,000 frames delivered
-	share   float64 // of the frames captured, that were delivered
+	share   float64 // of the captured frames that were delivered
 	memory  float64 // MB resident
 	late    float64 // ms from capture to the first bytes at a viewer, p99
-	objects float64 // allocated per frame captured; only of behind
+	objects float64 // allocated per captured frame; only measured of the server behind
 }
 
 // costs are all of them.
@@ -38,8 +38,8 @@ func (all costs) of(name string, viewers int) costs {
 	return slices.DeleteFunc(slices.Clone(all), func(c cost) bool { return c.server != name || c.viewers != viewers })
 }
 
-// ratios is one server's CPU time in that of another, repeat by repeat: what
-// else the machine did meanwhile weighs on both.
+// ratios are a server's CPU time divided by another's, for each repeat: both were
+// measured within a minute, with much the same load beside them.
 func (all costs) ratios(name, versus string, viewers int) []float64 {
 	a, b := all.of(name, viewers), all.of(versus, viewers)
 	ratios := make([]float64, min(len(a), len(b)))
@@ -60,8 +60,8 @@ func (all costs) objectsPerViewer() []float64 {
 	return per
 }
 
-// measureCosts measures all servers with all crowds, in turns, so that a busy
-// minute does not meet one server alone.
+// measureCosts measures all servers with all crowds. The servers take turns, so that
+// a busy minute of the machine does not meet only one of them.
 func (b *bench) measureCosts(ctx context.Context) (costs, error) {
 	var all costs
 	servers := []server{ustreamer, behind, pushcam, floor}
@@ -104,7 +104,7 @@ func (b *bench) measureCost(ctx context.Context, s server, n int) (c cost, err e
 	}
 	defer func() {
 		cancel()
-		_ = cmd.Wait() // it ends as we asked it to
+		_ = cmd.Wait() // its error is only the signal that we sent
 	}()
 	count := func() (heapCount, error) { return heapCount{}, nil }
 	if s.name == behind.name {

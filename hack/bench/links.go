@@ -15,15 +15,15 @@ const (
 	slowRate   = 12.0 // Mbit/s
 	dropFrom   = 20.0
 	dropTo     = 4.0
-	linkSettle = 5 * time.Second // queues of the worst are full by then
+	linkSettle = 5 * time.Second // by then a server without a gate has filled all queues
 )
 
 // A linkCase is a slow link, or a slow reader, for one viewer.
 type linkCase struct {
 	name string
 	rate float64 // Mbit/s; 0 for no limit
-	then float64 // from the measurement on, 0 for no change
-	fps  float64 // of the reader, 0 for all that it can get
+	then float64 // the rate from the beginning of the measurement, 0 for the same
+	fps  float64 // how many frames a second the viewer reads, 0 for all
 }
 
 var linkCases = []linkCase{
@@ -32,13 +32,14 @@ var linkCases = []linkCase{
 	{name: "half", fps: frameRate / 2},
 }
 
-// linkServers are compared. All run at once, each in a network of its own.
+// linkServers are the servers that are compared. All run at once, each in a network of
+// its own.
 var linkServers = []server{ustreamer, floor, pushcam}
 
 // A linkRun is what one viewer saw behind one link.
 type linkRun struct {
 	server string
-	begin  int64 // of the measurement, Unix nanoseconds; for a drop its moment
+	begin  int64 // of the measurement, in Unix nanoseconds; the rate drops then
 	length time.Duration
 	all    frames
 }

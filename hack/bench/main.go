@@ -39,7 +39,8 @@ func main() {
 	}
 }
 
-// run is the program, or one of the processes that it starts.
+// run is the whole program. It is also each of the processes that this starts of
+// itself.
 func run(ctx context.Context, args []string) error {
 	if len(args) > 0 {
 		switch rest := args[1:]; args[0] {
@@ -72,7 +73,7 @@ func run(ctx context.Context, args []string) error {
 	return o.measure(ctx, os.Stdout)
 }
 
-// sections are what can be measured apart.
+// sections are the parts that -only chooses from.
 var sections = []string{"cost", "links", "readers", "stall", "matrix"}
 
 type options struct {
@@ -135,7 +136,7 @@ type bench struct {
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.out, format+"\n", args...) }
 
-// measure measures what was asked for, and reports.
+// measure measures the chosen sections, and reports.
 func (o *options) measure(ctx context.Context, out io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("network namespaces need root; run it as root")
@@ -189,7 +190,8 @@ func (o *options) measure(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// sections measures them in turn, each on a machine that is idle if possible.
+// sections measures one section after the other. Before each it waits for the machine
+// to be idle.
 func (b *bench) sections(ctx context.Context, names []string) (r results, err error) {
 	r.busy = make(map[string]float64)
 	for _, name := range names {
@@ -216,11 +218,11 @@ func (b *bench) sections(ctx context.Context, names []string) (r results, err er
 	return r, nil
 }
 
-// idleShare of busy time is what a machine has that does nothing.
+// idleShare is the share of its time that an idle machine is busy.
 const idleShare = 0.05
 
-// awaitIdle waits until others leave the machine alone, and says what share of
-// its time they took at last.
+// awaitIdle waits until other programs leave the machine alone, for some time at most.
+// It returns the share of the machine that they took last.
 func (b *bench) awaitIdle(ctx context.Context) (busy float64, err error) {
 	for begin := time.Now(); ; {
 		idle, all, err := b.proc.idle()

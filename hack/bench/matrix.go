@@ -21,16 +21,17 @@ import (
 
 const (
 	cellSettle = 3 * time.Second // connections leave slow start
-	cellLength = 7 * time.Second // of what is measured before a change, or without one
-	cellChange = 3 * time.Second // the time after a change that is told apart
-	cellLater  = 5 * time.Second // and what comes after it
-	// cellLate is how late the emulator may have run in a cell that counts.
+	cellLength = 7 * time.Second // the measurement, or its part before the link changes
+	cellChange = 3 * time.Second // the part right after a change, which has a line of its own
+	cellLater  = 5 * time.Second // the part after that
+	// cellLate is how late the emulator may run: a run in which it was later does not
+	// count.
 	cellLate = 15 * time.Millisecond
-	// cellRuns is how often a cell is tried.
+	// cellRuns is how often a cell is run until a run counts.
 	cellRuns = 5
-	// cellParallel cells run at once: they mostly wait.
+	// cellParallel is how many cells run at once. They need little processor time.
 	cellParallel = 8
-	// cellPort is that of the server at its end of the link.
+	// cellPort is the server's port.
 	cellPort = "80"
 )
 
@@ -41,8 +42,8 @@ type cellJob struct {
 	Dir       string
 }
 
-// A phase is a part of a cell: all of it, or what came before, right after and
-// later than a change.
+// A phase is a cell's measurement, or a part of it: before, right after or later than a
+// change of the link.
 type phase struct {
 	Name     string
 	FPS      float64
@@ -59,12 +60,12 @@ type cellResult struct {
 	Phases []phase
 }
 
-// A cell is a condition with what both senders made of it. A sender without
-// phases could not be measured: the machine was too busy each time.
+// A cell is a condition and what was measured of both senders. A sender has no phases
+// if the machine was too busy in all its runs.
 type cell struct {
 	condition    condition
 	gated, plain []phase
-	thrown       int // runs of both that did not count
+	thrown       int // how many runs of both did not count
 }
 
 // measureMatrix runs all cells, several at a time, each in a process of its own.
@@ -99,7 +100,7 @@ func (b *bench) measureMatrix(ctx context.Context) ([]cell, error) {
 	return cells, work.Wait()
 }
 
-// measureCell runs a cell until the emulator was in time.
+// measureCell runs a cell until the emulator was not too late.
 func (b *bench) measureCell(ctx context.Context, job cellJob) (phases []phase, thrown int, err error) {
 	for range cellRuns {
 		var r cellResult
@@ -129,9 +130,10 @@ func (b *bench) runCell(ctx context.Context, job cellJob) (r cellResult, err err
 	return r, errors.Join(err, cmd.Wait())
 }
 
-// serveCell is what a cell's process does: job on in, result on out.
+// serveCell is a cell's process. It reads its job from in and writes the result to out.
 func serveCell(ctx context.Context, in io.Reader, out, log io.Writer) error {
-	// The emulator's thread needs a processor of Go's at once when it wakes.
+	// When the emulator's thread wakes, it must not wait for Go's scheduler to have a
+	// processor free.
 	runtime.GOMAXPROCS(4)
 	var job cellJob
 	if err := json.NewDecoder(in).Decode(&job); err != nil {

@@ -25,8 +25,8 @@ type place interface {
 	Do(f func() error) error
 }
 
-// A thread is a place where one thread of the operating system stays. What it
-// starts can be tied to its life.
+// A thread is a place that is one thread of the operating system. Processes that it
+// starts can be made to end with it (Pdeathsig).
 type thread struct {
 	work chan func()
 	done chan struct{}
@@ -56,13 +56,13 @@ func (t *thread) close() {
 	<-t.done
 }
 
-// A namespace is a thread in a network of its own, with nothing but a loopback
-// device. The network is gone with the last process and socket in it, however
-// that ends.
+// A namespace is a thread in a network of its own, which has a loopback device. The
+// kernel removes the network with the last process and socket in it, so nothing is left
+// behind even by a crash.
 type namespace struct{ *thread }
 
-// loopbackMTU is what the kernel gives to the loopback device; 1500 makes it
-// carry packets as a LAN does.
+// loopbackMTU is the kernel's own MTU of a loopback device. With 1500 instead it
+// carries packets as a LAN does.
 const loopbackMTU = 65536
 
 // newNamespace makes a namespace whose loopback device has the mtu.
@@ -97,9 +97,10 @@ var (
 	linkRoute = "10.77.0.0/24 dev link proto kernel scope link src "
 )
 
-// plainTCP gives a place what Linux and gokrazy have by default, whatever this
-// machine's own setting: cubic; and no memory of earlier connections. The
-// congestion control is the routes', because a namespace may not choose each.
+// plainTCP makes TCP in a place as it is on Linux and gokrazy by default, whatever this
+// machine's setting: with cubic, and without what was learnt from earlier connections.
+// The congestion control is set by route, because a namespace's own setting takes only
+// those that the machine allows to everybody.
 func plainTCP(ctx context.Context, where place, routes ...string) error {
 	err := where.Do(func() error {
 		return os.WriteFile("/proc/sys/net/ipv4/tcp_no_metrics_save", []byte("1"), 0)
@@ -168,9 +169,8 @@ const (
 	cableRoute  = "10.78.0.0/24 dev link proto kernel scope link src "
 )
 
-// limit makes the device of a cable send as slowly as a link of rate Mbit/s, by the tc verb
-// add or change: what waits
-// is at most 150 kB.
+// limit makes a cable's device send at rate Mbit/s and queue at most 150 kB. verb is
+// tc's: add the first time, then change.
 func (n *namespace) limit(ctx context.Context, verb string, rate float64) error {
 	return command(ctx, n, "tc", "qdisc", verb, "dev", "link", "root", "tbf",
 		"rate", fmt.Sprintf("%gmbit", rate), "burst", "16k", "limit", "150k")
@@ -179,12 +179,13 @@ func (n *namespace) limit(ctx context.Context, verb string, rate float64) error 
 // grace is how long a process has to end itself when it is asked to.
 const grace = 5 * time.Second
 
-// start starts cmd in a place. It is asked to end when its context is done, and
-// dies with this program in any case.
+// start starts cmd in a place. When its context is done, cmd is asked to end. If this
+// program ends before, the kernel kills cmd.
 func start(where place, cmd *exec.Cmd) error {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = grace
-	// The thread that Do runs on lives as long as the place.
+	// Pdeathsig is about the thread that started cmd, and Do's lives as long as the
+	// place.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := where.Do(cmd.Start); err != nil {
 		return fmt.Errorf("start %s: %w", cmd.Path, err)

@@ -18,8 +18,8 @@ const (
 	pictureHeight = 720
 )
 
-// newPicture is a JPEG of exactly size bytes, with an empty stamp behind SOI.
-// Its detail is noise, as much as fits; a comment fills the rest.
+// newPicture is a JPEG of exactly size bytes, with an empty stamp behind SOI. It shows
+// as much noise as fits, and a comment fills the rest.
 func newPicture(size int) ([]byte, error) {
 	const overhead = stampEnd - 2 + 4 // the stamp, and the head of the filler
 	low, high := 0, 256               // noise that fits, and that does not
@@ -53,7 +53,7 @@ func segment(text string) []byte {
 	return append(b, text...)
 }
 
-// drawing is the same for the same noise.
+// drawing is a JPEG with an amount of noise, always the same for the same amount.
 func drawing(noise int) ([]byte, error) {
 	random := rand.New(rand.NewPCG(1, 2))
 	picture := image.NewGray(image.Rect(0, 0, pictureWidth, pictureHeight))
@@ -65,7 +65,7 @@ func drawing(noise int) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// withoutStamp is what fakecam.c takes: it makes room for the stamp itself.
+// withoutStamp is the picture for fakecam.c, which inserts the stamp itself.
 func withoutStamp(picture []byte) []byte {
 	return slices.Concat(picture[:2], picture[stampEnd:])
 }

@@ -33,10 +33,11 @@ const (
 	plotTicks             = 6 // at most, of the vertical axis
 )
 
-// plotColours are told apart by colour-blind people too (Okabe and Ito).
+// plotColours can be told apart by colour-blind people too (Okabe and Ito).
 var plotColours = []string{"#d55e00", "#0072b2", "#009e73", "#cc79a7"}
 
-// svg draws the plot. Light and dark pages show it alike.
+// svg draws the plot, with a background of its own, so that it looks the same on light
+// and dark pages.
 func (p plot) svg() string {
 	var b strings.Builder
 	low, high, top := p.bounds()
@@ -90,7 +91,8 @@ func (p plot) svg() string {
 	return b.String()
 }
 
-// bounds are what the axes have to hold; the vertical one begins at 0.
+// bounds are the ends of the horizontal axis, and the top of the vertical one, which
+// begins at 0.
 func (p plot) bounds() (low, high, top float64) {
 	low, high = math.Inf(1), math.Inf(-1)
 	for _, c := range p.curves {
@@ -115,7 +117,7 @@ func niceStep(step float64) float64 {
 	return 10 * power
 }
 
-// freeLabel moves a label away from those that are there.
+// freeLabel moves a label so that it does not cover one of those that are there.
 func freeLabel(taken []float64, at float64) float64 {
 	const height = 14
 	for moved := true; moved; {

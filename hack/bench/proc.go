@@ -28,8 +28,8 @@ func (p proc) read(path ...string) ([]byte, error) {
 	return os.ReadFile(filepath.Join(append([]string{root}, path...)...))
 }
 
-// cpuTime is what a process has used, in user and system mode, exact to the
-// scheduler's nanosecond; /proc/PID/stat counts in 10 ms.
+// cpuTime is the processor time that a process has used, in user and system mode. It
+// is the scheduler's, in nanoseconds; /proc/PID/stat counts in steps of 10 ms.
 func cpuTime(pid int) (time.Duration, error) {
 	const sched = 2 // CPUCLOCK_SCHED, of MAKE_PROCESS_CPUCLOCK in <linux/posix-timers.h>
 	var ts unix.Timespec
@@ -98,8 +98,8 @@ func hexInt(s string) (int, error) {
 	return int(v), err
 }
 
-// idle counts the time that all processors together have done nothing for, and
-// all their time, in ticks.
+// idle returns how long all processors together have been idle, and how long they have
+// been there, in ticks.
 func (p proc) idle() (idle, all int, err error) {
 	b, err := p.read("stat")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // A readerCase is one viewer that takes less than it could get, on loopback.
 type readerCase struct {
 	share  float64       // of the stream, read at a constant rate
-	pause  time.Duration // instead: takes a frame as fast as it comes, and works then
+	pause  time.Duration // instead of share: takes a frame as fast as it comes, then works for so long
 	length time.Duration // of the measurement
 }
 

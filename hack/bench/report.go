@@ -40,7 +40,7 @@ const (
 	none   verdict = "not measured"
 )
 
-// judge compares the figures with their limits: all of them count.
+// judge is the verdict on a target that has several limits: all must be met.
 func judge(ok ...bool) verdict {
 	if slices.Contains(ok, false) {
 		return missed
@@ -240,7 +240,7 @@ func (c linkCase) title() string {
 
 func (c linkCase) file() string { return "age-" + c.name + ".svg" }
 
-// plot shows the first run of each server on a link.
+// plot is the plot of the first run of each server on a link.
 func (r results) plot(c linkCase) plot {
 	p := plot{title: "Frame age at the viewer, " + c.title(), y: "age in ms"}
 	if c.then > 0 {
@@ -286,7 +286,7 @@ func (r results) write(dir string) error {
 	return os.WriteFile(readme, []byte(text), 0o644)
 }
 
-// between replaces what stands between the marks.
+// between replaces what stands between the marks in text.
 func between(text, generated string) (string, error) {
 	head, rest, ok := strings.Cut(text, beginMark)
 	_, tail, ok2 := strings.Cut(rest, endMark)

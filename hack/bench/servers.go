@@ -25,7 +25,8 @@ const (
 //go:embed fakecam.c
 var fakecam []byte
 
-// tools are what the measurements run, in a folder of its own.
+// tools are the programs and pictures that the measurements use, in a folder of their
+// own.
 type tools struct {
 	dir  string
 	self string    // this program
@@ -103,8 +104,8 @@ var (
 			"FAKECAM_JPEG="+t.path("camera.jpg"), "FAKECAM_FPS="+strconv.Itoa(frameRate))
 		return cmd
 	}}
-	// pushcam is the program as it is shipped, with a recording as its camera, which
-	// it reads from a file: more than to take a frame from a driver.
+	// pushcam is the program as it is shipped, with a recording as its camera. To read
+	// a frame from a file costs more than to take it from a driver.
 	pushcam = server{"pushcam", func(ctx context.Context, t *tools, address string, size int) *exec.Cmd {
 		return exec.CommandContext(ctx, t.path("pushcam"), "-listen", address, "-source", "replay:"+t.recording(size),
 			"-fps", strconv.Itoa(frameRate))
@@ -143,5 +144,5 @@ func (t *trial) pid() int { return t.cmd.Process.Pid }
 // end asks the server to end, and waits.
 func (t *trial) end() {
 	t.stop()
-	_ = t.cmd.Wait() // it ends as we asked it to
+	_ = t.cmd.Wait() // its error is only the signal that we sent
 }

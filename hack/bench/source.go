@@ -22,9 +22,9 @@ import (
 	"github.com/pushcam/pushcam/pusher"
 )
 
-// capture fills buffer with the picture for each frame, stamped, as fakecam.c does,
-// and hands it to deliver, which may have it until it returns. It waits for a frame in
-// the kernel, as for a V4L2 device, and returns when ctx is done.
+// capture fills a buffer with the stamped picture for each frame, as fakecam.c does.
+// The buffer is deliver's until that returns. capture waits for each frame in the
+// kernel, as one waits for a V4L2 device, and returns when ctx is done.
 func capture(ctx context.Context, picture []byte, deliver func(buffer []byte, at time.Time)) error {
 	var clock unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &clock); err != nil {
@@ -65,9 +65,9 @@ const (
 	writevTail = "\r\n--frame\r\n"
 )
 
-// serveWritev writes the newest frame to each viewer with one writev as soon as
-// TCP takes it: the bytes of a stream and nothing else. It is both the floor of
-// what a stream costs, and what becomes of frames without a gate.
+// serveWritev writes the newest frame to each viewer, with one writev, as soon as TCP
+// takes it. It does nothing else, so it is the least that a stream can cost. And it has
+// no gate, so it shows what the gate is worth.
 func serveWritev(ctx context.Context, l net.Listener, picture []byte) error {
 	var n newest
 	n.p.Store(&shot{next: make(chan struct{})})
@@ -101,7 +101,7 @@ func serveWritev(ctx context.Context, l net.Listener, picture []byte) error {
 	}
 }
 
-// stream ends when the viewer goes, or ctx is done.
+// stream returns when the viewer leaves or ctx is done.
 func (n *newest) stream(ctx context.Context, conn net.Conn) {
 	request := bufio.NewReaderSize(conn, 1024)
 	for {
@@ -152,8 +152,8 @@ func (f fakeCamera) Run(ctx context.Context, sink camera.Sink) error {
 	})
 }
 
-// serveCamera is pushcam behind a fake camera: all that it does with a frame but the
-// V4L2 calls. For each line on in it tells its heapCount on out.
+// serveCamera is pushcam with a fake camera: it does all that pushcam does with a frame
+// except the V4L2 calls. For each line on in it writes its heapCount to out.
 func serveCamera(ctx context.Context, l net.Listener, picture []byte, in io.Reader, out io.Writer) error {
 	c := &camera.Camera{Source: fakeCamera{picture}}
 	h := pusher.NewHub(c.SetDemand)
@@ -185,7 +185,7 @@ type steady struct{}
 func (steady) Health() error            { return nil }
 func (steady) FrameTime() time.Duration { return time.Second / frameRate }
 
-// listenAndRead does what both servers begin with.
+// listenAndRead is the common beginning of both servers.
 func listenAndRead(ctx context.Context, address, file string) (net.Listener, []byte, error) {
 	picture, err := os.ReadFile(file)
 	if err != nil {

@@ -16,11 +16,11 @@ import (
 
 const (
 	stallCrowd = 100
-	// stallAfter is when the bad viewer stops to read, after its first frame.
+	// stallAfter is how long the bad viewer reads after its first frame.
 	stallAfter = time.Second
-	// stallPoll is how exactly its end is known.
+	// stallPoll is how often it is looked whether the server has ended the bad viewer.
 	stallPoll = 50 * time.Millisecond
-	// stallGiveUp is when a server has kept it for ever.
+	// stallGiveUp is when a server counts as one that keeps a bad viewer for ever.
 	stallGiveUp = 30 * time.Second
 )
 
@@ -28,9 +28,9 @@ const (
 // stallCrowd healthy ones.
 type stallRun struct {
 	server string
-	// Both are times since the last byte that the viewer's system took: left is
-	// when the server had ended it (of pushcam, which tells), gone is when the
-	// kernel had forgotten its bytes too.
+	// Both count from the last byte that the viewer's system took. left is when the
+	// server had dropped the viewer; only pushcam tells that. gone is when the kernel
+	// had dropped the bytes for it too.
 	left, gone time.Duration
 	ended      bool
 	kept       float64 // MB that the kernel held for it, at most
@@ -75,7 +75,7 @@ func (b *bench) measureStall(ctx context.Context, s server) (r stallRun, err err
 	}
 
 	var windows [3][2]int64
-	// during notes a window, and the memory at its end.
+	// during notes when f begins and ends, and the memory after it.
 	during := func(i int, f func() error) error {
 		windows[i][0] = time.Now().UnixNano()
 		if err := f(); err != nil {
@@ -196,8 +196,8 @@ func isListed(ctx context.Context, web *http.Client, port int) (bool, error) {
 	}), nil
 }
 
-// memory is what the server has resident, and what the kernel holds of its
-// streams, in MB: the middle of many looks, because frames come and go.
+// memory is the server's resident memory and what the kernel holds of its streams, in
+// MB. It is the median of many looks, because frames come and go.
 func (b *bench) memory(ctx context.Context, pid int) (float64, error) {
 	var looks []float64
 	for range 20 {

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// quantile is the smallest value that at least the share q of all reach at
-// most; NaN if there is none.
+// quantile is the smallest value that at least the share q of all values do not
+// exceed; NaN if there are no values.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -27,7 +27,7 @@ func median(values []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// spread shows repeated measurements: the median, and between what they lay.
+// spread shows repeated measurements by their median, least and greatest.
 func spread(values []float64, format string) string {
 	switch {
 	case len(values) == 0:
@@ -47,7 +47,7 @@ func each[T any](of []T, figure func(T) float64) []float64 {
 	return values
 }
 
-// frames are what viewers saw.
+// frames are the frames that viewers saw.
 type frames []frame
 
 // between returns the frames that were complete from one time to another, in

@@ -15,17 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A frame's JPEG begins with a comment that says when it was captured and
-// which one it is, as fakecam.c writes it: SOI, FF FE, length, 16 hexadecimal
-// digits of Unix nanoseconds, 16 of the sequence number. Zeros mean that the
-// part's X-Timestamp says it.
+// A frame's JPEG begins with a comment that says when it was captured and which frame
+// it is, as fakecam.c writes it: SOI, FF FE, length, 16 hexadecimal digits of Unix
+// nanoseconds, 16 of the sequence number. If it has zeros instead, the part's
+// X-Timestamp says when.
 const (
 	stampAt     = 6
 	stampDigits = 16
 	stampEnd    = stampAt + 2*stampDigits
 )
 
-// A frame is what a viewer saw of one. All times are Unix nanoseconds.
+// A frame is when a frame was captured and came to a viewer, in Unix nanoseconds.
 type frame struct {
 	Captured int64
 	First    int64 // when its header was there
@@ -42,8 +42,8 @@ type byteStream interface {
 }
 
 // A frameReader finds frames in any streamer's multipart stream. It trusts
-// Content-Length and looks at nothing but headers and stamps: 100 of them shall
-// leave the machine to the server.
+// Content-Length and looks only at headers and stamps, so that 100 of them leave the
+// processor to the server.
 type frameReader struct {
 	src    byteStream
 	buf    [2048]byte
@@ -67,7 +67,7 @@ func (r *frameReader) head() ([]byte, error) {
 	}
 }
 
-// fill reads what is there, at least one byte.
+// fill waits for bytes and reads those that are there.
 func (r *frameReader) fill() error {
 	if r.lo > 0 {
 		r.hi = copy(r.buf[:], r.buf[r.lo:r.hi])
@@ -96,8 +96,8 @@ func (r *frameReader) answer() error {
 	return nil
 }
 
-// next reads one frame of the camera. Pictures without a stamp are those that
-// streamers show while they have none.
+// next reads one frame of the camera. It passes over pictures without a stamp, which
+// streamers show while they have no frame.
 func (r *frameReader) next(now func() int64) (frame, error) {
 	for {
 		f, err := r.part(now)
@@ -166,7 +166,7 @@ func captured(jpeg []byte, header string) (int64, error) {
 	return int64(s*1e6) * 1e3, nil
 }
 
-// putStamp writes when and which into a picture that has room for it.
+// putStamp writes a time and a number into a picture that has room for a stamp.
 func putStamp(jpeg []byte, at time.Time, seq uint64) {
 	b := jpeg[stampAt:stampAt]
 	for _, v := range []uint64{uint64(at.UnixNano()), seq} {
@@ -192,7 +192,7 @@ type socket struct {
 const (
 	// rateChunk is what a reader at a rate reads at once.
 	rateChunk = 8 << 10
-	// rateCatchUp is how much sleeping too long is made up for.
+	// rateCatchUp is the most that a reader makes up for when it has slept too long.
 	rateCatchUp = 20 * time.Millisecond
 )
 
@@ -230,7 +230,8 @@ func (s *socket) Discard(n int) error {
 	return s.err
 }
 
-// dropSome says whether it is done. tcp(7) has MSG_TRUNC as "discard" for TCP.
+// dropSome tells whether all is skipped. For TCP, MSG_TRUNC discards bytes instead of
+// copying them (tcp(7)).
 func (s *socket) dropSome(fd uintptr) bool {
 	for s.left > 0 {
 		n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, fd, 0, uintptr(s.left), unix.MSG_TRUNC|unix.MSG_DONTWAIT, 0, 0)

@@ -46,9 +46,9 @@ const (
 	firstTime   = 20 * time.Second
 )
 
-// watch opens the streams, and says on out that all have their first frame, and
-// the port of the last one's connection. When in ends, it closes them and sends
-// what was seen.
+// watch opens the streams. When each has its first frame, it writes the port of the
+// last one's connection to out. When in ends, it closes the streams and writes what
+// they saw.
 func (w watching) watch(ctx context.Context, in io.Reader, out io.Writer) error {
 	var (
 		running sync.WaitGroup

@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// congestionControl is what connections of Listen and Dial use, whatever the
-// machine's default, so that results compare: it is Linux's and gokrazy's.
+// congestionControl is what connections of Listen and Dial use. It is the default of
+// Linux and of gokrazy, whatever this machine's is, so that results can be compared.
 const congestionControl = "cubic"
 
 // End is one end of a link: a network namespace with one TUN device and one
 // address.
 type End struct {
-	// Addr is its address, the other end's is reachable from here.
+	// Addr is this end's address. The other end can be reached at its own.
 	Addr string
 
 	tun  int
@@ -28,7 +28,7 @@ type End struct {
 	done chan struct{}
 }
 
-// newEnd makes the namespace, and a thread that stays in it until close.
+// newEnd makes the namespace and a thread that stays in it until close.
 func newEnd(addr string) (*End, error) {
 	e := &End{Addr: addr, tun: -1, work: make(chan func()), done: make(chan struct{})}
 	ready := make(chan error)
@@ -74,7 +74,7 @@ func (e *End) Do(f func() error) error {
 func (e *End) Listen(ctx context.Context, port int) (l net.Listener, err error) {
 	err = e.Do(func() error {
 		lc := net.ListenConfig{Control: useCongestionControl}
-		// Multipath TCP would hide from TCP_INFO what each path does.
+		// With multipath TCP, TCP_INFO would not tell of the path.
 		lc.SetMultipathTCP(false)
 		l, err = lc.Listen(ctx, "tcp4", net.JoinHostPort(e.Addr, strconv.Itoa(port)))
 		return err
@@ -121,7 +121,7 @@ func (e *End) setup() error {
 	if err := unix.IoctlIfreq(e.tun, unix.TUNSETIFF, dev); err != nil {
 		return fmt.Errorf("make a TUN device: %w", err)
 	}
-	// A connection must not learn from the one before it.
+	// A connection must not begin with what an earlier one has learnt.
 	if err := os.WriteFile("/proc/sys/net/ipv4/tcp_no_metrics_save", []byte("1"), 0); err != nil {
 		return fmt.Errorf("set up a network namespace: %w", err)
 	}
@@ -143,7 +143,7 @@ func (e *End) configure() error {
 		{"link", unix.SIOCSIFADDR, inet4(e.Addr)},
 		{"link", unix.SIOCSIFNETMASK, inet4("255.255.255.0")},
 		{"link", unix.SIOCSIFMTU, number(1500)},
-		{"link", unix.SIOCSIFTXQLEN, number(10_000)}, // the only queue is the link's own
+		{"link", unix.SIOCSIFTXQLEN, number(10_000)}, // so long that only the link's own queue drops packets
 		{"link", unix.SIOCSIFFLAGS, flags(unix.IFF_UP | unix.IFF_RUNNING)},
 		{"lo", unix.SIOCSIFFLAGS, flags(unix.IFF_UP | unix.IFF_RUNNING)},
 	} {

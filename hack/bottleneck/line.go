@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Path is what a Link does to packets. The rate, the buffer and the loss are
-// those of the way from the server to the client; the way back only delays.
+// Path is what a Link does to packets. Rate, Buffer and Loss are for packets from the
+// server to the client. Those in the other direction are only delayed.
 type Path struct {
 	Rate   float64       // bits per second, with Ethernet headers; 0 for no limit
 	Buffer int           // bytes that wait for the rate at most; the rest is dropped
@@ -18,17 +18,18 @@ type Path struct {
 	Loss   float64       // share of data packets that is lost at random, 0 to 1
 }
 
-// BufferFor is the size in bytes of a buffer that empties in d at rate bits per
+// BufferFor is the size in bytes of a buffer that takes d to empty at rate bits per
 // second.
 func BufferFor(rate float64, d time.Duration) int { return int(rate / 8 * d.Seconds()) }
 
 const (
-	// etherHeader is what a packet has on a wire but not in a TUN device.
+	// etherHeader is the size of the header that a packet has on a wire and not in a
+	// TUN device.
 	etherHeader = 14
 	// minBuffer is 8 full packets: less is a broken link, not a slow one.
 	minBuffer = 8 * 1500
-	// maxAir bounds the packets that are under way at a time, beyond any TCP
-	// window.
+	// maxAir bounds the packets that are under way at a time. No TCP window is as
+	// large.
 	maxAir = 1 << 16
 	// lossless is the size in bytes of packets that are never lost at random:
 	// handshakes and acknowledgements, so that a connection always begins.
@@ -47,8 +48,8 @@ type line struct {
 
 	queue  fifo          // behind the packet that is on the wire
 	queued int           // bytes in the queue
-	free   time.Duration // when the wire is free for the next of the queue
-	air    fifo          // at is when it arrives
+	free   time.Duration // when the wire is free for the next packet of the queue
+	air    fifo          // packets on their way, with the time at which they arrive
 }
 
 type packet struct {
@@ -56,7 +57,7 @@ type packet struct {
 	at   time.Duration
 }
 
-// push takes p over at now, or says that it was dropped.
+// push takes over the packet p at now. It returns false if p is dropped.
 func (l *line) push(now time.Duration, p []byte) bool {
 	l.advance(now)
 	switch {
@@ -75,8 +76,8 @@ func (l *line) push(now time.Duration, p []byte) bool {
 	return true
 }
 
-// advance moves what the wire has taken by now from the queue into the air. A
-// packet occupies the queue until its last bit is sent.
+// advance moves the packets that are sent by now from the queue into the air. A packet
+// takes room in the queue until its last bit is sent.
 func (l *line) advance(now time.Duration) {
 	for l.queue.len() > 0 {
 		done := l.sent()
@@ -90,7 +91,7 @@ func (l *line) advance(now time.Duration) {
 	}
 }
 
-// sent is when the wire will have taken the head of the queue.
+// sent is when the head of the queue will be sent.
 func (l *line) sent() time.Duration {
 	p := l.queue.head()
 	start := max(l.free, p.at)
@@ -109,7 +110,7 @@ func (l *line) pop(now time.Duration) ([]byte, bool) {
 	return l.air.pop().data, true
 }
 
-// next is when something happens on the line again; false means never, unless
+// next is when something happens on the line again. ok is false if nothing does until
 // a packet is pushed.
 func (l *line) next() (at time.Duration, ok bool) {
 	switch {
@@ -123,8 +124,8 @@ func (l *line) next() (at time.Duration, ok bool) {
 	return 0, false
 }
 
-// set changes the line at now. What is in the air arrives as it would have; the
-// packet that is on the wire goes at the new rate.
+// set changes the line at now. It does not change when packets arrive that are in the
+// air. The packet on the wire is sent at the new rate.
 func (l *line) set(now time.Duration, rate float64, buffer int, delay time.Duration, loss float64) {
 	l.advance(now)
 	l.rate, l.buffer, l.delay, l.loss = rate, buffer, delay, loss

@@ -21,12 +21,11 @@ const (
 // maxPacket is the size of a packet at most: the devices' MTU is 1500.
 const maxPacket = 2048
 
-// batch is how many packets are read from one side before the other has its
-// turn.
+// batch is how many packets are read from one side before it is the other side's turn.
 const batch = 64
 
-// idle is how long the emulator sleeps when nothing is on its way: it is woken
-// for everything else.
+// idle is how long the emulator sleeps when nothing is on its way. A packet, a change
+// and Close wake it.
 const idle = time.Second
 
 // Link is an emulated link between two ends. Several links may exist side by
@@ -44,9 +43,9 @@ type Link struct {
 	late             atomic.Int64 // nanoseconds
 }
 
-// New makes a link. It needs root, network namespaces and /dev/net/tun; its
-// error says what is missing. The caller closes it. From then on the whole
-// process runs in real time, but not the processes that its ends start.
+// New makes a link, which the caller closes. It needs root, network namespaces and
+// /dev/net/tun; its error says what is missing. From then on the whole process has
+// real-time priority. Processes that the link's ends start have not.
 func New(p Path) (*Link, error) {
 	realTime()
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
@@ -65,7 +64,7 @@ func New(p Path) (*Link, error) {
 	return l, nil
 }
 
-// Set changes the path, at once and for all packets that are not yet in the air.
+// Set changes the path at once, for all packets that are not yet in the air.
 func (l *Link) Set(p Path) {
 	l.path.Store(&p)
 	l.kick()
@@ -74,9 +73,9 @@ func (l *Link) Set(p Path) {
 // Stats counts since the link was made or the last call of Reset.
 type Stats struct {
 	Packets int64 // from server to client that arrived
-	Dropped int64 // of those sent, by a full buffer or by loss
-	// Late is how much later than planned the emulator ran at worst, because
-	// the machine was busy: what was measured meanwhile may be wrong by as much.
+	Dropped int64 // from server to client that were dropped by a full buffer or lost
+	// Late is by how much the emulator was too late at worst, because the machine was
+	// busy. What was measured meanwhile may be wrong by as much.
 	Late time.Duration
 }
 
@@ -92,7 +91,7 @@ func (l *Link) Reset() {
 	l.late.Store(0)
 }
 
-// Close ends the link. Connections over it hang from then on: close them first.
+// Close ends the link. Close the connections over it first: they would hang.
 func (l *Link) Close() error {
 	l.stop.Store(true)
 	l.kick()
@@ -107,7 +106,7 @@ func (l *Link) Close() error {
 }
 
 func (l *Link) kick() {
-	// An eventfd that is full wakes as well.
+	// The write fails only if the eventfd is full, and that wakes as well.
 	_, _ = unix.Write(l.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 }
 
@@ -172,7 +171,7 @@ func (l *Link) run() {
 				if !ok {
 					break
 				}
-				// What an end refuses is lost, as on a real link.
+				// A packet that an end refuses is lost, as on a real link.
 				_, _ = unix.Write(s.out, b)
 				free = append(free, b)
 				if s.line == &data {

@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// realTime puts all threads of this process before those of others. A nice
-// value would count only against the rest of the session (autogroup
-// scheduling), and the emulator's thread alone would still wait for the ones
-// that hold the Go scheduler's locks. New threads inherit it. Where it is
-// refused, Stats.Late tells what came of it.
+// realTime gives all threads of this process, and those that they start, priority over
+// other processes. A nice value would do so only within the session (autogroup
+// scheduling). The emulator's thread alone is not enough, because it would wait for
+// others that hold locks of Go's scheduler. If the kernel refuses, Stats.Late shows
+// the consequences.
 func realTime() {
 	threads, _ := os.ReadDir("/proc/self/task")
 	for _, t := range threads {
@@ -21,7 +21,7 @@ func realTime() {
 	}
 }
 
-// ordinary undoes realTime for this thread and the processes that it starts.
+// ordinary takes the priority from this thread and the processes that it starts.
 func ordinary() { schedule(0, unix.SCHED_NORMAL, 0) }
 
 func schedule(thread int, policy, priority uint32) {

@@ -17,9 +17,9 @@ const (
 	module = "github.com/pushcam/pushcam/"
 )
 
-// A floor is a folder with all below it, and what its packages may import of this
-// module besides each other: a package, or with /... all below it too. Tests may
-// import anything.
+// A floor is a folder with all folders below it, and the packages of this module that
+// its own may import besides each other. With /... these are all packages below, too.
+// Tests may import anything.
 type floor struct {
 	folder string
 	may    []string
@@ -35,7 +35,7 @@ var floors = []floor{
 	{"cmd/pushcamctl", []string{"gokrazy/..."}},
 }
 
-// upwards says what is wrong with a package's imports.
+// upwards lists the imports that a package must not have.
 func upwards(pkg string, imports []string) (wrong []string) {
 	i := slices.IndexFunc(floors, func(f floor) bool { return within(pkg, f.folder) })
 	if i < 0 {

@@ -39,8 +39,8 @@ const (
 	goTests             // go test -json
 )
 
-// patience ends tests that hang. They are not what tells whether the machine is quick:
-// one that is busy takes ten times as long.
+// patience ends tests that hang. It is long because a busy machine takes ten times as
+// long for them.
 const patience = "-timeout=3h"
 
 var steps = []step{
@@ -141,7 +141,7 @@ func (s step) run(ctx context.Context, total *report, out io.Writer) error {
 		}
 		return err
 	}
-	var aside bytes.Buffer // what the go command itself says
+	var aside bytes.Buffer // what the go command writes beside the tests
 	cmd.Stderr = &aside
 	events, err := cmd.StdoutPipe()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 type status int
 
 const (
-	skipped status = iota // a test that also ran in another step counts by that
+	skipped status = iota // unless the test ran in another step
 	passed
 	failed
 )
@@ -26,8 +26,8 @@ type result struct {
 	why        string // of a skip
 }
 
-// A report is the results of all steps, the worst that ran for each test: one
-// that is skipped in one step and passes in another has passed.
+// A report is the results of all steps. A test that ran in several steps has the worst
+// of its results. Steps that skip it do not count then.
 type report struct {
 	results map[string]result
 }
@@ -70,7 +70,7 @@ func (r *report) read(step string, events io.Reader, out io.Writer) (ran int, er
 			res.status = passed
 		case "skip":
 			res.status, res.why = skipped, t.Reason()
-		default: // it failed, or has no end because it hung or crashed
+		default: // it failed, or it hung or crashed and so has no result
 			fmt.Fprint(out, t.Output)
 		}
 		if t.Test == "" {

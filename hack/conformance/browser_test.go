@@ -16,7 +16,7 @@ type browser interface {
 	newTab(t *testing.T) tab
 }
 
-// A tab is what a test looks through. What goes wrong in it ends the test.
+// A tab is a browser's tab with a page. Each error of its methods ends the test.
 type tab interface {
 	open(url string)
 	// eval evaluates a JavaScript expression into result, as JSON.
@@ -56,7 +56,7 @@ func eachEngine(t *testing.T, quirk string, test func(*testing.T, browser)) {
 	})
 }
 
-// until waits for a JavaScript expression to come true.
+// until waits until a JavaScript expression is true.
 func until(t *testing.T, tb tab, expression string) {
 	t.Helper()
 	await(t, func() string { return expression }, func() (ok bool) {
@@ -81,14 +81,14 @@ func moves(t *testing.T, tb tab, selector string) {
 	})
 }
 
-// keep writes what a person may want to look at.
+// keep writes an artifact that a person may want to look at.
 func keep(t *testing.T, name string, data []byte) {
 	if err := os.WriteFile(filepath.Join(t.ArtifactDir(), name), data, 0o644); err != nil {
 		t.Error(err)
 	}
 }
 
-// colours are what the pictures of a recording are told apart by.
+// colours are those of the pictures of a recording, so that tests can tell them apart.
 var colours = []struct {
 	name string
 	rgb  color.RGBA

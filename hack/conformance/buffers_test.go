@@ -25,8 +25,8 @@ type bufferedProxy struct {
 	name   string // in the README's table
 	config string // with @LISTEN@, @CAMERA@, @DIR@ and @LINES@
 	run    []string
-	// adapt makes of a line of the README what stands at @LINES@; empty is a line
-	// that is a command.
+	// adapt makes a line for @LINES@ out of a line of the README. It returns "" for a
+	// line that is a command.
 	adapt func(line, listen string) string
 }
 
@@ -81,8 +81,9 @@ http://@LISTEN@ {
 
 func asItIs(line, _ string) string { return line }
 
-// A proxy's socket buffers hold seconds of pictures for a viewer behind a slower
-// link, and the camera cannot see them. The README's lines bound them.
+// Behind a proxy, a viewer with a slow link sees old pictures: seconds of them wait in
+// the proxy's socket buffers, which the camera cannot see. The README's lines bound
+// those buffers.
 func TestProxyBuffers(t *testing.T) {
 	extra(t)
 	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
@@ -137,8 +138,8 @@ func noise(t *testing.T) (dir string) {
 	return dir
 }
 
-// age is how old pictures are that come through the proxy over a link of 12
-// Mbit/s: half of them are older.
+// age is the median age of pictures that come through the proxy over a link of 12
+// Mbit/s.
 func (proxy bufferedProxy) age(t *testing.T, pictures string, lines []string) time.Duration {
 	t.Helper()
 	link, err := bottleneck.New(bottleneck.Path{Rate: 12e6, Buffer: bottleneck.BufferFor(12e6, 100*time.Millisecond), RTT: 4 * time.Millisecond})
@@ -149,7 +150,7 @@ func (proxy bufferedProxy) age(t *testing.T, pictures string, lines []string) ti
 	there := func(cmd *exec.Cmd) error { return link.Server.Do(cmd.Start) }
 	camera := startBy(t, there, "-listen", bottleneck.ServerAddr+":0", "-source", "replay:"+pictures)
 
-	const port = "8001" // the namespace is empty
+	const port = "8001" // it is free: the namespace is new
 	dir, listen := t.TempDir(), net.JoinHostPort(bottleneck.ServerAddr, port)
 	var settings []string
 	if proxy.name == "nginx" && lines == nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// chromium is a headless Chromium with a profile of its own. Names under .test
-// lead to this machine: on them Chromium sends what it sends on a LAN, without
-// the Sec-Fetch headers that localhost gets.
+// chromium is a headless Chromium with a profile of its own. Names under .test lead to
+// this machine. To such a name Chromium sends the headers that it sends on a LAN,
+// which are without the Sec-Fetch headers that it sends to localhost.
 type chromium struct {
 	ctx context.Context // of its window
 }

@@ -49,7 +49,7 @@ user_pref("network.dns.localDomains", "pushcam.test,page.test");
 		}
 		timer := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
 		defer timer.Stop()
-		cmd.Wait() // how it ends is Firefox's affair
+		cmd.Wait() // how Firefox ends does not matter
 	})
 	var port string
 	await(t, func() string { return "Firefox to listen" }, func() bool {
@@ -66,7 +66,7 @@ user_pref("network.dns.localDomains", "pushcam.test,page.test");
 	if err := f.read(&hello); err != nil || hello.MarionetteProtocol != 3 {
 		t.Fatalf("Firefox greets with %+v, %v", hello, err)
 	}
-	// A page with a stream never ends to load.
+	// A page with a stream never finishes loading.
 	const eager = `{"capabilities": {"alwaysMatch": {"pageLoadStrategy": "none"}}}`
 	if err := f.call("WebDriver:NewSession", json.RawMessage(eager), nil); err != nil {
 		t.Fatal(err)

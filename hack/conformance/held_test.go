@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// A holder passes streams on, one part at a time: with a part it passes what the
-// server sends together with it, and holds back what comes later, until it is told
-// to go on. So it shows which picture a client shows by then, however long that
-// takes.
+// A holder is a proxy that passes a stream on one part at a time. It passes a part with
+// all that the server sends together with it, and holds everything later until it is
+// told to go on. So a test can see which picture a client shows when it has got no more
+// than that, however long the client takes.
 type holder struct {
 	url   string
 	parts chan []byte   // the picture that was passed on
@@ -68,8 +68,8 @@ func hold(t *testing.T, p *program) *holder {
 	return h
 }
 
-// answer passes answers on, and holds those that are streams. It ends with the
-// connection.
+// answer passes answers on until the connection ends. It holds back the parts of those
+// that are streams.
 func (h *holder) answer(client io.Writer, server io.Reader, over <-chan struct{}) {
 	in := bufio.NewReader(server)
 	for {
@@ -96,7 +96,7 @@ func (h *holder) answer(client io.Writer, server io.Reader, over <-chan struct{}
 	if _, err := pass(client, in, boundary); err != nil {
 		return
 	}
-	for passed := 0; ; { // bytes of the next header that the client has already
+	for passed := 0; ; { // how many bytes of the next header the client has already
 		head, err := readTo(in, "\r\n\r\n")
 		if err != nil {
 			return
@@ -128,7 +128,7 @@ func (h *holder) answer(client io.Writer, server io.Reader, over <-chan struct{}
 	}
 }
 
-// pass passes on what comes up to the end of mark, and returns it.
+// pass passes on everything up to the end of mark, and returns it.
 func pass(client io.Writer, in *bufio.Reader, mark string) (all []byte, err error) {
 	if all, err = readTo(in, mark); err == nil {
 		_, err = client.Write(all)

@@ -41,10 +41,10 @@ func get(t *testing.T, address, path, version string) *pushertest.StreamReader {
 	return s
 }
 
-// The stream and the snapshot are where Home Assistant, OctoPrint, Mainsail,
-// motion, Frigate and ZoneMinder have them built in. A stream is not chunked,
-// for HTTP/1.1 neither (esphome feature 960), and nothing of it may be cached or
-// held back.
+// The stream and the snapshot have the URLs that are built into Home Assistant,
+// OctoPrint, Mainsail, motion, Frigate and ZoneMinder. A stream is not chunked, not
+// even for HTTP/1.1 (esphome feature 960), and nothing of it may be cached or held
+// back.
 func TestURLs(t *testing.T) {
 	t.Parallel()
 	covers(t, "strict parser", "5 URLs of the stream, HTTP/1.0 and 1.1, IPv4 and IPv6: exact to the byte, not chunked, not to be cached")
@@ -69,9 +69,9 @@ func TestURLs(t *testing.T) {
 	}
 }
 
-// A snapshot was captured after it was asked for (OctoPrint and Octolapse move
-// something and then look): a cached one would be up to 2 s old here. HEAD says
-// the same without the picture.
+// A snapshot was captured after it was asked for, because OctoPrint and Octolapse move
+// something and then look. Here a cached one would be up to 2 s old. HEAD answers the
+// same without the picture.
 func TestSnapshot(t *testing.T) {
 	t.Parallel()
 	covers(t, "Go", "4 URLs of the snapshot, GET and HEAD: captured after the request, Content-Length, Last-Modified, not to be cached")
@@ -115,8 +115,8 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
-// Webcams leave the Huffman tables out of their frames, and Safari and other
-// decoders have none of their own (go2rtc PR 2439): Go's has none either.
+// Webcams leave the Huffman tables out of their frames, and Safari and other decoders
+// do not supply them (go2rtc PR 2439). Go's decoder does not either.
 func TestFramesWithoutTables(t *testing.T) {
 	t.Parallel()
 	covers(t, "Go", "image/jpeg: frames of a webcam without Huffman tables get the standard ones")

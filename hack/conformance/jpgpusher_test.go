@@ -20,10 +20,10 @@ import (
 //go:embed testdata/jpgpusher-client.html
 var clientPage string
 
-// The JPGPusher README's client page: it fetches the id as text, shows it in an
-// <img>, and keeps it alive by XMLHttpRequest. Only its address is changed where it
-// is not the page's own localhost:12340. From its own origin jQuery tells by
-// X-Requested-With what it is, from another one the browser sends Origin; and on a
+// The client page of JPGPusher's README works. It fetches the id as text, shows the
+// session in an <img>, and keeps it alive by XMLHttpRequest. The only change is the
+// camera's address, where that is not the page's localhost:12340. To its own origin
+// jQuery sends X-Requested-With, and to another one the browser sends Origin. With a
 // LAN's name browsers send no Sec-Fetch headers.
 func TestJPGPusherClient(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ import (
 	"github.com/pushcam/pushcam/camera"
 )
 
-// maxPixels bounds what djpeg is let write for one picture, in bytes.
+// maxPixels bounds what djpeg may write for one picture, in bytes.
 const maxPixels = 4 << 20
 
 // libjpegComplaint matches a warning of libjpeg; "extraneous" ones are about bytes
@@ -30,7 +30,7 @@ func djpeg(t *testing.T, jpg []byte) (pixels []byte, complaints []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	// With three of them it tells all warnings instead of the first.
+	// Only with three -verbose it prints all warnings, and not just the first.
 	cmd := exec.CommandContext(ctx, "djpeg", "-verbose", "-verbose", "-verbose", "-pnm")
 	cmd.Stdin = bytes.NewReader(jpg)
 	var said bytes.Buffer
@@ -55,9 +55,10 @@ func djpeg(t *testing.T, jpg []byte) (pixels []byte, complaints []string) {
 	return pixels, libjpegComplaint.FindAllString(said.String(), -1)
 }
 
-// TestLibjpeg has libjpeg, which stands behind nearly every viewer, as the
-// oracle: what it shows without a complaint but of bytes that it passes over, is
-// shown; and whatever it shows of a picture, it shows the same of ours.
+// TestLibjpeg compares with libjpeg, which decodes for nearly every viewer. A picture
+// that libjpeg shows without a complaint is shown; complaints about bytes that it
+// passes over do not count. And of every picture that we show, libjpeg shows the same
+// pixels before and after we have changed it.
 func TestLibjpeg(t *testing.T) {
 	need(t, "djpeg")
 	covers(t, "libjpeg-turbo", "what it shows is shown, with the same pixels: the habits of webcams, and damaged headers")
@@ -97,8 +98,8 @@ func TestLibjpeg(t *testing.T) {
 			}
 			shown++
 			got, remain := djpeg(t, frame.JPEG)
-			// Where the next picture begins within a table of a cut off one, libjpeg
-			// mixes the two.
+			// If a picture is cut off within a table and the next one begins there,
+			// libjpeg mixes the two.
 			cutOff := bytes.Count(src, []byte{0xff, 0xd8, 0xff}) > 1 && !strings.HasPrefix(name, "exif-thumbnail")
 			if want != nil && !cutOff && !bytes.Equal(got, want) {
 				t.Errorf("libjpeg shows other pixels; it says %q of the original, %q of ours", complaints, remain)
@@ -110,8 +111,7 @@ func TestLibjpeg(t *testing.T) {
 	}
 }
 
-// damaged is a picture with a few bytes of its header changed, left out or put
-// in.
+// damaged is a picture with a few bytes of its header changed, left out or added.
 func damaged(src []byte, seed uint64) []byte {
 	rnd := rand.New(rand.NewPCG(seed, uint64(len(src))))
 	out := slices.Clone(src)

@@ -12,12 +12,11 @@ import (
 
 const streamType = "multipart/x-mixed-replace; boundary=frame"
 
-// grabbed is what the programs in testdata say that they get of the URLs of the
-// stream.
+// grabbed is what the programs in testdata print when they get a stream.
 const grabbed = "200 " + streamType + " --frame\n"
 
-// Java's HttpURLConnection accepts text/html before pictures, of which it cannot
-// know: it wants the stream.
+// Java's HttpURLConnection accepts text/html before pictures, whatever it is used for.
+// It gets the stream.
 func TestJava(t *testing.T) {
 	extra(t)
 	t.Parallel()
@@ -33,7 +32,7 @@ func TestJava(t *testing.T) {
 // axiosVersion is what npm installs.
 const axiosVersion = "1.21.1"
 
-// axios accepts application/json first, whatever is asked for.
+// axios accepts application/json first, whatever it is used for. It gets the stream.
 func TestAxios(t *testing.T) {
 	extra(t)
 	t.Parallel()
@@ -56,8 +55,8 @@ func TestAxios(t *testing.T) {
 	}
 }
 
-// Text browsers accept text/html and hardly anything else, and hand a stream to
-// another program.
+// Text browsers accept hardly anything but text/html, and hand a stream to another
+// program.
 func TestTextBrowsers(t *testing.T) {
 	extra(t)
 	t.Parallel()
@@ -91,7 +90,7 @@ func TestHalfClosedClient(t *testing.T) {
 	})
 	t.Run("stream", func(t *testing.T) {
 		covers(t, "nc", "-N gets a stream of a picture every 3 s")
-		// 3 pictures are more than this, and end nc.
+		// Three pictures are more than this many bytes, after which nc is ended.
 		answer, _ := command(t, "bash", "-c", send, "bash", "/stream?fps=0.33", p.port, "60000")
 		s, err := pushertest.NewStreamReader(bytes.NewReader(answer))
 		if err != nil {

@@ -32,8 +32,8 @@ func TestPage(t *testing.T) {
 	})
 }
 
-// The camera is back before the page has asked for its state: nothing told the
-// <img> that its stream is over.
+// The page also shows the stream again if the program was back so soon that the page
+// has not noticed it was away, and nothing told the <img> that its stream is over.
 func TestPageAfterFastRestart(t *testing.T) {
 	eachBrowser(t, "the page shows the stream again after a restart that it did not notice", func(t *testing.T, b browser) {
 		p := start(t)
@@ -48,8 +48,9 @@ func TestPageAfterFastRestart(t *testing.T) {
 	})
 }
 
-// Browsers show each frame one late if a part ends with its last byte (crbug
-// 527446): ours ends with the next boundary, or with the next header too.
+// Browsers would show each frame one late if nothing followed a part's last byte
+// (crbug 527446). Ours are followed by the next boundary, for some browsers also by the
+// next header.
 func TestNewestFrame(t *testing.T) {
 	eachEngine(t, "shows the newest frame, not the one before", func(t *testing.T, b browser) {
 		h := hold(t, start(t, "-source", "replay:"+recording(t), "-fps", "0.4"))
@@ -59,8 +60,8 @@ func TestNewestFrame(t *testing.T) {
 	})
 }
 
-// Other pages have an <img>, of the camera itself or of a relay that passes the
-// stream on by a request of its own, as Home Assistant does.
+// The same on other pages, whose <img> shows the camera itself or a relay that passes
+// the stream on by a request of its own, as Home Assistant does.
 func TestNewestFrameInImg(t *testing.T) {
 	eachEngine(t, "an <img> of the stream shows the newest frame, not the one before", func(t *testing.T, b browser) {
 		h := hold(t, start(t, "-source", "replay:"+recording(t), "-fps", "0.4"))
@@ -111,14 +112,14 @@ func relay(w http.ResponseWriter, r *http.Request, stream string) {
 	for some := make([]byte, 64<<10); ; {
 		n, err := upstream.Body.Read(some)
 		if _, e := w.Write(some[:n]); err != nil || e != nil {
-			return // one of both has gone
+			return // the camera or the browser has closed the connection
 		}
 		w.(http.Flusher).Flush()
 	}
 }
 
-// drawn is what the selected element shows now, drawn once more: screenshots of
-// WebKit are slow.
+// drawn is what the selected element shows now. The page draws it onto a canvas,
+// because WebKit's screenshots are slow.
 func drawn(t *testing.T, tb tab, selector string) []byte {
 	t.Helper()
 	const prefix = "data:image/png;base64,"
@@ -136,9 +137,9 @@ func drawn(t *testing.T, tb tab, selector string) []byte {
 	return b
 }
 
-// showsTheNewest looks at an element while the camera takes a picture in another
-// colour now and then. The newest must be shown before anything comes after it: the
-// same one is sent again after 1 s.
+// showsTheNewest looks at an element while the camera takes a picture in another colour
+// now and then. The newest picture must be shown before the server sends anything
+// behind it; after 1 s it would send the same one again.
 func showsTheNewest(t *testing.T, h *holder, tb tab, selector string) {
 	t.Helper()
 	changes, last := 0, ""
@@ -161,9 +162,8 @@ func showsTheNewest(t *testing.T, h *holder, tb tab, selector string) {
 	}
 }
 
-// Browsers keep at most 6 connections to a host (Motion 1465, ZoneMinder 441):
-// five pages in sight of each other need five for their streams, and all share
-// the sixth for the state.
+// Browsers keep at most 6 connections to a host (Motion 1465, ZoneMinder 441). Five
+// visible pages need five for their streams and share the sixth for the state.
 func TestFivePagesAtOnce(t *testing.T) {
 	eachBrowser(t, "one connection a page stays open: five pages at once share the 6 that a browser has", func(t *testing.T, b browser) {
 		p := start(t, "-size", "320x240", "-fps", "5")
@@ -189,8 +189,8 @@ func TestFivePagesAtOnce(t *testing.T) {
 	})
 }
 
-// A hidden page takes no frames, so that the camera may rest, and shows the
-// stream again in front. So the seventh tab has a connection, too.
+// A hidden page takes no frames, so that the camera may rest. In front again, it shows
+// the stream again. So a seventh tab has a connection, too.
 func TestHiddenPage(t *testing.T) {
 	eachBrowser(t, "a hidden page pauses, and shows the stream again in front; seven tabs work", func(t *testing.T, b browser) {
 		p := start(t, "-idle-hold", "1s", "-size", "640x360")
@@ -212,8 +212,8 @@ func TestHiddenPage(t *testing.T) {
 	})
 }
 
-// On a LAN, plain http is no secure context: the page does without what
-// browsers keep for https and localhost, and its console stays empty.
+// On a LAN, plain http is no secure context. The page works without what browsers allow
+// only with https or on localhost, and its console stays empty.
 func TestInsecureContext(t *testing.T) {
 	eachBrowser(t, "plain http under a LAN's name: no secure context, nothing in the console", func(t *testing.T, b browser) {
 		p := start(t)
@@ -232,8 +232,8 @@ func TestInsecureContext(t *testing.T) {
 	})
 }
 
-// A page from elsewhere, as of a home automation, may show the stream and read
-// a snapshot and the state (CORS), without credentials.
+// A page of another origin, for instance a home automation's, may show the stream and
+// read a snapshot and the state without credentials (CORS).
 func TestPageFromElsewhere(t *testing.T) {
 	eachBrowser(t, "a third-party page shows the stream and reads a snapshot (CORS)", func(t *testing.T, b browser) {
 		p := start(t)

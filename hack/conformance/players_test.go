@@ -106,7 +106,7 @@ func TestCurl(t *testing.T) {
 		}
 		readFrames(t, frames, 30)
 		cancel()
-		cmd.Wait() // it was killed
+		cmd.Wait() // its error is that it was killed
 	})
 	t.Run("script that wants a session", func(t *testing.T) {
 		covers(t, "curl", "a session's id, as a page of another site gets it")

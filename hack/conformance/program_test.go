@@ -65,7 +65,7 @@ func extra(t *testing.T) {
 	}
 }
 
-// covers says which client a test is about and what of it; the README's table
+// covers says which client and which quirk of it a test is about. The README's table
 // is made of these.
 func covers(t *testing.T, client, quirk string) {
 	t.Helper()
@@ -157,7 +157,7 @@ func (p *program) state() state {
 	return s
 }
 
-// await asks /state until ok says that it is as it should be.
+// await asks for /state until ok returns true.
 func (p *program) await(what string, ok func(state) bool) {
 	p.t.Helper()
 	var s state
@@ -167,7 +167,7 @@ func (p *program) await(what string, ok func(state) bool) {
 	})
 }
 
-// patience is for what a busy machine may take long for.
+// patience is how long a busy machine may take.
 const patience = 5 * time.Minute
 
 // await asks ok until it says yes.

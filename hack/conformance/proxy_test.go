@@ -56,7 +56,7 @@ http {
 		cmd.Process.Signal(syscall.SIGTERM)
 		timer := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
 		defer timer.Stop()
-		cmd.Wait() // it is nginx's affair how it ends
+		cmd.Wait() // how nginx ends does not matter
 	})
 	await(t, func() string { return "nginx to listen" }, func() bool {
 		conn, err := net.Dial("tcp", address)
@@ -69,8 +69,8 @@ http {
 	return address
 }
 
-// nginx collects small answers, unless X-Accel-Buffering forbids it: frames of
-// 1 kB would come some seconds late, together.
+// nginx collects small answers, unless X-Accel-Buffering forbids it. Frames of 1 kB
+// would come together, some seconds late.
 func TestNginxPassesFramesAtOnce(t *testing.T) {
 	extra(t)
 	t.Parallel()
@@ -91,14 +91,14 @@ func TestNginxPassesFramesAtOnce(t *testing.T) {
 			}
 		}
 		t.Logf("%s: the quickest of 10 frames was %v old", path, least.Round(time.Microsecond))
-		if least > time.Second { // half of the time between two frames, which even a busy machine keeps once
+		if least > time.Second { // half of the time between two frames; even on a busy machine one frame is in time
 			t.Errorf("%s: even the quickest frame was held back: it was %v old", path, least)
 		}
 	}
 }
 
-// The page and a session work behind a proxy that has one path for the camera, and
-// so does the stream where OctoPrint has it.
+// The page and a session work behind a proxy that has only one path for the camera. So
+// does the stream at the path that OctoPrint uses.
 func TestPageBehindNginx(t *testing.T) {
 	extra(t)
 	eachEngine(t, "page, session and ?action=stream behind nginx, which has /webcam/ alone", func(t *testing.T, b browser) {

@@ -13,9 +13,8 @@ import (
 	"time"
 )
 
-// readmeCommands is who runs each command of the README: this test, or the CI
-// run itself ("hack/test"), or somebody on purpose because it takes too long
-// for every change.
+// readmeCommands tells what runs each command of the README: this test, hack/test, or a
+// person, if it takes too long for every change.
 var readmeCommands = map[string]string{
 	"go run ./cmd/pushcam": "here",
 	"ffmpeg -i http://localhost:8080/stream -frames:v 100 -f null -": "here",
@@ -97,7 +96,7 @@ func runProgram(t *testing.T, root string) (stop func()) {
 	}
 	stop = func() {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
-		cmd.Wait() // go run's own status is that of a process that was interrupted
+		cmd.Wait() // its error is the interrupt that we sent
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience) // it is compiled first
 	defer cancel()

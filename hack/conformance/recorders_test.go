@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// record runs a program that writes the pictures of a stream into a folder,
-// until it has written enough of them or ends by itself.
+// record runs a program that writes the pictures of a stream into a folder. It returns
+// when there are enough of them or the program has ended.
 func record(t *testing.T, dir string, enough int, name string, args ...string) {
 	t.Helper()
 	recordUntil(t, fmt.Sprintf("%d pictures", enough), func() bool {
@@ -22,14 +22,14 @@ func record(t *testing.T, dir string, enough int, name string, args ...string) {
 	}, name, args...)
 }
 
-// recordUntil is record until enough says that the pictures are.
+// recordUntil is record with a function that tells when there are enough.
 func recordUntil(t *testing.T, what string, enough func() bool, name string, args ...string) {
 	t.Helper()
 	need(t, name)
 	cmd := exec.Command(name, args...)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
-	// VLC will not run as root, and need not look like it.
+	// VLC refuses to run as root.
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Cloneflags:  syscall.CLONE_NEWUSER,
@@ -44,7 +44,7 @@ func recordUntil(t *testing.T, what string, enough func() bool, name string, arg
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		cmd.Wait() // the pictures say whether it did its work
+		cmd.Wait() // the pictures show whether it has worked
 	}()
 	defer func() {
 		cmd.Process.Signal(syscall.SIGTERM)
@@ -75,9 +75,9 @@ func written(t *testing.T, dir string) []string {
 	return files
 }
 
-// These programs decode a stream and write what they see. They want a boundary
-// before the first part, CRLF, and a Content-Length in every part; what they
-// write must be the pictures of the camera: all its colours, and no other.
+// These programs decode a stream and write its pictures. They need a boundary before
+// the first part, CRLF, and a Content-Length in every part. What they write must be the
+// camera's pictures: all its colours, and no others.
 func TestRecorders(t *testing.T) {
 	extra(t)
 	const oneEach = 16
@@ -129,8 +129,9 @@ func TestRecorders(t *testing.T) {
 	}
 }
 
-// OpenCV shows the last picture as live when the size of a stream changes: what says
-// that there is no camera has the size of the last picture, which is not -size here.
+// When the size of a stream changes, OpenCV goes on with the last picture as if it were
+// live. So the picture that says that there is no camera has the size of the last one,
+// which is not -size here.
 func TestOpenCVSeesThatThereIsNoCamera(t *testing.T) {
 	extra(t)
 	t.Parallel()

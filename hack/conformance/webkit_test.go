@@ -18,10 +18,10 @@ import (
 	"time"
 )
 
-// webkit is WebKitGTK's small browser on a screen of its own, spoken to by
-// WebDriver (https://www.w3.org/TR/webdriver2/). It stands for Safari and for the
-// browsers of kiosks. It has one tab, tells no complaints, and knows no names that
-// the test makes up.
+// webkit is WebKitGTK's small browser on a screen of its own, driven by WebDriver
+// (https://www.w3.org/TR/webdriver2/). It stands for Safari and for the browsers of
+// kiosks. It has one tab, does not show its console, and cannot be told host names that
+// a test makes up.
 type webkit struct {
 	t       *testing.T
 	session string // its URL
@@ -34,7 +34,7 @@ func newWebKit(t *testing.T) *webkit {
 	if err != nil || len(browsers) == 0 {
 		missing(t, "MiniBrowser of libwebkit2gtk")
 	}
-	// It says by itself which screen was free, and takes no port 0 for its driver.
+	// The X server tells which screen was free. The driver needs a port, and not 0.
 	screen, said, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func newWebKit(t *testing.T) *webkit {
 	l.Close()
 	driver := exec.Command("WebKitWebDriver", "--host=127.0.0.1", fmt.Sprint("--port=", address.Port))
 	driver.Env = append(os.Environ(), fmt.Sprint("DISPLAY=:", number), "HOME="+t.TempDir(),
-		"WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1") // root has none
+		"WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1") // the sandbox does not work as root
 	background(t, (*exec.Cmd).Start, driver)
 	await(t, func() string { return "WebKitWebDriver to listen" }, func() bool {
 		conn, err := net.Dial("tcp", address.String())
@@ -69,7 +69,7 @@ func newWebKit(t *testing.T) *webkit {
 	w := &webkit{t, "http://" + address.String() + "/session"}
 	var session struct{ SessionID string }
 	w.call("POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
-		"pageLoadStrategy":         "none", // a page with a stream never ends to load
+		"pageLoadStrategy":         "none", // a page with a stream never finishes loading
 		"webkitgtk:browserOptions": map[string]any{"binary": browsers[0], "args": []string{"--automation"}},
 	}}}, &session)
 	w.session += "/" + session.SessionID
@@ -89,7 +89,7 @@ func background(t *testing.T, begin func(*exec.Cmd) error, cmd *exec.Cmd) {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
 		timer := time.AfterFunc(10*time.Second, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 		defer timer.Stop()
-		cmd.Wait() // how it ends is its own affair
+		cmd.Wait() // how it ends does not matter
 	})
 }
 
@@ -179,5 +179,5 @@ func (w *webkit) screenshot(selector string) []byte {
 
 func (w *webkit) front() {}
 
-// complaints are not to be had of WebKit.
+// complaints is empty, because WebKit's driver does not show the console.
 func (w *webkit) complaints() []string { return nil }

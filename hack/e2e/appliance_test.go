@@ -21,9 +21,9 @@ import (
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
 )
 
-// TestAppliance is the life of one appliance, from the first boot of a fresh card
-// to the press of its button that switches it off. Its chapters build on one
-// another.
+// TestAppliance is the life of one appliance, from the first boot of a fresh card to
+// the press of its button that switches it off. Each part begins with what the one
+// before has left.
 func TestAppliance(t *testing.T) { each(t, testAppliance) }
 
 func testAppliance(t *testing.T, p *product) {
@@ -143,7 +143,7 @@ func testAppliance(t *testing.T, p *product) {
 		stream := m.stream(t)
 		stream.await(t, true)
 		asked, resets := time.Now(), m.resets.Load()
-		m.sysrq(t, "f") // the kernel kills what has the most memory
+		m.sysrq(t, "f") // the kernel kills the program that has the most memory
 		stream.end(t)
 		m.is(t, "a program that has just begun", func(s state) bool {
 			return s.Uptime < time.Since(asked).Seconds()
@@ -170,8 +170,8 @@ func testAppliance(t *testing.T, p *product) {
 	})
 }
 
-// TestBootLoader boots the card with the other kernel as it is, by its own boot
-// loader's entry. With ours, TestUpdate does.
+// TestBootLoader boots a card with the stock kernel by the card's own boot loader.
+// TestUpdate does so with our kernel.
 func TestBootLoader(t *testing.T) {
 	p := builtWith(t, image.StockKernel)
 	cam := newWebcam()
@@ -181,7 +181,7 @@ func TestBootLoader(t *testing.T) {
 	m.picture(t)
 }
 
-// keep writes what a person may want to look at.
+// keep writes an artifact that a person may want to look at.
 func keep(t *testing.T, name string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(t.ArtifactDir(), name), data, 0o644); err != nil {

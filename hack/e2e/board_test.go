@@ -27,7 +27,8 @@ const (
 	ledLine    = 4
 	buttonLine = 5 // line 3 is the machine's power button
 	// buttonHold is how long the button is held to switch off. It is longer than the
-	// product's own 2 s, which a short press of a busy machine may take.
+	// product's own 2 s, because on a busy machine even a short press may take that
+	// long.
 	buttonHold = 6 * time.Second
 
 	// The chip's registers in memory (hw/arm/virt.c, ARM DDI 0190): the data of
@@ -113,8 +114,9 @@ func (m *machine) release(t *testing.T) {
 	}
 }
 
-// toggle opens or closes the camera, with short presses of the button. A machine
-// that is too busy takes one for a long one, and does nothing.
+// toggle opens or closes the camera by a short press of the button, and presses again
+// if nothing happens: a busy machine may take a short press for one that is neither
+// short nor long.
 func (m *machine) toggle(t *testing.T, privacy bool) {
 	t.Helper()
 	var pressed time.Time
@@ -127,7 +129,7 @@ func (m *machine) toggle(t *testing.T, privacy bool) {
 			return nil
 		case time.Since(pressed) > 5*time.Second:
 			m.press(t)
-			time.Sleep(250 * time.Millisecond) // as long as a finger
+			time.Sleep(250 * time.Millisecond) // as long as a finger presses
 			m.release(t)
 			pressed = time.Now()
 		}
@@ -135,8 +137,9 @@ func (m *machine) toggle(t *testing.T, privacy bool) {
 	})
 }
 
-// hold presses the button until the machine is off. A program that has just begun
-// wants to see it released first, and a busy machine takes its time.
+// hold presses the button until the machine is off. It presses again and again, because
+// a program that has just begun must see the button released first, which takes a busy
+// machine a while.
 func (m *machine) hold(t *testing.T) {
 	t.Helper()
 	m.is(t, "a program that has seen the button released", func(s state) bool { return s.Uptime > 3 })
@@ -155,7 +158,7 @@ func (m *machine) hold(t *testing.T) {
 	t.Fatalf("the machine is on %v after the button was pressed", patience)
 }
 
-// ledIs awaits the LED to be as said for so long without a change.
+// ledIs waits until the LED has been lit, or dark, for so long without a change.
 func (m *machine) ledIs(t *testing.T, lit bool, long time.Duration) {
 	t.Helper()
 	since := time.Now()

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// bootRatio is how much longer the appliance may take to its first picture
-	// than a bare web server on the same card to its first answer.
+	// bootRatio is the most that the appliance's time to its first picture may be, as a
+	// multiple of a bare web server's time to its first answer on the same card.
 	bootRatio = 1.2
 	bootRuns  = 5 // of each; the median counts
 )
 
-// TestBootTime boots the product, with either kernel and with either camera, and
-// a bare web server, in turns.
+// TestBootTime boots the product, with each kernel and each camera, and a bare web
+// server. They take turns, so that the machine's load meets all.
 func TestBootTime(t *testing.T) {
 	if os.Getenv("PUSHCAM_BOOT_TIME") == "" {
 		t.Skip("measures time, so it wants a machine for itself: run it with \"PUSHCAM_BOOT_TIME=1 go test -v -run TestBootTime ./hack/e2e\"")
@@ -89,7 +89,7 @@ func TestBootTime(t *testing.T) {
 	}
 }
 
-// knockTimeout makes the first answer known soon after it can be given.
+// knockTimeout is short, so that the first answer comes soon after it can be given.
 const knockTimeout = 250 * time.Millisecond
 
 func median(of []time.Duration) time.Duration { return slices.Sorted(slices.Values(of))[len(of)/2] }

@@ -16,8 +16,8 @@ import (
 	"github.com/pushcam/pushcam/camera"
 )
 
-// TestClock boots in 1970, as a Pi does that has no clock, and has the time come
-// from the network while somebody watches.
+// TestClock boots in 1970, as a Pi without a clock does. The time comes from the
+// network while somebody watches.
 func TestClock(t *testing.T) {
 	p := built(t)
 	cam := newWebcam()
@@ -40,7 +40,7 @@ func TestClock(t *testing.T) {
 		}
 		return nil
 	})
-	for range 5 * fps { // what was sent before is still to be read
+	for range 5 * fps { // more than the frames that were sent before and not read yet
 		stream.picture(t)
 	}
 	s := m.rightAges(t)
@@ -64,7 +64,8 @@ func (m *machine) clock(t *testing.T) time.Time {
 	return now
 }
 
-// rightAges awaits a live picture, and looks at all times since when.
+// rightAges waits for a live picture and checks everything in /state that is a time
+// since something.
 func (m *machine) rightAges(t *testing.T) state {
 	t.Helper()
 	const old = 3600 // seconds; a busy machine is late, but not by decades
@@ -78,8 +79,8 @@ func (m *machine) rightAges(t *testing.T) state {
 	return s
 }
 
-// serveTime makes the station what the internet is to the machine: it answers
-// questions for the addresses of servers with its own, and tells the time there.
+// serveTime makes the station the machine's internet: it answers each question for a
+// server's address with its own, and answers as a time server.
 func (s *station) serveTime() {
 	answer := func(frame []byte) []byte {
 		switch d, ok := parseUDP(frame); {
@@ -109,7 +110,7 @@ func parseUDP(frame []byte) (d datagram, ok bool) {
 	}, true
 }
 
-// back sends data to whom d is from, as whom d is to; nil is nothing.
+// back is the frame that answers d with data; nil if data is.
 func back(d datagram, data []byte) []byte {
 	if data == nil {
 		return nil
@@ -130,7 +131,7 @@ func answerARP(frame []byte) []byte {
 	return slices.Concat(arp[8:14], stationMAC, []byte{0x08, 0x06}, head, stationMAC, stationIP, arp[8:14], arp[14:18])
 }
 
-// answerDNS gives the station's address for every name.
+// answerDNS answers with the station's address for every name.
 func answerDNS(question []byte) []byte {
 	var m dnsmessage.Message
 	if m.Unpack(question) != nil || m.Response || len(m.Questions) != 1 {
@@ -167,7 +168,7 @@ func answerNTP(question []byte) []byte {
 	return answer
 }
 
-// The station's own words are understood, before a machine is to understand them.
+// What the station answers is right, so that TestClock tests the machine.
 func TestServeTime(t *testing.T) {
 	q := dnsmessage.Message{Header: dnsmessage.Header{ID: 7}, Questions: []dnsmessage.Question{
 		{Name: dnsmessage.MustNewName("0.pool.example."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}

@@ -39,7 +39,7 @@ type qmpMessage struct {
 	} `json:"error"`
 }
 
-// newQMP says hello. close must be called in the end.
+// newQMP begins the conversation. close must be called in the end.
 func newQMP(conn net.Conn, onEvent func(qmpEvent)) (*qmp, error) {
 	q := &qmp{conn: conn, onEvent: onEvent, answers: make(chan qmpMessage, 1)}
 	q.reading.Go(q.read)

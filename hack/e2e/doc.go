@@ -1,17 +1,17 @@
-// Package e2e holds no code but tests: they build the product's card image, with
-// either kernel, boot it in QEMU, plug a webcam into it that is not there or put a
-// VideoCore in it that is not one, and look at it from outside, as its owner and
-// his viewers do.
+// Package e2e has only tests. They build the product's card image, with either kernel,
+// boot it in QEMU with a simulated webcam or a simulated Pi camera, and look at it from
+// outside, as its owner and its viewers do.
 //
 //	go test ./hack/e2e
 //
-// The kernel, its command line and everything behind it are the image's own; to
-// the command line come the machine's serial port, the lines of its GPIO chip,
-// and what lets a test crash the kernel. It needs no root. The Debian packages
-// are those of the variable packages.
+// The kernel, its command line and everything that it starts are the image's own. Only
+// the machine's serial port, the lines of its GPIO chip, and what lets a test crash the
+// kernel are added to the command line. The tests need no root. The Debian packages
+// that they need are in the variable packages.
 //
-// TestUpdate boots by the card's own boot loader, and updates. With -ota-all it tries
-// what can go wrong there, with all power cuts, in half an hour:
+// TestUpdate boots by the card's own boot loader, and updates. With -ota-all it also
+// tries everything that can go wrong in an update, with all power cuts, which takes half
+// an hour:
 //
 //	go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all
 //

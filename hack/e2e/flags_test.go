@@ -4,8 +4,8 @@ package e2e
 
 import "testing"
 
-// What the image's configuration says of the program reaches it: its flags, its
-// environment, and in that order.
+// The program gets its flags and its environment from the image's configuration, and
+// a flag comes before the environment.
 func TestFlags(t *testing.T) {
 	p := built(t)
 	const program = "github.com/pushcam/pushcam/cmd/pushcam"

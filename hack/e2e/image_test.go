@@ -71,16 +71,16 @@ type product struct {
 	firmware string // the file of an UEFI for QEMU, which gok brings along
 }
 
-// direct are QEMU's options to load the kernel from the card by itself. What is
-// needed besides the image's command line is in here; what the kernel does not
-// know there becomes the environment of all programs.
+// direct are QEMU's options to load the card's kernel without a boot loader, with the
+// image's command line and a few words more. Words that the kernel does not know become
+// environment variables of all programs.
 func (p *product) direct() []string {
 	return []string{"-kernel", p.kernel, "-append", fmt.Sprintf("%s console=ttyAMA0,115200 loglevel=7 sysrq_always_enabled "+
 		"PUSHCAM_GPIO_CHIP=9030000.pl061 PUSHCAM_LED_GPIO=%d PUSHCAM_BUTTON_GPIO=%d PUSHCAM_BUTTON_HOLD=%v",
 		p.cmdline, ledLine, buttonLine, buttonHold)}
 }
 
-// uefi are QEMU's options to leave the card's system to the card's boot loader.
+// uefi are QEMU's options to boot by the card's own boot loader.
 func (p *product) uefi() []string { return []string{"-bios", p.firmware} }
 
 const (
@@ -132,7 +132,7 @@ func build(kernel image.Kernel) (*product, error) {
 	return p, nil
 }
 
-// each runs a test with the product's image, and with that of the other kernel.
+// each runs a test with the product's image and with that of the stock kernel.
 func each(t *testing.T, test func(t *testing.T, p *product)) {
 	for _, kernel := range []image.Kernel{image.PushcamKernel, image.StockKernel} {
 		t.Run(string(kernel), func(t *testing.T) { test(t, builtWith(t, kernel)) })
@@ -158,7 +158,7 @@ func builtWith(t *testing.T, kernel image.Kernel) *product {
 	return p
 }
 
-// card is a copy of the image, as large as what is written in it.
+// card is a copy of the image that takes only as much room as what is written in it.
 func (p *product) card(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "card.img")
@@ -168,8 +168,8 @@ func (p *product) card(t *testing.T) string {
 	return path
 }
 
-// perm calls use with the superblock of the card's /perm, which is ext4, and
-// where it is on the card (Documentation/filesystems/ext4/super.rst).
+// perm calls use with the superblock of the card's /perm, and with the offset of /perm
+// on the card. /perm is ext4 (Documentation/filesystems/ext4/super.rst).
 func perm(t *testing.T, card string, use func(f *os.File, offset int64, super []byte)) {
 	t.Helper()
 	f, err := os.OpenFile(card, os.O_RDWR, 0)

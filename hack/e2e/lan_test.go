@@ -16,8 +16,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// A station is another computer on the machine's network, which speaks multicast
-// DNS (RFC 6762), and what it is told to.
+// A station is another computer on the machine's network. It hears and asks by
+// multicast DNS (RFC 6762), and answers with answer.
 type station struct {
 	conn    net.Conn // each datagram is one Ethernet frame
 	reading sync.WaitGroup
@@ -52,7 +52,7 @@ func newStation(conn net.Conn) *station {
 			}
 			if answer := s.answer.Load(); answer != nil {
 				if back := (*answer)(frame[:n]); back != nil {
-					conn.Write(back) // networks lose frames; it is asked again
+					conn.Write(back) // a lost frame is no fault: the machine asks again
 				}
 			}
 		}
@@ -71,7 +71,7 @@ const (
 	udpLen   = 8
 )
 
-// parseMDNS returns what a frame tells about names, if it is one that does.
+// parseMDNS returns what a frame tells about names; nothing if it is no such frame.
 func parseMDNS(frame []byte) ([]dnsmessage.Resource, error) {
 	if len(frame) < etherLen+ipLen+udpLen || !slices.Equal(frame[:6], mdnsMAC) || frame[etherLen] != 0x45 {
 		return nil, errors.New("not multicast DNS over IPv4")
@@ -81,7 +81,7 @@ func parseMDNS(frame []byte) ([]dnsmessage.Resource, error) {
 		return nil, err
 	}
 	if !m.Response {
-		return nil, nil // a question, with what is about to be claimed
+		return nil, nil // a question, which may name what the asker is about to claim
 	}
 	return slices.Concat(m.Answers, m.Additionals), nil
 }
@@ -128,7 +128,7 @@ func udpFrame(d datagram) []byte {
 	return append(frame, d.data...)
 }
 
-// ipChecksum is that of RFC 791, of a header of even length.
+// ipChecksum is the checksum of an IPv4 header (RFC 791).
 func ipChecksum(header []byte) uint16 {
 	var sum uint32
 	for i := 0; i < len(header); i += 2 {
@@ -140,7 +140,7 @@ func ipChecksum(header []byte) uint16 {
 	return ^uint16(sum)
 }
 
-// forget is for what is to be heard again.
+// forget drops what was heard, so that last only finds what comes after it.
 func (s *station) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,7 +30,7 @@ type machine struct {
 	console io.Writer    // its serial port's input
 	webcam  string       // the socket into which a webcam is plugged
 	cam     *webcam      // the one that is plugged in
-	slow    atomic.Int64 // the time that /state is given, if more than stateTimeout
+	slow    atomic.Int64 // how long /state may take, in nanoseconds, if that is more than stateTimeout
 	serial  string       // the file of what its serial port says
 
 	resets   atomic.Int32 // times that the machine began anew
@@ -86,8 +86,8 @@ func boot(t *testing.T, card string, loader []string) *machine {
 	return m
 }
 
-// start runs QEMU until the end of the test, with files as its descriptors from 3
-// on. What its machine says on the serial line is an artifact of the test.
+// start runs QEMU until the end of the test, with files as its descriptors from 3 on.
+// The output of the machine's serial port is an artifact of the test.
 func (m *machine) start(t *testing.T, options []string, files ...*os.File) {
 	t.Helper()
 	serial, err := os.Create(filepath.Join(t.ArtifactDir(), "serial.log"))
@@ -144,8 +144,8 @@ func (m *machine) cut() {
 	<-m.exited
 }
 
-// socketpair is a pair of sockets, of which a child gets the far one. The near
-// one is closed in the end.
+// socketpair is a pair of sockets. The far one is for a child, the near one is closed
+// at the end of the test.
 func socketpair(t *testing.T, kind int) (near net.Conn, far *os.File) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
@@ -165,8 +165,8 @@ func socketpair(t *testing.T, kind int) (near net.Conn, far *os.File) {
 func (m *machine) event(e qmpEvent) {
 	switch e.Name {
 	case "RESET":
-		// QEMU forgets the level of the line; a resistor does not. That it fails
-		// shows in what the button does then.
+		// QEMU forgets the level that the pull-up resistor gives the line. If this
+		// fails, the button's next use shows it.
 		m.button(false)
 		m.resets.Add(1)
 	case "SHUTDOWN":
@@ -183,8 +183,8 @@ func lastLines(path string, n int) string {
 	return strings.Join(all[max(0, len(all)-n):], "\n")
 }
 
-// sysrq asks the kernel for what Documentation/admin-guide/sysrq.rst calls key,
-// over the serial line: a break, and the key.
+// sysrq sends a break and a key over the serial line, which asks the kernel for what
+// Documentation/admin-guide/sysrq.rst says of the key.
 func (m *machine) sysrq(t *testing.T, key string) {
 	t.Helper()
 	if err := m.control.do("chardev-send-break", map[string]any{"id": "console"}, nil); err != nil {
@@ -195,11 +195,11 @@ func (m *machine) sysrq(t *testing.T, key string) {
 	}
 }
 
-// patience is for what a busy machine may take long for: a boot takes 10 s on an
-// idle one, and minutes where ten programs share each processor.
+// patience is how long a busy machine may take. A boot takes 10 s on an idle one, and
+// minutes where ten programs share each processor.
 const patience = 10 * time.Minute
 
-// await asks ok until it has nothing to say against it.
+// await calls ok until it returns nil.
 func (m *machine) await(t *testing.T, what string, ok func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -21,8 +21,8 @@ import (
 	"github.com/pushcam/pushcam/camera"
 )
 
-// testOwner does with a closed camera what is its owner's: follows its log, looks
-// at gokrazy's pages, and reboots it there.
+// testOwner closes the camera and does what only an owner may: it follows the log,
+// opens gokrazy's pages, and reboots there.
 func testOwner(t *testing.T, m *machine) {
 	for _, path := range []string{"/gokrazy/", "/api/log"} {
 		if code, _, _, err := m.get(path, getTimeout); err != nil || code != http.StatusUnauthorized {
@@ -41,7 +41,7 @@ func testOwner(t *testing.T, m *machine) {
 	m.station.forget()
 	resets := m.resets.Load()
 	if code, _, said, err := m.owned(http.MethodPost, "/gokrazy/reboot"); err == nil && code != http.StatusOK {
-		t.Fatalf("reboot: status %d: %s", code, said) // an error is its end
+		t.Fatalf("reboot: status %d: %s", code, said) // an error alone is expected: the machine restarts
 	}
 	m.await(t, "the machine begins anew", func() error {
 		if m.resets.Load() == resets {
@@ -60,8 +60,7 @@ func testOwner(t *testing.T, m *machine) {
 	logs.stop(t)
 }
 
-// staysClosed awaits a camera that is closed as it was before the machine began
-// anew.
+// staysClosed waits until the camera is closed after a restart, as it was before.
 func (m *machine) staysClosed(t *testing.T) {
 	t.Helper()
 	m.is(t, "the camera is closed as before, because /perm survived", func(s state) bool {
@@ -69,8 +68,8 @@ func (m *machine) staysClosed(t *testing.T) {
 	})
 }
 
-// repaired says whether the kernel found /perm as a system leaves it that was not
-// shut down, when it last mounted it (fs/jbd2, ext4_load_journal).
+// repaired tells whether the kernel had to recover /perm when it last mounted it,
+// because the system before was not shut down (fs/ext4, ext4_load_journal).
 func (m *machine) repaired(t *testing.T) bool {
 	t.Helper()
 	text, err := os.ReadFile(m.serial)

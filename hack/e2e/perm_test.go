@@ -16,8 +16,8 @@ import (
 	"github.com/pushcam/pushcam/camera"
 )
 
-// TestBadPerm boots cards whose /perm is not as it should be: the camera and its
-// button work, and the state says what is lost.
+// TestBadPerm boots cards with a bad /perm. The camera and its button work, and /state
+// says what is lost.
 func TestBadPerm(t *testing.T) {
 	p := built(t)
 	locked := []string{"-set", "drive.card.read-only=on"}
@@ -25,11 +25,11 @@ func TestBadPerm(t *testing.T) {
 		name   string
 		spoil  func(t *testing.T, card string)
 		qemu   []string // more options
-		closed bool     // the camera may have been
-		says   string   // the state, from the beginning
-		keeps  bool     // what is changed then
-		owner  int      // the status of what is the owner's
-		off    bool     // the button is to switch it off, too
+		closed bool     // the camera may have been closed, so it begins closed
+		says   string   // in /state, from the beginning
+		keeps  bool     // what is changed is kept
+		owner  int      // the HTTP status of an owner's request
+		off    bool     // the button is tried, too
 	}{
 		{name: "no file system", spoil: noPerm, says: "cannot be kept", owner: http.StatusForbidden, off: true},
 		{name: "its root is lost", spoil: debugfs("clri <2>", ""), says: "cannot be kept", owner: http.StatusForbidden},
@@ -73,7 +73,7 @@ func TestBadPerm(t *testing.T) {
 	}
 }
 
-// noPerm takes the file system away.
+// noPerm destroys the file system.
 func noPerm(t *testing.T, card string) {
 	perm(t, card, func(f *os.File, offset int64, super []byte) {
 		if _, err := f.WriteAt(make([]byte, len(super)), offset); err != nil {
@@ -99,8 +99,7 @@ func fillPerm(t *testing.T, card string) {
 	})
 }
 
-// debugfs changes a card's /perm with a request of debugfs(8), which may read an
-// input.
+// debugfs changes a card's /perm with a request of debugfs(8), which may read input.
 func debugfs(request, input string) func(t *testing.T, card string) {
 	return func(t *testing.T, card string) {
 		t.Helper()

@@ -19,9 +19,8 @@ import (
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
 )
 
-// simulated is the product's card with a VideoCore that is not there: hack/vcsim
-// stands for the kernel's bcm2835-mmal-vchiq, and feeds the unmodified
-// bcm2835-v4l2.
+// simulated is the product's card with a simulated VideoCore: hack/vcsim replaces the
+// kernel's bcm2835-mmal-vchiq, and the unmodified bcm2835-v4l2 runs on it.
 func simulated(t *testing.T, p *product) (card string) {
 	t.Helper()
 	if simulatedRoot == "" {
@@ -101,7 +100,7 @@ func TestPiCamera(t *testing.T) {
 		if s.Camera.Restarts > 0 {
 			t.Errorf("the camera was started anew: %+v", s.Camera)
 		}
-		// A busy machine is late for a frame, and takes the next one.
+		// A busy machine may be late for a frame.
 		delete(s.Camera.Dropped, camera.DropLost)
 		delete(s.Camera.Dropped, camera.DropStale)
 		if len(s.Camera.Dropped) > 0 {
@@ -162,7 +161,7 @@ func TestNoPiCamera(t *testing.T) {
 	}
 }
 
-// TestNoSimulation looks for the fake VideoCore in the product.
+// TestNoSimulation sees that the product has no simulated VideoCore in it.
 func TestNoSimulation(t *testing.T) {
 	p := built(t)
 	f, err := os.Open(p.Path)
@@ -194,7 +193,7 @@ func (m *machine) turn(t *testing.T, knob string, value int) {
 	}
 }
 
-// awaitKnob awaits that the product has turned one.
+// awaitKnob waits until one of vcsim's knobs has a value.
 func (m *machine) awaitKnob(t *testing.T, name string, want int) {
 	t.Helper()
 	m.await(t, fmt.Sprintf("%s is %d", name, want), func() error {
@@ -205,7 +204,7 @@ func (m *machine) awaitKnob(t *testing.T, name string, want int) {
 	})
 }
 
-// knob reads one.
+// knob reads one of vcsim's knobs.
 func (m *machine) knob(name string) (int, error) {
 	req, err := http.NewRequest(http.MethodGet, m.knobs+name, nil)
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
 )
 
-// TestPiCameraControls is the Pi camera with all that its owner asks of it: a
-// size for which its driver must be told when it is loaded, and controls.
+// TestPiCameraControls is the Pi camera with what its owner can ask for: a size that
+// the driver has to be told when it is loaded, and controls.
 func TestPiCameraControls(t *testing.T) {
 	p := built(t)
 	loader := p.direct()
@@ -89,14 +89,14 @@ func TestPiCameraControls(t *testing.T) {
 			}
 			return n
 		}
-		before := m.now(t) // a busy machine loses frames between the two: all that the camera counts, the state does
+		before := m.now(t) // on a busy machine frames may be lost meanwhile, and are counted
 		lostBefore := lostNow()
 		m.turn(t, "/parameters/drop_every", 5)
 		for lostNow() < lostBefore+30 {
 			stream.picture(t)
 		}
 		m.turn(t, "/parameters/drop_every", 0)
-		for range 20 { // until the last ones are known
+		for range 20 { // so that the last of them are counted
 			stream.picture(t)
 		}
 		lost := lostNow() - lostBefore
@@ -123,7 +123,7 @@ func TestPiCameraControls(t *testing.T) {
 		m.turn(t, "/parameters/stall", 0)
 		m.picture(t)
 		stream.await(t, true)
-		m.awaitKnob(t, "/parameters/bitrate", 6_000_000) // what was set before the start
+		m.awaitKnob(t, "/parameters/bitrate", 6_000_000) // as it was set before the restart
 	})
 }
 
@@ -180,7 +180,7 @@ func (m *machine) readmeControls(t *testing.T) {
 	}
 }
 
-// setControls is the owner's.
+// setControls sets controls as the owner.
 func (m *machine) setControls(t *testing.T, form string) (code int, said string) {
 	t.Helper()
 	code, _, body, err := m.do(http.MethodPost, "/api/controls", getTimeout, func(r *http.Request) {

@@ -83,7 +83,7 @@ func testChromium(t *testing.T, m *machine) {
 	m.is(t, "one viewer who gets pictures", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 })
 }
 
-// near allows for what JPEG and a browser make of a colour.
+// near tells whether two colours are the same but for what JPEG and a browser change.
 func near(a, b color.RGBA) bool {
 	diff := func(x, y uint8) bool { return max(x, y)-min(x, y) < 40 }
 	return diff(a.R, b.R) && diff(a.G, b.G) && diff(a.B, b.B)

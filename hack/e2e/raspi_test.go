@@ -20,7 +20,7 @@ import (
 func TestRaspi3b(t *testing.T) {
 	p := built(t)
 	card := p.card(t)
-	// QEMU wants a card as large as they are sold.
+	// QEMU takes only a card whose size is a power of two.
 	if err := os.Truncate(card, image.DefaultSize); err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestRaspi3b(t *testing.T) {
 		// QEMU's watchdog of this board hangs the kernel when it starts.
 		"-append", p.cmdline + " console=ttyAMA0,115200 loglevel=7 initcall_blacklist=bcm2835_wdt_driver_init",
 		"-drive", "if=sd,format=raw,file=" + strings.ReplaceAll(card, ",", ",,"),
-		// The address of a real maker's: the interface of another is not eth0.
+		// The address is one of a real maker: with another the interface is not eth0.
 		"-netdev", "user,id=lan,hostfwd=tcp:127.0.0.1:0-:80", "-device", "usb-net,netdev=lan,mac=b8:27:eb:00:00:01",
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-chardev", "socket,id=control,fd=3", "-mon", "chardev=control,mode=control",

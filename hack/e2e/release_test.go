@@ -18,8 +18,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
-// before is the product as a version before this checkout's, which updates start
-// from.
+// before is the product with the name of an older version. Updates start from it.
 var before = sync.OnceValues(func() (*product, error) {
 	p, err := builds[image.PushcamKernel]()
 	if err != nil {
@@ -137,7 +136,7 @@ func with(t *testing.T, root []byte) (gaf string) {
 	return f.Name()
 }
 
-// bad is an image for updates with a program that does one thing only; see
+// bad is an image for updates whose program does nothing but one bad thing; see
 // hack/e2e/bad/pushcam.
 func bad(t *testing.T, does string) (gaf string) {
 	t.Helper()
@@ -154,7 +153,7 @@ func bad(t *testing.T, does string) (gaf string) {
 	return with(t, root)
 }
 
-// blind is the good root without the webcam's driver: its file has another name.
+// blind is the good root without the webcam's driver, whose file is renamed.
 func blind(t *testing.T) (gaf string) {
 	t.Helper()
 	root, name := rootOf(t, good(t)), []byte("uvcvideo.ko")
@@ -164,8 +163,8 @@ func blind(t *testing.T) (gaf string) {
 	return with(t, bytes.Replace(root, name, []byte("uvcvideX.ko"), 1))
 }
 
-// unreadable is the good root with a superblock that no kernel mounts: its table of
-// owners is elsewhere.
+// unreadable is the good root with a superblock that no kernel mounts, because it names
+// a wrong place for its table of owners.
 func unreadable(t *testing.T) (gaf string) {
 	t.Helper()
 	root := rootOf(t, good(t))
@@ -174,8 +173,8 @@ func unreadable(t *testing.T) (gaf string) {
 	return with(t, root)
 }
 
-// damaged is the good root with random bytes in the middle of all its programs,
-// and whole where updates are looked into.
+// damaged is the good root with random bytes in the middle of all its programs. What is
+// checked before an update is tried is whole.
 func damaged(t *testing.T) (gaf string) {
 	t.Helper()
 	root := rootOf(t, good(t))

@@ -39,7 +39,7 @@ func (m *machine) updateAs(t *testing.T, ctx context.Context, password string, f
 	return string(out), err
 }
 
-// runs awaits a pushcam of a version that is on no trial, with a picture.
+// runs waits until the machine runs a version, which is on no trial, with a picture.
 func (m *machine) runs(t *testing.T, version string) (s state) {
 	t.Helper()
 	s = m.is(t, version+" on no trial", func(s state) bool { return s.Program.Version == version && s.Update.Phase == update.Idle })
@@ -47,7 +47,7 @@ func (m *machine) runs(t *testing.T, version string) (s state) {
 	return s
 }
 
-// TestUpdate updates to what is good, and back by what is not.
+// TestUpdate updates to good images, and to bad ones, which are rolled back.
 func TestUpdate(t *testing.T) {
 	p, newer := older(t)
 	cam, card := newWebcam(), p.card(t)
@@ -105,7 +105,7 @@ func TestUpdate(t *testing.T) {
 	})
 }
 
-// isRolledBack updates to what does not stay.
+// isRolledBack updates to a bad image and sees that the version before runs again.
 func (m *machine) isRolledBack(t *testing.T, gaf, version string, because ...string) {
 	t.Helper()
 	watching := watch(m)
@@ -126,14 +126,14 @@ func (m *machine) isRolledBack(t *testing.T, gaf, version string, because ...str
 	}
 }
 
-// A watcher looks at the stream and at the state all the time, and comes back when
-// it breaks off.
+// A watcher reads the stream and asks for the state all the time. When the stream
+// breaks off, it opens another.
 type watcher struct {
 	cancel   context.CancelFunc
 	watching sync.WaitGroup
 	longest  time.Duration // without a picture of the webcam's
 	last     time.Time     // when there was one
-	trial    bool          // it was seen, on the LEDs too
+	trial    bool          // the trial was seen, on the LEDs too
 }
 
 func watch(m *machine) *watcher {
@@ -167,8 +167,8 @@ func pause(ctx context.Context) {
 	}
 }
 
-// look reads one stream as long as it lasts. It has 2 s for each picture: QEMU's
-// router takes connections to a machine that is not there.
+// look reads one stream until it ends, or until no picture comes for 2 s: QEMU's router
+// keeps connections to a machine that has restarted.
 func (w *watcher) look(ctx context.Context, address string, seen func()) {
 	conn, err := dialStream(ctx, address)
 	if err != nil {
@@ -193,7 +193,7 @@ func (w *watcher) look(ctx context.Context, address string, seen func()) {
 	}
 }
 
-// end gives the longest time without a picture, which may not be over.
+// end returns the longest time without a picture, which may still go on.
 func (w *watcher) end() time.Duration {
 	w.cancel()
 	w.watching.Wait()

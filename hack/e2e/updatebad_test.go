@@ -22,7 +22,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
-// api asks for what is the owner's.
+// api sends a request as the owner.
 func (m *machine) api(ctx context.Context, method, path string, body io.Reader, size int64, sum [sha256.Size]byte) (code int, said string, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, m.url+path, body)
 	if err != nil {
@@ -42,7 +42,7 @@ func (m *machine) api(ctx context.Context, method, path string, body io.Reader, 
 	return resp.StatusCode, string(text), err
 }
 
-// upload sends a root file system, and does not have it tried.
+// upload sends a root file system. It does not have it tried.
 func (m *machine) upload(t *testing.T, root []byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -53,11 +53,11 @@ func (m *machine) upload(t *testing.T, root []byte) {
 	}
 }
 
-// tryPath is what has it tried.
+// tryPath is the path and query that have an uploaded root tried.
 func tryPath(root []byte) string { return fmt.Sprintf("/api/update/try?root=%x", sha256.Sum256(root)) }
 
-// testRefused sends what is not for this pushcam, and looks whether that still
-// gives pictures.
+// testRefused sends what is not for this pushcam. It is refused, and the pushcam goes on
+// giving pictures.
 func testRefused(t *testing.T, m *machine, version string) {
 	text := filepath.Join(t.TempDir(), "text.gaf")
 	if err := os.WriteFile(text, []byte("hello"), 0o600); err != nil {
@@ -75,7 +75,7 @@ func testRefused(t *testing.T, m *machine, version string) {
 		{"another kernel", password, old, "with -kernel"},
 		{"another name", password, garden, "the image is made for garden, and this is pushcam"},
 		{"no image", password, text, "is not an image for updates"},
-		// The last: this address then waits a second.
+		// This is the last, because this address has to wait afterwards.
 		{"a wrong password", "a stranger's", good(t), "the password is wrong"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -92,7 +92,7 @@ func testRefused(t *testing.T, m *machine, version string) {
 		}
 		return err
 	})
-	// Past pushcamctl, which knows better.
+	// These are sent without pushcamctl, which would refuse them itself.
 	for name, bytes := range map[string][]byte{"random bytes": bytes.Repeat([]byte("random"), 1e6), "half a root": rootOf(t, good(t))[:8<<20]} {
 		t.Run(name, func(t *testing.T) {
 			m.upload(t, bytes)
@@ -122,7 +122,7 @@ func testCutOff(t *testing.T, m *machine, version string) {
 			reader, writer := io.Pipe()
 			go func() {
 				_, err := io.CopyN(writer, bytes.NewReader(root), int64(len(root))*percent/100)
-				time.Sleep(time.Second) // until it has arrived
+				time.Sleep(time.Second) // so that some of it has arrived
 				cancel()
 				writer.CloseWithError(err)
 			}()
@@ -141,9 +141,9 @@ func testCutOff(t *testing.T, m *machine, version string) {
 	}
 }
 
-// TestUpdatePowerCut cuts the power at each step of an update. Whatever was on its
-// way, the machine then comes up with a picture and one of the two versions, on no
-// trial that does not end, and takes the update that it had not got.
+// TestUpdatePowerCut cuts the power at each step of an update. The machine then comes up
+// with a picture and with one of the two versions. Each trial ends. And the update can
+// be sent again if the machine has the old version.
 func TestUpdatePowerCut(t *testing.T) {
 	if !*otaAll {
 		t.Skip("takes a quarter of an hour: run it with \"go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all\"")
@@ -153,7 +153,7 @@ func TestUpdatePowerCut(t *testing.T) {
 	try := func(t *testing.T, m *machine) {
 		t.Helper()
 		m.upload(t, root)
-		// It may not live to answer.
+		// The power may be cut before it answers.
 		go m.api(t.Context(), http.MethodPost, tryPath(root), nil, 0, [sha256.Size]byte{})
 	}
 	trial := func(t *testing.T, m *machine) {
@@ -228,7 +228,7 @@ func TestUpdatePowerCut(t *testing.T) {
 	}
 }
 
-// slowly gives an upload time.
+// slowly is a reader that makes an upload take its time.
 type slowly struct{ io.Reader }
 
 func (s slowly) Read(p []byte) (int, error) {
@@ -236,8 +236,8 @@ func (s slowly) Read(p []byte) (int, error) {
 	return s.Reader.Read(p[:min(len(p), 32<<10)])
 }
 
-// next returns what awaits that the card's boot partition names another next boot
-// than now.
+// next returns a function that waits until the card's boot partition has another next
+// boot than now.
 func next(t *testing.T, p *product, card string) func(t *testing.T) {
 	t.Helper()
 	f, err := os.Open(card)

@@ -10,8 +10,8 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/image"
 )
 
-// TestUpdateKernel updates to another kernel: first with a root that panics, which
-// brings the old one back, and then with one that is good.
+// TestUpdateKernel updates to another kernel twice. The first time the root panics,
+// which brings the old kernel back. The second time the root is good.
 func TestUpdateKernel(t *testing.T) {
 	if !*otaAll {
 		t.Skip("takes minutes: run it with \"go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all\"")
@@ -21,7 +21,7 @@ func TestUpdateKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// With room on /perm for two boot partitions.
+	// This image has room on /perm for two boot partitions.
 	b := &image.Builder{Checkout: checkout, Password: password, Kernel: image.StockKernel, Version: p.Version, Time: p.Time}
 	img, err := b.Build(t.Context(), filepath.Join(t.TempDir(), "card.img"))
 	if err != nil {
@@ -64,7 +64,7 @@ func TestUpdateKernel(t *testing.T) {
 	})
 }
 
-// TestUpdateFull has a /perm where nothing can be kept.
+// TestUpdateFull updates with a full /perm, where nothing can be kept.
 func TestUpdateFull(t *testing.T) {
 	if !*otaAll {
 		t.Skip("is tried with the other updates: run it with \"go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all\"")

@@ -19,9 +19,9 @@ const (
 	pushcam  = "github.com/pushcam/pushcam"
 )
 
-// variantRoot builds a root file system as the product's, but for what change does to
-// gokrazy's configuration, and for folders that replace modules. It is there until
-// all tests have ended.
+// variantRoot builds the product's root file system with some changes: change changes
+// gokrazy's configuration, and replace names folders that replace Go modules. The
+// result is there until all tests have ended.
 func variantRoot(t *testing.T, change func(config map[string]any), replace map[string]string) (root string) {
 	t.Helper()
 	checkout := checkout(t)
@@ -83,7 +83,7 @@ func checkout(t *testing.T) string {
 	return dir
 }
 
-// copyRoot writes a root file system to where the card boots from.
+// copyRoot writes a root file system to the partition from which the card boots.
 func copyRoot(t *testing.T, root, card string) {
 	t.Helper()
 	text, err := os.ReadFile(root)

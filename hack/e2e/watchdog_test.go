@@ -20,8 +20,8 @@ import (
 // A fault is a line of code that makes the program hang where it is put.
 type fault struct{ file, function, line string }
 
-// TestWatchdog boots the image with a fault in its program: it ends itself, says
-// where it hung, and gokrazy starts it again.
+// TestWatchdog boots the image with a fault in its program. The program ends itself and
+// says where it hung, and gokrazy starts it again.
 func TestWatchdog(t *testing.T) {
 	p := built(t)
 	tests := []struct {
@@ -47,7 +47,7 @@ func TestWatchdog(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel() // most of the time they wait
+			t.Parallel() // they wait most of the time
 			cam, card := newWebcam(), p.card(t)
 			copyRoot(t, faultyRoot(t, tt.fault), card)
 			m := boot(t, card, p.direct())

@@ -21,13 +21,13 @@ import (
 	"github.com/pushcam/pushcam/pusher/pushertest"
 )
 
-// web keeps no connections: the machine's reboots would break them.
+// web keeps no connections, because the machine's reboots would break them.
 var web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
-// getTimeout is how long a page may take. stateTimeout is how long one takes that
-// needs no camera, on a machine that is not busy: it is short because QEMU's router
-// takes connections to a machine that is not there yet, and knocks at it after 6, 18
-// and 42 s. A busy machine is given more and more, up to maxStateTimeout.
+// getTimeout is how long an answer may take. stateTimeout is the same for one that needs
+// no camera. It is short, because QEMU's router takes connections to a machine that is
+// not up yet and tries to pass them on only after 6, 18 and 42 s: a new connection is
+// sooner there. A busy machine gets more and more, up to maxStateTimeout.
 const (
 	getTimeout      = 2 * time.Minute
 	stateTimeout    = 2 * time.Second
@@ -39,7 +39,7 @@ func (m *machine) get(path string, timeout time.Duration) (code int, header http
 	return m.do(http.MethodGet, path, timeout, func(*http.Request) {})
 }
 
-// owned asks for what is the owner's.
+// owned sends a request as the owner.
 func (m *machine) owned(method, path string) (code int, header http.Header, body []byte, err error) {
 	return m.do(method, path, getTimeout, func(r *http.Request) { r.SetBasicAuth("owner", password) })
 }
@@ -120,7 +120,7 @@ func (m *machine) state() (s state, err error) {
 	return s, json.Unmarshal(body, &s)
 }
 
-// is awaits a state.
+// is waits until ok returns true for the state.
 func (m *machine) is(t *testing.T, what string, ok func(state) bool) (s state) {
 	t.Helper()
 	m.await(t, what, func() (err error) {
@@ -135,13 +135,13 @@ func (m *machine) is(t *testing.T, what string, ok func(state) bool) (s state) {
 	return s
 }
 
-// now is the state as it is.
+// now is the present state.
 func (m *machine) now(t *testing.T) state {
 	t.Helper()
 	return m.is(t, "the state", func(state) bool { return true })
 }
 
-// picture awaits a snapshot of the webcam's.
+// picture waits until a snapshot is a picture of the webcam.
 func (m *machine) picture(t *testing.T) {
 	t.Helper()
 	m.await(t, "a picture", func() error {
@@ -215,9 +215,9 @@ func dialStream(ctx context.Context, address string) (net.Conn, error) {
 	return conn, nil
 }
 
-// picture is the next picture, and its number. It is one of the camera's: that one
-// comes which says that there is none is the product's fault, unless a busy machine
-// has stopped the webcam.
+// picture is the next picture of the camera, and its number. A placeholder in between is
+// the product's fault, unless the machine was so busy that the webcam itself stood
+// still.
 func (v *viewer) picture(t *testing.T) (n int, jpg []byte) {
 	t.Helper()
 	for {
@@ -234,8 +234,8 @@ func (v *viewer) picture(t *testing.T) (n int, jpg []byte) {
 	}
 }
 
-// await reads the stream until a picture comes that is one of the webcam's, or
-// one that is not: a placeholder.
+// await reads the stream until a picture of the webcam comes or, if webcams is false, a
+// placeholder.
 func (v *viewer) await(t *testing.T, webcams bool) {
 	t.Helper()
 	for {

@@ -18,7 +18,7 @@ import (
 // fps is the webcam's rate.
 const fps = 15
 
-// A webcam takes pictures for whoever it is plugged into.
+// A webcam is a simulated USB webcam that can be plugged into a machine.
 type webcam struct {
 	usbcam.Webcam
 	next  int        // the number of the next picture
@@ -32,8 +32,8 @@ type webcam struct {
 // A gap is a time in which the webcam took no picture although it should have.
 type gap struct{ from, to time.Time }
 
-// longPause is about as long as the product waits for a picture, which is 3 s, until
-// it says that its camera has stalled.
+// longPause is a little less than the 3 s after which the product says that its camera
+// has stalled.
 const longPause = 2 * time.Second
 
 // take notes that a picture is taken now.
@@ -47,8 +47,9 @@ func (w *webcam) take() {
 	w.last = now
 }
 
-// paused says whether the webcam itself was so late since then that the product
-// rightly says that it has stalled: this program or QEMU got no processor.
+// paused tells whether the webcam itself has stood still for so long since then that
+// the product rightly says that it has stalled. It does if this program or QEMU gets no
+// processor time.
 func (w *webcam) paused(since time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,7 +90,7 @@ func (w *webcam) plug(t *testing.T, m *machine) {
 	}()
 }
 
-// unplug does nothing to a webcam that is not plugged in.
+// unplug unplugs the webcam, if it is plugged in.
 func (w *webcam) unplug(t *testing.T) {
 	t.Helper()
 	if w.ended == nil {

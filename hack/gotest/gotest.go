@@ -39,10 +39,10 @@ func (r *Result) Reason() string {
 // maxLine bounds a line of output, in bytes.
 const maxLine = 16 << 20
 
-// Read calls ended with each result, in the order of their ends. Tests of a package
-// that did not end come before it, in the order of their beginnings. What the
-// compiler says, and lines that are no JSON (not every tool beside go test knows
-// -json), go to out.
+// Read calls ended with each result, in the order in which they come. When a package
+// ends, its tests without a result come first, in the order in which they began. The
+// compiler's output goes to out, and so do lines that are no JSON, because not all tools
+// that go test runs know -json.
 func Read(events io.Reader, out io.Writer, ended func(*Result)) error {
 	type key struct{ pkg, test string }
 	type running struct {
@@ -97,7 +97,7 @@ func Read(events io.Reader, out io.Writer, ended func(*Result)) error {
 			end(at)
 		}
 	}
-	for _, k := range order { // go test itself was ended
+	for _, k := range order { // those are left if go test itself was ended
 		end(k)
 	}
 	return lines.Err()

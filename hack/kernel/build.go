@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// A builder builds in a folder that holds nothing else.
+// A builder builds a kernel in a folder of its own.
 type builder struct {
 	checkout string
 	dir      string
 }
 
-// tree is the patched source, objects what is made of it, and result what would
-// be in a checkout.
+// tree is the patched source, objects what make makes of it, and result the files for a
+// checkout, by their paths there.
 func (b *builder) tree() string    { return filepath.Join(b.dir, "linux") }
 func (b *builder) objects() string { return filepath.Join(b.dir, "objects") }
 func (b *builder) result() string  { return filepath.Join(b.dir, "result") }
@@ -39,7 +39,7 @@ func (b *builder) build(ctx context.Context, s source) error {
 	}
 	maker := func(args ...string) error {
 		args = append([]string{"nice", "make", "-s", "-C", b.tree(), "O=" + b.objects(), "-j" + strconv.Itoa(runtime.NumCPU()),
-			// What else may be installed would be named in the configuration.
+			// Else the configuration would name the versions that this machine has.
 			"RUSTC=not-used", "PAHOLE=not-used"}, args...)
 		return runQuietly(command(ctx, b.dir, env, args...))
 	}
@@ -67,8 +67,8 @@ func (b *builder) build(ctx context.Context, s source) error {
 	return nil
 }
 
-// deviceTrees are the kernel's, by the names under which a Pi's firmware asks for
-// them.
+// deviceTrees are the kernel's device trees, by the names under which a Pi's firmware
+// asks for them.
 var deviceTrees = map[string]string{
 	"bcm2710-rpi-3-b.dtb":      "bcm2837-rpi-3-b.dtb",
 	"bcm2710-rpi-3-b-plus.dtb": "bcm2837-rpi-3-b-plus.dtb",
@@ -80,7 +80,7 @@ var deviceTrees = map[string]string{
 	"bcm2711-rpi-cm4.dtb":      "bcm2711-rpi-cm4-io.dtb",
 }
 
-// pack makes the kernel package of what was built.
+// pack makes the kernel package from what was built.
 func (b *builder) pack(s source, maker func(...string) error) error {
 	dir := filepath.Join(b.result(), kernelDir)
 	recipe := filepath.Join(b.result(), recipeDir)
@@ -118,7 +118,8 @@ func (b *builder) pack(s source, maker func(...string) error) error {
 	return s.write(filepath.Join(recipe, "source.json"))
 }
 
-// prune leaves the modules, and the two indexes that device.Modules reads.
+// prune removes everything but the modules and the two indexes that device.Modules
+// reads.
 func prune(modules string) error {
 	indexes, err := filepath.Glob(filepath.Join(modules, "*/*"))
 	if err != nil {
@@ -136,7 +137,7 @@ func prune(modules string) error {
 	return nil
 }
 
-// packVcsim builds the VideoCore for tests.
+// packVcsim builds the simulated VideoCore that tests use.
 func (b *builder) packVcsim(maker func(...string) error) error {
 	work, dir := filepath.Join(b.dir, "vcsim"), filepath.Join(b.result(), vcsimDir)
 	for _, d := range []string{work, dir} {
@@ -170,8 +171,8 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, content, 0o644)
 }
 
-// checkConfig compares a fragment with the configuration that was made of it:
-// Kconfig drops in silence what depends on something else.
+// checkConfig returns an error if the configuration lacks a line of the fragment that it
+// was made from: Kconfig silently drops an option whose dependencies are not met.
 func checkConfig(fragment, config string) error {
 	want, err := readConfig(fragment)
 	if err != nil {
@@ -193,8 +194,7 @@ func checkConfig(fragment, config string) error {
 	return nil
 }
 
-// readConfig reads a kernel's configuration. An option that is not set is left
-// out.
+// readConfig reads a kernel's configuration, without the options that are not set.
 func readConfig(path string) (map[string]string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -212,7 +212,7 @@ func readConfig(path string) (map[string]string, error) {
 	return options, nil
 }
 
-// command ends with ctx, and its children with it.
+// command is a command that is ended with ctx, together with its children.
 func command(ctx context.Context, dir string, env []string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir, cmd.Env = dir, env
@@ -222,7 +222,7 @@ func command(ctx context.Context, dir string, env []string, args ...string) *exe
 	return cmd
 }
 
-// runQuietly runs a command whose output is of interest only if it fails.
+// runQuietly runs a command. Its output is part of the error if it fails.
 func runQuietly(cmd *exec.Cmd) error {
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said

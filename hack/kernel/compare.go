@@ -19,7 +19,7 @@ import (
 type changes struct {
 	same  int
 	files []change
-	// options are those of the kernel's configuration that differ, as "A=y, was n".
+	// options are the options of the kernel's configuration that differ, as "A=y, was n".
 	options []string
 }
 
@@ -37,14 +37,14 @@ const (
 	surplus kind = "is committed, and was not built"
 )
 
-// generated are the files that a build makes, in a checkout.
+// generated are the files in a checkout that a build makes.
 var generated = []string{
 	kernelDir + "/vmlinuz", kernelDir + "/*.dtb", kernelDir + "/lib", kernelDir + "/COPYING",
 	recipeDir + "/config", recipeDir + "/source.json",
 	vcsimDir + "/vcsim.ko", vcsimDir + "/COPYING",
 }
 
-// compare compares the generated files below two folders, as those of checkouts.
+// compare compares the generated files of two folders that are like checkouts.
 func compare(built, committed string) (c changes, err error) {
 	made, err := list(built)
 	if err != nil {
@@ -80,7 +80,7 @@ func compare(built, committed string) (c changes, err error) {
 	return c, err
 }
 
-// list has the generated files below a folder.
+// list returns the generated files below a folder.
 func list(root string) (map[string]bool, error) {
 	files := make(map[string]bool)
 	for _, pattern := range generated {
@@ -105,8 +105,7 @@ func list(root string) (map[string]bool, error) {
 	return files, nil
 }
 
-// compareOptions compares two configurations; one that is not there has no
-// options.
+// compareOptions compares two configurations. A file that does not exist has no options.
 func compareOptions(built, committed string) (differ []string, err error) {
 	now, err := readConfig(built)
 	if err != nil {
@@ -141,7 +140,7 @@ func (c changes) String() string {
 	return b.String()
 }
 
-// apply makes the generated files of the checkout those that were built.
+// apply replaces the generated files of the checkout by those that were built.
 func apply(built, checkout string) error {
 	old, err := list(checkout)
 	if err != nil {
@@ -152,7 +151,7 @@ func apply(built, checkout string) error {
 			return err
 		}
 	}
-	// The folders too: gok would put empty ones into the image.
+	// The folders go too, because gok would put empty ones into the image.
 	if err := os.RemoveAll(filepath.Join(checkout, kernelDir, "lib")); err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ type source struct {
 	Version string
 	// SHA256 is of the archive in it.
 	SHA256 string
-	// Date is that of the package's changelog: the kernel's own too.
+	// Date is that of the package's changelog. The kernel names it as its own.
 	Date time.Time
 }
 
@@ -49,13 +49,13 @@ func (s source) write(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-// tools are Debian's packages that a build takes.
+// tools are the Debian packages that a build needs.
 var tools = []string{
 	"gcc-aarch64-linux-gnu", "gcc", "libc6-dev", "make", "flex", "bison", "bc", "libssl-dev", "libelf-dev",
 	"device-tree-compiler", "kmod", "patch", "xz-utils",
 }
 
-// install installs what is missing of the tools, or says how.
+// install installs the tools that are missing, or says how to.
 func install(ctx context.Context) error {
 	var missing []string
 	for _, p := range tools {
@@ -110,7 +110,7 @@ func choose(ctx context.Context, recorded source, newest bool) (source, error) {
 	return recorded, nil
 }
 
-// served are the versions of a package that can be had, newest first.
+// served are the versions of a package that Debian serves, newest first.
 func served(ctx context.Context, name string) (versions []string, err error) {
 	out, err := exec.CommandContext(ctx, "apt-cache", "madison", name).Output()
 	if err != nil {
@@ -124,8 +124,8 @@ func served(ctx context.Context, name string) (versions []string, err error) {
 	return slices.Compact(versions), nil
 }
 
-// fetch gets the package, and unpacks and patches what is in it. It fills in what
-// is not known of s, and checks the rest.
+// fetch downloads the package and unpacks and patches the source. It fills in the fields
+// of s that are empty, and checks the others.
 func (b *builder) fetch(ctx context.Context, s *source) error {
 	if err := os.RemoveAll(b.dir); err != nil {
 		return err
@@ -208,7 +208,7 @@ func changelogDate(path string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%s has no entry", path)
 }
 
-// shell runs a command, and shows what it prints only when it fails.
+// shell runs a command. It shows what the command prints only if that fails.
 func shell(ctx context.Context, dir string, args ...string) error {
 	return runQuietly(command(ctx, dir, nil, args...))
 }

@@ -51,11 +51,11 @@ type job struct {
 	Deadline  time.Duration
 }
 
-// A status is what became of a job; the guest writes it once, as JSON.
+// A status is how a job has ended. The guest writes it once, as JSON.
 type status struct {
 	Code  int    // of the program
 	Error string // why there is no code
-	// Kernel holds the kernel's last messages when it warned or oopsed.
+	// Kernel has the kernel's last messages if it warned or oopsed.
 	Kernel string
 }
 
@@ -74,7 +74,7 @@ func guestMain() {
 		}
 	}
 	report(st)
-	for { // a select{} without other goroutines is a deadlock to Go
+	for { // not select{}, which Go takes for a deadlock when no other goroutine is left
 		unix.Pause()
 	}
 }
@@ -87,7 +87,7 @@ func report(st status) {
 			_, err = port.Write(append(line, '\n'))
 		}
 	}
-	if err != nil { // the host shows the console when the machine dies
+	if err != nil { // the host shows the console when the machine ends without a status
 		fmt.Println("rig guest:", string(line), err)
 		unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 	}
@@ -186,7 +186,7 @@ func mountHost(writable []string) error {
 		{"tmp", guestRoot + guestTmp, "tmpfs", 0, "mode=1777"},
 	}
 	for i, dir := range writable {
-		// Nothing is cached: the host reads the files as soon as we are done.
+		// Without a cache, because the host reads the files as soon as the job is done.
 		points = append(points, mountPoint{tagWritable + strconv.Itoa(i), guestRoot + dir, "9p", 0, opts + ",cache=none"})
 	}
 	return mountAll(points)
@@ -239,8 +239,8 @@ func loopbackUp() error {
 	return nil
 }
 
-// tainted says whether the kernel died a little (an oops), and whether it
-// warned, as Documentation/admin-guide/tainted-kernels.rst numbers it.
+// tainted tells whether the kernel has oopsed and whether it has warned
+// (Documentation/admin-guide/tainted-kernels.rst).
 func tainted() (died, warned bool) {
 	data, err := os.ReadFile("/proc/sys/kernel/tainted")
 	flags, perr := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)

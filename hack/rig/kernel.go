@@ -14,7 +14,8 @@ import (
 	"strings"
 )
 
-// The modules that the guest loads, with what they depend on and in this order.
+// wantedModules are the modules that the guest loads, in this order. What they depend on
+// is loaded before.
 var wantedModules = []string{
 	"virtio_pci", "virtio_console", "9pnet_virtio", "9p", // the guest's ways to the host
 	"configfs", "gpio-sim", // GPIO lines
@@ -30,14 +31,14 @@ type packages struct {
 	Compiler string   // "gcc-12", with which the kernel was built
 }
 
-// The metapackage leads to the current kernel; it is not the -cloud- one, which
-// has neither video nor GPIO.
+// The metapackage depends on the current kernel. The one of the -cloud- kernel would not
+// do, because that has neither video nor GPIO.
 const metapackage = "linux-image-amd64"
 
-// candidate asks this machine's package lists for the newest kernel of which all
-// parts are to be had: its image, its source, and what modules are built with.
-// While Debian publishes a new kernel, the packages that need a signature come
-// days after the others, which have replaced their older versions by then.
+// candidate finds the newest kernel in this machine's package lists of which all parts
+// can be downloaded: its image, its source, and what modules are built with. They may
+// not fit together for days while Debian publishes a new kernel, because the packages
+// that need a signature come later, and the others replace their older versions at once.
 func candidate(ctx context.Context) (packages, error) {
 	metas, err := output(ctx, "", "apt-cache", "show", metapackage)
 	if err != nil {
@@ -57,7 +58,8 @@ func candidate(ctx context.Context) (packages, error) {
 	return packages{}, errors.Join(troubles...)
 }
 
-// complete adds what modules are built with, and sees whether all of it is there.
+// complete adds the packages that modules are built with. It returns an error if one
+// cannot be downloaded.
 func (p *packages) complete(ctx context.Context) error {
 	headers := "linux-headers-" + p.Release
 	stanza, err := output(ctx, "", "apt-cache", "show", "--no-all-versions", headers+"="+p.Version)
@@ -151,16 +153,16 @@ func (b builder) unpack(ctx context.Context, p packages) error {
 	return nil
 }
 
-// buildGPIOSim builds gpio-sim, which no Debian kernel has, from the kernel's
-// own source. It needs irq_sim, which is not configured either and uses a
-// function that is not exported, so that becomes a part of the module.
+// buildGPIOSim builds gpio-sim from the kernel's own source, because no Debian kernel has
+// it. It needs irq_sim, which Debian's kernels do not have either and which uses a
+// function that is not exported. So irq_sim becomes a part of the module, patched.
 func (b builder) buildGPIOSim(ctx context.Context, p packages) error {
 	const main, header, irq = "drivers/gpio/gpio-sim.c", "drivers/gpio/gpiolib.h", "kernel/irq/irq_sim.c"
 	source := filepath.Join(b.dir, "source")
 	if err := os.Mkdir(source, 0o755); err != nil {
 		return err
 	}
-	// tar stops after the last of the three, which xz takes for a broken pipe.
+	// tar stops reading after the last of the three files, so xz ends with a broken pipe.
 	pipe := `xz -dcq -T0 "$1" | tar xf - --occurrence=1 --strip-components=1 "$2" "$3" "$4"`
 	if _, err := output(ctx, source, "sh", "-c", pipe, "sh",
 		filepath.Join(b.root, "usr/src", p.Source+".tar.xz"),

@@ -21,7 +21,7 @@ const usage = `usage:
   rig exec BINARY [arguments]           run one program in it, for go test -exec
   rig setup                             make the machine, or renew it when Debian has a newer kernel`
 
-// The packages whose tests want devices, when none are named.
+// defaultPackages are tested if none are named: they have tests that need devices.
 var defaultPackages = []string{"./camera/...", "./gpio/..."}
 
 func main() {
@@ -29,8 +29,8 @@ func main() {
 	if os.Args[0] == guestInit {
 		guestMain()
 	}
-	// The process that starts QEMU must not lose its thread: QEMU is told to
-	// die with it (Pdeathsig).
+	// QEMU is killed when the thread that started it ends (Pdeathsig), so that must be
+	// the main thread.
 	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
 	code, err := run(ctx, os.Args[1:])
@@ -80,8 +80,8 @@ func goTest(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return 2, err
 	}
-	// One package at a time: each has the machine's two processors to itself. Only
-	// tests that need the machine: the others take their time under emulation.
+	// One package at a time, so that each has the machine's two processors for itself;
+	// and only tests that need the machine, because emulation is slow.
 	argv := append([]string{"test", "-p=1", "-count=1", "-run=^TestRig", "-exec='" + self + "' exec"}, args...)
 	if !slices.ContainsFunc(args, isPackage) {
 		argv = append(argv, defaultPackages...)
@@ -104,8 +104,8 @@ func isPackage(arg string) bool {
 		strings.HasPrefix(arg, "github.com/pushcam/pushcam")
 }
 
-// cacheDir is hack/rig/.cache of the checkout that the working directory lies
-// in: go test -exec starts this program in the folder of the tested package.
+// cacheDir is hack/rig/.cache of the checkout that has the working directory in it:
+// go test -exec starts this program in the folder of the tested package.
 func cacheDir() (string, error) {
 	wd, err := os.Getwd()
 	if err != nil {

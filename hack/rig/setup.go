@@ -35,8 +35,8 @@ type kernel struct {
 	Recipe  string // hash of how it was made
 }
 
-// Everything that decides what is made of the packages; when it changes, the
-// kernel is made anew.
+// recipeSource is everything that decides what is made of the packages. When it changes,
+// the kernel is made anew.
 //
 //go:embed kernel.go
 var recipeSource []byte
@@ -46,7 +46,7 @@ func recipe() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// What the rig needs on this machine, as Debian packages.
+// requiredPackages are the Debian packages that the rig needs on this machine.
 var requiredPackages = []string{
 	"qemu-system-x86",                          // the virtual machine
 	"kmod",                                     // depmod and modprobe, for the order of the modules
@@ -54,7 +54,7 @@ var requiredPackages = []string{
 	"gcc", "make", "bc", "binutils", "libelf1", // gpio-sim out of tree
 }
 
-// Kernel is what is in Dir; it exists after Ensure or Renew.
+// Kernel is the kernel in Dir. It exists after Ensure or Renew.
 func (s setup) Kernel() kernel {
 	dir := filepath.Join(s.Dir, "kernel")
 	k := kernel{Image: filepath.Join(dir, "vmlinux"), Modules: filepath.Join(dir, "modules.cpio")}
@@ -65,8 +65,7 @@ func (s setup) Kernel() kernel {
 	return k
 }
 
-// Ensure makes the kernel when there is none or when this program would now
-// make another of the same packages.
+// Ensure makes the kernel if there is none, or if its recipe has changed.
 func (s setup) Ensure(ctx context.Context) error {
 	if s.Kernel().Recipe == recipe() {
 		return nil
@@ -133,7 +132,7 @@ func (s setup) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// What an interrupted run left.
+	// Remove what interrupted runs have left.
 	old, _ := filepath.Glob(filepath.Join(s.Dir, "tmp-*"))
 	for _, dir := range old {
 		if err := os.RemoveAll(dir); err != nil {
@@ -199,8 +198,8 @@ func (s setup) build(ctx context.Context) error {
 	return os.Rename(b.out, final)
 }
 
-// install sees to it that Debian packages are on this machine: it installs what
-// is missing when it may, else it says what to do.
+// install installs the Debian packages that are missing on this machine. If it may not,
+// its error says what to do.
 func (s setup) install(ctx context.Context, names []string) error {
 	for _, tool := range []string{"dpkg-query", "apt-get", "apt-cache"} {
 		if _, err := exec.LookPath(tool); err != nil {

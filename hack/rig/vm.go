@@ -21,20 +21,20 @@ import (
 )
 
 const (
-	// bootAllowance is how much longer than the job the machine may take. It boots in
-	// 5 s, on a processor that it has for itself.
+	// bootAllowance is how much longer than the job the machine may take. On a processor
+	// of its own it boots in 5 s.
 	bootAllowance = 10 * time.Minute
-	// defaultDeadline serves programs that have no -test.timeout.
+	// defaultDeadline is for programs that have no -test.timeout.
 	defaultDeadline = 10 * time.Minute
-	// statusGrace is how long a test binary may take to end after its own
-	// -test.timeout before it is made to.
+	// statusGrace is how long after its own -test.timeout a test binary may take to end,
+	// before it is made to.
 	statusGrace = 2 * time.Minute
 	// consoleKept bounds what is kept of the kernel's console, in bytes.
 	consoleKept = 64 << 10
 )
 
 // runVM boots the machine for one program and relays what the program writes.
-// The result is the program's exit status, or 2 and why there is none.
+// The result is the program's exit status, or 2 and the reason why there is none.
 func runVM(ctx context.Context, k kernel, argv []string) (int, error) {
 	j, err := newJob(argv)
 	if err != nil {
@@ -50,7 +50,7 @@ func runVM(ctx context.Context, k kernel, argv []string) (int, error) {
 		fmt.Errorf("no end after %v", j.Deadline+bootAllowance))
 	defer cancel()
 
-	// QEMU gets the far ends as descriptors 4, 5 and 6, initrd as 3.
+	// QEMU gets initrd as descriptor 3 and the far ends of the ports as 4, 5 and 6.
 	var near, far []*os.File
 	defer func() { closeAll(near); closeAll(far) }()
 	for range 3 {
@@ -81,8 +81,8 @@ func runVM(ctx context.Context, k kernel, argv []string) (int, error) {
 	relays.Go(func() { io.Copy(os.Stderr, near[2]) })
 	var st status
 	statusErr := json.NewDecoder(near[0]).Decode(&st)
-	// All that the program wrote is in the sockets before its status is, and
-	// the guest's file systems are the host's own: nothing is lost by a kill.
+	// Nothing is lost by a kill: what the program wrote is in the sockets before its
+	// status is, and the guest's file systems are the host's own.
 	qemu.Process.Kill()
 	qemu.Wait()
 	relays.Wait()
@@ -137,7 +137,7 @@ func newJob(argv []string) (job, error) {
 		Env:      append(os.Environ(), "PUSHCAM_RIG=1", "TMPDIR="+guestTmp, "HOME="+guestTmp),
 		Dir:      dir,
 		Writable: writable,
-		// go test gives one pipe for both, and their order matters to it.
+		// go test gives one pipe for both, and needs their output in order.
 		Merged:   os.SameFile(stdout, stderr),
 		Deadline: deadline(argv) + statusGrace,
 	}, nil
@@ -155,8 +155,8 @@ func deadline(argv []string) time.Duration {
 	return defaultDeadline
 }
 
-// initramfs is the kernel's modules, this program and its job, in memory: there
-// is no file to leave behind.
+// initramfs has the kernel's modules, this program and its job. It is in memory, so that
+// no file is left behind.
 func initramfs(k kernel, j job) (*os.File, error) {
 	modules, err := os.ReadFile(k.Modules)
 	if err != nil {

@@ -4,12 +4,12 @@ package main
 
 import "strings"
 
-// announcement is what a test writes to /dev/kmsg, with the name of a kernel
-// function behind it, before it makes that function warn.
+// announcement is what a test writes to /dev/kmsg before it makes a kernel function warn,
+// followed by the function's name.
 const announcement = "rig: expect a warning from "
 
-// unannounced says whether a log of the kernel, which has warned, holds a
-// warning that no test announced. Each announcement is good for one.
+// unannounced tells whether the log of a kernel that has warned has a warning that no
+// test announced. Each announcement is for one warning.
 func unannounced(log string) bool {
 	expected := make(map[string]int)
 	seen := false
@@ -28,5 +28,5 @@ func unannounced(log string) bool {
 			}
 		}
 	}
-	return !seen // it has been overwritten by what came after it
+	return !seen // then later messages have overwritten the warning
 }
