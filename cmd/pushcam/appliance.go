@@ -40,7 +40,7 @@ type appliance struct {
 
 // newAppliance returns nil on a PC. The program answers at address. If it hangs, what
 // it was doing is written to stderr.
-func newAppliance(c *config, address net.Addr, cam *camera.Camera, p *panel, stderr io.Writer, log *slog.Logger) *appliance {
+func newAppliance(c *config, s *settings, address net.Addr, cam *camera.Camera, p *panel, stderr io.Writer, log *slog.Logger) *appliance {
 	if !c.appliance {
 		return nil
 	}
@@ -48,14 +48,14 @@ func newAppliance(c *config, address net.Addr, cam *camera.Camera, p *panel, std
 	a := &appliance{root: c.root, log: log, power: device.Power{Root: c.root, Log: log}}
 	a.off = a.power.Off
 	a.drivers = newDrivers(a.root, c.size, log.With("component", "modules"))
-	a.name = a.newAnnouncer(address)
+	a.name = a.newAnnouncer(address, s)
 	a.updates = a.newUpdates(c.stateDir, cam, p, web)
 	a.recovery = newRecovery(a.root, c.stateDir, a.power.Reboot, log.With("component", "recovery"))
 	a.watchdog = newWatchdog(cam, web, stderr, log.With("component", "watchdog"))
 	return a
 }
 
-func (a *appliance) newAnnouncer(address net.Addr) *discovery.Announcer {
+func (a *appliance) newAnnouncer(address net.Addr, s *settings) *discovery.Announcer {
 	host, err := os.Hostname()
 	if err != nil {
 		a.log.Warn("the host name is not known", "err", err)
@@ -70,6 +70,8 @@ func (a *appliance) newAnnouncer(address net.Addr) *discovery.Announcer {
 		Version:  programInfo().Version,
 		Model:    a.root.Model(),
 		Log:      a.log.With("component", "discovery"),
+		Kept:     s.networkName(),
+		Keep:     s.setNetworkName,
 	}
 }
 

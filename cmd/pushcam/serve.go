@@ -43,7 +43,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		panel.follow(s.Phase)
 		placeholders.show(s)
 	}
-	appliance := newAppliance(c, address, cam, panel, stderr, log)
+	appliance := newAppliance(c, settings, address, cam, panel, stderr, log)
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
 	server.Owner = appliance.owner(settings, book, controls)
 	server.State = map[string]func() any{

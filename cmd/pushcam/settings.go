@@ -42,6 +42,9 @@ type values struct {
 	Controls v4l2.Controls `json:"controls,omitempty"` // of the camera
 	// OwnersAddresses are those from which the owner's password came.
 	OwnersAddresses []string `json:"owners_addresses,omitempty"`
+	// NetworkName is what the appliance is called on the network, as pushcam-2, if
+	// another device had the host name first.
+	NetworkName string `json:"network_name,omitempty"`
 }
 
 const (
@@ -152,6 +155,18 @@ func (s *settings) setOwnersAddresses(addresses []string) {
 	s.change(func() { s.values.OwnersAddresses = addresses })
 }
 
+// networkName is as discovery.Announcer.Kept wants it.
+func (s *settings) networkName() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.values.NetworkName
+}
+
+// setNetworkName replaces it.
+func (s *settings) setNetworkName(name string) {
+	s.change(func() { s.values.NetworkName = name })
+}
+
 // change makes a change, which serves at once and is kept later. One that cannot be
 // kept serves until the program ends.
 func (s *settings) change(what func()) {
@@ -243,6 +258,7 @@ func (s *settings) state() any {
 	defer s.mu.Unlock()
 	v := s.values
 	v.OwnersAddresses = nil // is no viewer's business
+	v.NetworkName = ""      // is part of the network's state
 	return struct {
 		values
 		Unkept  bool   `json:"unkept,omitempty"` // a power cut would take back the last change

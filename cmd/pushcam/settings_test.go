@@ -62,6 +62,21 @@ func TestSettingsOwnersAddresses(t *testing.T) {
 	}
 }
 
+// The name that was won is kept, and told by the network's part of /state alone.
+func TestSettingsNetworkName(t *testing.T) {
+	dir := t.TempDir()
+	s := quietSettings(dir)
+	s.setNetworkName("pushcam-2")
+	s.keep()
+	again := quietSettings(dir)
+	if got := again.networkName(); got != "pushcam-2" || again.privacy() != nil {
+		t.Errorf("after a restart the name is %q, and the camera is closed: %v", got, again.privacy())
+	}
+	if text, err := json.Marshal(again.state()); err != nil || strings.Contains(string(text), "pushcam-2") {
+		t.Errorf("the settings' part of /state says %s, %v", text, err)
+	}
+}
+
 // What cannot be read or kept is said. A camera that may have been closed stays
 // closed, over restarts, until its owner opens it.
 func TestSettingsTrouble(t *testing.T) {

@@ -69,7 +69,7 @@ func states(ctx context.Context, there []discovery.Found) []found {
 			places <- struct{}{}
 			defer func() { <-places }()
 			all[i].Found = f
-			if s, err := f.Status(ctx); err != nil {
+			if s, err := all[i].Status(ctx); err != nil {
 				all[i].Error = err.Error()
 			} else {
 				all[i].State = &s
@@ -89,17 +89,9 @@ func (p *program) table(all []found) error {
 	t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tADDRESS\tVERSION\tMODEL\tSTATE")
 	for _, f := range all {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", f.Host, f.address(), cmp.Or(f.version(), "-"), cmp.Or(f.Model, "-"), f.state())
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", f.Host, cmp.Or(f.Link(), "-"), cmp.Or(f.version(), "-"), cmp.Or(f.Model, "-"), f.state())
 	}
 	return t.Flush()
-}
-
-// address is the link to open. The JSON has the pushcam's other addresses too.
-func (f *found) address() string {
-	if len(f.Addresses) == 0 {
-		return "-"
-	}
-	return f.URL(f.Addresses[0])
 }
 
 // version is that of the running program, or the announced one if the program does

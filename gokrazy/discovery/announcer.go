@@ -32,6 +32,19 @@ type Announcer struct {
 	Model    string // of the board; empty if it is not known
 	Log      *slog.Logger
 
+	// Kept is the name that Keep got last before the program started. It is tried
+	// first, so that cameras that lose their power together do not swap their names.
+	// A name that does not come from Hostname is ignored.
+	Kept string
+	// Keep gets the name that was won, without ".local", if it is another one than was
+	// kept, or than Hostname if none was. It must not block. nil: the name is forgotten
+	// with the program.
+	Keep func(name string)
+	// Changed has the networks looked at at once. Without it a change is noticed
+	// within two seconds. It must not be closed.
+	Changed <-chan struct{}
+
+	kept     string // by Keep
 	root     string // where /sys is looked for; a test's
 	networks func() ([]*network, error)
 	open     func([]*network) (wire, error)
@@ -81,6 +94,7 @@ func (a *Announcer) Run(ctx context.Context) error {
 	}
 	defer a.publish(State{Reason: "stopped"})
 	r := &responder{base: label(a.Hostname), profile: a.profile()}
+	r.number, a.kept = numberOf(r.base, a.Kept), a.Kept
 	var said string
 	for ctx.Err() == nil {
 		err := a.announce(ctx, r)
@@ -95,6 +109,7 @@ func (a *Announcer) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
+		case <-a.Changed:
 		case <-time.After(lookInterval):
 		}
 	}
@@ -131,8 +146,8 @@ func (a *Announcer) announce(ctx context.Context, r *responder) error {
 	defer w.close()
 
 	r.start(time.Now(), w, networks)
-	look := time.NewTicker(lookInterval)
-	defer look.Stop()
+	ticker := time.NewTicker(lookInterval)
+	defer ticker.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -140,6 +155,7 @@ func (a *Announcer) announce(ctx context.Context, r *responder) error {
 		if next := r.next(); !next.IsZero() {
 			timer.Reset(time.Until(next))
 		}
+		look := false
 		select {
 		case <-ctx.Done():
 			for range goodbyes {
@@ -151,7 +167,12 @@ func (a *Announcer) announce(ctx context.Context, r *responder) error {
 			r.handle(time.Now(), p)
 		case <-timer.C:
 			r.step(time.Now())
-		case <-look.C:
+		case <-ticker.C:
+			look = true
+		case <-a.Changed:
+			look = true
+		}
+		if look {
 			if now, err := a.networks(); err == nil && !sameNetworks(now, networks) {
 				a.Log.Debug("the networks have changed")
 				return nil
@@ -163,20 +184,24 @@ func (a *Announcer) announce(ctx context.Context, r *responder) error {
 	}
 }
 
-// report publishes the name that is held, and logs it if it is new.
+// report publishes the name that is held, and keeps and logs it if it is new.
 func (a *Announcer) report(r *responder) {
 	s := State{Host: r.name() + "." + domain}
 	for _, l := range r.links {
 		s.Addresses = append(s.Addresses, l.addresses()...)
 	}
 	if r.number > 1 {
-		s.Reason = "another device is " + r.base + "." + domain
+		s.Reason = "another device had the name " + r.base + "." + domain + " first"
 	}
 	if before := a.State(); before.equal(s) {
 		return
 	}
+	if a.Keep != nil && r.name() != cmp.Or(a.kept, r.base) {
+		a.Keep(r.name())
+		a.kept = r.name()
+	}
 	if s.Reason != "" {
-		a.Log.Warn("the name is taken: this pushcam has another", "host", s.Host, "taken", r.base+"."+domain)
+		a.Log.Warn("this pushcam has another name on the network than the one that it was given", "host", s.Host, "addresses", s.Addresses, "why", s.Reason)
 	} else {
 		a.Log.Info("this pushcam has a name on the network", "host", s.Host, "addresses", s.Addresses)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func TestNameTaken(t *testing.T) {
 				if diff := cmp.Diff([]string{"pushcam.local", "pushcam-2.local"}, got); diff != "" {
 					t.Errorf("-want +got:\n%s", diff)
 				}
-				if test.apart == settled && (a.State().Reason != "" || b.State().Reason != "another device is pushcam.local") {
+				if test.apart == settled && (a.State().Reason != "" || b.State().Reason != "another device had the name pushcam.local first") {
 					t.Errorf("states: %+v and %+v", a.State(), b.State())
 				}
 			})
@@ -144,6 +145,93 @@ func TestNameStays(t *testing.T) {
 		wait(lookInterval + settled)
 		if got := b.State().Host; got != "pushcam-2.local" {
 			t.Errorf("the name is %q after an address change, want pushcam-2.local", got)
+		}
+	})
+}
+
+// Cameras of one name that lose their power together have their own names afterwards,
+// whichever of them is back first.
+func TestNameOutlivesPower(t *testing.T) {
+	simulate(t, func(t *testing.T, s *segment) {
+		kept := make([]string, 2)
+		start := func(i int) (a *Announcer, stop func()) {
+			a = &Announcer{Hostname: "pushcam", Kept: kept[i], Keep: func(name string) { kept[i] = name }}
+			return a, announce(t, s, with(fmt.Sprintf("192.168.1.%d/24", 10+i)), a)
+		}
+		_, stopFirst := start(0)
+		wait(settled)
+		_, stopSecond := start(1)
+		wait(2 * settled)
+		stopFirst()
+		stopSecond()
+		if want := []string{"", "pushcam-2"}; !slices.Equal(kept, want) { // a plain name need not be written to a card
+			t.Fatalf("kept are %q, want %q", kept, want)
+		}
+		second, _ := start(1)
+		wait(2 * settled)
+		first, _ := start(0)
+		wait(2 * settled)
+		if a, b := first.State().Host, second.State().Host; a != "pushcam.local" || b != "pushcam-2.local" {
+			t.Errorf("after the power cut they are %s and %s, want pushcam.local and pushcam-2.local", a, b)
+		}
+	})
+}
+
+func TestKeptName(t *testing.T) {
+	for _, test := range []struct {
+		name, hostname, kept string
+		taken                []string // by others
+		host                 string
+		keeps                []string
+	}{
+		{"none", "pushcam", "", nil, "pushcam", nil},
+		{"its own", "pushcam", "pushcam", nil, "pushcam", nil},
+		{"with a number", "pushcam", "pushcam-3", nil, "pushcam-3", nil},
+		{"of another hostname", "garden", "pushcam-3", nil, "garden", []string{"garden"}},
+		{"no name of ours", "pushcam", "pushcam-100", nil, "pushcam", []string{"pushcam"}},
+		{"taken meanwhile", "pushcam", "pushcam-2", []string{"pushcam-2"}, "pushcam-3", []string{"pushcam-3"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, s *segment) {
+				for i, name := range test.taken {
+					announce(t, s, with(fmt.Sprintf("192.168.1.%d/24", 20+i)), &Announcer{Hostname: name})
+				}
+				wait(settled)
+				var keeps []string
+				a := &Announcer{Hostname: test.hostname, Kept: test.kept, Keep: func(name string) { keeps = append(keeps, name) }}
+				stop := announce(t, s, with("192.168.1.5/24"), a)
+				wait(2 * settled)
+				host := a.State().Host
+				stop()
+				if host != test.host+".local" || !slices.Equal(keeps, test.keeps) {
+					t.Errorf("the name is %s, and kept are %q; want %s.local and %q", host, keeps, test.host, test.keeps)
+				}
+			})
+		})
+	}
+}
+
+// A change that is told is not noticed only at the next look.
+func TestChangeIsTold(t *testing.T) {
+	simulate(t, func(t *testing.T, s *segment) {
+		const probed = lookInterval * 6 / 10 // more than three probes take
+		changed := make(chan struct{}, 1)
+		c := with()
+		a := &Announcer{Hostname: "pushcam", Changed: changed}
+		announce(t, s, c, a)
+		wait(lookInterval + time.Millisecond)
+		c.set("192.168.1.5/24")
+		changed <- struct{}{}
+		wait(probed)
+		if got := a.State().Host; got != "pushcam.local" {
+			t.Fatalf("a network came, and the name is %q", got)
+		}
+		wait(lookInterval - probed + time.Millisecond)
+		c.set("192.168.1.6/24")
+		changed <- struct{}{}
+		wait(probed)
+		if got := fmt.Sprint(a.State().Addresses); got != "[192.168.1.6]" {
+			t.Errorf("the address changed, and those that are announced are %s", got)
 		}
 	})
 }

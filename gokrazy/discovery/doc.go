@@ -54,6 +54,16 @@ func numbered(name string, n int) string {
 	return strings.TrimRight(name[:min(len(name), maxLabel-len(suffix))], "-") + suffix
 }
 
+// numberOf is the n for which numbered makes name of base; 1 if there is none.
+func numberOf(base, name string) int {
+	for n := 2; n <= maxNumber; n++ {
+		if numbered(base, n) == name {
+			return n
+		}
+	}
+	return 1
+}
+
 // maxText is how much of a text is kept, in bytes; a text of a TXT record has
 // 255 at most, its key included (RFC 6763, 6.1).
 const maxText = 200

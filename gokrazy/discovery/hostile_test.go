@@ -2,9 +2,11 @@ package discovery
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -171,20 +173,79 @@ func TestStatusWithoutAddress(t *testing.T) {
 	}
 }
 
-func TestURL(t *testing.T) {
+// Only addresses that answered as this pushcam are left.
+func TestStatusOfEachAddress(t *testing.T) {
+	serve := func(address string, answer http.HandlerFunc) {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &httptest.Server{Listener: l, Config: &http.Server{Handler: answer}}
+		server.Start()
+		t.Cleanup(server.Close)
+	}
+	first := httptest.NewServer(text(`{"camera":{"phase":"live"},"network":{"host":"Pushcam.local"}}`))
+	t.Cleanup(first.Close)
+	_, port, err := net.SplitHostPort(first.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve("127.0.0.2:"+port, text(`{"camera":{"phase":"idle"},"network":{"host":"other.local"}}`))
+	serve("127.0.0.3:"+port, text("<html>"))
+	serve("127.0.0.5:"+port, text(`{"camera":{"phase":"live"},"network":{"host":"pushcam.local"}}`))
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
-		address string
-		port    int
-		want    string
+		name            string
+		addresses, want []string
+		err             string
 	}{
-		{"192.168.1.5", 80, "http://192.168.1.5/"},
-		{"192.168.1.5", 8080, "http://192.168.1.5:8080/"},
-		{"fe80::1%eth0", 80, "http://[fe80::1%25eth0]/"},
-		{"2001:db8::1", 8080, "http://[2001:db8::1]:8080/"},
+		{"all of them", []string{"127.0.0.2", "127.0.0.1", "127.0.0.4", "127.0.0.3", "127.0.0.5"}, []string{"127.0.0.1", "127.0.0.5"}, "<nil>"},
+		{"another camera's", []string{"127.0.0.2", "127.0.0.3"}, nil, "another camera, other.local, answers at 127.0.0.2"},
+		{"nobody's", []string{"127.0.0.4"}, nil, "it does not answer: dial tcp 127.0.0.4:" + port + ": connect: connection refused"},
 	} {
-		f := &Found{Port: test.port}
-		if got := f.URL(netip.MustParseAddr(test.address)); got != test.want {
-			t.Errorf("%s is at %s, want %s", test.address, got, test.want)
+		t.Run(test.name, func(t *testing.T) {
+			f := &Found{Host: "pushcam.local", Port: number}
+			for _, a := range test.addresses {
+				f.Addresses = append(f.Addresses, netip.MustParseAddr(a))
+			}
+			state, err := f.Status(t.Context())
+			if fmt.Sprint(err) != test.err {
+				t.Errorf("error %v, want %s", err, test.err)
+			}
+			if got := fmt.Sprint(f.Addresses); got != fmt.Sprint(test.want) {
+				t.Errorf("the addresses that are left are %s, want %s", got, test.want)
+			}
+			if err == nil && state.Phase != "live" {
+				t.Errorf("the state is %+v", state)
+			}
+		})
+	}
+}
+
+func TestLink(t *testing.T) {
+	for _, test := range []struct {
+		addresses []string // the best first
+		port      int
+		want      string
+	}{
+		{nil, 80, ""},
+		{[]string{"192.168.1.5", "fe80::1%eth0"}, 80, "http://192.168.1.5/"},
+		{[]string{"192.168.1.5"}, 8080, "http://192.168.1.5:8080/"},
+		{[]string{"2001:db8::1", "fe80::1%eth0"}, 80, "http://[2001:db8::1]/"},
+		{[]string{"2001:db8::1"}, 8080, "http://[2001:db8::1]:8080/"},
+		{[]string{"169.254.7.7", "fe80::1%eth0"}, 80, "http://169.254.7.7/"},
+		{[]string{"fe80::1%eth0"}, 80, "http://pushcam.local/"},
+		{[]string{"fe80::1%eth0"}, 8080, "http://pushcam.local:8080/"},
+	} {
+		f := &Found{Host: "pushcam.local", Port: test.port}
+		for _, a := range test.addresses {
+			f.Addresses = append(f.Addresses, netip.MustParseAddr(a))
+		}
+		if got := f.Link(); got != test.want {
+			t.Errorf("%s, port %d: the link is %q, want %q", test.addresses, test.port, got, test.want)
 		}
 	}
 }

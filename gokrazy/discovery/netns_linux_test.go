@@ -255,7 +255,7 @@ func TestRealConflict(t *testing.T) {
 	until(t, announcer, what, is)
 	announcer, _ = b.announce(&Announcer{Hostname: "pushcam", Port: 80})
 	what, is = hosted("pushcam-2.local", "10.99.0.2")
-	if s := until(t, announcer, what, is); s.Reason != "another device is pushcam.local" {
+	if s := until(t, announcer, what, is); s.Reason != "another device had the name pushcam.local first" {
 		t.Errorf("reason: %q", s.Reason)
 	}
 	// A third program on a computer that has one already.
@@ -367,4 +367,34 @@ func TestRealNetworks(t *testing.T) {
 	if got := names(); got != nil {
 		t.Errorf("the port of a bridge: %v", got)
 	}
+}
+
+// Leases end, cables move and adapters are replaced while the program runs: its name
+// goes along.
+func TestRealChanges(t *testing.T) {
+	t.Parallel()
+	a, b := newCable(t)
+	a.up("10.99.0.1/24")
+	b.up("10.99.0.2/24")
+	announcer, _ := a.announce(&Announcer{Hostname: "pushcam", Port: 80})
+	at := func(address string) {
+		t.Helper()
+		what, is := hosted("pushcam.local", address)
+		until(t, announcer, what, is)
+		found := b.browse(number(1))
+		if len(found) != 1 || len(found[0].Addresses) == 0 || found[0].Addresses[0].String() != address {
+			t.Fatalf("found %+v, want a pushcam at %s", found, address)
+		}
+	}
+	at("10.99.0.1")
+	a.ip("addr del 10.99.0.1/24 dev eth0")
+	a.ip("addr add 10.99.0.7/24 dev eth0")
+	at("10.99.0.7")
+	a.ip("link del eth0")
+	until(t, announcer, "no network", func(s State) bool { return s.Reason == errNoNetwork.Error() })
+	a.ip(fmt.Sprintf("link add usb0 type veth peer name eth0 netns /proc/%d/fd/%d", os.Getpid(), b.fd))
+	a.ip("addr add 10.98.0.1/24 dev usb0")
+	a.ip("link set usb0 up")
+	b.up("10.98.0.2/24")
+	at("10.98.0.1")
 }

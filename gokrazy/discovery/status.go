@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -27,46 +29,77 @@ type Status struct {
 	Reason  string `json:"reason,omitempty"` // for it, where there is one
 	Version string `json:"version"`          // of the program that runs
 	Update  string `json:"update,omitempty"` // what there is to say of one: on trial, or rolled back and why
+	Host    string `json:"-"`                // its name on the network, as pushcam.local; empty if it has none now
 }
 
 var errNoAddress = errors.New("it has announced no address")
 
-// Status asks the pushcam for its state, at one address after the other. Each has
-// two seconds, all together until ctx is done.
+// Status asks the pushcam for its state, at all of its addresses at the same time. Each
+// has two seconds, all until ctx is done. Addresses that did not answer as this pushcam
+// are then taken out of f: what a name server or a router remembers, or another computer
+// announces, may be an address that somebody else has today.
 func (f *Found) Status(ctx context.Context) (Status, error) {
 	client := &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true}, // no proxy: it is in this network
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Timeout:       askTimeout,
 	}
-	err := errNoAddress
-	for _, a := range f.Addresses {
-		var s Status
-		if s, err = f.ask(ctx, client, a); err == nil || ctx.Err() != nil {
-			return s, err
+	states, errs := make([]Status, len(f.Addresses)), make([]error, len(f.Addresses))
+	var asking sync.WaitGroup
+	for i, a := range f.Addresses {
+		asking.Go(func() { states[i], errs[i] = f.ask(ctx, client, a) })
+	}
+	asking.Wait()
+	var answered []netip.Addr
+	state, err := Status{}, errNoAddress
+	for i, a := range f.Addresses {
+		if errs[i] == nil && answered == nil {
+			state = states[i]
+		}
+		if errs[i] == nil {
+			answered = append(answered, a)
 		}
 	}
-	return Status{}, err
+	switch {
+	case answered != nil:
+		err = nil
+	case len(errs) > 0:
+		err = errs[0]
+	}
+	f.Addresses = answered
+	return state, err
 }
 
-// URL is that of the page at one of the addresses.
-func (f *Found) URL(a netip.Addr) string {
-	u := &url.URL{Scheme: "http", Host: f.authority(a), Path: "/"}
+// Link is where a browser finds the page; "" if no address is known. No browser takes
+// the zone that a link-local IPv6 address needs: where there is only such a one, the
+// link has the name.
+func (f *Found) Link() string {
+	if len(f.Addresses) == 0 {
+		return ""
+	}
+	u := &url.URL{Scheme: "http", Host: f.at(f.Host), Path: "/"}
+	for _, a := range f.Addresses {
+		if a.Zone() == "" {
+			u.Host = f.at(a.String())
+			break
+		}
+	}
 	return u.String()
 }
 
-func (f *Found) authority(a netip.Addr) string {
-	if f.Port != 80 {
-		return net.JoinHostPort(a.String(), strconv.Itoa(f.Port))
+// at is a host with the port, where a browser needs that.
+func (f *Found) at(host string) string {
+	switch {
+	case f.Port != 80:
+		return net.JoinHostPort(host, strconv.Itoa(f.Port))
+	case strings.Contains(host, ":"):
+		return "[" + host + "]"
 	}
-	if a.Is6() {
-		return "[" + a.String() + "]"
-	}
-	return a.String()
+	return host
 }
 
 func (f *Found) ask(ctx context.Context, client *http.Client, a netip.Addr) (Status, error) {
-	u := &url.URL{Scheme: "http", Host: f.authority(a), Path: "/state"}
+	u := &url.URL{Scheme: "http", Host: f.at(a.String()), Path: "/state"}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return Status{}, err
@@ -87,7 +120,11 @@ func (f *Found) ask(ctx context.Context, client *http.Client, a netip.Addr) (Sta
 	if err != nil {
 		return Status{}, fmt.Errorf("its state broke off: %w", err)
 	}
-	return parseStatus(text)
+	s, err := parseStatus(text)
+	if err == nil && s.Host != "" && !strings.EqualFold(s.Host, f.Host) {
+		err = fmt.Errorf("another camera, %s, answers at %s", s.Host, a)
+	}
+	return s, err
 }
 
 func parseStatus(text []byte) (Status, error) {
@@ -95,6 +132,7 @@ func parseStatus(text []byte) (Status, error) {
 		Camera  struct{ Phase, Reason string }
 		Program struct{ Version string }
 		Update  struct{ Message string }
+		Network struct{ Host string }
 	}
 	if err := json.Unmarshal(text, &all); err != nil || all.Camera.Phase == "" {
 		return Status{}, errors.New("what it gives as its state is not a pushcam's")
@@ -104,5 +142,6 @@ func parseStatus(text []byte) (Status, error) {
 		Reason:  printable(all.Camera.Reason),
 		Version: printable(all.Program.Version),
 		Update:  printable(all.Update.Message),
+		Host:    printable(all.Network.Host),
 	}, nil
 }
