@@ -15,6 +15,7 @@ const (
 	Live                        // somebody watches
 	Privacy                     // the owner closed the camera
 	NoCamera                    // no camera is found
+	NoNetwork                   // nobody can reach the appliance
 	Fault                       // the camera does not work
 	Trial                       // an update is on trial
 	Countdown                   // the button is being held
@@ -49,6 +50,8 @@ var patterns = [...]struct {
 		[]time.Duration{2000 * ms, 2000 * ms}},
 	NoCamera: {"no-camera", "two flashes, pause", "no camera is found: check its cable",
 		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
+	NoNetwork: {"no-network", "three flashes, pause", "no network: check the cable and the router",
+		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
 	Fault: {"fault", "four flashes, pause", "there is a camera and it does not work: the page says why",
 		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
 	Trial: {"trial", "one long, one short flash", "an update is on trial: leave the power on",

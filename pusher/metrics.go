@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -95,5 +96,30 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	if s.Metrics != nil {
 		s.Metrics(w)
 	}
-	metrics.WriteProcessMetrics(w)
+	s.writeProcessMetrics(w, time.Now())
 }
+
+// writeProcessMetrics writes the library's metrics of the process, but its start by the
+// clock as it is now: the clock of a Pi starts in 1970, and is set when the network
+// tells the time. Small corrections of the clock do not change it, because whoever
+// watches takes another start for a restart.
+func (s *Server) writeProcessMetrics(w io.Writer, now time.Time) {
+	const name = "process_start_time_seconds"
+	var all bytes.Buffer
+	metrics.WriteProcessMetrics(&all)
+	for line := range bytes.Lines(all.Bytes()) {
+		if !bytes.HasPrefix(line, []byte(name+" ")) {
+			w.Write(line)
+		}
+	}
+	start := now.Add(-time.Since(s.started)).Unix()
+	s.mu.Lock()
+	if d := start - s.startSeconds; d < -startTolerance || d > startTolerance {
+		s.startSeconds = start
+	}
+	start = s.startSeconds
+	s.mu.Unlock()
+	metrics.WriteGaugeUint64(w, name, uint64(max(start, 0)))
+}
+
+const startTolerance = 5 // seconds

@@ -73,6 +73,41 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
+// A process that was started in 1970 was not, and does not start again whenever its
+// clock is corrected.
+func TestProcessStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{started: time.Now()}
+		time.Sleep(time.Minute)
+		for _, test := range []struct {
+			clock string
+			at    time.Duration // what the clock shows after a minute, since 1970
+			want  string
+		}{
+			{"not set", 90 * time.Second, "30"},
+			{"a little later", 94 * time.Second, "30"},
+			{"not by much", 86 * time.Second, "30"},
+			{"set", 50 * 365 * 24 * time.Hour, "1576799940"},
+			{"set back before its start", 0, "0"},
+		} {
+			var b strings.Builder
+			s.writeProcessMetrics(&b, time.Unix(0, 0).Add(test.at))
+			var got []string
+			for line := range strings.Lines(b.String()) {
+				if value, ok := strings.CutPrefix(line, "process_start_time_seconds "); ok {
+					got = append(got, strings.TrimSpace(value))
+				}
+			}
+			if diff := cmp.Diff([]string{test.want}, got); diff != "" {
+				t.Errorf("clock %s: -want +got:\n%s", test.clock, diff)
+			}
+			if !strings.Contains(b.String(), "go_goroutines ") {
+				t.Errorf("other metrics are missing:\n%s", &b)
+			}
+		}
+	})
+}
+
 func TestAgeHistogram(t *testing.T) {
 	var h ageHistogram
 	for _, age := range []time.Duration{-time.Second, 0, time.Millisecond, time.Millisecond + 1, 3 * time.Second, time.Hour} {

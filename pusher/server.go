@@ -56,6 +56,9 @@ type Server struct {
 	places  int // taken by viewers
 	viewers map[*viewer]struct{}
 	totals  totals // of what is over
+	// startSeconds is when the server started, in seconds since 1970; see
+	// writeProcessMetrics.
+	startSeconds int64
 
 	ages ageHistogram
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // logbook keeps the last lines of the program's log, for the owner. It is a
@@ -21,10 +22,15 @@ type logbook struct {
 	run string // differs from one start of the program to the next
 
 	mu    sync.Mutex
-	lines [][]byte      // each with its end
+	lines []logLine
 	first uint64        // number of lines[0], counted from 1
 	size  int           // of lines, in bytes
 	more  chan struct{} // closed when there is another line
+}
+
+type logLine struct {
+	text []byte    // with its end
+	at   time.Time // when it came
 }
 
 const (
@@ -43,11 +49,11 @@ func (b *logbook) Write(p []byte) (int, error) {
 	line = line[:min(len(line), maxLogLine-1)]
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.lines = append(b.lines, append(bytes.Clone(line), '\n'))
+	b.lines = append(b.lines, logLine{append(bytes.Clone(line), '\n'), time.Now()})
 	b.size += len(line) + 1
 	for len(b.lines) > maxLogLines || b.size > maxLogSize {
-		b.size -= len(b.lines[0])
-		b.lines[0] = nil
+		b.size -= len(b.lines[0].text)
+		b.lines[0] = logLine{}
 		b.lines = b.lines[1:]
 		b.first++
 	}
@@ -58,7 +64,7 @@ func (b *logbook) Write(p []byte) (int, error) {
 
 // from copies the lines from a number on. It returns them with the number of the
 // first, the number that the next new line will have, and a channel that is closed
-// when that one comes.
+// when that one comes. Lines from before the clock was set have the time that it was.
 func (b *logbook) from(number uint64) (text []byte, first, next uint64, more <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,7 +73,13 @@ func (b *logbook) from(number uint64) (text []byte, first, next uint64, more <-c
 	if first > next {
 		first = b.first // no line of this book
 	}
-	return bytes.Join(b.lines[first-b.first:], nil), first, next, b.more
+	for _, l := range b.lines[first-b.first:] {
+		if at := onClock(l.at); at.Sub(l.at.Round(0)).Abs() > time.Second {
+			l.text = redate(l.text, at)
+		}
+		text = append(text, l.text...)
+	}
+	return text, first, next, b.more
 }
 
 // ServeHTTP answers with the lines as text. With ?follow=1 it goes on with those

@@ -18,12 +18,13 @@ type panel struct {
 
 	leds int // that were found
 
-	mu     sync.Mutex
-	camera gpio.Pattern // what the camera's state looks like
-	trial  bool         // an update is on trial
-	held   bool         // the button is pressed: the LEDs count down
-	ending bool         // the program ends: what is shown is final
-	shown  gpio.Pattern
+	mu      sync.Mutex
+	camera  gpio.Pattern // what the camera's state looks like
+	offline bool         // there is no network
+	trial   bool         // an update is on trial
+	held    bool         // the button is pressed: the LEDs count down
+	ending  bool         // the program ends: what is shown is final
+	shown   gpio.Pattern
 }
 
 // openPanel opens what the flags name. It must be called before anything else opens
@@ -130,6 +131,9 @@ func (p *panel) follow(phase camera.Phase) {
 
 func (p *panel) press(held bool) { p.change(func() { p.held = held }) }
 
+// noNetwork shows that there is no network, or that there is one again.
+func (p *panel) noNetwork(missing bool) { p.change(func() { p.offline = missing }) }
+
 // onTrial shows that an update is on trial, or is not any more.
 func (p *panel) onTrial(trial bool) { p.change(func() { p.trial = trial }) }
 
@@ -153,6 +157,8 @@ func (p *panel) change(what func()) {
 		p.shown = gpio.Countdown
 	case p.trial:
 		p.shown = gpio.Trial
+	case p.offline && p.camera != gpio.Privacy: // whoever presses the button sees what that does
+		p.shown = gpio.NoNetwork
 	default:
 		p.shown = p.camera
 	}

@@ -42,6 +42,19 @@ func TestPanelFollows(t *testing.T) {
 	if p.shown != gpio.Live {
 		t.Errorf("after the trial: %v", p.shown)
 	}
+	p.noNetwork(true)
+	if p.shown != gpio.NoNetwork {
+		t.Errorf("without a network: %v", p.shown)
+	}
+	p.follow(camera.Privacy)
+	if p.shown != gpio.Privacy {
+		t.Errorf("closed without a network: %v", p.shown)
+	}
+	p.noNetwork(false)
+	p.follow(camera.Live)
+	if p.shown != gpio.Live {
+		t.Errorf("when the network is back: %v", p.shown)
+	}
 	p.end(gpio.ShuttingDown)
 	p.follow(camera.Stopping)
 	p.press(true)

@@ -197,5 +197,18 @@ func (r *recovery) rebootFor(ctx context.Context, why error) error {
 func (r *recovery) state() any {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.record
+	return recoveryRecord{r.onClock(r.record.Restart), r.onClock(r.record.Reboot)}
+}
+
+// onClock is an attempt with its time as the clock has it now, if that was not set when
+// the attempt was made; without a time if it cannot be known any more.
+func (r *recovery) onClock(a attempt) attempt {
+	if a.Time.Year() >= 2000 {
+		return a
+	}
+	a.Time = time.Time{}
+	if a.Count > 0 {
+		a.Time = r.last(a).Round(time.Second)
+	}
+	return a
 }

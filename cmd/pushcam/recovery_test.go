@@ -161,6 +161,38 @@ func TestRecoveryIsKept(t *testing.T) {
 	})
 }
 
+// What was done before the clock was set has its time afterwards, as far as it can be
+// known.
+func TestRecoveryTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBoots(t)
+		done := attempt{Count: 1, Time: time.Unix(30, 0), Boot: "boot-1", Uptime: 20}
+		shown := func(a attempt) time.Time {
+			return b.program().recovery.onClock(a).Time
+		}
+		b.after(time.Minute)
+		if got, want := shown(done), time.Now().Add(-time.Minute); !got.Equal(want) {
+			t.Errorf("in the same boot: %v, want %v", got, want)
+		}
+		b.boot()
+		done.Next = "boot-2"
+		if got, want := shown(done), b.since; !got.Equal(want) {
+			t.Errorf("in the boot that it led to: %v, want the beginning of that, %v", got, want)
+		}
+		b.boot()
+		if got := shown(done); !got.IsZero() {
+			t.Errorf("in a later boot: %v, want none", got)
+		}
+		done.Time = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+		if got := shown(done); !got.Equal(done.Time) {
+			t.Errorf("a time of a clock that was set: %v, want %v", got, done.Time)
+		}
+		if got := shown(attempt{}); !got.IsZero() {
+			t.Errorf("of nothing that was done: %v, want none", got)
+		}
+	})
+}
+
 // A program that could not end, or of whose end the next one would not know, does
 // not end; and a system that could not know of its reboot is rebooted after an hour.
 func TestRecoveryRefuses(t *testing.T) {

@@ -47,7 +47,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
 	server.Owner = appliance.owner(settings, book, controls)
 	server.State = map[string]func() any{
-		"camera":   func() any { return cam.State() },
+		"camera":   func() any { return cameraState(cam) },
 		"panel":    panel.state,
 		"flags":    func() any { return c.given },
 		"controls": func() any { return controls.camera.ControlStates() },
@@ -92,6 +92,13 @@ func end(ctx context.Context, all *parts, a *appliance, p *panel, log *slog.Logg
 		log.Error("not everything has ended as it should", "err", err)
 	}
 	return a.powerOff(ctx, p)
+}
+
+// cameraState is the camera's part of /state.
+func cameraState(cam *camera.Camera) camera.State {
+	s := cam.State()
+	s.Since = onClock(s.Since)
+	return s
 }
 
 // newServer makes the HTTP server. Its state and its owner are set by the caller.
