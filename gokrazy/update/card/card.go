@@ -29,6 +29,8 @@ type Card struct {
 	Root device.Root
 	// Device returns the device numbers of what is mounted at "/". nil asks the system.
 	Device func() (major, minor uint32, err error)
+
+	freeze func(dir string) error // instead of the kernel
 }
 
 // Boot says which root file system runs, and which one the next boot takes.
@@ -128,6 +130,8 @@ func (c *Card) open(what role, write bool) (*block, error) {
 type partitions struct {
 	running int
 	path    map[int]string // below /dev
+	disk    string         // all of the card, below /dev
+	sys     string         // the card's folder in /sys, which has one for each partition
 }
 
 func (c *Card) partitions() (p partitions, err error) {
@@ -158,13 +162,15 @@ func (c *Card) partitions() (p partitions, err error) {
 	if p.running = number(dir); p.running != partition.RootA && p.running != partition.RootB {
 		return p, fmt.Errorf("/ is not on one of the card's two partitions for it but on %s", filepath.Base(dir))
 	}
-	disk, err := os.ReadDir(filepath.Dir(dir))
+	p.sys = filepath.Dir(dir)
+	p.disk = c.Root.Path("dev", filepath.Base(p.sys))
+	entries, err := os.ReadDir(p.sys)
 	if err != nil {
 		return p, err
 	}
 	p.path = make(map[int]string)
-	for _, e := range disk {
-		if n := number(filepath.Join(filepath.Dir(dir), e.Name())); n > 0 {
+	for _, e := range entries {
+		if n := number(filepath.Join(p.sys, e.Name())); n > 0 {
 			p.path[n] = c.Root.Path("dev", e.Name())
 		}
 	}

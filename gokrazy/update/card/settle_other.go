@@ -1,0 +1,7 @@
+//go:build !linux
+
+package card
+
+import "errors"
+
+func freezePerm(string) error { return errors.ErrUnsupported }
