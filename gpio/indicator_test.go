@@ -63,10 +63,12 @@ func TestPatterns(t *testing.T) {
 		gpio.NoNetwork: {3700 * ms, "0+ 200- 600+ 800- 1200+ 1400- 3000+ 3200- 3600+"},
 		gpio.Fault:     {4300 * ms, "0+ 200- 600+ 800- 1200+ 1400- 1800+ 2000- 3600+ 3800- 4200+"},
 		gpio.Trial:     {3300 * ms, "0+ 900- 1200+ 1400- 2000+ 2900- 3200+"},
+		gpio.Card:      {5500 * ms, "0+ 200- 600+ 800- 1200+ 1400- 1800+ 2000- 2400+ 2600- 4200+ 4400- 4800+ 5000- 5400+"},
 		// Once, and dark until something else is shown.
 		gpio.Countdown: {time.Hour, "0+ 250- 500+ 700- 900+ 1050- 1200+ 1300- 1400+ 1475- 1550+ 1600- 1650+ 1700- " +
 			"1750+ 1800- 1850+ 1900- 1950+ 1975-"},
 		gpio.ShuttingDown: {450 * ms, "0+ 100- 200+ 300- 400+"},
+		gpio.NotWritten:   {time.Hour, "0+ 1000- 1400+ 2400- 2800+ 3800-"},
 		gpio.SafeToUnplug: {time.Hour, "0-"},
 	}
 	for _, p := range gpio.Patterns() {
@@ -79,6 +81,17 @@ func TestPatterns(t *testing.T) {
 				t.Errorf("timeline (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A pattern that ends is as long as what there is to see of it.
+func TestPatternLength(t *testing.T) {
+	for p, want := range map[gpio.Pattern]time.Duration{
+		gpio.NotWritten: 4200 * ms, gpio.SafeToUnplug: 0, gpio.Live: 0, gpio.Idle: 0, gpio.Pattern(-1): 0,
+	} {
+		if got := p.Length(); got != want {
+			t.Errorf("%v takes %v, want %v", p, got, want)
+		}
 	}
 }
 

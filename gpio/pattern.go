@@ -18,8 +18,10 @@ const (
 	NoNetwork                   // nobody can reach the appliance
 	Fault                       // the camera does not work
 	Trial                       // an update is on trial
+	Card                        // the card does not answer
 	Countdown                   // the button is being held
 	ShuttingDown                // on the way to power off
+	NotWritten                  // the power is about to be cut, and the card has not everything
 	SafeToUnplug                // the power may be cut
 )
 
@@ -56,10 +58,14 @@ var patterns = [...]struct {
 		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
 	Trial: {"trial", "one long, one short flash", "an update is on trial: leave the power on",
 		[]time.Duration{900 * ms, 300 * ms, 200 * ms, 600 * ms}},
+	Card: {"card", "five flashes, pause", "the card does not answer: the picture goes on, the page says more",
+		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
 	Countdown: {"countdown", "faster and faster", "the button is being held: let go and nothing happens",
 		countdown(DefaultHold)},
 	ShuttingDown: {"shutting-down", "flickers, 5 times a second", "shutting down: wait until it is dark",
 		[]time.Duration{100 * ms, 100 * ms}},
+	NotWritten: {"not-written", "three long flashes, then dark", "switched off, but the card did not take what was changed last",
+		[]time.Duration{1000 * ms, 400 * ms, 1000 * ms, 400 * ms, 1000 * ms, 400 * ms, 0, forever}},
 	SafeToUnplug: {"safe-to-unplug", "dark", "safe to unplug",
 		[]time.Duration{0, forever}},
 }
@@ -97,6 +103,21 @@ func (p Pattern) Means() string {
 		return "nothing"
 	}
 	return patterns[p].means
+}
+
+// Length is how long the pattern takes until it stays as it is; 0 for one that begins
+// again and again, and for one that is always the same.
+func (p Pattern) Length() (length time.Duration) {
+	if !p.valid() {
+		return 0
+	}
+	for _, step := range patterns[p].steps {
+		if step >= forever {
+			return length
+		}
+		length += step
+	}
+	return 0
 }
 
 func (p Pattern) valid() bool { return p >= 0 && int(p) < len(patterns) }

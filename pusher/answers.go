@@ -107,7 +107,7 @@ type viewerState struct {
 }
 
 // pageSections are the sections of Server.State that the page shows.
-var pageSections = [...]string{"camera", "settings", "update"}
+var pageSections = [...]string{"camera", "card", "settings", "update"}
 
 // state answers as JSON: with everything that is known, or with what the page of
 // the viewer NAME shows if it is asked with ?viewer=NAME. Each open page asks

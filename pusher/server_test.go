@@ -240,7 +240,7 @@ func TestStateForThePage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		section := func(text string) func() any { return func() any { return text } }
 		r := newRig(t, func(s *Server) {
-			s.State = map[string]func() any{"camera": section("live"), "settings": section("private"), "board": section("hot")}
+			s.State = map[string]func() any{"camera": section("live"), "card": section("silent"), "settings": section("private"), "board": section("hot")}
 		})
 		for _, name := range []string{"mine", "another"} {
 			s, _ := r.stream("/stream?name=" + name)
@@ -261,7 +261,7 @@ func TestStateForThePage(t *testing.T) {
 			}
 			delete(got, "viewers")
 			want := map[string]any{
-				"camera": "live", "settings": "private", "watching": 2.0,
+				"camera": "live", "card": "silent", "settings": "private", "watching": 2.0,
 				"frame": map[string]any{"seq": 4.0, "width": 64.0, "height": 48.0, "bytes": 5.0, "age_ms": 0.0},
 			}
 			var wantNames []any

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -87,22 +88,29 @@ func (c Diagnosis) Cause() string {
 	return "the Pi's firmware finds none on the camera connector: switch off, and seat the cable at both ends; " + unsupported
 }
 
-// Diagnose looks at the system whose files are below root, on a board of this model.
-// What cannot be read is taken for missing.
-func Diagnose(root, model string) Diagnosis {
+// HasPiCameraDriver tells whether the kernel of the system whose files are below root
+// has the Pi camera's driver, by what is on its disk.
+func HasPiCameraDriver(root string) bool {
+	indexes, _ := filepath.Glob(filepath.Join(root, "lib/modules/*/modules.dep")) // else none
+	return slices.ContainsFunc(indexes, func(index string) bool {
+		return bytes.Contains(readUpTo(index, maxIndex), []byte("/"+PiCameraModule+".ko"))
+	})
+}
+
+// Diagnose looks at the system whose files are below root, on a board of this model,
+// with the driver or without. What cannot be read is taken for missing. It reads no
+// disk, which may not answer when it is needed.
+func Diagnose(root, model string, driver bool) Diagnosis {
 	exists := func(path string) bool {
 		_, err := os.Stat(filepath.Join(root, path))
 		return err == nil
 	}
 	c := Diagnosis{
 		Model:     model,
+		Driver:    driver,
 		Loaded:    exists("sys/module/" + strings.ReplaceAll(PiCameraModule, "-", "_")),
 		Service:   exists("dev/vchiq") || exists("sys/bus/vchiq-bus/devices/bcm2835-camera"),
 		GPUMemory: gpuMemory(root),
-	}
-	indexes, _ := filepath.Glob(filepath.Join(root, "lib/modules/*/modules.dep")) // else none
-	for _, index := range indexes {
-		c.Driver = c.Driver || bytes.Contains(readUpTo(index, maxIndex), []byte("/"+PiCameraModule+".ko"))
 	}
 	if f, err := openKernelLog(filepath.Join(root, "dev/kmsg")); err == nil {
 		defer f.Close()

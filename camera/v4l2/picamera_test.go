@@ -83,7 +83,7 @@ func TestDiagnose(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff(Diagnosis{}, Diagnose(root, "")); diff != "" {
+	if diff := cmp.Diff(Diagnosis{}, Diagnose(root, "", HasPiCameraDriver(root))); diff != "" {
 		t.Errorf("of nothing (-want +got):\n%s", diff)
 	}
 	write("proc/device-tree/memory@0/reg", "\x00\x00\x00\x00\x38\x00\x00\x00")
@@ -95,7 +95,7 @@ func TestDiagnose(t *testing.T) {
 	if runtime.GOOS == "linux" {
 		want.Kernel = []string{"bcm2835-v4l2-0: mmal init failed: -22"}
 	}
-	if diff := cmp.Diff(want, Diagnose(root, want.Model)); diff != "" {
+	if diff := cmp.Diff(want, Diagnose(root, want.Model, HasPiCameraDriver(root))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

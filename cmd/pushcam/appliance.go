@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,7 +16,6 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
-	"github.com/pushcam/pushcam/gpio"
 	"github.com/pushcam/pushcam/pusher"
 )
 
@@ -26,33 +23,46 @@ import (
 // has the computer for itself there, and does what other programs do on other systems.
 // It is nil on a PC, where its methods do nothing.
 type appliance struct {
-	root  device.Root
-	log   *slog.Logger
-	power device.Power
-	off   func(context.Context) error // is power.Off
+	root device.Root
+	log  *slog.Logger
+	end  func(why error)       // ends the program, and with errOff or errReboot the system
+	lock func() (int64, error) // is device.LockText
 
+	card     *card.Card
+	watch    *cardWatch
+	identity *device.Owner
 	drivers  *drivers
 	name     *discovery.Announcer
 	updates  *update.Server
 	recovery *recovery
 	watchdog *watchdog
+	system   system
 }
 
-// newAppliance returns nil on a PC. The program answers at address. If it hangs, what
-// it was doing is written to stderr.
-func newAppliance(c *config, s *settings, address net.Addr, cam *camera.Camera, p *panel, stderr io.Writer, log *slog.Logger) *appliance {
+// newAppliance returns nil on a PC. The program answers at address, and end ends it. If
+// it hangs, what it was doing is written to stderr.
+func newAppliance(c *config, s *settings, address net.Addr, cam *camera.Camera, p *panel, end func(error), stderr io.Writer, log *slog.Logger) *appliance {
 	if !c.appliance {
 		return nil
 	}
 	web := selfClient(address)
-	a := &appliance{root: c.root, log: log, power: device.Power{Root: c.root, Log: log}}
-	a.off = a.power.Off
+	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, card: &card.Card{Root: c.root}, identity: device.ReadOwner(c.root)}
+	a.system = system{settle: a.card.Settle, endOthers: device.EndOthers, off: device.PowerOff, restart: device.Restart}
+	a.watch = &cardWatch{root: c.root, show: p.onCard, log: log.With("component", "card")}
 	a.drivers = newDrivers(a.root, c.size, log.With("component", "modules"))
 	a.name = a.newAnnouncer(address, s)
 	a.updates = a.newUpdates(c.stateDir, cam, p, web)
-	a.recovery = newRecovery(a.root, c.stateDir, a.power.Reboot, log.With("component", "recovery"))
+	a.recovery = newRecovery(a.root, c.stateDir, a.reboot, log.With("component", "recovery"))
 	a.watchdog = newWatchdog(cam, web, stderr, log.With("component", "watchdog"))
+	a.watchdog.beat = func() error { return device.Beat(c.root) }
+	a.watchdog.cardAnswers = a.watch.answers
 	return a
+}
+
+// reboot has the system start anew, when this program has ended.
+func (a *appliance) reboot(context.Context) error {
+	a.end(errReboot)
+	return nil
 }
 
 func (a *appliance) newAnnouncer(address net.Addr, s *settings) *discovery.Announcer {
@@ -79,11 +89,11 @@ func (a *appliance) newAnnouncer(address net.Addr, s *settings) *discovery.Annou
 // it is new.
 func (a *appliance) newUpdates(dir string, cam *camera.Camera, p *panel, web *http.Client) *update.Server {
 	return &update.Server{
-		Card:      &card.Card{Root: a.root},
+		Card:      a.card,
 		Dir:       dir,
 		Version:   programInfo().Version,
 		Health:    &health{root: a.root, web: web, cam: cam},
-		Reboot:    a.power.Reboot,
+		Reboot:    a.reboot,
 		ShowTrial: p.onTrial,
 		Log:       a.log.With("component", "update"),
 	}
@@ -96,6 +106,15 @@ func (a *appliance) run(ctx context.Context) error {
 	}
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { a.drivers.run(ctx); return nil })
+	all.Go(func() error { a.watch.run(ctx); return nil })
+	all.Go(func() error {
+		if size, err := a.lock(); err != nil {
+			a.log.Error("this program stops when the card does", "err", err)
+		} else {
+			a.log.Info("what runs needs nothing from the card", "locked_bytes", size)
+		}
+		return nil
+	})
 	all.Go(func() error {
 		if err := a.name.Run(ctx); err != nil {
 			a.log.Error("this pushcam cannot be found by name", "err", err)
@@ -113,6 +132,7 @@ func (a *appliance) state() map[string]func() any {
 		return nil
 	}
 	return map[string]func() any{
+		"card":     func() any { return a.watch.state() },
 		"kernel":   func() any { return a.drivers.state() },
 		"network":  func() any { return a.name.State() },
 		"update":   func() any { return a.updates.State() },
@@ -126,9 +146,8 @@ func (a *appliance) owner(s *settings, log, controls http.Handler) *pusher.Owner
 	if a == nil {
 		return nil
 	}
-	owner := device.Owner{Root: a.root}
 	return &pusher.Owner{
-		Verify: owner.Verify,
+		Verify: a.identity.Verify,
 		Names: func() []string {
 			announced := a.name.State().Host // has a number if another one was there before
 			short := strings.TrimSuffix(announced, ".local")
@@ -138,31 +157,12 @@ func (a *appliance) owner(s *settings, log, controls http.Handler) *pusher.Owner
 			"/api/log":      log,
 			"/api/controls": controls,
 			update.Path:     a.updates,
-			"/gokrazy/":     &device.WebInterface{Prefix: "/gokrazy/", Root: a.root, Log: a.log.With("component", "gokrazy")},
+			"/gokrazy/": &device.WebInterface{Prefix: "/gokrazy/", Root: a.root, Log: a.log.With("component", "gokrazy"),
+				PowerOff: func() { a.end(errOff) }, Reboot: func() { a.end(errReboot) }},
 		},
 		Known:    s.ownersAddresses(),
 		Remember: s.setOwnersAddresses,
 	}
-}
-
-// unplugTime is how long the program waits for its end after the system was
-// told to switch off.
-const unplugTime = 20 * time.Second
-
-// powerOff switches the appliance off, and shows that it is safe to unplug until
-// the system ends the program, which is when ctx is done.
-func (a *appliance) powerOff(ctx context.Context, p *panel) error {
-	a.log.Info("switching off: the button was held")
-	// The system's way to switch off begins with ending this program.
-	if err := a.off(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("cannot switch off: %w", err)
-	}
-	p.end(gpio.SafeToUnplug)
-	select {
-	case <-ctx.Done():
-	case <-time.After(unplugTime):
-	}
-	return nil
 }
 
 // boardState is the part of /state about the board, which a PC may have too.

@@ -33,7 +33,8 @@ func newControls(c *config, s *settings, log *slog.Logger) *controls {
 		Log:         log,
 	}
 	if c.appliance {
-		k.camera.Why = func() string { return v4l2.Diagnose(c.root.Path(), c.root.Model()).Cause() }
+		driver := v4l2.HasPiCameraDriver(c.root.Path())
+		k.camera.Why = func() string { return v4l2.Diagnose(c.root.Path(), c.root.Model(), driver).Cause() }
 	}
 	return k
 }

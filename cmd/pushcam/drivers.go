@@ -21,7 +21,7 @@ var cameraDrivers = []string{v4l2.PiCameraModule, "uvcvideo"}
 type drivers struct {
 	root   device.Root
 	load   func(module string) error
-	unload func(module string) error
+	reload func(module string) error // one that hangs is left to the end of the program
 	log    *slog.Logger
 
 	mu     sync.Mutex
@@ -29,10 +29,11 @@ type drivers struct {
 }
 
 func newDrivers(root device.Root, s size, log *slog.Logger) *drivers {
-	modules := &device.Modules{Root: root, Log: log, Parameters: map[string]string{
-		v4l2.PiCameraModule: v4l2.PiCameraParameters(s.width, s.height),
-	}}
-	return &drivers{root: root, log: log, load: func(m string) error { return modules.Load(m) }, unload: modules.Unload}
+	modules := &device.Modules{Root: root, Log: log,
+		Parameters: map[string]string{v4l2.PiCameraModule: v4l2.PiCameraParameters(s.width, s.height)},
+		Keep:       []string{v4l2.PiCameraModule},
+	}
+	return &drivers{root: root, log: log, load: func(m string) error { return modules.Load(m) }, reload: modules.Reload}
 }
 
 // run loads all at once, because some wait for their hardware. It returns when all
@@ -65,15 +66,6 @@ func (d *drivers) run(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 	}
-}
-
-// reload takes a driver out of the kernel, which refuses while anything uses it, and
-// loads it again. A call that hangs is left to the end of the program.
-func (d *drivers) reload(_ context.Context, module string) error {
-	if err := d.unload(module); err != nil {
-		return err
-	}
-	return d.load(module)
 }
 
 // kernelState is the part of /state about the kernel.

@@ -49,27 +49,3 @@ func TestDrivers(t *testing.T) {
 		})
 	}
 }
-
-func TestReload(t *testing.T) {
-	var calls []string
-	refused := errors.New("resource temporarily unavailable")
-	d := &drivers{
-		unload: func(m string) error {
-			calls = append(calls, "out "+m)
-			if len(calls) == 1 {
-				return refused
-			}
-			return nil
-		},
-		load: func(m string) error { calls = append(calls, "in "+m); return nil },
-	}
-	if err := d.reload(t.Context(), "bcm2835-v4l2"); err != refused {
-		t.Errorf("a driver in use: %v, want %v", err, refused)
-	}
-	if err := d.reload(t.Context(), "bcm2835-v4l2"); err != nil {
-		t.Error(err)
-	}
-	if diff := cmp.Diff([]string{"out bcm2835-v4l2", "out bcm2835-v4l2", "in bcm2835-v4l2"}, calls); diff != "" {
-		t.Errorf("calls (-want +got):\n%s", diff)
-	}
-}

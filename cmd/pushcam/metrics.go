@@ -30,3 +30,15 @@ func writeCameraMetrics(w io.Writer, s camera.State) {
 		metrics.WriteCounterUint64(w, fmt.Sprintf("pushcam_camera_recovery_total{rung=%q}", rung), s.Recovery[rung])
 	}
 }
+
+// writeMetrics writes the appliance's part of /metrics, which is none on a PC.
+func (a *appliance) writeMetrics(w io.Writer) {
+	if a == nil {
+		return
+	}
+	answers := uint64(0)
+	if a.watch.answers() {
+		answers = 1
+	}
+	metrics.WriteGaugeUint64(w, "pushcam_card_answers", answers)
+}

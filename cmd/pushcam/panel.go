@@ -22,6 +22,7 @@ type panel struct {
 	camera  gpio.Pattern // what the camera's state looks like
 	offline bool         // there is no network
 	trial   bool         // an update is on trial
+	card    bool         // there is trouble with the card
 	held    bool         // the button is pressed: the LEDs count down
 	ending  bool         // the program ends: what is shown is final
 	shown   gpio.Pattern
@@ -137,11 +138,15 @@ func (p *panel) noNetwork(missing bool) { p.change(func() { p.offline = missing 
 // onTrial shows that an update is on trial, or is not any more.
 func (p *panel) onTrial(trial bool) { p.change(func() { p.trial = trial }) }
 
+// onCard shows that there is trouble with the card, or is not any more. An owner who
+// has closed the camera sees that first.
+func (p *panel) onCard(trouble bool) { p.change(func() { p.card = trouble }) }
+
 // end shows one of the last patterns: from now on only end changes it, and
-// nothing comes after SafeToUnplug.
+// nothing comes after one that ends in the dark.
 func (p *panel) end(last gpio.Pattern) {
 	p.change(func() {
-		if p.shown != gpio.SafeToUnplug {
+		if p.shown != gpio.SafeToUnplug && p.shown != gpio.NotWritten {
 			p.ending, p.shown = true, last
 		}
 	})
@@ -157,6 +162,8 @@ func (p *panel) change(what func()) {
 		p.shown = gpio.Countdown
 	case p.trial:
 		p.shown = gpio.Trial
+	case p.card && p.camera != gpio.Privacy:
+		p.shown = gpio.Card
 	case p.offline && p.camera != gpio.Privacy: // whoever presses the button sees what that does
 		p.shown = gpio.NoNetwork
 	default:

@@ -55,6 +55,15 @@ func TestPanelFollows(t *testing.T) {
 	if p.shown != gpio.Live {
 		t.Errorf("when the network is back: %v", p.shown)
 	}
+	p.onCard(true)
+	if p.shown != gpio.Card {
+		t.Errorf("with a card that does not answer: %v", p.shown)
+	}
+	p.follow(camera.Privacy)
+	if p.shown != gpio.Privacy {
+		t.Errorf("closed, with a card that does not answer: %v", p.shown)
+	}
+	p.onCard(false)
 	p.end(gpio.ShuttingDown)
 	p.follow(camera.Stopping)
 	p.press(true)

@@ -18,6 +18,9 @@ import (
 	"github.com/pushcam/pushcam/gpio"
 )
 
+// settleSilence is how long a card that hangs is waited for (card.Settle).
+const settleSilence = 5 * time.Second
+
 // A button that is held switches the appliance off within 15 s, whatever hangs.
 func TestHeldButtonSwitchesOff(t *testing.T) {
 	const limit = 15 * time.Second
@@ -25,12 +28,13 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 		name   string
 		hangs  string        // of "driver", "camera", "card", "another part"
 		within time.Duration // of the press
+		shows  gpio.Pattern  // in the end
 	}{
-		{"nothing hangs", "", gpio.DefaultHold + time.Second},
-		{"a kernel module does not get ready", "driver", gpio.DefaultHold + time.Second},
-		{"the camera does not close", "camera", limit},
-		{"the card does not answer", "card", gpio.DefaultHold + 2*time.Second},
-		{"another part does not end", "another part", limit},
+		{"nothing hangs", "", gpio.DefaultHold + 2*time.Second, gpio.SafeToUnplug},
+		{"a kernel module does not get ready", "driver", gpio.DefaultHold + 2*time.Second, gpio.SafeToUnplug},
+		{"the camera does not close", "camera", limit, gpio.SafeToUnplug},
+		{"the card does not answer", "card", limit, gpio.NotWritten},
+		{"another part does not end", "another part", limit, gpio.SafeToUnplug},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -46,7 +50,19 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 				cam := &camera.Camera{Source: source, AlwaysOn: true}
 				var off time.Time
 				m := &appliance{
-					root: root, log: log, off: func(context.Context) error { off = time.Now(); return nil },
+					root: root, log: log, lock: func() (int64, error) { return 0, nil },
+					system: system{
+						endOthers: func() error { return device.ErrNotGokrazy },
+						settle: func() error {
+							if tt.hangs == "card" {
+								time.Sleep(settleSilence)
+								return card.ErrSilent
+							}
+							return nil
+						},
+						off: func() error { off = time.Now(); return nil },
+					},
+					watch: &cardWatch{root: root, show: p.onCard, log: log},
 					drivers: &drivers{root: root, log: log, load: func(string) error {
 						if tt.hangs == "driver" {
 							<-hang
@@ -75,19 +91,19 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 					return nil
 				})
 				all.run("the button", func(ctx context.Context) error {
-					p.runButton(ctx, nil, func() { all.stop(errHeld) }, log)
+					p.runButton(ctx, nil, func() { all.stop(errOff) }, log)
 					return nil
 				})
 				if tt.hangs == "camera" {
 					time.AfterFunc(press, func() { source.Hang(true) })
 				}
-				if err := end(ctx, all, m, p, log); err != nil {
+				if err := end(all, m, p, log); err != nil {
 					t.Errorf("the end: %v", err)
 				}
 				if took := off.Sub(began) - press; off.IsZero() || took > tt.within {
 					t.Errorf("switched off %v after the press, want %v at most", took, tt.within)
 				}
-				if p.shown != gpio.SafeToUnplug {
+				if p.shown != tt.shows {
 					t.Errorf("the LEDs show: %v", p.shown)
 				}
 				source.Hang(false)

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,7 +43,7 @@ func (m *appliance) ladder(source string, webcam *v4l2.Source, end func(error)) 
 	if m == nil {
 		return []camera.Rung{reset}
 	}
-	webcam.Reload = m.drivers.reload
+	webcam.Reload = func(_ context.Context, module string) error { return m.drivers.reload(module) }
 	r := m.recovery
 	return []camera.Rung{reset,
 		{Name: "restart", After: restartAfter, Every: restartEvery, Last: r.last(r.record.Restart), Count: r.record.Restart.Count,
@@ -122,7 +121,7 @@ func newRecovery(root device.Root, dir string, reboot func(context.Context) erro
 // last is when an attempt was, as this program's clock has it; zero if it was before
 // the present boot.
 func (r *recovery) last(a attempt) time.Time {
-	up := r.uptime()
+	up := r.root.Uptime()
 	switch {
 	case r.boot == "":
 	case a.Boot == r.boot:
@@ -133,21 +132,10 @@ func (r *recovery) last(a attempt) time.Time {
 	return time.Time{}
 }
 
-// uptime is in seconds; 0 if it is not known.
-func (r *recovery) uptime() float64 {
-	text, err := os.ReadFile(r.root.Path("proc/uptime"))
-	if err != nil {
-		return 0
-	}
-	first, _, _ := strings.Cut(string(text), " ")
-	up, _ := strconv.ParseFloat(first, 64) // else 0
-	return up
-}
-
 // note keeps an attempt before it is made: it ends the program.
 func (r *recovery) note(ctx context.Context, a *attempt, why error) error {
 	r.mu.Lock()
-	*a = attempt{Count: a.Count + 1, Time: time.Now(), Reason: why.Error(), Boot: r.boot, Uptime: r.uptime()}
+	*a = attempt{Count: a.Count + 1, Time: time.Now(), Reason: why.Error(), Boot: r.boot, Uptime: r.root.Uptime()}
 	r.mu.Unlock()
 	return r.keep(ctx)
 }
@@ -187,7 +175,7 @@ func (r *recovery) restart(ctx context.Context, why error, end func(error)) erro
 // rebootFor reboots the system. If that cannot be kept for the time after it, an hour
 // must have passed since the last boot, so that it is not done more often.
 func (r *recovery) rebootFor(ctx context.Context, why error) error {
-	if err := r.note(ctx, &r.record.Reboot, why); err != nil && r.uptime() < rebootEvery.Seconds() {
+	if err := r.note(ctx, &r.record.Reboot, why); err != nil && r.root.Uptime() < rebootEvery.Seconds() {
 		return fmt.Errorf("the system is not rebooted in its first hour, because it would not know of that afterwards: %w", err)
 	}
 	return r.reboot(ctx)

@@ -14,9 +14,6 @@ import (
 	"github.com/pushcam/pushcam/pusher"
 )
 
-// errHeld is why the program stops when its button was held.
-var errHeld = errors.New("the button was held")
-
 // serve wires the parts together and runs them until ctx is done, the button is
 // held, or one of them fails.
 func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
@@ -43,8 +40,13 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		panel.follow(s.Phase)
 		placeholders.show(s)
 	}
-	appliance := newAppliance(c, settings, address, cam, panel, stderr, log)
+	all := newParts(ctx)
+	appliance := newAppliance(c, settings, address, cam, panel, all.stop, stderr, log)
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
+	server.Metrics = func(w io.Writer) {
+		writeCameraMetrics(w, cam.State())
+		appliance.writeMetrics(w)
+	}
 	server.Owner = appliance.owner(settings, book, controls)
 	server.State = map[string]func() any{
 		"camera":   func() any { return cameraState(cam) },
@@ -58,7 +60,6 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	maps.Copy(server.State, appliance.state())
 	fmt.Fprintln(stdout, greeting(address))
 
-	all := newParts(ctx)
 	cam.Ladder = appliance.ladder(c.source, controls.camera, all.stop)
 	context.AfterFunc(all.ctx, func() { panel.end(gpio.ShuttingDown) })
 	privacy := func() { settings.togglePrivacy(); cam.SetPrivacy(settings.privacy()) }
@@ -71,27 +72,27 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	all.run("the settings", settings.run)
 	all.run("the appliance's own work", appliance.run)
 	all.run("the button", func(ctx context.Context) error {
-		panel.runButton(ctx, privacy, func() { all.stop(errHeld) }, log.With("component", "panel"))
+		panel.runButton(ctx, privacy, func() { all.stop(fmt.Errorf("%w: its button was held", errOff)) }, log.With("component", "panel"))
 		return nil
 	})
-	return end(ctx, all, appliance, panel, log)
+	return end(all, appliance, panel, log)
 }
 
-// end waits until the program's parts have ended, and switches the appliance off
-// if that is why they ended, whatever of them hangs.
-func end(ctx context.Context, all *parts, a *appliance, p *panel, log *slog.Logger) error {
+// end waits until the program's parts have ended, and ends the appliance's system if
+// that is why they ended, whatever of them hangs.
+func end(all *parts, a *appliance, p *panel, log *slog.Logger) error {
 	err := all.wait()
-	log.Info("stopped")
-	if why := context.Cause(all.ctx); errors.Is(why, errRestart) {
+	why := context.Cause(all.ctx)
+	log.Info("stopped", "why", why)
+	switch {
+	case errors.Is(why, errRestart):
 		return errors.Join(why, err)
-	}
-	if a == nil || !errors.Is(context.Cause(all.ctx), errHeld) {
+	case a == nil || !errors.Is(why, errOff) && !errors.Is(why, errReboot):
 		return err
-	}
-	if err != nil {
+	case err != nil:
 		log.Error("not everything has ended as it should", "err", err)
 	}
-	return a.powerOff(ctx, p)
+	return a.system.finish(why, p, log)
 }
 
 // cameraState is the camera's part of /state.
@@ -101,12 +102,12 @@ func cameraState(cam *camera.Camera) camera.State {
 	return s
 }
 
-// newServer makes the HTTP server. Its state and its owner are set by the caller.
+// newServer makes the HTTP server. Its state, its metrics and its owner are set by the
+// caller.
 func newServer(c *config, hub *pusher.Hub, cam *camera.Camera, log *slog.Logger) *pusher.Server {
 	return &pusher.Server{
 		Hub:            hub,
 		Camera:         cam,
-		Metrics:        func(w io.Writer) { writeCameraMetrics(w, cam.State()) },
 		Log:            log,
 		MaxViewers:     c.maxViewers,
 		ViewerTimeout:  c.viewerTimeout,

@@ -29,7 +29,14 @@ type watchdog struct {
 	state func() camera.State
 	// get asks the program's own HTTP server, which must answer something.
 	get func(context.Context) error
-	log *slog.Logger
+	// beat shows process 1 after each look that all is well; nil: nobody looks. Then
+	// this watchdog itself is watched.
+	beat func() error
+	// cardAnswers tells whether the card does; nil: it does. While it does not, a
+	// program that hangs is left alone: it could not be loaded again, and may go on
+	// when the card does.
+	cardAnswers func() bool
+	log         *slog.Logger
 	// end is called once, with the reason.
 	end func(why error)
 }
@@ -45,7 +52,7 @@ const (
 func (d *watchdog) run(ctx context.Context) {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
-	failures := 0
+	failures, beating := 0, true
 	progress, since := camera.State{}, time.Now()
 	for {
 		select {
@@ -61,23 +68,32 @@ func (d *watchdog) run(ctx context.Context) {
 		case err != nil:
 			failures++
 			d.log.Warn("the program does not answer itself", "err", err, "times", failures)
-			if failures == watchFailures {
+			if failures >= watchFailures && d.mayEnd() {
 				d.end(fmt.Errorf("the program did not answer itself %d times: %w", failures, err))
 				return
 			}
 			continue
 		}
 		failures = 0
+		if d.beat != nil {
+			err := d.beat()
+			if err != nil && beating {
+				d.log.Warn("process 1 does not see that this program is well", "err", err)
+			}
+			beating = err == nil
+		}
 
 		waiting := s.Phase == camera.Starting || s.Phase == camera.Live || s.Phase == camera.Idle && s.Watched
 		if !waiting || s.Frames != progress.Frames || s.Phase != progress.Phase || s.Since != progress.Since || s.Watched != progress.Watched {
 			progress, since = s, time.Now()
-		} else if time.Since(since) >= hangTime {
+		} else if time.Since(since) >= hangTime && d.mayEnd() {
 			d.end(fmt.Errorf("the camera is %s for %v without a frame, and does not say why", s.Phase, time.Since(since).Round(time.Second)))
 			return
 		}
 	}
 }
+
+func (d *watchdog) mayEnd() bool { return d.cardAnswers == nil || d.cardAnswers() }
 
 // look asks the server and the camera. If one of them hangs, nothing can end the
 // goroutine that waits for it: it is left to the end of the program.

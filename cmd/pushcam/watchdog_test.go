@@ -74,6 +74,38 @@ func TestWatchdog(t *testing.T) {
 	}
 }
 
+// While the card does not answer the program is not ended, and each good look is shown
+// to process 1.
+func TestWatchdogAndTheCard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		began, beats := time.Now(), 0
+		var why error
+		var ended time.Duration
+		w := watchdog{
+			state: func() camera.State { return camera.State{Phase: camera.NoCamera} },
+			get: func(context.Context) error {
+				if time.Since(began) > 10*time.Minute {
+					return errors.New("refused")
+				}
+				return nil
+			},
+			beat:        func() error { beats++; return errors.New("no /run") },
+			cardAnswers: func() bool { return time.Since(began) > 30*time.Minute },
+			log:         slog.New(slog.DiscardHandler),
+			end:         func(err error) { why, ended = err, time.Since(began) },
+		}
+		w.run(ctx)
+		if why == nil || ended < 30*time.Minute || ended > 31*time.Minute {
+			t.Errorf("ended after %v: %v; want the end when the card answers again, after 30 minutes", ended, why)
+		}
+		if beats != 60 {
+			t.Errorf("%d beats, want one every 10 s in 10 minutes", beats)
+		}
+	})
+}
+
 func TestSelfCheck(t *testing.T) {
 	greeting, _ := start(t, "-listen", "127.0.0.1:0", "-source", "pattern")
 	url := strings.TrimSuffix(strings.TrimSpace(greeting[strings.Index(greeting, "http://")+len("http://"):]), "/")

@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"os"
 	"path"
+	"slices"
 	"strings"
+	"sync"
 )
 
 // ErrNoModule is wrapped by errors that mean that the system's kernel has no such
@@ -24,16 +26,27 @@ type Modules struct {
 	Root Root
 	// Parameters are for modules, by name: "max_video_width=2592".
 	Parameters map[string]string
+	// Keep are those for which Reload is called. Their files are kept in memory, if
+	// they are not compressed, so that it does not wait for the card.
+	Keep []string
 	// Log gets a line per module that was loaded. nil discards.
 	Log *slog.Logger
 
 	insert func(module *os.File, parameters string, compress bool) error // nil means the kernel's; fs.ErrExist: it is there
 	remove func(name string) error                                       // nil means the kernel's
+	put    func(image []byte, parameters string) error                   // nil means the kernel's
+
+	mu   sync.Mutex
+	kept map[string][]byte // content of the files of Keep, by name
 }
 
 // maxIndex is how much of modules.dep or modules.builtin is read, in bytes.
 // Debian's kernel, which has all modules that there are, has 700 kB.
 const maxIndex = 4 << 20
+
+// maxModule is how much of a module is kept, in bytes; the largest for a camera has
+// 300 kB.
+const maxModule = 8 << 20
 
 // Load loads modules by name, each after those it depends on. What is loaded
 // already, or built into the kernel, is fine. It goes on after a module that
@@ -98,13 +111,56 @@ func (m *Modules) insertFile(dir *os.Root, file string) error {
 	if insert == nil {
 		insert = insertModule
 	}
-	parameters := ""
-	for name, p := range m.Parameters {
-		if moduleName(name) == moduleName(file) {
-			parameters = p
+	name, compressed := moduleName(file), path.Ext(file) != ".ko"
+	if err := insert(f, m.parameters(name), compressed); err != nil {
+		return err
+	}
+	if compressed || !slices.ContainsFunc(m.Keep, func(k string) bool { return moduleName(k) == name }) {
+		return nil
+	}
+	image, err := io.ReadAll(io.NewSectionReader(f, 0, maxModule))
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.kept == nil {
+		m.kept = make(map[string][]byte)
+	}
+	m.kept[name] = image
+	return nil
+}
+
+// parameters are those of the module with this name.
+func (m *Modules) parameters(name string) string {
+	for n, p := range m.Parameters {
+		if moduleName(n) == name {
+			return p
 		}
 	}
-	return insert(f, parameters, path.Ext(file) != ".ko")
+	return ""
+}
+
+// Reload takes a module out of the kernel, which refuses while anything uses it, and
+// loads it again.
+func (m *Modules) Reload(name string) error {
+	if err := m.Unload(name); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	image := m.kept[moduleName(name)]
+	m.mu.Unlock()
+	if image == nil {
+		return m.Load(name)
+	}
+	put := m.put
+	if put == nil {
+		put = putModule
+	}
+	if err := put(image, m.parameters(moduleName(name))); err != nil {
+		return fmt.Errorf("kernel module %s: %w", name, err)
+	}
+	return nil
 }
 
 // Unload takes a module out of the kernel, but none of those that it needs. The

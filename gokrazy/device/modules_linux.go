@@ -15,6 +15,11 @@ func insertModule(module *os.File, parameters string, compressed bool) error {
 	return os.NewSyscallError("finit_module", unix.FinitModule(int(module.Fd()), parameters, flags))
 }
 
+// putModule is init_module(2), which takes a module from memory.
+func putModule(image []byte, parameters string) error {
+	return os.NewSyscallError("init_module", unix.InitModule(image, parameters))
+}
+
 // deleteModule is delete_module(2). It does not wait for those who use the module.
 func deleteModule(name string) error {
 	return os.NewSyscallError("delete_module", unix.DeleteModule(name, unix.O_NONBLOCK))

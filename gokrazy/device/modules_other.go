@@ -9,4 +9,6 @@ import (
 
 func insertModule(*os.File, string, bool) error { return errors.ErrUnsupported }
 
+func putModule([]byte, string) error { return errors.ErrUnsupported }
+
 func deleteModule(string) error { return errors.ErrUnsupported }

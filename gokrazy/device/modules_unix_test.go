@@ -156,6 +156,41 @@ func TestUnload(t *testing.T) {
 	}
 }
 
+// A module that is kept is loaded again without its file, because the card may not
+// answer then.
+func TestReload(t *testing.T) {
+	for _, kept := range []bool{true, false} {
+		var got []string
+		m := &Modules{
+			Root:       modulesRoot(t, "kernel/a-b.ko: kernel/c.ko\nkernel/c.ko:\n", ""),
+			Parameters: map[string]string{"a_b": "x=1"},
+			insert: func(module *os.File, parameters string, _ bool) error {
+				got = append(got, "load "+filepath.Base(module.Name())+" "+parameters)
+				return nil
+			},
+			remove: func(name string) error { got = append(got, "remove "+name); return nil },
+			put: func(image []byte, parameters string) error {
+				got = append(got, fmt.Sprintf("put %d bytes %s", len(image), parameters))
+				return nil
+			},
+		}
+		want := []string{"load c.ko ", "load a-b.ko x=1", "remove a_b", "load c.ko ", "load a-b.ko x=1"}
+		if kept {
+			m.Keep, want = []string{"a-b"}, []string{"load c.ko ", "load a-b.ko x=1", "remove a_b", "put 3 bytes x=1"}
+		}
+		checkError(t, m.Load("a-b"))
+		if kept {
+			if err := os.RemoveAll(m.Root.Path("lib")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		checkError(t, m.Reload("a-b"))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("kept %v (-want +got):\n%s", kept, diff)
+		}
+	}
+}
+
 func FuzzParseDep(f *testing.F) {
 	for _, seed := range []string{uvcDep, "", "a.ko:", "a.ko", "/a.ko:", "../a.ko: b.ko", "# x\n\na.ko.xz: b.ko  c.ko\n", ": :", "a: a a"} {
 		f.Add(seed)
@@ -176,6 +211,18 @@ func FuzzParseDep(f *testing.F) {
 			}
 		}
 	})
+}
+
+func checkError(t *testing.T, err error, want ...string) {
+	t.Helper()
+	if (err == nil) != (len(want) == 0) {
+		t.Fatalf("error %v, want %q in it", err, want)
+	}
+	for _, w := range want {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q, want %q in it", err, w)
+		}
+	}
 }
 
 func ExampleModules() {

@@ -36,8 +36,25 @@ const (
 
 // Owner knows the owner's password.
 type Owner struct {
-	// Root is where /perm is looked for.
-	Root Root
+	hash    string
+	unknown error // why there is none
+}
+
+// ReadOwner reads what OwnerFile below root says, once: who logs in later does not
+// wait for the card.
+func ReadOwner(root Root) *Owner {
+	f, err := os.Open(root.Path("perm", OwnerFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Owner{unknown: ErrNoOwner}
+	} else if err != nil {
+		return &Owner{unknown: fmt.Errorf("%w: %w", ErrNoOwner, err)}
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxOwnerFile))
+	if err != nil {
+		return &Owner{unknown: fmt.Errorf("%w: %w", ErrNoOwner, err)}
+	}
+	return &Owner{hash: string(bytes.TrimSpace(text))}
 }
 
 // Verify says whether password is the owner's. It takes a tenth of a second or more,
@@ -45,20 +62,12 @@ type Owner struct {
 // in, and let only one try at a time.
 // Its error wraps ErrNoOwner if there is nothing to compare with.
 func (o *Owner) Verify(password string) (bool, error) {
-	f, err := os.Open(o.Root.Path("perm", OwnerFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, ErrNoOwner
-	} else if err != nil {
-		return false, fmt.Errorf("%w: %w", ErrNoOwner, err)
+	if o.unknown != nil {
+		return false, o.unknown
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxOwnerFile))
+	ok, err := verify(o.hash, password)
 	if err != nil {
-		return false, fmt.Errorf("%w: %w", ErrNoOwner, err)
-	}
-	ok, err := verify(string(bytes.TrimSpace(text)), password)
-	if err != nil {
-		return false, fmt.Errorf("%w: %s: %w", ErrNoOwner, f.Name(), err)
+		return false, fmt.Errorf("%w: %s: %w", ErrNoOwner, OwnerFile, err)
 	}
 	return ok, nil
 }

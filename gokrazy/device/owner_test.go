@@ -43,7 +43,7 @@ func TestOwner(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := (&Owner{Root: ownerRoot(t, tc.file)}).Verify(tc.given)
+			got, err := ReadOwner(ownerRoot(t, tc.file)).Verify(tc.given)
 			if err != nil || got != tc.want {
 				t.Errorf("Verify(%q) is %v, %v; want %v", tc.given, got, err, tc.want)
 			}
@@ -79,7 +79,7 @@ func TestOwnerDamaged(t *testing.T) {
 		"one part too many": vector + "$x",
 	} {
 		t.Run(name, func(t *testing.T) {
-			ok, err := (&Owner{Root: ownerRoot(t, content)}).Verify("Password")
+			ok, err := ReadOwner(ownerRoot(t, content)).Verify("Password")
 			if ok || !errors.Is(err, ErrNoOwner) {
 				t.Errorf("Verify is %v, %v; want ErrNoOwner", ok, err)
 			}
@@ -87,8 +87,20 @@ func TestOwnerDamaged(t *testing.T) {
 	}
 }
 
+// A card that does not answer any more keeps nobody from logging in.
+func TestOwnerIsReadOnce(t *testing.T) {
+	root := ownerRoot(t, vector)
+	o := ReadOwner(root)
+	if err := os.RemoveAll(root.Path("perm")); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := o.Verify("Password"); !ok || err != nil {
+		t.Errorf("Verify is %v, %v", ok, err)
+	}
+}
+
 func TestOwnerMissing(t *testing.T) {
-	if ok, err := (&Owner{Root: Root(t.TempDir())}).Verify(""); ok || !errors.Is(err, ErrNoOwner) {
+	if ok, err := ReadOwner(Root(t.TempDir())).Verify(""); ok || !errors.Is(err, ErrNoOwner) {
 		t.Errorf("Verify is %v, %v; want ErrNoOwner", ok, err)
 	}
 }

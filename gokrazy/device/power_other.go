@@ -1,16 +1,9 @@
-//go:build !unix
+//go:build !linux
 
 package device
 
-import (
-	"errors"
-	"syscall"
-)
+func endOthers() error { return ErrNotGokrazy }
 
-// There is no gokrazy here to be sent one.
-const (
-	sigPowerOff = syscall.Signal(0)
-	sigReboot   = syscall.Signal(0)
-)
+func powerOff() error { return ErrNotGokrazy }
 
-func killProcess(int, syscall.Signal) error { return errors.ErrUnsupported }
+func restart() error { return ErrNotGokrazy }

@@ -3,6 +3,7 @@ package device
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -35,4 +36,15 @@ func (r Root) Model() string {
 func (r Root) KernelRelease() (string, error) {
 	text, err := os.ReadFile(r.Path("proc/sys/kernel/osrelease"))
 	return strings.TrimSpace(string(text)), err
+}
+
+// Uptime is for how many seconds the system has run; 0 if it does not tell.
+func (r Root) Uptime() float64 {
+	text, err := os.ReadFile(r.Path("proc/uptime"))
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	up, _ := strconv.ParseFloat(first, 64) // else 0
+	return up
 }

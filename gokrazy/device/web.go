@@ -18,17 +18,24 @@ import (
 // WebInterface serves gokrazy's own web interface below a path. It passes requests on
 // to gokrazy's unix socket and rewrites the links of the answers, so that they stay
 // below that path. gokrazy gives everybody on that socket the rights of root, so only
-// the owner may reach this handler. Updates are refused.
+// the owner may reach this handler. Updates are refused. It is for an image whose
+// gokrazy has no password of its own, as ours: then gokrazy answers there alone.
 type WebInterface struct {
 	// Prefix is the path, as /gokrazy/.
 	Prefix string
-	// Root is where /run, /perm and /etc are looked for.
+	// Root is where /run is looked for.
 	Root Root
+	// PowerOff and Reboot are called in gokrazy's place when its page asks for
+	// that. They return at once.
+	PowerOff, Reboot func()
 	// Log gets a line when gokrazy breaks off an answer. nil discards it.
 	Log *slog.Logger
 }
 
 const (
+	// httpSocket is where gokrazy's web interface listens for root.
+	// (github.com/gokrazy/gokrazy, HTTPUnixSocket)
+	httpSocket    = "run/gokrazy-http.sock"
 	dialTimeout   = 5 * time.Second
 	headerTimeout = time.Minute
 	// maxPage bounds what is read of a page whose links are rewritten, in bytes.
@@ -55,6 +62,14 @@ func (i *WebInterface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case pathpkg.Clean(path) == ownUpdates || strings.HasPrefix(pathpkg.Clean(path), ownUpdates+"/"):
 		http.Error(w, "Updates that could not be undone are not taken here: use pushcamctl update", http.StatusForbidden)
 		return
+	case r.Method == http.MethodPost && path == "/poweroff":
+		io.WriteString(w, "Powering off...\n")
+		i.PowerOff()
+		return
+	case r.Method == http.MethodPost && path == "/reboot":
+		io.WriteString(w, "Rebooting...\n")
+		i.Reboot()
+		return
 	}
 	log := i.Log
 	if log == nil {
@@ -64,13 +79,9 @@ func (i *WebInterface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", "gokrazy", "gokrazy"
 			p.Out.URL.Path, p.Out.URL.RawPath = path, ""
-			// The owner's password is for this program. gokrazy has another
-			// one, or none.
+			// The owner's password is for this program.
 			for _, name := range []string{"Authorization", "Accept-Encoding", "Range", "Upgrade", "Connection"} {
 				p.Out.Header.Del(name)
-			}
-			if password := gokrazyPassword(i.Root); password != "" {
-				p.Out.SetBasicAuth("gokrazy", password)
 			}
 		},
 		Transport:      i.transport(),

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -65,6 +66,27 @@ func gokrazyWeb(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// gokrazyRoot is a root folder with gokrazy's socket, where handler answers (nil: no
+// socket).
+func gokrazyRoot(t *testing.T, handler http.HandlerFunc) (root Root) {
+	t.Helper()
+	root = Root(t.TempDir())
+	if err := os.Mkdir(root.Path("run"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if handler != nil {
+		ln, err := net.Listen("unix", root.Path(httpSocket))
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: handler}
+		done := make(chan struct{})
+		go func() { defer close(done); srv.Serve(ln) }()
+		t.Cleanup(func() { srv.Close(); <-done })
+	}
+	return root
+}
+
 // noLeak fails t if a goroutine is left when everything is cleaned up.
 func noLeak(t *testing.T) {
 	before := goleak.IgnoreCurrent()
@@ -103,7 +125,7 @@ func TestWebInterface(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			noLeak(t)
-			root := gokrazyRoot(t, "/gokrazy/init", gokrazyWeb)
+			root := gokrazyRoot(t, gokrazyWeb)
 			r := httptest.NewRequest(tt.method, "http://pushcam.local/", strings.NewReader("body"))
 			path, query, _ := strings.Cut(tt.path, "?")
 			r.URL.Path, r.URL.RawQuery = path, query
@@ -125,22 +147,28 @@ func TestWebInterface(t *testing.T) {
 
 func TestWebInterfaceIsNotThere(t *testing.T) {
 	w := httptest.NewRecorder()
-	(&WebInterface{Prefix: "/gokrazy/", Root: gokrazyRoot(t, "", nil)}).ServeHTTP(w, httptest.NewRequest("GET", "/gokrazy/", nil))
+	(&WebInterface{Prefix: "/gokrazy/", Root: gokrazyRoot(t, nil)}).ServeHTTP(w, httptest.NewRequest("GET", "/gokrazy/", nil))
 	if w.Code != 502 || !strings.Contains(w.Body.String(), "does not answer") || !strings.Contains(w.Body.String(), httpSocket) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 
-// gokrazy's own password, of an image with one, is added to what goes there.
-func TestWebInterfacePassword(t *testing.T) {
-	root := gokrazyRoot(t, "/gokrazy/init", gokrazyWeb)
-	if err := os.WriteFile(root.Path("perm/gokr-pw.txt"), []byte("secret\n"), 0o600); err != nil {
-		t.Fatal(err)
+// What ends the system is this program's own, whatever gokrazy's page asks for.
+func TestWebInterfacePower(t *testing.T) {
+	noLeak(t)
+	var called []string
+	i := &WebInterface{Prefix: "/gokrazy/", Root: gokrazyRoot(t, gokrazyWeb),
+		PowerOff: func() { called = append(called, "off") }, Reboot: func() { called = append(called, "reboot") }}
+	for _, ask := range []string{"POST /gokrazy/poweroff", "POST /gokrazy/reboot", "GET /gokrazy/reboot"} {
+		method, path, _ := strings.Cut(ask, " ")
+		w := httptest.NewRecorder()
+		i.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		if asked := w.Header().Get("Asked"); (asked != "") != (method == "GET") {
+			t.Errorf("%s: gokrazy was asked %q: %d %s", ask, asked, w.Code, w.Body)
+		}
 	}
-	w := httptest.NewRecorder()
-	(&WebInterface{Prefix: "/gokrazy/", Root: root}).ServeHTTP(w, httptest.NewRequest("GET", "/gokrazy/text", nil))
-	if got, want := w.Header().Get("Authorized"), "Basic Z29rcmF6eTpzZWNyZXQ="; w.Code != 200 || got != want {
-		t.Errorf("%d, Authorization %q, want %q", w.Code, got, want)
+	if diff := cmp.Diff([]string{"off", "reboot"}, called); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
@@ -148,7 +176,7 @@ func TestWebInterfacePassword(t *testing.T) {
 func TestWebInterfaceStreams(t *testing.T) {
 	noLeak(t)
 	lines, left := make(chan string), make(chan struct{})
-	root := gokrazyRoot(t, "/gokrazy/init", func(w http.ResponseWriter, r *http.Request) {
+	root := gokrazyRoot(t, func(w http.ResponseWriter, r *http.Request) {
 		defer close(left)
 		for {
 			select {

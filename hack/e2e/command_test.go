@@ -76,7 +76,7 @@ func TestImageCommand(t *testing.T) {
 		if err := os.WriteFile(file, []byte(tool("debugfs", "-R", "cat /"+device.OwnerFile)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if ok, err := (&device.Owner{Root: device.Root(at)}).Verify(string(shown[1])); !ok || err != nil {
+		if ok, err := device.ReadOwner(device.Root(at)).Verify(string(shown[1])); !ok || err != nil {
 			t.Errorf("the owner's password: %v, %v", ok, err)
 		}
 	})

@@ -15,6 +15,10 @@
 //
 //	go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all
 //
+// TestCard has the card hang for 40 s. With -card-hang 10m it does so for ten minutes,
+// and asks for times that only a machine without other work has: no gap of a second in
+// a stream, and 300 ms from the press of the button to privacy.
+//
 // What is missing fails the tests when CI is set, and skips them elsewhere.
 // With -artifacts the serial log and a screenshot are kept.
 package e2e

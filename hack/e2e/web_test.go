@@ -69,8 +69,15 @@ type state struct {
 		LEDs    int    `json:"leds"`
 		Button  bool   `json:"button"`
 	} `json:"panel"`
+	Card struct {
+		Answers bool   `json:"answers"`
+		Trouble string `json:"trouble"`
+		Count   int    `json:"troubles"`
+		Perm    int64  `json:"perm_bytes"`
+	} `json:"card"`
 	Settings struct {
 		Privacy bool   `json:"privacy"`
+		Unkept  bool   `json:"unkept"`
 		Trouble string `json:"trouble"`
 	} `json:"settings"`
 	Flags map[string]struct {

@@ -3,13 +3,17 @@
 //
 // It stands for the one that gok would generate, which holds the time of the
 // build in its source, so that no two images of one commit would be the same. And
-// it ends an update's trial that its program does not end.
+// it looks at the camera's program and at the card from outside: it ends an update's
+// trial that its program does not end, and a program that hangs, and says when the
+// card does not answer. It goes on when that is so, because it needs nothing from it.
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
+	"mime"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,7 +59,30 @@ func main() {
 	if err := gokrazy.SuperviseServices(services); err != nil {
 		log.Fatal(err)
 	}
+	lookAfter()
 	select {}
+}
+
+// lookAfter has the card watched, and the program, and /perm grow to the card's size.
+func lookAfter() {
+	watch := &card.Watch{Card: new(card.Card), Log: log.Printf}
+	go watch.Run(context.Background())
+	program := &device.ProgramWatch{Path: "/user/pushcam", CardAnswers: watch.Answers, Log: log.Printf,
+		Kill: func(pid int) error { return unix.Kill(pid, unix.SIGKILL) }}
+	go program.Run(context.Background())
+	go func() { // a card that hangs meanwhile is for the watch to say
+		size, err := watch.Card.GrowPerm()
+		if err != nil {
+			log.Printf("/perm does not use the whole card: %v", err)
+		}
+		watch.SetPerm(size)
+	}()
+	// gokrazy's pages ask for the types of their files, which are looked up on the
+	// card the first time.
+	mime.TypeByExtension(".css")
+	if _, err := device.LockText(); err != nil {
+		log.Printf("init stops when the card does: %v", err)
+	}
 }
 
 // reboot starts the system anew, with what was written to files on the card if
