@@ -15,6 +15,9 @@ type Health struct {
 	Temperature *float64 `json:"temperature,omitempty"`
 	// Throttled is what the firmware holds back.
 	Throttled *Throttled `json:"throttled,omitempty"`
+	// Resident is how many bytes all programs have in memory, what they share counted
+	// for each.
+	Resident int64 `json:"resident_bytes,omitempty"`
 }
 
 // Throttled says why the firmware slows the board down: now, and at any time
@@ -36,7 +39,7 @@ type Reasons struct {
 
 // Sensors reads the board's health from the kernel. The zero value is ready.
 type Sensors struct {
-	// Root is where /sys is looked for.
+	// Root is where /sys and /proc are looked for.
 	Root Root
 }
 
@@ -46,7 +49,20 @@ const maxAttribute = 4096
 // Read reads all sensors that there are, within milliseconds: the firmware is
 // asked.
 func (s *Sensors) Read() Health {
-	return Health{Temperature: s.temperature(), Throttled: s.throttled()}
+	return Health{Temperature: s.temperature(), Throttled: s.throttled(), Resident: s.resident()}
+}
+
+// resident adds up the second field of all statm (proc(5)), which is in pages. What has
+// ended meanwhile has none.
+func (s *Sensors) resident() (bytes int64) {
+	files, _ := filepath.Glob(s.Root.Path("proc/[0-9]*/statm")) // the pattern is well-formed
+	for _, file := range files {
+		if fields := strings.Fields(attribute(filepath.Dir(file), "statm")); len(fields) > 1 {
+			pages, _ := strconv.ParseInt(fields[1], 10, 64) // else 0
+			bytes += pages * int64(os.Getpagesize())
+		}
+	}
+	return bytes
 }
 
 // temperature is that of the zone called cpu-thermal, as on every Pi, else of

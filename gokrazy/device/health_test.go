@@ -43,6 +43,9 @@ func TestSensors(t *testing.T) {
 		{name: "mainline kernel, all well",
 			files: map[string]string{monitor + "1/name": "rpi_volt\n", monitor + "1/in0_lcrit_alarm": "0\n"},
 			want:  Health{Throttled: &Throttled{}}},
+		{name: "what programs have in memory, but for one that has ended",
+			files: map[string]string{"proc/1/statm": "900 3 1 1 0 5 0\n", "proc/22/statm": "9 4 0 0 0 0 0\n", "proc/3/statm": "", "proc/self/statm": "9 4 0 0 0 0 0\n"},
+			want:  Health{Resident: 7 * int64(os.Getpagesize())}},
 		{name: "mainline kernel, no alarm", files: map[string]string{monitor + "1/name": "rpi_volt\n"}},
 	}
 	for _, tc := range tests {

@@ -94,7 +94,8 @@ type state struct {
 		Last    update.Record `json:"last"`
 	} `json:"update"`
 	Board struct {
-		Model string `json:"model"`
+		Model    string `json:"model"`
+		Resident int64  `json:"resident_bytes"`
 	} `json:"board"`
 	Kernel struct {
 		Release string   `json:"release"`
