@@ -37,6 +37,7 @@ type appliance struct {
 	recovery *recovery
 	watchdog *watchdog
 	system   system
+	screen   *screen
 }
 
 // newAppliance returns nil on a PC. The program answers at address, and end ends it. If
@@ -56,6 +57,7 @@ func newAppliance(c *config, s *settings, address net.Addr, cam *camera.Camera, 
 	a.watchdog = newWatchdog(cam, web, stderr, log.With("component", "watchdog"))
 	a.watchdog.beat = func() error { return device.Beat(c.root) }
 	a.watchdog.cardAnswers = a.watch.answers
+	a.screen = &screen{root: a.root, port: a.name.Port, name: a.name.State, means: p.means, log: log.With("component", "screen")}
 	return a
 }
 
@@ -123,6 +125,7 @@ func (a *appliance) run(ctx context.Context) error {
 	})
 	all.Go(func() error { a.updates.Run(ctx); return nil })
 	all.Go(func() error { a.watchdog.run(ctx); return nil })
+	all.Go(func() error { a.screen.run(ctx); return nil })
 	return all.Wait()
 }
 

@@ -172,6 +172,13 @@ func (p *panel) change(what func()) {
 	p.indicator.Show(p.shown)
 }
 
+// means says in words what the LEDs show, whether there are any or not.
+func (p *panel) means() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.shown.Means()
+}
+
 // state is the part of /state: what the LEDs show, if there are any.
 func (p *panel) state() any {
 	p.mu.Lock()
