@@ -4,7 +4,7 @@
 // machine: a USB webcam that can be unplugged and GPIO lines that can be pulled
 // need neither hardware nor rights on the developer's machine.
 //
-//	go run ./hack/rig test                          # the camera and GPIO tests
+//	go run ./hack/rig test                          # the camera, GPIO and network tests
 //	go run ./hack/rig test -run RigUnplug ./camera/... # go test's flags and packages
 //	go run ./hack/rig test -race ./camera/cameratest/usbcam
 //	go run ./hack/rig setup                         # make or renew the rig, run nothing
@@ -27,7 +27,7 @@
 // interface, the loopback.
 //
 // uvcvideo and vhci-hcd are loaded for [camera/cameratest/usbcam], gpio-sim for
-// [gpio/gpiotest]. The exit status is the test's. A kernel that warned or oopsed
+// [gpio/gpiotest], dummy_hcd for [gokrazy/network/gadget]. The exit status is the test's. A kernel that warned or oopsed
 // during the test makes it fail, and its messages are shown. A test that cannot
 // do without a warning announces it first, in /dev/kmsg: "rig: expect a warning
 // from FUNCTION".

@@ -20,6 +20,7 @@ var wantedModules = []string{
 	"virtio_pci", "virtio_console", "9pnet_virtio", "9p", // the guest's ways to the host
 	"configfs", "gpio-sim", // GPIO lines
 	"vhci-hcd", "uvcvideo", // the webcam
+	"dummy_hcd", "usb_f_ncm", "cdc_ncm", // a USB port that is a device, and its host
 }
 
 // packages are the Debian packages of one kernel version.
