@@ -16,15 +16,20 @@ import (
 // loginLimiter lets in who knows the owner's password, and limits how fast it can
 // be guessed, without locking the owner out.
 //
-// An address is known when the password came from it. From any other address a
-// try is refused for some time after a wrong one, each time for longer. All of
-// them together share a leaky bucket of wrong passwords as well, so that nobody
-// guesses faster by having many addresses. Known addresses do not wait for those,
-// and their own tries are delayed, not refused: an owner who shares the address
-// with somebody who guesses gets in after knownDelay at most.
+// To verify a password keeps a core of a Pi busy for a quarter of a second, so it is
+// done for one at a time, and only so often. An address is known when the password
+// came from it. After a wrong password a known address waits a little until its next
+// one is verified. Any other address waits longer each time, and all of those share a
+// leaky bucket of wrong passwords as well, so that nobody guesses faster by having
+// many addresses.
 //
-// Passwords are verified one at a time, because the hash of one keeps a core of a
-// Pi busy for a quarter of a second.
+// Who would have to wait longer than maxDelay waits for that long, and then the
+// password is compared with the last right one, which costs nothing. So the right
+// password gets in after maxDelay from anywhere, whoever guesses beside it.
+//
+// After a start there is no right password to compare with. Until one has come, all
+// that come from known addresses are verified, in their order: each of those who
+// guess at the owner's own address delays the owner by the time of one hash.
 type loginLimiter struct {
 	owner *Owner
 	log   *slog.Logger
@@ -49,6 +54,7 @@ type loginClient struct {
 
 const (
 	rememberFor  = 10 * time.Minute // then a password is verified anew: it may have been changed
+	maxDelay     = 4 * time.Second  // of a try, before it is verified or compared
 	firstWait    = time.Second      // of an unknown address, after its first wrong password
 	maxWait      = time.Minute
 	forgiveAfter = 15 * time.Minute // an address without a try
@@ -57,7 +63,6 @@ const (
 	unknownBurst    = 10              // wrong passwords that fit into it
 
 	knownInterval = 2 * time.Second // between two wrong passwords of a known address
-	knownDelay    = 4 * time.Second // of a try from a known address at most, before it is verified
 
 	maxLoginClients = 64
 )
@@ -103,27 +108,23 @@ func (l *loginLimiter) login(ctx context.Context, address, password string) erro
 		defer l.unlock()
 		return l.try(address, c, password)
 	}
-	if !c.known {
-		l.unlock()
-		return &tooManyTries{wait}
-	}
-
-	reserved := wait <= knownDelay
+	reserved := c.known && wait <= maxDelay
 	if reserved {
 		c.next = c.next.Add(knownInterval)
 	}
 	l.unlock()
-	if err := sleep(ctx, min(wait, knownDelay)); err != nil {
+	if err := sleep(ctx, min(wait, maxDelay)); err != nil {
 		return err
 	}
 	if err := l.lock(ctx); err != nil {
 		return err
 	}
 	defer l.unlock()
-	// When there are more tries than may be verified, only the last right password
-	// is looked for among them, which costs nothing.
-	if !reserved && !hmac.Equal(l.hash(password), l.right) {
-		return &tooManyTries{knownDelay}
+	if !reserved {
+		c = cmp.Or(l.clients[address], c)
+		if wait := l.wait(c, time.Now()); wait > 0 && !hmac.Equal(l.hash(password), l.right) {
+			return &tooManyTries{wait}
+		}
 	}
 	err := l.try(address, c, password)
 	if err == nil && reserved {
@@ -160,6 +161,8 @@ func (l *loginLimiter) try(address string, c *loginClient, password string) erro
 		l.configured, now = true, time.Now()
 		if ok {
 			l.right, l.rightUntil = hash, now.Add(rememberFor)
+		} else if hmac.Equal(hash, l.right) {
+			l.right = nil // the password was changed
 		}
 	}
 	c.last = now
@@ -203,7 +206,10 @@ func (l *loginLimiter) isConfigured() error {
 // wait is how long c has to wait before its password may be verified. l is locked.
 func (l *loginLimiter) wait(c *loginClient, now time.Time) time.Duration {
 	wait := c.next.Sub(now)
-	if c.known {
+	switch {
+	case c.known && l.right == nil:
+		return 0
+	case c.known:
 		return wait
 	}
 	return max(wait, l.backlog.Add(-(unknownBurst-1)*unknownInterval).Sub(now))

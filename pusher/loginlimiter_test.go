@@ -15,7 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// countedLogin is a loginLimiter with what it costs to verify.
+// verifyTime is what it costs to verify a password.
+const verifyTime = 250 * time.Millisecond
+
+// countedLogin is a loginLimiter that counts what is verified.
 type countedLogin struct {
 	*loginLimiter
 	password string
@@ -42,7 +45,7 @@ func (l *countedLogin) verify(password string) (bool, error) {
 		l.t.Error("two verify at once")
 	}
 	l.verified++
-	time.Sleep(250 * time.Millisecond)
+	time.Sleep(verifyTime)
 	l.at--
 	return password == l.password, l.err
 }
@@ -59,6 +62,25 @@ func (l *countedLogin) try(address, password string) string {
 		return "wait"
 	default:
 		return err.Error()
+	}
+}
+
+// guessing tries wrong passwords from n connections of an address, as fast as that
+// goes, until the returned function is called.
+func (l *countedLogin) guessing(address string, n int) (stop func()) {
+	ctx, cancel := context.WithCancel(l.t.Context())
+	var guessing sync.WaitGroup
+	for range n {
+		guessing.Go(func() {
+			for ctx.Err() == nil {
+				l.try(address, "wrong")
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		guessing.Wait()
 	}
 }
 
@@ -83,31 +105,78 @@ func TestLoginRemembers(t *testing.T) {
 	})
 }
 
-// An unknown address waits twice as long after each wrong password, up to a minute, even
-// with the right one, and is forgiven in time.
+// A password of an unknown address is verified later after each wrong one, up to a
+// minute, and the address is forgiven in time. Others do not wait for it.
 func TestLoginSlowsAnAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newCountedLogin(t, "right")
+		guess := func() (took time.Duration) {
+			start := time.Now()
+			for l.try("guesser", "wrong") == "wait" {
+			}
+			return time.Since(start)
+		}
+		guess()
 		wait := firstWait
 		for i := range 9 {
-			if got := l.try("guesser", "wrong"); got != "no" {
-				t.Fatalf("try %d: %s", i, got)
+			if took, want := guess(), wait+verifyTime; took != want {
+				t.Errorf("try %d was verified after %v, want %v", i, took, want)
 			}
-			time.Sleep(wait - time.Millisecond)
-			if got := l.try("guesser", "right"); got != "wait" {
-				t.Errorf("%v after try %d: %s", wait-time.Millisecond, i, got)
+			start := time.Now()
+			if got := l.try(fmt.Sprint("other ", i), "right"); got != "in" || time.Since(start) > verifyTime {
+				t.Errorf("another address after try %d: %s after %v", i, got, time.Since(start))
 			}
-			if got := l.try(fmt.Sprint("other ", i), "right"); got != "in" {
-				t.Errorf("another address after try %d: %s", i, got)
-			}
-			time.Sleep(time.Millisecond)
-			wait = min(2*wait, maxWait)
+			time.Sleep(maxWait)
+			guess()
+			wait = min(4*wait, maxWait)
 		}
-		time.Sleep(forgiveAfter)
-		l.try("guesser", "wrong")
-		time.Sleep(firstWait)
-		if got := l.try("guesser", "right"); got != "in" {
-			t.Errorf("forgiven: %s", got)
+		time.Sleep(forgiveAfter + time.Second)
+		guess()
+		if took := guess(); took != firstWait+verifyTime {
+			t.Errorf("forgiven, it waits for %v", took)
+		}
+	})
+}
+
+// Who has guessed wrong gets in with the right password after maxDelay, however long
+// another guess would have to wait.
+func TestLoginNeverRefusesTheRightPassword(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newCountedLogin(t, "right")
+		if got := l.try("desk", "right"); got != "in" {
+			t.Fatal(got)
+		}
+		for i := range 30 {
+			phone := fmt.Sprint("phone ", i)
+			for range i {
+				l.try(phone, "rihgt")
+			}
+			start := time.Now()
+			if got := l.try(phone, "right"); got != "in" || time.Since(start) > 5*time.Second {
+				t.Errorf("after %d wrong passwords: %s after %v", i, got, time.Since(start))
+			}
+		}
+	})
+}
+
+// When the password was changed, the one that is remembered is not what others are
+// compared with: the owner gets in with the new one beside those who guess.
+func TestLoginWithAChangedPassword(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newCountedLogin(t, "old")
+		if got := l.try("desk", "old"); got != "in" {
+			t.Fatal(got)
+		}
+		l.password = "new"
+		time.Sleep(rememberFor)
+		if got := l.try("desk", "old"); got != "no" {
+			t.Errorf("the old password: %s", got)
+		}
+		defer l.guessing("desk", 8)()
+		time.Sleep(time.Minute)
+		start := time.Now()
+		if got := l.try("desk", "new"); got != "in" || time.Since(start) > 5*time.Second {
+			t.Errorf("the new password: %s after %v", got, time.Since(start))
 		}
 	})
 }
@@ -155,8 +224,9 @@ func TestLoginWhileStrangersGuess(t *testing.T) {
 						t.Fatalf("the owner: %s after %v", got, time.Since(start))
 					}
 				}
-				if got := l.try("new address", "right"); got != "wait" {
-					t.Errorf("an unknown address meanwhile: %s", got)
+				start := time.Now()
+				if got := l.try("new address", "right"); got != "in" || time.Since(start) > 5*time.Second {
+					t.Errorf("an unknown address meanwhile: %s after %v", got, time.Since(start))
 				}
 			})
 		})
@@ -173,18 +243,8 @@ func TestLoginBesideAGuesserOfTheSameAddress(t *testing.T) {
 				if got := l.try("shared", "right"); got != "in" {
 					t.Fatal(got)
 				}
-				ctx, cancel := context.WithCancel(t.Context())
-				var guessing sync.WaitGroup
-				defer guessing.Wait()
-				defer cancel()
-				for range guessers {
-					guessing.Go(func() {
-						for ctx.Err() == nil {
-							l.try("shared", "wrong")
-							time.Sleep(time.Millisecond)
-						}
-					})
-				}
+				stop := l.guessing("shared", guessers)
+				defer stop()
 				begin := time.Now()
 				for i := range 100 {
 					time.Sleep(time.Duration(i) * 37 * time.Millisecond % (20 * time.Second))
@@ -193,8 +253,7 @@ func TestLoginBesideAGuesserOfTheSameAddress(t *testing.T) {
 						t.Fatalf("the owner, time %d: %s after %v", i, got, time.Since(start))
 					}
 				}
-				cancel()
-				guessing.Wait()
+				stop()
 				if limit := int(time.Since(begin)/knownInterval) + 2 + int(time.Since(begin)/rememberFor); l.verified > limit {
 					t.Errorf("verified %d times in %v, at most %d", l.verified, time.Since(begin), limit)
 				}
@@ -203,28 +262,24 @@ func TestLoginBesideAGuesserOfTheSameAddress(t *testing.T) {
 	}
 }
 
-// Right after a restart nothing is known of the password: one who guesses at the
-// owner's own address gets every other turn at most.
-func TestLoginBesideAGuesserAfterARestart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newCountedLogin(t, "right")
-		l.restart([]string{"shared"})
-		ctx, cancel := context.WithCancel(t.Context())
-		var guessing sync.WaitGroup
-		defer guessing.Wait()
-		defer cancel()
-		guessing.Go(func() {
-			for ctx.Err() == nil {
-				l.try("shared", "wrong")
-				time.Sleep(time.Millisecond)
-			}
+// Right after a restart nothing is known of the password. Then those who guess at the
+// owner's own address have one turn each before the owner has one.
+func TestLoginBesideGuessersAfterARestart(t *testing.T) {
+	for _, guessers := range []int{1, 3, 16, 100} {
+		t.Run(fmt.Sprint(guessers), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newCountedLogin(t, "right")
+				l.restart([]string{"shared"})
+				defer l.guessing("shared", guessers)()
+				time.Sleep(time.Minute)
+				start := time.Now()
+				got, took := l.try("shared", "right"), time.Since(start)
+				if want := time.Duration(guessers+2) * verifyTime; got != "in" || took > want || guessers <= 16 && took > 5*time.Second {
+					t.Errorf("the owner: %s after %v, want at most %v", got, took, want)
+				}
+			})
 		})
-		time.Sleep(time.Minute)
-		start := time.Now()
-		if got := l.try("shared", "right"); got != "in" || time.Since(start) > 5*time.Second {
-			t.Fatalf("the owner: %s after %v", got, time.Since(start))
-		}
-	})
+	}
 }
 
 // A client that leaves while its try is delayed is not waited for.
@@ -340,7 +395,8 @@ func TestLoginTakesTurns(t *testing.T) {
 		for g := range got {
 			count[g]++
 		}
-		if count["no"] != 1 || count["wait"] != 99 || l.verified != 1 {
+		// One is verified at once, and one when that one's wait is over.
+		if count["no"] != 2 || count["wait"] != 98 || l.verified != 2 {
 			t.Errorf("%v, verified %d times", count, l.verified)
 		}
 	})
