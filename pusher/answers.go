@@ -25,13 +25,14 @@ func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 	w.Write(indexPage)
 }
 
-// snapshot answers with a frame that was captured after the request came:
+// snapshot answers with a frame that was captured after the request came, because
 // OctoPrint and Home Assistant move something and then want to see it moved.
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	asked := time.Now()
-	// The request's context would end with its side of the connection, and who has
-	// sent all of a request may close that and wait for the answer (nc, some NVRs;
-	// RFC 9112, 9.6). Who has left altogether is served in vain, at most this long.
+	// The request's context would not do: it ends when the client closes its sending
+	// side, and a client may do that behind its request and wait for the answer (nc, some
+	// NVRs; RFC 9112, 9.6). For a client that has left altogether this goes on in vain,
+	// for snapshotTimeout at most.
 	ctx, cancel := context.WithTimeout(s.ctx, snapshotTimeout)
 	defer cancel()
 
@@ -70,7 +71,7 @@ func writeFrame(w http.ResponseWriter, code int, f *camera.Frame) {
 	w.Header().Set("Content-Type", "image/jpeg")
 	w.Header().Set("Content-Length", strconv.Itoa(len(f.JPEG)))
 	w.WriteHeader(code)
-	w.Write(f.JPEG) // a client that is gone has nobody to tell
+	w.Write(f.JPEG) // it fails only if the client has left
 }
 
 // healthz says whether a viewer would see the camera.
@@ -83,8 +84,8 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "ok\n")
 }
 
-// frameState and viewerState are parts of /state. Ages are those of the last
-// frame, in milliseconds since its capture.
+// frameState is the part of /state about the last frame, and viewerState the part about
+// a viewer. Ages are in milliseconds since the frame's capture.
 type frameState struct {
 	Seq    uint64  `json:"seq"`
 	Width  int     `json:"width"`

@@ -12,20 +12,21 @@ import (
 //
 //	unsent bytes ≤ gateUnsent  and  unsent + in flight ≤ rate × (base round trip + gateQueue)
 //
-// with the rate that this connection itself reached lately. The kernel's own
-// delivery rate is stale after a drop, its smoothed round trip overshoots in
-// slow start, and a limit in bytes alone starves long round trips: 53
-// conditions were measured, and these constants lie where the results are flat.
+// with the rate that this connection itself reached lately. Simpler rules do worse: the
+// kernel's own delivery rate is stale after a drop, its smoothed round trip overshoots
+// in slow start, and a limit in bytes alone starves long round trips. The constants were
+// chosen by measuring 53 conditions; small changes to them make no difference.
 const (
-	// gateUnsent keeps stale bytes out of the socket buffer even while the
-	// congestion window, not the link, is what limits.
+	// gateUnsent keeps stale bytes out of the socket buffer while the congestion window
+	// is what limits, and not the link.
 	gateUnsent = 16 << 10
-	// gateFloor lets a connection of unknown rate begin, with at least two
-	// segments: on loopback one has 64 KB.
+	// gateFloor bytes, or gateFloorSegments if that is more (on loopback a segment has
+	// 64 KB), may always be on their way, so that a connection of unknown rate can
+	// begin.
 	gateFloor         = 8 << 10
 	gateFloorSegments = 2
-	// gateQueue is how much may wait at the bottleneck, so that the checks'
-	// jitter does not leave it idle.
+	// gateQueue is how much may wait at the bottleneck. Without a queue the link would
+	// be idle whenever a check comes a little late.
 	gateQueue = 5 * time.Millisecond
 
 	// The rate is the peak over slices of this window and the one before it; a
@@ -38,48 +39,48 @@ const (
 	gateSliceSegments = 16
 	gateWindow        = 250 * time.Millisecond
 
-	// A round trip that rose makes the gate starve the link: it is closed
-	// often (gateStarvedChecks a second), and yet the mean rate stays below
-	// gateStarvedShare of the peak. Then the base round trip is measured again,
-	// every gateProbe at most: the link is left to drain, the first segments of a
-	// frame are sent, and the rest waits for their answer; and once more
-	// every gateProbeLife while that differs from the kernel's minimum, because
-	// the round trip may have fallen again. (To fall back on the minimum instead
-	// would starve the link each time.)
+	// If the round trip has risen, the gate lets too few bytes through and starves the
+	// link. That shows when the gate is closed often, gateStarvedChecks a second, and yet
+	// the mean rate is below gateStarvedShare of the peak. Then the base round trip is
+	// measured again, every gateProbe at most: the link drains, the first segments of a
+	// frame are sent, and the rest waits until they are acknowledged. While the result
+	// differs from the kernel's minimum, it is measured again every gateProbeLife,
+	// because the round trip may have fallen. To go back to the minimum instead would
+	// starve the link each time.
 	gateStarvedChecks = 5
 	gateStarvedShare  = 0.8
 	gateProbe         = 5 * time.Second
 	gateProbeLife     = 3 * gateProbe
 	// gateSampleTime ends a measurement that nothing answers.
 	gateSampleTime = 2 * time.Second
-	// gateSamplePoll is how exactly a round trip is measured: finer than
-	// gateQueue, and only polled while one is measured.
+	// gateSamplePoll is how often the gate is asked while a round trip is measured, and
+	// so how exact the result is. It has to be finer than gateQueue.
 	gateSamplePoll = time.Millisecond
 
-	// A closed gate is looked at again when its excess should be gone: wake-ups
-	// cost more than the look, and after gateMaxWait a link that became faster
-	// would have run dry.
+	// A closed gate is asked again when the excess should be gone. gateMinWait saves
+	// wake-ups, which cost more than the check. gateMaxWait is for a link that has become
+	// faster: it would run dry in a longer time.
 	gateMinWait = 4 * time.Millisecond
 	gateMaxWait = 10 * time.Millisecond
 
-	// A link is lossy, for good, when gateLossySegments were sent again in each of
-	// gateLossySeconds of the last gateLossyWindow: the gate leaves no queue that
-	// could overflow, so that what is lost does not say that the link is full, as
-	// cubic takes it. BBR does not: at 12 Mbit/s and 2 % of loss it carries 14 frames
-	// a second, cubic 4. Elsewhere the kernel's own is better: BBR needs 10 s to
-	// believe in a round trip that rose. Nor does it give way when it overflows a
-	// small buffer itself: gateLossyPace keeps it from that.
+	// A link is lossy, for good, when at least gateLossySegments were sent again in each
+	// of gateLossySeconds of the last gateLossyWindow. Because of the gate, no queue
+	// overflows, so a lost segment does not mean that the link is full. Cubic takes it for
+	// that, and BBR does not: at 12 Mbit/s with 2 % of loss BBR carries 14 frames a
+	// second, cubic 4. On other links the kernel's own is better, because BBR needs 10 s
+	// to believe in a round trip that rose. And BBR does not slow down when it overflows
+	// a small buffer itself, which gateLossyPace prevents.
 	gateLossySegments = 2
 	gateLossySeconds  = 3
 	gateLossyWindow   = 10 // seconds
 	gateLossyPace     = 1.25
 
-	// gatePace times the rate is how fast a frame may leave while the link
-	// limits: 1.5 slows frames down when there is bandwidth to spare, 3 lets
-	// them burst into the bottleneck's buffer.
+	// gatePace times the rate is how fast a frame may leave while the link limits. With
+	// 1.5 frames would be slower than needed where there is bandwidth to spare, with 3
+	// they would burst into the bottleneck's buffer.
 	gatePace = 2
-	// gateMinPace, in bytes per second, is where pacing ends: a rate that was
-	// measured across an outage must not choke the frame after it.
+	// gateMinPace is the least pacing rate, in bytes per second, so that a rate that was
+	// measured across an outage does not choke the frame after it.
 	gateMinPace = 125_000
 
 	// unpaced is the pacing rate that means none, as SO_MAX_PACING_RATE has it.
@@ -88,8 +89,8 @@ const (
 
 // tcpInfo is what the gate needs of Linux's struct tcp_info.
 type tcpInfo struct {
-	// Full says that all fields are known. Otherwise only Unsent is: all that
-	// a unix socket or an old kernel tells.
+	// Full says that all fields up to Peer are known. A unix socket and an old kernel
+	// tell only Unsent.
 	Full bool
 	// Closed says that the connection is dead (TCP_CLOSE).
 	Closed bool
@@ -105,7 +106,7 @@ type tcpInfo struct {
 	Retransmitted uint32
 	MinRTT        time.Duration // the kernel's minimum over 5 minutes
 
-	// Peer says that what follows is known: what the peer lets us know of itself.
+	// Peer says that the fields below are known, which the peer tells of itself.
 	Peer    bool
 	Window  uint32        // bytes that it takes beyond those that it acknowledged
 	Acked   uint64        // bytes that it acknowledged, since the beginning
@@ -145,8 +146,8 @@ type gate struct {
 	losses  uint32 // a bit for each of the last seconds, with losses or without
 	lossy   bool
 
-	// sampling is set from the first segments of a frame that were let onto a
-	// drained link until their answer.
+	// sampling is set while a round trip is measured: from the moment that the first
+	// segments of a frame may go onto the drained link until they are acknowledged.
 	sampling bool
 	sample   mark          // when they left, and what Delivered must pass
 	probed   time.Duration // when the last measurement ended
@@ -171,11 +172,11 @@ func (m mark) rate(now time.Duration, ti *tcpInfo) float64 {
 	return float64(ti.Delivered-m.delivered) * float64(ti.MSS) / (now - m.at).Seconds()
 }
 
-// check says whether the next frame may be written at now, the time since any
-// fixed moment. If it is open, the caller writes one frame at once; in between
-// checks are free to be as many as the caller likes. If it is sampling after that,
-// only gateFloorSegments of the frame may be written, and the rest when checks
-// every gateSamplePoll say that it is not any more.
+// check tells whether the next frame may be written at now, the time since any fixed
+// moment. If the gate is open, the caller writes one frame at once. Otherwise the caller
+// may check as often as it likes. If the gate is sampling after a yes, the caller writes
+// only gateFloorSegments of the frame, checks every gateSamplePoll, and writes the rest
+// when the gate is not sampling any more.
 func (g *gate) check(now time.Duration, ti *tcpInfo) verdict {
 	queued := float64(ti.Unsent) + float64(ti.outstanding())*float64(ti.MSS)
 	g.note(now, ti, queued)
@@ -217,8 +218,8 @@ func (g *gate) check(now time.Duration, ti *tcpInfo) verdict {
 	return v
 }
 
-// idle is called instead of check when it is not for the link that no frame goes: what
-// is measured meanwhile would say nothing of it.
+// idle is called instead of check while frames are held back for another reason than the
+// link. Then the rate says nothing about the link, and this time does not count.
 func (g *gate) idle(now time.Duration, ti *tcpInfo) {
 	last := g.seen
 	g.note(now, ti, float64(ti.Unsent)+float64(ti.outstanding())*float64(ti.MSS))
@@ -265,8 +266,8 @@ func (g *gate) measureRate(now time.Duration, ti *tcpInfo) {
 	}
 }
 
-// measureBase goes on with the measurement of the base round trip, and says
-// whether it needs another look soon.
+// measureBase goes on with a measurement of the base round trip. It returns true while
+// that has no result.
 func (g *gate) measureBase(now time.Duration, ti *tcpInfo) bool {
 	if !g.sampling {
 		return false

@@ -1,5 +1,5 @@
 // Package pusher pushes camera frames to viewers over HTTP: multipart streams,
-// JPGPusher sessions, snapshots, and the state of it all.
+// JPGPusher sessions and snapshots. It also answers how all of them are.
 //
 // A frame takes the shortest way: the camera publishes it to the Hub, which
 // keeps only the newest; each viewer takes the newest when its connection is
@@ -23,8 +23,8 @@ const (
 	// partTail ends a part with the boundary of the next one, because Firefox shows
 	// a part only when it has seen the boundary behind it.
 	partTail = "\r\n--" + boundary + "\r\n"
-	// headAhead is a part's header without what is not known before its frame; see
-	// wantsHeaderAhead.
+	// headAhead is a part's header for a stream whose headers go ahead of their frames;
+	// see wantsHeaderAhead. It has only what is known before the frame.
 	headAhead = "Content-Type: image/jpeg\r\n\r\n"
 	// streamEnd follows a partTail: an empty part, then the closing delimiter.
 	streamEnd = "\r\n--" + boundary + "--\r\n"
@@ -33,15 +33,14 @@ const (
 	// sent again, for players that show a frame only when the next one comes.
 	resendAfter = time.Second
 
-	// maxPushed bounds the viewers to whom the publishing goroutine itself writes.
-	// Waking a viewer's goroutine costs more than writing for it. But the camera
-	// waits while the publisher writes, and woken goroutines share all cores. On one
-	// core of 500 million instructions per second, 16 viewers and 100 kB, it waits
-	// 1.8 ms, and 3.1 ms at most (BenchmarkPublishHeld).
+	// maxPushed is to how many viewers the publishing goroutine itself writes. That
+	// costs less than to wake a viewer's goroutine. But the camera waits meanwhile, and
+	// only one core works, where woken goroutines use all. On a core with 500 million
+	// instructions per second the camera waits 1.8 ms for 16 viewers and 100 kB, and
+	// 3.1 ms at most (BenchmarkPublishHeld).
 	maxPushed = 16
-	// staleAfter is the age from which a frame is not repeated, because the camera
-	// has been off since. It is longer than the 10 s between two frames of the
-	// slowest source.
+	// staleAfter is the age from which a frame is not repeated: the camera must have
+	// been off since, because even the slowest source has only 10 s between two frames.
 	staleAfter = 15 * time.Second
 )
 
@@ -55,7 +54,7 @@ type Hub struct {
 
 	mu       sync.Mutex // orders changes of newest, watchers and down
 	watchers int
-	parked   []*waiter // have seen the newest part and wait for the next
+	parked   []*waiter // those who have seen the newest part and wait for the next
 	width    int       // of the camera's last frame, in pixels; 0 before the first
 	height   int
 	down     error  // why there are no frames, nil while there are
@@ -63,17 +62,17 @@ type Hub struct {
 	resend   *time.Timer
 }
 
-// A waiter waits in a Hub for the next part. While it is parked there, whoever
-// publishes a part owns it.
+// A waiter is somebody who can be parked in a Hub to wait for the next part. While it is
+// parked, it belongs to whoever publishes.
 type waiter struct {
-	last  uint64        // the part that it has seen, or does not need
-	wake  chan struct{} // gets a token when the waiter is parked no more
+	last  uint64        // number of the part that it has seen or does not need
+	wake  chan struct{} // gets a token when the waiter is not parked any more
 	write func(*part, time.Time) bool
 }
 
-// newWaiter returns a waiter that is not parked. write, which may be nil, is for
-// the publisher: it writes a part without waiting, and says false if the waiter
-// has to be woken to do more.
+// newWaiter returns a waiter that is not parked. The publisher calls write, which may be
+// nil. write writes a part without waiting, and returns false if the waiter has to be
+// woken because more is to be done.
 func newWaiter(write func(*part, time.Time) bool) waiter {
 	return waiter{wake: make(chan struct{}, 1), write: write}
 }
@@ -82,7 +81,7 @@ func newWaiter(write func(*part, time.Time) bool) waiter {
 type part struct {
 	frame       *camera.Frame // nil until there is one
 	head        []byte        // the part's header, after an end of line
-	n           uint64        // counts parts; the difference of two says what was skipped
+	n           uint64        // its number; the difference of two numbers tells how many were skipped
 	since       time.Time     // when it became the newest
 	gap         time.Duration // since the part before
 	placeholder bool          // a picture that says why there is no camera
@@ -102,8 +101,8 @@ func NewHub(demand func(bool)) *Hub {
 	return h
 }
 
-// Publish makes f the newest frame. The Hub and its viewers only read f. A frame
-// from before a placeholder that is shown comes too late.
+// Publish makes f the newest frame. The Hub and its viewers only read f. If a placeholder
+// is shown, a frame that was captured before it comes too late and is dropped.
 func (h *Hub) Publish(f *camera.Frame) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -115,20 +114,19 @@ func (h *Hub) Publish(f *camera.Frame) {
 	h.replace(&part{frame: f, head: partHead(f)})
 }
 
-// Size is that of the camera's last frame in pixels, 0 × 0 before the first one. A
-// placeholder should have it too: OpenCV and recorders go on with the last picture
-// when the size changes.
+// Size is the size of the camera's last frame in pixels, 0 × 0 before the first one. A
+// placeholder should have the same: when the size changes, OpenCV and recorders go on
+// with the last picture.
 func (h *Hub) Size() (width, height int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.width, h.height
 }
 
-// ShowPlaceholder makes f, a picture that says why there is no camera, what
-// viewers see until the next Publish; nil is none, and no frame either. after is
-// the number (Seq) of the last frame that the camera gave before there was none. To
-// draw f takes a while: if a newer frame is there by now, the placeholder is over
-// and nobody sees it.
+// ShowPlaceholder shows viewers f, a picture that says why there is no camera, until the
+// next Publish. nil shows them nothing new. after is the number (Seq) of the last frame
+// before the camera was lost. It takes a while to draw f: if there is a newer frame by
+// now, the camera is back, and f is dropped.
 func (h *Hub) ShowPlaceholder(f *camera.Frame, why error, after uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -143,8 +141,8 @@ func (h *Hub) ShowPlaceholder(f *camera.Frame, why error, after uint64) {
 	h.replace(p)
 }
 
-// Up says that there is a camera again, although it may give no frames until
-// somebody watches: newcomers do not see the last placeholder any more.
+// Up says that there is a camera again, so that new viewers do not see the last
+// placeholder. The camera may give no frames until somebody watches.
 func (h *Hub) Up() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -164,8 +162,8 @@ func (h *Hub) replace(p *part) {
 	h.push(p)
 }
 
-// push gives p to those who are parked. It writes p to the first of them itself,
-// and wakes the others, as well as those who did not take p at once. h.mu is held.
+// push gives p to those who are parked. It writes p to the first maxPushed of them, and
+// wakes the others and those who have not taken all of p. h.mu is held.
 func (h *Hub) push(p *part) {
 	served := h.parked
 	if p.frame == nil {
@@ -187,9 +185,9 @@ func (h *Hub) push(p *part) {
 	h.parked = still
 }
 
-// park returns true when there is a part that w has not seen and has to do
-// something about. It returns false if ctx was done before; w must not be parked
-// again then, because its token may have come at the same time.
+// park waits until there is a part that w has not seen, or until w is woken because
+// something is left to do with one. It returns false if ctx is done before. Then w must
+// not be parked again, because its token may have come at the same time.
 func (h *Hub) park(ctx context.Context, w *waiter) bool {
 	h.mu.Lock()
 	if h.newest.Load().n != w.last {
@@ -209,9 +207,9 @@ func (h *Hub) park(ctx context.Context, w *waiter) bool {
 	}
 }
 
-// repeat sends the newest part once more. It does not if that part has only just
-// come, while the timer was firing. And while a camera is only starting it repeats
-// neither the frame from before nor a placeholder that is no longer true.
+// repeat sends the newest part once more, unless that has come while the timer was
+// firing. While a camera starts, it repeats neither a frame from before nor a
+// placeholder that is not true any more.
 func (h *Hub) repeat() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -225,9 +223,9 @@ func (h *Hub) repeat() {
 	}
 }
 
-// watch counts one more watcher, who must call the returned function when it goes.
-// The returned part is the newest. It has no frame if that frame is too old to be
-// shown: then the watcher waits for the next part.
+// watch counts one more watcher, who must call the returned function when it leaves. The
+// returned part is the newest. It has no frame if that is too old to be shown; then the
+// watcher waits for the next part.
 func (h *Hub) watch() (*part, func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

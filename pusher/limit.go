@@ -7,35 +7,34 @@ import (
 	"time"
 )
 
-// How memory is divided. For a viewer that reads slowly, the kernel holds one frame
-// in the socket's buffer, and the program keeps the one that is being written:
-// half a megabyte is enough for two frames of 250 kB.
+// How memory is divided. For a viewer that reads slowly, the kernel holds one frame in
+// the socket's buffer, and the program holds the frame that is being written. So half a
+// megabyte is enough for frames of 250 kB.
 const (
 	DefaultMemory = 96 << 20 // bytes, for the whole process
 	baseMemory    = 32 << 20 // the program, the camera's buffers, the newest frames
 	viewerMemory  = 512 << 10
 )
 
-// ViewersFor is how many viewers a memory budget in bytes is enough for. Half as
-// many sessions fit beside them.
+// ViewersFor is for how many viewers a memory budget in bytes is enough. Half as many
+// sessions fit beside them.
 func ViewersFor(memory int64) int {
 	return int(max((memory-baseMemory)/viewerMemory, 2))
 }
 
-// maxRequests bounds the connections that are not streams: those that ask for the
-// page, a snapshot or the state, and those that ask for nothing. Streams have a
-// bound of their own, Server.MaxViewers.
+// maxRequests bounds the connections that are no streams, whether they ask for the page,
+// a snapshot or the state, or for nothing. Streams are bounded by Server.MaxViewers.
 const maxRequests = 128
 
-// refusal is the answer on a connection beyond maxRequests when none of the others
-// can be closed, because each has a request under way.
+// refusal is the answer on a connection beyond maxRequests if none of the others can be
+// closed, because each has a request under way.
 const refusal = "HTTP/1.1 503 Service Unavailable\r\n" +
 	"Content-Type: text/plain; charset=utf-8\r\nRetry-After: 5\r\nConnection: close\r\n\r\n" +
 	"The camera has too many connections; try again in a few seconds\n"
 
-// requestLimit bounds a server's connections, as its ConnState hook. When there is
-// one too many, the one that has had no request for the longest time is closed, so
-// that open tabs and silent connections keep nobody out.
+// requestLimit bounds a server's connections; it is the server's ConnState hook. When
+// there is one too many, it closes the one that has been without a request for the
+// longest time, so that open tabs and silent connections keep nobody out.
 type requestLimit struct {
 	mu    sync.Mutex
 	open  int

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// link is the connection to a viewer, as the side that sends sees it: when the
-// next frame may go, and how fast. Its methods do not allocate; they are for
-// one goroutine.
+// link is the connection to a viewer as its sender sees it. It tells when the next frame
+// may be written, and sets how fast the kernel sends it. Its methods do not allocate.
+// They are for one goroutine at a time.
 type link struct {
 	gate   gate
 	info   tcpInfo // as of the last ready
-	socket *socket // nil if it cannot be looked into; then it is always ready
-	paced  uint32
-	lossy  bool // and the socket knows
-	direct bool // what is sent goes to the socket as it is
-	asks   bool // its reader may be asked; else nothing is known of it
+	socket *socket // nil if it cannot be looked into; then the link is always ready
+	paced  uint32  // the pacing rate that is set, in bytes per second
+	lossy  bool    // the socket uses the congestion control for lossy links
+	direct bool    // bytes go to the socket as they are: without TLS
+	asks   bool    // the reader may be asked; else the rule for readers is off
 	reader reader
-	silent time.Duration // how long its reader may take nothing
+	silent time.Duration // how long the reader may take nothing
 }
 
 // newLink prepares c for frames, and has the kernel end it when its peer
@@ -30,7 +30,7 @@ func newLink(c net.Conn, timeout time.Duration) (*link, error) {
 		c = inner.NetConn()
 	}
 	if tc, ok := c.(*net.TCPConn); ok {
-		// For a connection on which nothing is outstanding.
+		// Keep-alives find out that the peer is gone while nothing is outstanding.
 		err := tc.SetKeepAliveConfig(net.KeepAliveConfig{
 			Enable:   true,
 			Idle:     timeout / 2,
@@ -48,10 +48,10 @@ func newLink(c net.Conn, timeout time.Duration) (*link, error) {
 	return &link{socket: s, paced: unpaced, direct: !tls, silent: timeout}, nil
 }
 
-// ready says whether the next frame may be written at now, the time since any
-// fixed moment, and if not, how long to wait before asking again. After a yes
-// the caller writes one frame at once, or its first probe bytes and then asks
-// again every gateSamplePoll until the gate is not sampling any more.
+// ready tells whether the next frame may be written at now, the time since any fixed
+// moment, and if not, how long to wait before asking again. After a yes the caller writes
+// one frame at once. If probe is not 0 then, it writes only as many bytes of the frame,
+// and the rest when the gate, asked every gateSamplePoll, is not sampling any more.
 func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
 	if l.socket == nil {
 		return 0, true
@@ -87,8 +87,8 @@ func (l *link) stalled(now time.Duration) time.Duration {
 	return d
 }
 
-// listen looks for the answer of a reader although there is no frame for it. It returns
-// false if that need not be.
+// listen looks for a reader's answer while there is no new frame. It returns false if
+// that is not needed.
 func (l *link) listen(now time.Duration) bool {
 	if !l.asks || !l.reader.listens(&l.info) || l.socket.read(&l.info) != nil {
 		return false
@@ -98,7 +98,7 @@ func (l *link) listen(now time.Duration) bool {
 	return true
 }
 
-// question says whether to ask the reader now, when the link is not ready.
+// question tells whether to ask the reader now. It is for a link that is not ready.
 func (l *link) question(now time.Duration) bool {
 	return l.asks && l.info.Peer && l.reader.wants(now, &l.info)
 }
@@ -117,9 +117,9 @@ func (l *link) sent(now time.Duration, size int, interval time.Duration) {
 	}
 }
 
-// write gives the connection what it takes of bufs at once, and says how many bytes
-// that was. Nobody else may write meanwhile. What went wrong is the next write's to
-// find out.
+// write writes as much of bufs as the connection takes without waiting, and returns how
+// many bytes that was. Nobody else may write at the same time. It returns no error: the
+// next write to the connection does.
 func (l *link) write(bufs *[3][]byte) int {
 	if l.socket == nil || !l.direct {
 		return 0
@@ -127,15 +127,15 @@ func (l *link) write(bufs *[3][]byte) int {
 	return l.socket.write(bufs)
 }
 
-// resetOnClose has the kernel throw away what the peer has not taken when the
-// connection is closed; else it would hold it until the timeout.
+// resetOnClose makes the kernel throw away what the peer has not taken when the
+// connection is closed. Otherwise the kernel would keep that until its timeout.
 func (l *link) resetOnClose() {
 	if l.socket != nil {
 		l.socket.resetOnClose()
 	}
 }
 
-// peerClosed says that the peer has closed its end, as far as the socket tells.
+// peerClosed tells whether the peer has closed its sending side, or the whole connection.
 func (l *link) peerClosed() bool {
 	return l.socket != nil && l.socket.read(&l.info) == nil && l.info.PeerClosed
 }

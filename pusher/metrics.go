@@ -13,8 +13,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// ageBounds are the upper bounds of the age histogram's buckets: from a frame
-// that leaves at once to a link that needs seconds for one.
+// ageBounds are the upper bounds of the age histogram's buckets. The first is for frames
+// that leave at once, the last for links that need seconds for a frame.
 var ageBounds = [...]time.Duration{
 	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond,
 	50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond,

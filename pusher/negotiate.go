@@ -7,11 +7,10 @@ import (
 	"strings"
 )
 
-// This file reads what a request tells of its client. On plain http browsers send
-// no Sec-Fetch headers except to localhost, so Accept, Origin and User-Agent have
-// to do. Nobody is told from others by a default of its library: Java's
-// HttpURLConnection accepts text/html first, axios application/json, and both
-// want the stream.
+// This file reads from a request what kind of client it is. On plain http browsers send
+// Sec-Fetch headers only to localhost, so Accept, Origin and User-Agent have to do. What
+// a library sends by default must not decide: Java's HttpURLConnection accepts text/html
+// first and axios application/json, and both want the stream.
 
 // isImageRequest tells an <img>.
 func isImageRequest(h http.Header) bool {
@@ -59,7 +58,7 @@ func wantsHeaderAhead(q url.Values, h http.Header) (bool, error) {
 type hitKind int
 
 const (
-	hitUnknown   hitKind = iota // a player, an address bar, Safari's <img>, a script of our own origin
+	hitUnknown   hitKind = iota // a player, an address bar, Safari's <img> or a script of our own origin
 	hitImage                    // an <img>
 	hitKeepAlive                // a script
 )

@@ -14,20 +14,19 @@ import (
 	"time"
 )
 
-// An Owner has answers of a Server that nobody else gets. Who asks for them proves
-// to be the owner with a password (HTTP Basic, RFC 7617, with any user name).
+// An Owner has answers of a Server that are only for the owner, who proves to be that
+// with a password (HTTP Basic, RFC 7617, with any user name).
 //
-// Such a request must name this host. That keeps out a page of a foreign domain
-// which was made to resolve to our address (DNS rebinding). And it must not come
-// from a page of another origin, because the browser would add the password that it
-// knows.
+// Such a request must name this host. That keeps out pages of a foreign domain that is
+// made to resolve to our address (DNS rebinding). And it must not come from a page of
+// another origin, because the browser would add the password that it knows.
 type Owner struct {
-	// Verify says whether a password is the owner's. It has one caller at a time
-	// and may take long. Its error means that there is no password to compare
-	// with, and goes into the answer.
+	// Verify tells whether a password is the owner's. It is called by one goroutine at a
+	// time and may take long. Its error means that there is no password to compare with;
+	// its text goes into the answer.
 	Verify func(password string) (bool, error)
-	// Names gives the host's names on its network, as pushcam.local. Its
-	// addresses and localhost need not be told; an empty name is none.
+	// Names returns the host's names on its network, for instance pushcam.local. Its
+	// addresses and localhost need not be among them; an empty name is none.
 	Names func() []string
 	// Answers are by path; one that ends in a slash answers below it as well. They
 	// may take as long as they like: a request ends when its client leaves, takes
@@ -35,8 +34,8 @@ type Owner struct {
 	// ends.
 	Answers map[string]http.Handler
 
-	// Known are addresses from which the password came before the program
-	// started, the latest last; what strangers try does not lock them out.
+	// Known are the addresses from which the password came before the program started,
+	// the latest last. Others who guess do not lock them out.
 	Known []string
 	// Remember is told all such addresses, at most 64, when there is another one.
 	// It must not block, and keeps the slice. nil: they are forgotten with the
@@ -44,7 +43,7 @@ type Owner struct {
 	Remember func(known []string)
 }
 
-// find gives the answer for a path of the owner's; nil if it is none.
+// find returns the owner's answer for a path; nil if there is none.
 func (o *Owner) find(path string) http.Handler {
 	if o == nil {
 		return nil
@@ -59,7 +58,7 @@ func (o *Owner) find(path string) http.Handler {
 	return o.Answers[at]
 }
 
-// serveOwner answers with what is the owner's, for nobody else.
+// serveOwner answers the owner, and refuses everybody else.
 func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.Handler) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -73,8 +72,8 @@ func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.
 		return
 	}
 	_, password, _ := r.BasicAuth()
-	// Not by the request's context, which ends when the client closes its side of
-	// the connection behind the request; see snapshot.
+	// The request's context would not do, because it ends when the client closes its
+	// sending side behind the request; see snapshot.
 	err := s.logins.login(s.ctx, address(r), password)
 	var slow *tooManyTries
 	switch {
@@ -111,18 +110,17 @@ func (o *Owner) isNamed(host string) bool {
 		host = name
 	}
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		return true // no name that could have been rebound
+		return true // DNS rebinding needs a name
 	}
 	host = strings.TrimSuffix(host, ".")
 	same := func(name string) bool { return host != "" && strings.EqualFold(host, name) }
 	return same("localhost") || o.Names != nil && slices.ContainsFunc(o.Names(), same)
 }
 
-// isSameOrigin tells whether a request is from a page of ours, from a person or
-// from a program, and not from another site's page. On plain http browsers send
-// no Sec-Fetch-Site, but Origin with all that a foreign page can do except
-// navigate and load pictures, which is GET; so an owner's answer to GET must
-// change nothing.
+// isSameOrigin tells whether a request comes from a page of ours, a person or a program,
+// and not from a page of another site. On plain http browsers send no Sec-Fetch-Site.
+// They send Origin with each request of a foreign page except its GETs to navigate and to
+// load pictures. So the owner's answers to GET must change nothing.
 func isSameOrigin(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
@@ -139,8 +137,8 @@ func isSameOrigin(r *http.Request) bool {
 	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
-// serveLong answers without the server's deadlines for a whole request. Instead
-// each read of the body and each write of the answer has its own.
+// serveLong answers without the server's deadlines for a whole request. Instead each read
+// of the body and each write of the answer has a deadline.
 func (s *Server) serveLong(w http.ResponseWriter, r *http.Request, answer http.Handler) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
@@ -148,7 +146,7 @@ func (s *Server) serveLong(w http.ResponseWriter, r *http.Request, answer http.H
 	r = r.WithContext(ctx)
 	c := http.NewResponseController(w)
 	if r.Body == http.NoBody {
-		c.SetReadDeadline(time.Time{}) // net/http's would end ctx (server.go, backgroundRead)
+		c.SetReadDeadline(time.Time{}) // at its deadline net/http would cancel ctx (server.go, backgroundRead)
 	} else {
 		r.Body = &deadlineBody{r.Body, c}
 	}

@@ -5,56 +5,58 @@ import (
 	"time"
 )
 
-// The reader is what the gate knows of the program at the other end: whether it has
-// read nearly all that it was sent. Frames that wait in its receive buffer grow old
-// where the link's gate cannot see them: they are acknowledged.
+// The reader is what is known of the program at the other end: whether it has read
+// nearly all that it was sent. Frames that it has not read wait in its system's receive
+// buffer and grow old there. The gate does not see that, because they are acknowledged.
 //
-// TCP tells the room that is left in that buffer, its window. But a Linux peer tells
-// it only with an acknowledgement, or when it can double (tcp_cleanup_rbuf), and what
-// is unread is hidden while the room exceeds a threshold (rcv_ssthresh): up to 1 MB
-// was. So the window only shows that a reader is slow. Whether a slow one wants the
-// next frame, it is asked: a byte of the next part's header goes ahead. Linux
-// acknowledges such a small segment at once when its reader has emptied the buffer,
-// else after 40 ms at the earliest.
+// TCP tells the room that is left in that buffer: its window. But Linux tells it only
+// with an acknowledgement, or when the window can double (tcp_cleanup_rbuf). And unread
+// bytes do not show while the room exceeds a threshold (rcv_ssthresh); up to 1 MB were
+// hidden so. So the window shows only that a reader is slow. A slow reader is asked
+// whether it wants the next frame, by a byte of the next part's header that is sent
+// ahead. Linux acknowledges such a small segment at once if its program has emptied the
+// buffer, and otherwise after 40 ms at the earliest.
 //
-// Where a round trip is long beside the time that a frame takes to be read, to wait for
-// the answer would leave the reader idle: there the next frame goes when the one before
-// should be read, and the answers only correct that time.
+// If the round trip is long, compared with the time that the reader takes for a frame,
+// the reader would be idle while its answer is waited for. Then the next frame is sent
+// when the one before should have been read, and the answers only correct that time.
 //
-// Whoever does not answer, because its system has other rules or something on the way
-// acknowledges for it, gets its frames as if nothing was known of it.
+// Some peers do not answer like that, because their systems have other rules or because
+// a proxy acknowledges for them. They get their frames as if nothing was known of them.
 const (
-	// readerWindow: the window of an empty buffer is its maximum of this window and the
-	// one before.
+	// readerWindow is a span of time. The window of an empty buffer is taken to be the
+	// largest window in this span and the one before.
 	readerWindow = time.Second
-	// readerQuick is less than anybody's delayed acknowledgement: an answer within it,
-	// and a round trip, says that the buffer is empty.
+	// readerQuick, beyond a round trip, is the longest time for an answer that means that
+	// the buffer is empty. It is less than anybody's delayed acknowledgement.
 	readerQuick = 30 * time.Millisecond
-	// readerWaited: an answer within it comes of a reader that had been waiting.
+	// readerWaited, beyond a round trip, is the longest time for an answer of a reader
+	// that had emptied its buffer before it was asked.
 	readerWaited = 4 * time.Millisecond
-	// readerSilence is how long nothing is said at most. After 200 ms Linux answers
-	// at once, whatever was read.
+	// readerSilence is the longest time without a byte for a slow reader. After 200 ms
+	// of silence Linux would answer at once, whatever was read.
 	readerSilence = 100 * time.Millisecond
-	// readerGap is how long before a frame its question goes where frames do not wait
-	// for answers: the answer tells how late the frame was.
+	// readerGap is how long before the next frame a question is sent if frames do not
+	// wait for answers. The answer then tells how late the frame was.
 	readerGap = 20 * time.Millisecond
-	// readerEarly is how early such a frame is meant to be: an idle reader costs frames.
+	// readerEarly is how much too early such a frame should be, because a reader that is
+	// idle meanwhile could have taken more frames.
 	readerEarly = 8 * time.Millisecond
-	// readerTrust is how long frames go at these times without an answer at most.
+	// readerTrust is the longest time for which such frames are sent without an answer.
 	readerTrust = 300 * time.Millisecond
-	// readerNear is the longest round trip after which a reader is waited for in any case.
+	// readerNear is a round trip so short that frames always wait for answers.
 	readerNear = 2 * time.Millisecond
-	// readerPatience is how long a frame waits for the answer to a question, and twice as
-	// long again each time it was in vain.
+	// readerPatience is how long a frame waits for an answer. It doubles each time that no
+	// answer comes.
 	readerPatience = 250 * time.Millisecond
-	// readerDeaf is how long all in all it was in vain until a peer is deaf. An answer
-	// makes up for an eighth of the time that its frame took.
+	// readerDeaf is after how much waiting in vain, all in all, a peer counts as one that
+	// does not answer. Each answer takes off an eighth of the time that its frame took.
 	readerDeaf = 3500 * time.Millisecond
-	// readerInsists is how often in a row a peer must say that it has read all until it
-	// is believed although its window says otherwise.
+	// readerInsists is how often in a row a peer must answer that it has read everything
+	// until it is believed, if its window says otherwise.
 	readerInsists = 8
-	// readerFast is how often in a row a reader has been waiting when the next frame is
-	// there until it is not slow any more.
+	// readerFast is how often in a row a slow reader must have been waiting for the next
+	// frame until it is not slow any more.
 	readerFast = 3
 	// readerPoll is how often the answer to a question is looked for, at first.
 	readerPoll = 2 * time.Millisecond
@@ -65,47 +67,47 @@ const (
 // reader is the state of the rule for one connection. The zero value is ready. It knows
 // no clock and no socket; it is not safe for concurrent use.
 type reader struct {
-	deaf bool // does not answer
-	slow bool // has had frames unread: it is asked before it gets another
+	deaf bool // it does not answer questions
+	slow bool // it has left frames unread, and is asked before it gets another
 
 	begun          bool
-	full, lastFull uint32 // the window of an empty buffer: the most in this readerWindow, and the one before
-	window         time.Duration
-	unread         uint32        // as the window says
-	edge           uint64        // what the peer said last that it will take
+	full, lastFull uint32        // the largest window in this readerWindow, and in the one before
+	window         time.Duration // when this readerWindow began
+	unread         uint32        // bytes, as the window says
+	edge           uint64        // up to which byte the peer has said that it takes
 	progress       time.Duration // when the peer last showed that it reads
-	pause          time.Duration // and the longest time in between, of late
-	noted          time.Duration
+	pause          time.Duration // the longest time between two such moments, of late
+	noted          time.Duration // the last note
 
 	frames   uint32 // sent
 	size     uint32 // bytes of the last one
 	sentAt   time.Duration
 	interval time.Duration // between two
-	drained  bool          // it was read
+	drained  bool          // the last one was read
 
 	asks  [8]question
-	open  int           // of asks
-	asked int           // for this frame
+	open  int           // how many of asks wait for an answer
+	asked int           // how many questions were sent since the last frame
 	askAt time.Duration // when to ask next
-	last  time.Duration // when it was asked or sent something
+	last  time.Duration // when it was last sent anything
 	delay time.Duration // from a frame to its first question
 
 	takes   time.Duration // from one frame until the next is wanted; 0 is not known
-	later   time.Duration // that, once: the last frame came before its time
-	waiting int           // how often in a row the reader had been waiting
-	ahead   int           // frames sent since an answer said that one was read
-	waits   int           // how often in a row an answer was waited for in vain
-	vain    time.Duration // in all, less a share of what was answered
-	insists int           // how often in a row it said that it has read all, and its window did not
-	fast    int           // how often in a row it was waiting when the next frame was there
+	later   time.Duration // added to takes once, because the last frame came too early
+	waiting int           // how many answers in a row came from a reader that had been waiting
+	ahead   int           // frames sent since the last one that is known to be read
+	waits   int           // how many times in a row an answer was waited for in vain
+	vain    time.Duration // how long in all; see readerDeaf
+	insists int           // see readerInsists
+	fast    int           // see readerFast
 }
 
 // question is a byte that was sent ahead of a frame.
 type question struct {
-	frame  uint32        // how many were sent before
-	sentAt time.Duration // and when the last of them was
-	at     time.Duration
-	end    uint64 // what tcpInfo.Acked is when it is acknowledged, and nothing behind it
+	frame  uint32        // how many frames were sent before it
+	sentAt time.Duration // when the last of them was sent
+	at     time.Duration // when the question was sent
+	end    uint64        // what tcpInfo.Acked is when the question is acknowledged
 }
 
 const never = time.Duration(math.MaxInt64)
@@ -113,25 +115,27 @@ const never = time.Duration(math.MaxInt64)
 // empty is the window of an empty buffer.
 func (r *reader) empty() uint32 { return max(r.full, r.lastFull) }
 
-// noise is how many unread bytes cannot be told from none.
+// noise is the number of bytes up to which unread does not mean anything.
 func (r *reader) noise(ti *tcpInfo) uint32 {
 	w := r.empty()
 	return min(max(w/64, min(2*ti.MSS, w/8), 4096), w/4)
 }
 
-// much says whether more is unread than a fast reader ever leaves: an acknowledgement
-// is sent before what it acknowledges can be read. More than half of the window is
-// truly unread: else the peer would have said that it can double.
+// much tells whether more is unread than a fast reader ever leaves. Such a reader may
+// show a whole frame as unread, because an acknowledgement is sent before what it
+// acknowledges can be read. But if more than half of the window shows as unread, it is:
+// otherwise the peer would have said that its window can double.
 func (r *reader) much(ti *tcpInfo) bool {
 	return uint64(r.unread) >= min(uint64(r.size)*3/2, uint64(r.empty())/2)+uint64(r.noise(ti))
 }
 
-// far says that to wait for an answer costs more than a little of a frame's time.
+// far tells whether to wait for an answer takes more than a little of the time that the
+// reader needs for a frame.
 func (r *reader) far(ti *tcpInfo) bool {
 	return r.takes > 0 && ti.MinRTT > max(r.takes/32, readerNear)
 }
 
-// note takes in what ti says at now.
+// note takes notice of what ti says at now.
 func (r *reader) note(now time.Duration, ti *tcpInfo) {
 	if !r.begun {
 		r.begun, r.window, r.progress = true, now, now
@@ -141,14 +145,14 @@ func (r *reader) note(now time.Duration, ti *tcpInfo) {
 	}
 	r.full = max(r.full, ti.Window)
 	r.unread = r.empty() - ti.Window
-	if edge := ti.Acked + uint64(ti.Window); edge > r.edge+2*readerMaxQuestions { // the questions alone move it too
+	if edge := ti.Acked + uint64(ti.Window); edge > r.edge+2*readerMaxQuestions { // by more than questions move it
 		r.edge = edge
 		r.reads(now)
 	}
-	if now-r.noted > time.Second { // it was not looked at
+	if now-r.noted > time.Second { // meanwhile nobody looked whether it reads
 		r.progress = now
 	}
-	heard := max(now-ti.LastAck, r.noted) // LastAck may be 4 ms coarse
+	heard := max(now-ti.LastAck, r.noted) // LastAck may be wrong by 4 ms, and the answer was not there before
 	r.noted = now
 	for r.open > 0 && ti.Acked >= r.asks[0].end {
 		q := r.asks[0]
@@ -157,18 +161,18 @@ func (r *reader) note(now time.Duration, ti *tcpInfo) {
 	}
 }
 
-// forget takes the window as it is for that of an empty buffer.
+// forget takes the present window for that of an empty buffer.
 func (r *reader) forget(now time.Duration, ti *tcpInfo) {
 	r.full, r.lastFull, r.window, r.unread = ti.Window, 0, now, 0
 }
 
-// reads notes that the peer reads.
+// reads notes that the peer has read something.
 func (r *reader) reads(now time.Duration) {
 	r.pause = max(r.pause*7/8, now-max(r.progress, r.sentAt))
 	r.progress = now
 }
 
-// answer takes in that the peer has acknowledged q, and that it was heard then.
+// answer notes that the peer has acknowledged q. heard is when that came.
 func (r *reader) answer(q question, now, heard time.Duration, ti *tcpInfo) {
 	took := heard - ti.MinRTT - q.sentAt // until the next frame was wanted
 	quick := heard-q.at < ti.MinRTT+readerQuick
@@ -208,8 +212,9 @@ func (r *reader) answer(q question, now, heard time.Duration, ti *tcpInfo) {
 		r.waiting = 0
 		r.takes += (took - readerEarly - r.takes) / 8
 	}
-	// Ask as late as does not make it wait: who takes a frame at once and then
-	// works must not find the question, and answer it, together with the frame.
+	// Ask as late as possible without making the reader wait. A program that takes a
+	// frame at once and then works must not find the question together with the frame:
+	// the question would be answered long before the program wants the next frame.
 	if waited {
 		r.delay = (q.at - q.sentAt) * 3 / 4
 	} else {
@@ -224,12 +229,13 @@ func (r *reader) answer(q question, now, heard time.Duration, ti *tcpInfo) {
 	}
 }
 
-// check says whether the reader may be sent another frame, and if not, how long to wait
-// before asking again.
+// check tells whether the reader may be sent another frame, and if not, how long to wait
+// before checking again.
 func (r *reader) check(now, timeout time.Duration, ti *tcpInfo) (wait time.Duration, ok bool) {
-	bound := r.size / 2 // so small a window bounds the age by itself
+	// A small window bounds the age by itself, and far away its changes tell too little.
+	bound := r.size / 2
 	if ti.MinRTT > readerNear {
-		bound = r.size // its ups and downs on the way say too little
+		bound = r.size
 	}
 	if r.size == 0 || r.deaf || r.empty() < bound {
 		r.slow = false
@@ -247,7 +253,7 @@ func (r *reader) check(now, timeout time.Duration, ti *tcpInfo) (wait time.Durat
 	if r.far(ti) && r.ahead <= 3+int((ti.MinRTT+readerTrust)/r.takes) && !r.much(ti) && now >= r.sentAt+r.takes+r.later {
 		return 0, true
 	}
-	most := timeout * 19 / 20 // a peer that read nothing until then would be dropped
+	most := timeout * 19 / 20 // a little before a peer that reads nothing is dropped
 	patience := max((readerPatience+4*ti.MinRTT)<<r.waits, 3*r.pause)
 	if r.unread > r.noise(ti) {
 		patience = most
@@ -264,14 +270,15 @@ func (r *reader) check(now, timeout time.Duration, ti *tcpInfo) (wait time.Durat
 	return min(max(readerPoll, (now-r.sentAt)/64), gateMaxWait), false
 }
 
-// stalled is how long the peer has read nothing although a frame waits.
+// stalled is how long the peer has read nothing, for a link on which a frame waits.
 func (r *reader) stalled(now time.Duration) time.Duration { return now - r.progress }
 
-// listens says whether an answer would be missed until there is another frame: the one
-// that is on its way hides it.
+// listens tells whether an answer has to be looked for although there is no new frame.
+// With the next frame on its way, it could not be told from that one's acknowledgement.
 func (r *reader) listens(ti *tcpInfo) bool { return r.slow && r.open > 0 && r.far(ti) }
 
-// sent is told that a frame of size bytes is handed over, and the time between two.
+// sent is told that a frame of size bytes is handed to TCP, and the time between two
+// frames.
 func (r *reader) sent(now time.Duration, size int, interval time.Duration, ti *tcpInfo) {
 	r.interval = interval
 	r.frames++
@@ -284,7 +291,7 @@ func (r *reader) sent(now time.Duration, size int, interval time.Duration, ti *t
 	}
 }
 
-// wants says whether to ask the reader now.
+// wants tells whether to ask the reader now.
 func (r *reader) wants(now time.Duration, ti *tcpInfo) bool {
 	if !r.slow || r.drained || r.asked >= readerMaxQuestions || r.open == len(r.asks) || ti.Unsent > 0 {
 		return false

@@ -146,15 +146,15 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.serveOwner(w, r, answer)
 		return
 	}
-	// Pages of other origins may look, as the seed's client does; they get no
-	// credentials.
+	// Pages of other origins may read this, as JPGPusher's client page does, but the
+	// browser sends no credentials for them.
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 
 	methods := []string{"GET", "HEAD"}
 	var answer http.HandlerFunc
 	path := cmp.Or(r.URL.Path, "/") // "GET http://pushcam.local" has none (RFC 9112, 3.2.1)
-	// Behind a proxy mjpg-streamer is usually below /webcam, and some proxies leave
-	// that in the path.
+	// mjpg-streamer is usually at /webcam behind a proxy, and some proxies do not remove
+	// that from the path.
 	if rest, ok := strings.CutPrefix(path, "/webcam"); ok && (rest == "" || rest[0] == '/') {
 		path = cmp.Or(rest, "/")
 	}
@@ -246,10 +246,10 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
 	w.WriteHeader(code)
-	w.Write(append(b, '\n')) // a client that is gone has nobody to tell
+	w.Write(append(b, '\n')) // it fails only if the client has left
 }
 
-// fpsLimit reads ?fps=N as the time that each frame has at least; 0 is no limit.
+// fpsLimit reads ?fps=N as the least time between two frames; 0 is no limit.
 func fpsLimit(q url.Values) (time.Duration, error) {
 	v := q.Get("fps")
 	if v == "" {

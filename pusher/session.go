@@ -13,23 +13,23 @@ import (
 	"time"
 )
 
-// A push session, as JPGPusher has it: a script fetches an id from /stream, an
-// <img> shows /<id>, and the script hits /<id> again and again to say that
-// somebody still looks. Without a hit in time the stream ends; a later hit
-// starts it again for as long as the id is remembered.
+// A session is a push session as JPGPusher has it. A script fetches an id from /stream,
+// an <img> shows /<id>, and the script requests /<id> again and again (a hit) to say that
+// somebody still looks. Without a hit in time the session ends, and its stream with it.
+// As long as the id is remembered, a hit makes it live again.
 type session struct {
 	live  bool
 	until time.Time // when it ends, or is forgotten
 	timer *time.Timer
 	// stream ends the stream that shows the session; nil if there is none. It is a
-	// pointer because functions cannot be compared, and a stream that has ended must
-	// not take away the next one's.
+	// pointer so that it can be compared: a stream that has ended removes it only if it
+	// is its own and not the next stream's.
 	stream *context.CancelFunc
 }
 
-// remembered is how long the id of an ended session can be used again. It also
-// bounds how many ids there are, because each has been a live session for at least
-// the session timeout, and those are limited.
+// remembered is how long the id of an ended session can be used again. It also bounds
+// how many ids there are: each id was a live session for at least the session timeout,
+// and the number of live sessions is limited.
 const remembered = 2 * time.Minute
 
 const sessionDigits = 15
@@ -71,7 +71,7 @@ func (ss *sessions) open(timeout time.Duration) (id string, err error) {
 	return id, nil
 }
 
-// hit gives the session another timeout, and life if it had ended.
+// hit gives the session another timeout. If the session had ended, it is live again.
 func (ss *sessions) hit(id string, timeout time.Duration) error {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -91,9 +91,9 @@ func (ss *sessions) hit(id string, timeout time.Duration) error {
 	return nil
 }
 
-// attach makes a new stream the one that shows the session. One that shows it
-// already is ended if takeOver is set; otherwise attach returns ok false. The
-// caller calls done when the stream has ended.
+// attach makes a new stream the one that shows the session. If another one shows it, that
+// is ended if takeOver is set, and else ok is false. The caller calls the stream's done
+// when it has ended.
 func (ss *sessions) attach(parent context.Context, id string, takeOver bool) (stream streamOptions, ok bool) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -157,9 +157,9 @@ func (ss *sessions) close() {
 	clear(ss.byID)
 }
 
-// newSession answers with a new session: its id alone, as JPGPusher does, or as
-// JSON if it was POSTed. Its URL is relative to that of the request, so that it
-// is right behind a proxy which has the camera at /webcam/.
+// newSession answers with a new session: with its id alone, as JPGPusher does, or with
+// JSON if the request is a POST. The URL in it is relative to that of the request, so
+// that it is also right behind a proxy that has the camera at /webcam/.
 func (s *Server) newSession(w http.ResponseWriter, r *http.Request) {
 	timeout := s.sessionTimeout()
 	if r.Method == http.MethodHead {
@@ -185,7 +185,7 @@ func (s *Server) newSession(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, id)
 }
 
-// refuse answers what keeps a session from being opened or found.
+// refuse answers why a session cannot be opened or found.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, errTooManySessions):

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// streamHead answers a stream's request. The end of the connection ends the
-// stream: chunked encoding breaks simple players (esphome feature 960), and
-// HTTP/1.0 with Connection: close is what all of them take.
+// streamHead is the head of the answer to a stream's request. The stream ends with the
+// connection, because chunked encoding breaks simple players (esphome feature 960). All
+// players take HTTP/1.0 with Connection: close.
 const streamHead = "HTTP/1.0 200 OK\r\n" +
 	"Connection: close\r\n" +
 	"Content-Type: multipart/x-mixed-replace; boundary=" + boundary + "\r\n" +
@@ -25,7 +25,7 @@ const maxName = 64
 // streamQuery is what the query of a stream's URL asks for.
 type streamQuery struct {
 	interval time.Duration // ?fps=, as the time between two frames at least; 0 is no limit
-	ahead    bool          // ?advance_headers=, or what suits the client
+	ahead    bool          // ?advance_headers=, else as it suits the client
 	name     string        // ?name=
 }
 
@@ -35,7 +35,7 @@ func readStreamQuery(r *http.Request) (q streamQuery, err error) {
 		return q, err
 	}
 	name := values.Get("name")
-	q.name = strings.Clone(name[:min(len(name), maxName)]) // not the whole header
+	q.name = strings.Clone(name[:min(len(name), maxName)]) // so that it does not keep the whole header in memory
 	q.ahead, err = wantsHeaderAhead(values, r.Header)
 	return q, err
 }
@@ -59,13 +59,13 @@ func (s *Server) multipart(w http.ResponseWriter, r *http.Request) {
 type streamOptions struct {
 	ctx      context.Context // ends the stream
 	session  bool            // it is a push session's
-	replaces bool            // another stream, which is giving its place back
+	replaces bool            // takes the place of another stream, which is ending
 	done     func()          // called after its end
 }
 
-// serveStream makes the request's connection a viewer. That runs in a goroutine of
-// its own, so that net/http can free its memory for the request. If it cannot become
-// a viewer, serveStream answers why, and returns false.
+// serveStream makes the request's connection a viewer, which runs in a goroutine of its
+// own, so that net/http can free its memory for the request. If that is not possible,
+// serveStream answers why, and returns false.
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOptions) bool {
 	query, err := readStreamQuery(r)
 	if err != nil {
@@ -89,7 +89,8 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 	}
 	v := newViewer(conn, s.ViewerTimeout, &s.ages)
 	v.session, v.interval, v.ahead, v.name = o.session, query.interval, query.ahead, query.name
-	// A browser's network process takes what comes, however slowly it shows it.
+	// A browser's network process reads everything at once, however slowly the browser
+	// shows it. To ask it would tell nothing.
 	v.link.asks = !v.ahead && !strings.HasPrefix(r.Header.Get("User-Agent"), "Mozilla/")
 	s.addViewer(v)
 	go func() {
@@ -135,9 +136,9 @@ func leftWhy(err error) string {
 	}
 }
 
-// reservePlace takes one of the places for viewers; false means that all are
-// taken. One that is being given back counts as free. Who reserved one adds a
-// viewer, and releases the place in the end.
+// reservePlace takes one of the places for viewers. It returns false if all are taken.
+// With oneIsFreed there is one more, which another stream is giving back. Whoever has
+// reserved a place adds a viewer, and releases the place in the end.
 func (s *Server) reservePlace(oneIsFreed bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +177,7 @@ func (s *Server) releasePlace(v *viewer, why error) {
 	s.streams.Done()
 }
 
-// closeViewers ends writes that are still under way.
+// closeViewers closes all viewers' connections, which ends writes that are under way.
 func (s *Server) closeViewers() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Offsets into struct tcp_info, <linux/tcp.h>. The kernel only ever appends to
-// it, and says how much of it there is: tcpiDelivered since Linux 4.18.
+// Offsets into struct tcp_info, <linux/tcp.h>. New kernels only append to it, and
+// getsockopt returns how much the kernel has filled in. tcpiDelivered is there since
+// Linux 4.18.
 const (
 	tcpiState     = 0
 	tcpiMSS       = 16
@@ -26,7 +27,7 @@ const (
 	tcpiMinRTT    = 148 // µs
 	tcpiDelivered = 192
 	tcpiSize      = tcpiDelivered + 4 // what the gate reads
-	tcpiSent      = 200               // 64 bits, with what was sent again
+	tcpiSent      = 200               // 64 bits, retransmissions included
 	tcpiResent    = 208               // 64 bits
 	tcpiWindow    = 228               // since Linux 5.4
 
@@ -34,13 +35,13 @@ const (
 	tcpCloseWait = 8 // TCP_CLOSE_WAIT
 )
 
-// socket reads and tunes a TCP or unix socket, and never owns its descriptor:
-// net.TCPConn's File would take it away from Go's poller.
+// socket reads and tunes a TCP or unix socket. It uses the descriptor through RawConn,
+// because net.TCPConn's File would make a copy that is not in Go's poller.
 type socket struct {
 	conn syscall.RawConn
 
-	// RawConn.Control takes a function. These are made once, so that no call
-	// allocates, and get and give their values in the fields below.
+	// RawConn.Control takes a function. These are made once, so that no call allocates.
+	// Their arguments and results are in the fields below.
 	readFD, paceFD, writeFD func(fd uintptr)
 
 	raw  [256]byte
@@ -86,14 +87,15 @@ func (s *socket) read(ti *tcpInfo) error {
 	return s.err
 }
 
-// pace sets the pacing rate in bytes per second. It ignores errors, because a frame
-// that is not paced is only late, and its viewer is worth more than that.
+// pace sets the pacing rate in bytes per second. It ignores errors, because a frame that
+// is not paced is at worst late.
 func (s *socket) pace(rate uint32) {
 	s.rate = rate
 	_ = s.conn.Control(s.paceFD)
 }
 
-// write writes what the kernel takes of bufs without waiting.
+// write writes what the kernel takes of bufs without waiting, and returns how many bytes
+// that was.
 func (s *socket) write(bufs *[3][]byte) int {
 	for i, b := range bufs {
 		s.iov[i].Base = unsafe.SliceData(b)
@@ -101,12 +103,12 @@ func (s *socket) write(bufs *[3][]byte) int {
 	}
 	s.n = 0
 	_ = s.conn.Control(s.writeFD)
-	clear(s.iov[:]) // the frame is not ours to keep
+	clear(s.iov[:]) // do not keep the frame's memory
 	return s.n
 }
 
-// useBBR changes to a congestion control that does not take a lost segment for
-// a full link, where the kernel has one and lets this user choose it.
+// useBBR changes to BBR, which does not take a lost segment for a full link, if the
+// kernel has it and lets this user choose it.
 func (s *socket) useBBR() {
 	_ = s.conn.Control(func(fd uintptr) {
 		_ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "bbr")
@@ -131,14 +133,14 @@ func (s *socket) readTCPInfo(fd uintptr) {
 	s.info, s.err = parseTCPInfo(s.raw[:min(int(size), len(s.raw))]), nil
 }
 
-// readQueue is for sockets without TCP_INFO: what the peer has not read yet
-// counts as unsent.
+// readQueue is for sockets without TCP_INFO. What the peer has not read yet counts as
+// unsent.
 func (s *socket) readQueue(fd uintptr) {
 	n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
 	s.info, s.err = tcpInfo{Unsent: uint32(n)}, err
 }
 
-// setPace passes 32 bits, which mean the same to 32-bit and 64-bit kernels.
+// setPace passes the rate as 32 bits, which 32-bit and 64-bit kernels take alike.
 func (s *socket) setPace(fd uintptr) {
 	_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE, int(s.rate))
 }
@@ -150,7 +152,7 @@ func (s *socket) writev(fd uintptr) {
 	}
 }
 
-// parseTCPInfo reads what the kernel wrote: b is as long as it said.
+// parseTCPInfo reads b, which is what the kernel has filled in of struct tcp_info.
 func parseTCPInfo(b []byte) tcpInfo {
 	u32 := func(offset int) uint32 { return binary.NativeEndian.Uint32(b[offset:]) }
 	micros := func(offset int) time.Duration { return time.Duration(u32(offset)) * time.Microsecond }

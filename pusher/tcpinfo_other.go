@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// socket knows nothing of its connection here: the gate stands open, and
-// stale frames can queue in the socket buffer. The appliance runs Linux; this
-// is for development.
+// socket cannot look into its connection on this system. So the gate is always open, and
+// stale frames can queue in the socket buffer. That is good enough for development; the
+// appliance runs Linux.
 type socket struct{}
 
 func newSocket(net.Conn, time.Duration) (*socket, error) { return &socket{}, nil }

@@ -12,18 +12,18 @@ import (
 // closeTimeout bounds the write of the closing boundary.
 const closeTimeout = time.Second
 
-// peerCheck is how often a viewer whose next frame is not due yet is asked whether
-// it has gone, because no write tells that meanwhile.
+// peerCheck is how often it is looked whether a viewer has left whose next frame is not
+// due yet. Otherwise only a write would tell.
 const peerCheck = time.Second
 
-// errPeerClosed ends a viewer that has gone while nothing was to be written.
+// errPeerClosed ends a viewer that has left while nothing was to be written.
 var errPeerClosed = errors.New("closed the connection")
 
 // errStalled ends a viewer that took no byte for the viewer timeout.
 var errStalled = errors.New("took nothing for too long")
 
-// A viewer is one open stream, which one goroutine runs. While that is parked in
-// the Hub, whoever publishes a part owns the viewer instead. Others only read the
+// A viewer is one open stream, which belongs to one goroutine. While that is parked in
+// the Hub, the viewer belongs to whoever publishes a part. Everybody else only reads the
 // counters.
 type viewer struct {
 	waiter
@@ -31,29 +31,29 @@ type viewer struct {
 	address  string
 	name     string        // what it calls itself
 	session  bool          // belongs to a push session
-	ahead    bool          // the header of a part goes ahead of its frame, behind the one before
+	ahead    bool          // each part's header is sent ahead, together with the part before
 	since    time.Time     // when it came
 	interval time.Duration // between two of its frames at least; 0 sends all
-	timeout  time.Duration // for a link that takes nothing
-	closing  time.Duration // for the end of the stream
+	timeout  time.Duration // how long it may take nothing
+	closing  time.Duration // how long the end of the stream may take
 	link     *link
 	timer    *time.Timer
 	ages     *ageHistogram // of all viewers
 
 	sent    atomic.Uint64 // frames
-	skipped atomic.Uint64 // frames it was too slow for, or asked not to get
+	skipped atomic.Uint64 // frames that it was too slow for, or that its ?fps= leaves out
 	bytes   atomic.Uint64
 	age     atomic.Int64 // of the camera's last frame when it was handed to the kernel, in nanoseconds
 	rate    atomic.Int64 // of its link at its peak, in bytes per second; 0 is not known
 	rtt     atomic.Int64 // of its link without a queue, in nanoseconds; 0 is not known
 
 	due  time.Time // when the next frame may be sent
-	open bool      // the gate has let the next part through already
-	// begun says that a line of the next part's header is written, but for its end.
+	open bool      // the gate has said yes to the next part already
+	// begun tells that waitingLine is written, and so the next part's header begun.
 	begun bool
 
-	// What is being sent, and what of it is not written yet. net.Buffers eats its
-	// own slice header, so it is made anew over the same array for each flush.
+	// part is what is being sent, and iov what is not written of it yet. Writing a
+	// net.Buffers consumes it, so bufs is made anew of iov for each flush.
 	part *part
 	iov  [3][]byte
 	bufs net.Buffers
@@ -62,29 +62,30 @@ type viewer struct {
 var (
 	tail      = []byte(partTail)
 	aheadTail = []byte(partTail + headAhead)
-	// waitingLine begins a line of a part's header, before those that say something,
-	// and each waitingMore makes it longer.
+	// waitingLine begins a part's header with a line that means nothing, and each
+	// waitingMore makes that longer. They are for when something has to be sent and
+	// there is no frame to send.
 	waitingLine = []byte("X-Waiting: .")
 	waitingMore = []byte(".")
 )
 
-// newViewer makes conn a viewer, which does not own it. It counts the ages of its
-// frames in ages too.
+// newViewer makes a viewer of conn, which the caller keeps and closes. The ages of its
+// frames are also counted in ages.
 func newViewer(conn net.Conn, timeout time.Duration, ages *ageHistogram) *viewer {
 	v := &viewer{conn: conn, address: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout, closing: closeTimeout, ages: ages}
 	v.waiter = newWaiter(v.push)
 	v.due = v.since
 	var err error
 	if v.link, err = newLink(conn, timeout); err != nil {
-		v.link = new(link) // stale pictures are better than none
+		v.link = new(link) // without a gate: stale pictures are better than none
 	}
 	v.timer = time.NewTimer(0)
 	v.timer.Stop()
 	return v
 }
 
-// serve sends the newest frames, beginning with first, until ctx is done, which
-// ends the stream with its closing boundary, or the viewer is gone.
+// serve sends the newest frames, beginning with first, until the viewer has left or ctx
+// is done. In the latter case it ends the stream with its closing boundary.
 func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 	v.last = first.n
 	if first.frame != nil {
@@ -93,7 +94,7 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 	for {
 		p := h.newest.Load()
 		now := time.Now()
-		if p.frame == nil { // none yet, or a placeholder that could not be drawn
+		if p.frame == nil { // there is none yet, or a placeholder could not be drawn
 			v.last = p.n
 		}
 		if p.n == v.last && v.link.listen(now.Sub(v.since)) {
@@ -131,7 +132,7 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 					return err
 				}
 			}
-			if !v.await(ctx, wait) { // a newer frame would not open it
+			if !v.await(ctx, wait) { // not in the Hub: a newer frame would not open the gate
 				return v.end()
 			}
 			continue
@@ -142,23 +143,22 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 	}
 }
 
-// gone says whether a viewer that waits for its next frame has left. One that has
-// only ended its side of the connection, as nc and some NVRs do behind their
-// request, looks the same until something is written: who has closed the other
-// side as well answers that with a reset. So the header of the next part begins,
-// with a line that says nothing.
+// gone tells whether a viewer that waits for its next frame has left. It looks the same
+// if the viewer has only closed its sending side, as nc and some NVRs do after their
+// request. They differ when something is written: whoever has left answers with a reset.
+// So the next part's header is begun, with a line that means nothing.
 func (v *viewer) gone() bool {
 	if !v.link.peerClosed() {
 		return false
 	}
-	if v.link.info.Closed || v.ahead { // browsers close both sides, and nothing may precede their frame
+	if v.link.info.Closed || v.ahead { // browsers always close both sides, and have the header already
 		return true
 	}
 	return v.beginHeader() != nil
 }
 
-// beginHeader begins the next part's header with a line that says nothing, or goes on
-// with that line.
+// beginHeader begins the next part's header with a line that means nothing, or makes
+// that line longer.
 func (v *viewer) beginHeader() error {
 	b := waitingMore
 	if !v.begun {
@@ -172,7 +172,7 @@ func (v *viewer) beginHeader() error {
 	return err
 }
 
-// ready says whether the gate is open, and if not, how long to wait.
+// ready tells whether the gate is open, and if not, how long to wait.
 func (v *viewer) ready(now time.Time) (wait time.Duration, open bool) {
 	if v.open {
 		v.open = false
@@ -181,9 +181,9 @@ func (v *viewer) ready(now time.Time) (wait time.Duration, open bool) {
 	return v.link.ready(now.Sub(v.since))
 }
 
-// push sends p for the parked viewer, as far as that goes without waiting. It says
-// false if the viewer's goroutine must go on: wait for the gate or its time, write
-// the rest, or find out what is wrong.
+// push sends p for the parked viewer, as far as that is possible without waiting. It
+// returns false if the viewer's goroutine must do the rest: wait for the gate or for the
+// time of the next frame, write what is left, or find out what is wrong.
 func (v *viewer) push(p *part, now time.Time) (done bool) {
 	if v.interval > 0 {
 		return false
@@ -191,7 +191,7 @@ func (v *viewer) push(p *part, now time.Time) (done bool) {
 	if _, open := v.link.ready(now.Sub(v.since)); !open {
 		return false
 	}
-	if v.open = v.link.gate.sampling; v.open { // the rest waits for an answer
+	if v.open = v.link.gate.sampling; v.open { // send writes a part of the frame and then waits
 		return false
 	}
 	v.begin(p, now)
@@ -208,7 +208,7 @@ func (v *viewer) push(p *part, now time.Time) (done bool) {
 	return true
 }
 
-// await waits for d; it says false if ctx is done before.
+// await waits for d. It returns false if ctx is done before.
 func (v *viewer) await(ctx context.Context, d time.Duration) bool {
 	v.timer.Reset(d)
 	defer v.timer.Stop()
@@ -220,8 +220,8 @@ func (v *viewer) await(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// nextDue is one interval after due, or now if the viewer has fallen behind by
-// more than one: on average the rate is exact, and there are no bursts.
+// nextDue is one interval after due, so that the rate is exact on average. If the viewer
+// is behind by more than one interval, it is now, so that there is no burst.
 func nextDue(due time.Time, interval time.Duration) time.Time {
 	next := due.Add(interval)
 	if now := time.Now(); next.Before(now.Add(-interval)) {
@@ -230,8 +230,8 @@ func nextDue(due time.Time, interval time.Duration) time.Time {
 	return next
 }
 
-// send writes one part whole. If the gate wants to know the round trip, the part's
-// first segments go ahead, and the rest when they are answered.
+// send writes one whole part. If the gate measures the round trip, it writes the part's
+// first segments, and the rest when these are acknowledged.
 func (v *viewer) send(ctx context.Context, p *part, now time.Time) error {
 	v.begin(p, now)
 	if n := v.link.probe(); 0 < n && n < len(v.iov[1]) {
@@ -248,8 +248,8 @@ func (v *viewer) send(ctx context.Context, p *part, now time.Time) error {
 	return v.finish()
 }
 
-// ask sends a byte of the next part's header, whose acknowledgement tells whether all
-// before it was read.
+// ask sends a byte of the next part's header. When that is acknowledged tells whether
+// everything before it was read.
 func (v *viewer) ask() error {
 	err := v.beginHeader()
 	v.link.asked(time.Since(v.since))
@@ -267,7 +267,7 @@ func (v *viewer) begin(p *part, now time.Time) {
 		v.iov[0], v.begun = p.head, false
 	}
 	v.link.sent(now.Sub(v.since), len(p.frame.JPEG), max(p.gap, v.interval))
-	if !p.placeholder { // a placeholder is as old as the trouble
+	if !p.placeholder { // its age is that of the trouble, and not of the link
 		age := now.Sub(p.frame.Time)
 		v.age.Store(int64(age))
 		v.ages.add(age)
