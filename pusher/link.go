@@ -41,7 +41,7 @@ func newLink(c net.Conn, timeout time.Duration) (*link, error) {
 			return nil, fmt.Errorf("prepare connection: %w", err)
 		}
 	}
-	s, err := newSocket(c, timeout)
+	s, err := newSocket(c)
 	if err != nil {
 		return nil, fmt.Errorf("prepare connection: %w", err)
 	}
@@ -127,17 +127,27 @@ func (l *link) write(bufs *[3][]byte) int {
 	return l.socket.write(bufs)
 }
 
-// resetOnClose makes the kernel throw away what the peer has not taken when the
-// connection is closed. Otherwise the kernel would keep that until its timeout.
-func (l *link) resetOnClose() {
-	if l.socket != nil {
+// closing prepares for the close of the connection. What the peer has not taken yet, the
+// kernel throws away if forget is set, and else keeps for the link's timeout at most.
+func (l *link) closing(forget bool) {
+	switch {
+	case l.socket == nil:
+	case forget:
 		l.socket.resetOnClose()
+	default:
+		l.socket.keepAfterClose(l.silent)
 	}
 }
 
-// peerClosed tells whether the peer has closed its sending side, or the whole connection.
-func (l *link) peerClosed() bool {
-	return l.socket != nil && l.socket.read(&l.info) == nil && l.info.PeerClosed
+// look is for a link on which no frame may go for a while. It tells whether the peer has
+// closed its sending side, or the whole connection, and notes whether it takes what is
+// unsent.
+func (l *link) look(now time.Duration) (peerClosed bool) {
+	if l.socket == nil || l.socket.read(&l.info) != nil {
+		return false
+	}
+	l.gate.idle(now, &l.info)
+	return l.info.PeerClosed
 }
 
 // probe is how many bytes of the frame may be written while the gate is sampling;

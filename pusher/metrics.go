@@ -64,8 +64,8 @@ func (t *totals) count(v *viewer) {
 	t.bytes += v.bytes.Load()
 }
 
-// evicted says whether a viewer was dropped because it took nothing: by this
-// program, or by the kernel after TCP_USER_TIMEOUT.
+// evicted tells whether a viewer was dropped because it took nothing: by this program,
+// or by the kernel because its system did not answer any more.
 func evicted(err error) bool {
 	return errors.Is(err, errStalled) || errors.Is(err, syscall.ETIMEDOUT)
 }

@@ -96,9 +96,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 	go func() {
 		s.Log.Info("viewer came", "viewer", v.address)
 		err := v.run(o.ctx, s.Hub)
-		if evicted(err) {
-			v.link.resetOnClose()
-		}
+		v.link.closing(evicted(err))
 		conn.Close()
 		o.done()
 		s.releasePlace(v, err)

@@ -2,7 +2,6 @@ package pusher
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
 	"syscall"
@@ -52,7 +51,7 @@ type socket struct {
 	n    int           // bytes that it wrote
 }
 
-func newSocket(c net.Conn, timeout time.Duration) (*socket, error) {
+func newSocket(c net.Conn) (*socket, error) {
 	sc, ok := c.(syscall.Conn)
 	if !ok {
 		return nil, fmt.Errorf("%T has no descriptor", c)
@@ -68,13 +67,6 @@ func newSocket(c net.Conn, timeout time.Duration) (*socket, error) {
 		return s, nil
 	}
 	s.readFD, s.paceFD = s.readTCPInfo, s.setPace
-	var serr error
-	err = conn.Control(func(fd uintptr) {
-		serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(timeout.Milliseconds()))
-	})
-	if err := errors.Join(err, serr); err != nil {
-		return nil, fmt.Errorf("set TCP_USER_TIMEOUT: %w", err)
-	}
 	return s, nil
 }
 
@@ -112,6 +104,19 @@ func (s *socket) write(bufs *[3][]byte) int {
 func (s *socket) useBBR() {
 	_ = s.conn.Control(func(fd uintptr) {
 		_ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "bbr")
+	})
+}
+
+// keepAfterClose bounds how long the kernel tries to send what is unsent when the
+// connection is closed.
+//
+// It must not be set while the connection is in use. The kernel counts this time from
+// when the peer's window has become 0, and goes on counting although the window opens, if
+// it does not open for all of the next unsent segment (tcp_ack_probe). So it would end
+// the connection of a peer that reads, but little at a time.
+func (s *socket) keepAfterClose(d time.Duration) {
+	_ = s.conn.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
 	})
 }
 

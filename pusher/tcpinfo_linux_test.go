@@ -289,7 +289,7 @@ func TestLinkForget(t *testing.T) {
 	if _, err := server.Write(make([]byte, 100_000)); err != nil {
 		t.Fatal(err)
 	}
-	l.resetOnClose()
+	l.closing(true)
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -321,10 +321,74 @@ func TestLinkSetsSocketOptions(t *testing.T) {
 		"SO_MAX_PACING_RATE": get(unix.SOL_SOCKET, unix.SO_MAX_PACING_RATE),
 	}
 	want := map[string]int{
-		"TCP_NODELAY": 1, "TCP_USER_TIMEOUT": 10_000, "TCP_KEEPIDLE": 5, "SO_KEEPALIVE": 1, "SO_MAX_PACING_RATE": 1_000_000,
+		"TCP_NODELAY": 1, "TCP_USER_TIMEOUT": 0, "TCP_KEEPIDLE": 5, "SO_KEEPALIVE": 1, "SO_MAX_PACING_RATE": 1_000_000,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("socket options (-want +got):\n%s", diff)
+	}
+	l.closing(false)
+	if ms := get(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); ms != 10_000 {
+		t.Errorf("what is left when it is closed is kept for %d ms, want 10 s", ms)
+	}
+}
+
+// A peer whose window is closed, and opens a little now and then, takes something: the
+// link is not stalled, and the kernel does not end it. It is stalled when the peer takes
+// nothing for the timeout. The kernel's clock is the real one; that a busy machine makes
+// the pauses longer changes nothing.
+func TestLinkOfASlowTaker(t *testing.T) {
+	t.Parallel()
+	const timeout = time.Second
+	server, client := pair(t, "tcp", "127.0.0.1:0")
+	l, err := newLink(server, timeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, server)
+	now := time.Duration(0)
+	stalled := func() time.Duration {
+		if _, ok := l.ready(now); ok {
+			t.Fatalf("it may send at %v: %+v", now, l.info)
+		}
+		return l.stalled(now)
+	}
+	stalled()
+	for range 6 {
+		time.Sleep(timeout / 2) // until the kernel has asked the peer for its window again
+		now += timeout * 9 / 10
+		for before := l.info.Delivered; l.info.Delivered == before; {
+			if _, err := io.CopyN(io.Discard, client, 8<<10); err != nil {
+				t.Fatal(err)
+			}
+			if d := stalled(); d > timeout {
+				t.Fatalf("it is stalled for %v at %v: %+v", d, now, l.info)
+			}
+		}
+	}
+	now += timeout + time.Millisecond
+	if d := stalled(); d <= timeout {
+		t.Errorf("nothing was taken, and it is stalled for %v", d)
+	}
+}
+
+// A viewer of one frame an hour who takes nothing of the last one is dropped before the
+// next one.
+func TestRareViewerTakesNothing(t *testing.T) {
+	t.Parallel()
+	server, _ := pair(t, "tcp", "127.0.0.1:0")
+	v := newViewer(server, time.Second, new(ageHistogram))
+	v.interval = time.Hour
+	v.due = time.Now().Add(time.Hour)
+	fill(t, server)
+	h := NewHub(nil)
+	h.Publish(testFrame(1))
+	first, leave := h.watch()
+	defer leave()
+	if err := v.serve(t.Context(), h, first); !errors.Is(err, errStalled) {
+		t.Errorf("it ended with: %v, want %v", err, errStalled)
 	}
 }
 

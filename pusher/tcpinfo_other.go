@@ -12,7 +12,7 @@ import (
 // appliance runs Linux.
 type socket struct{}
 
-func newSocket(net.Conn, time.Duration) (*socket, error) { return &socket{}, nil }
+func newSocket(net.Conn) (*socket, error) { return &socket{}, nil }
 
 func (*socket) read(ti *tcpInfo) error {
 	*ti = tcpInfo{}
@@ -24,5 +24,7 @@ func (*socket) pace(uint32) {}
 func (*socket) write(*[3][]byte) int { return 0 }
 
 func (*socket) useBBR() {}
+
+func (*socket) keepAfterClose(time.Duration) {}
 
 func (*socket) resetOnClose() {}

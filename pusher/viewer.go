@@ -115,8 +115,13 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 			continue
 		}
 		if wait := v.due.Sub(now); v.interval > 0 && wait > 0 {
-			if wait > peerCheck && v.gone() {
-				return errPeerClosed
+			if wait > peerCheck {
+				if v.gone(now.Sub(v.since)) {
+					return errPeerClosed
+				}
+				if v.link.stalled(now.Sub(v.since)) > v.timeout {
+					return errStalled
+				}
 			}
 			if !v.await(ctx, min(wait, peerCheck)) {
 				return v.end()
@@ -147,8 +152,8 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 // if the viewer has only closed its sending side, as nc and some NVRs do after their
 // request. They differ when something is written: whoever has left answers with a reset.
 // So the next part's header is begun, with a line that means nothing.
-func (v *viewer) gone() bool {
-	if !v.link.peerClosed() {
+func (v *viewer) gone(now time.Duration) bool {
+	if !v.link.look(now) {
 		return false
 	}
 	if v.link.info.Closed || v.ahead { // browsers always close both sides, and have the header already

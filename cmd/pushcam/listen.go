@@ -55,8 +55,8 @@ func activated() ([]net.Listener, error) {
 
 func listenOn(ctx context.Context, address string) (net.Listener, error) {
 	var lc net.ListenConfig
-	// By default Go speaks multipath TCP, whose sockets lack TCP_INFO and
-	// TCP_USER_TIMEOUT, without which a stream cannot be kept fresh.
+	// By default Go speaks multipath TCP, whose sockets lack TCP_INFO, without which a
+	// stream cannot be kept fresh.
 	lc.SetMultipathTCP(false)
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return listenUnix(ctx, &lc, path)
