@@ -1,0 +1,57 @@
+//go:build linux
+
+// Network is a program of the appliance's image: it gives every network link its
+// addresses, and tells others over a unix socket how that goes.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pushcam/pushcam/gokrazy/network/link"
+	"github.com/pushcam/pushcam/gokrazy/network/status"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "network:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the whole program. It returns when ctx is done.
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("network", flag.ContinueOnError)
+	socket := flags.String("socket", status.Socket, "where the status is served, a unix `socket`")
+	resolvConf := flags.String("resolv-conf", "/tmp/resolv.conf", "the `file` that the name servers go to")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%q is not a flag: this program takes only those that -h lists", flags.Arg(0))
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("this computer's name: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	server := new(status.Server)
+	links := &link.Manager{Hostname: hostname, ResolvConf: *resolvConf, Status: server, Log: log}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Run(ctx, *socket) })
+	group.Go(func() error { return links.Run(ctx) })
+	return group.Wait()
+}
