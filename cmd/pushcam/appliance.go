@@ -24,6 +24,7 @@ import (
 // It is nil on a PC, where its methods do nothing.
 type appliance struct {
 	root device.Root
+	id   string // device.ID; empty if there is none
 	log  *slog.Logger
 	end  func(why error)       // ends the program, and with errOff or errReboot the system
 	lock func() (int64, error) // is device.LockText
@@ -50,6 +51,10 @@ func newAppliance(c *config, s *settings, address net.Addr, cam *camera.Camera, 
 	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, card: &card.Card{Root: c.root}, identity: device.ReadOwner(c.root)}
 	a.system = system{settle: a.card.Settle, endOthers: device.EndOthers, off: device.PowerOff, restart: device.Restart}
 	a.watch = &cardWatch{root: c.root, show: p.onCard, log: log.With("component", "card")}
+	var err error
+	if a.id, err = device.ID(c.root); err != nil {
+		log.Error("this pushcam has no id, so its owner's computer knows it by its name only", "err", err)
+	}
 	a.drivers = newDrivers(a.root, c.size, log.With("component", "modules"))
 	a.name = a.newAnnouncer(address, s)
 	a.updates = a.newUpdates(c.stateDir, cam, p, web)
@@ -81,6 +86,7 @@ func (a *appliance) newAnnouncer(address net.Addr, s *settings) *discovery.Annou
 		Port:     port,
 		Version:  programInfo().Version,
 		Model:    a.root.Model(),
+		ID:       a.id,
 		Log:      a.log.With("component", "discovery"),
 		Kept:     s.networkName(),
 		Keep:     s.setNetworkName,
@@ -94,6 +100,7 @@ func (a *appliance) newUpdates(dir string, cam *camera.Camera, p *panel, web *ht
 		Card:      a.card,
 		Dir:       dir,
 		Version:   programInfo().Version,
+		ID:        a.id,
 		Health:    &health{root: a.root, web: web, cam: cam},
 		Reboot:    a.reboot,
 		ShowTrial: p.onTrial,
@@ -135,6 +142,8 @@ func (a *appliance) state() map[string]func() any {
 		return nil
 	}
 	return map[string]func() any{
+		"id":       func() any { return a.id },
+		"hostname": func() any { return a.name.Hostname },
 		"card":     func() any { return a.watch.state() },
 		"kernel":   func() any { return a.drivers.state() },
 		"network":  func() any { return a.name.State() },

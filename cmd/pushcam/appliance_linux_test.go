@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/update/card/cardtest"
 )
 
@@ -71,12 +72,16 @@ func TestAppliance(t *testing.T) {
 		Kernel  struct{ Release, Package string }
 		Network struct{ Reason string }
 		Update  struct{ Phase string }
+		ID      string
 	}
 	if err := json.Unmarshal([]byte(text), &state); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{cardtest.Kernel, "stock"}, []string{state.Kernel.Release, state.Kernel.Package}); diff != "" || state.Network.Reason == "" {
 		t.Errorf("the kernel (-want +got):\n%s\nof %s", diff, text)
+	}
+	if id, err := device.ID(root); err != nil || state.ID != id {
+		t.Errorf("the state tells the id %q, and the card has %q, %v", state.ID, id, err)
 	}
 	if code, said := get("/api/update"); code != http.StatusForbidden || !strings.Contains(said, "owner") {
 		t.Errorf("an appliance without a password has an owner: %d %s", code, said)

@@ -65,7 +65,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		}
 		// The password is kept only now: if the build had failed, the camera's card
 		// would still have the old one.
-		file, err := keeper.keep(*host, password)
+		file, err := keeper.keep(img.Hostname, img.ID, password)
 		p.report(img, origin, password, file)
 		return err
 	}

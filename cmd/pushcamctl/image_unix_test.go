@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/image"
 )
 
@@ -69,14 +70,27 @@ func TestImageKeepsThePassword(t *testing.T) {
 		}
 	}
 	t.Setenv("PATH", dir)
+	runs := 0
 	run := func(args ...string) (stdout, stderr, password string) {
 		t.Helper()
-		p := &program{configDir: func() (string, error) { return config, nil }, stdin: strings.NewReader("typed by me\n")}
+		p := &program{configDir: func() (string, error) { return config, nil }, stdin: strings.NewReader(" typed by me \r\n")}
 		stdout, stderr, code := try(t, p, append([]string{"image", "-v", "-hostname", "attic", "-size", "1204MiB", "-o", out}, args...)...)
 		if code != 0 {
 			t.Fatalf("exit status %d: %s", code, stderr)
 		}
-		file := filepath.Join(config, "pushcam/attic.password")
+		// Each image has an id of its own, and so a file.
+		all, err := passwords{dir: p.configDir}.all()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if runs++; len(all) != runs {
+			t.Errorf("%d files after %d images", len(all), runs)
+		}
+		latest := newest(all, "attic")
+		if latest == nil || !device.IsID(latest.id) {
+			t.Fatalf("no file is for attic and its id: %+v", all)
+		}
+		file := latest.path
 		kept, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +100,7 @@ func TestImageKeepsThePassword(t *testing.T) {
 				t.Errorf("%s: %v, %v; want mode 0600", secret, info.Mode(), err)
 			}
 		}
-		password = strings.TrimSpace(string(kept))
+		password = strings.TrimSuffix(string(kept), "\n")
 		text, err := os.ReadFile(told)
 		if err != nil || !strings.Contains(string(text), "mkfs.ext4 ") || !strings.Contains(string(text), "overwrite --full=") {
 			t.Fatalf("the programs were told %s, %v", text, err)
@@ -107,7 +121,7 @@ func TestImageKeepsThePassword(t *testing.T) {
 	if stdout, _, again := run(); again != generated || strings.Contains(stdout, generated) {
 		t.Errorf("the kept password, %q, is another one or is shown:\n%s", again, stdout)
 	}
-	if stdout, _, typed := run("-password", "-"); typed != "typed by me" || strings.Contains(stdout, typed) {
+	if stdout, _, typed := run("-password", "-"); typed != " typed by me " || strings.Contains(stdout, typed) {
 		t.Errorf("the typed password, %q, is not kept or is shown:\n%s", typed, stdout)
 	}
 }

@@ -51,7 +51,7 @@ func (p *program) logs(fs *flag.FlagSet) func(context.Context, []string) error {
 }
 
 func passwordFlag(fs *flag.FlagSet) *string {
-	return fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept for this name, or you are asked")
+	return fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept for this camera, or you are asked")
 }
 
 // owner gives cam this program's network and its owner's password. If *given is "-",
@@ -63,26 +63,35 @@ func (p *program) owner(cam *remote, given *string) (err error) {
 		}
 	}
 	cam.lookup, cam.browse, cam.dial = p.lookup, p.browse, p.dial
-	cam.password = func(ctx context.Context) (string, error) { return p.passwordFor(ctx, cam, *given) }
+	cam.password = func(ctx context.Context) (string, func(), error) { return p.passwordFor(ctx, cam, *given) }
 	return nil
 }
 
-// passwordFor returns the given password, else the one that is kept for the camera's
-// name, else what the user types.
-func (p *program) passwordFor(ctx context.Context, cam *remote, given string) (string, error) {
+// passwordFor returns the given password, else the one that is kept for the camera's id
+// or name, else what the user types. took, which may be nil, is to be called when the
+// camera has taken the password.
+func (p *program) passwordFor(ctx context.Context, cam *remote, given string) (text string, took func(), err error) {
 	if given != "" {
-		return given, nil
+		return given, nil, nil
 	}
-	if cam.name != "" {
-		label, _, _ := strings.Cut(cam.name, ".")
-		if kept, err := (passwords{dir: p.configDir}).kept(strings.ToLower(label)); err != nil || kept != "" {
-			return kept, err
-		}
+	told := cam.tells(ctx)
+	label, _, _ := strings.Cut(cam.name, ".")
+	kept, err := (passwords{dir: p.configDir}).of(told.ID, strings.ToLower(label), told.Hostname)
+	switch {
+	case err != nil:
+		return "", nil, err
+	case kept != nil:
+		text, err := kept.read()
+		return text, func() {
+			if err := kept.belongs(told.ID); err != nil {
+				fmt.Fprintf(p.stderr, "pushcamctl: %v\n", err)
+			}
+		}, err
+	case p.askPassword == nil:
+		return "", nil, fmt.Errorf("no password is kept for %s on this computer, and there is no terminal to ask for it: give it with -password -", cam)
 	}
-	if p.askPassword == nil {
-		return "", fmt.Errorf("no password is kept for %s on this computer, and there is no terminal to ask for it: give it with -password -", cam)
-	}
-	return p.askPassword(ctx, fmt.Sprintf("The owner's password of %s: ", cam))
+	text, err = p.askPassword(ctx, fmt.Sprintf("The owner's password of %s: ", cam))
+	return text, nil, err
 }
 
 // logReader shows a camera's log. When the connection is lost, it connects again and

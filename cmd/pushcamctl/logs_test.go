@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -98,10 +100,21 @@ func (a *attic) program(t *testing.T) *program {
 			return []discovery.Found{{Host: "cellar.local", Port: 80, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.7")}}}, nil
 		},
 	}
-	if _, err := (passwords{dir: p.configDir}).keep("attic", "the owner's"); err != nil {
+	oldPasswordFile(t, dir, "attic", "the owner's\n")
+	return p
+}
+
+// oldPasswordFile is a password that was kept before there were ids.
+func oldPasswordFile(t *testing.T, dir, name, content string) (path string) {
+	t.Helper()
+	path = filepath.Join(dir, "pushcam", name+".password")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return p
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // guarded answers as a pushcam does, which has lines.
@@ -283,6 +296,10 @@ func TestLogsGivesUpSlowly(t *testing.T) {
 		asked := 0
 		a := newAttic(t, nil)
 		a.answer = func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/api/log" {
+				http.NotFound(w, r)
+				return
+			}
 			asked++
 			if asked > 2 { // it has another card now
 				r.Header.Del("Authorization")

@@ -3,9 +3,6 @@ package main
 import (
 	"flag"
 	"io"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -131,47 +128,6 @@ func TestByteSize(t *testing.T) {
 		if (err != nil) != (tc.want < 0) || err == nil && (int64(b) != tc.want || b.String() != tc.print) {
 			t.Errorf("Set(%q): %d, %q, %v; want %d, %q", tc.text, b, b.String(), err, tc.want, tc.print)
 		}
-	}
-}
-
-func TestPasswords(t *testing.T) {
-	dir := t.TempDir()
-	k := passwords{dir: func() (string, error) { return dir, nil }}
-	check := func(host, given, want string, wantOrigin passwordOrigin) {
-		t.Helper()
-		got, origin, err := k.choose(host, given)
-		if err != nil || got != want || origin != wantOrigin {
-			t.Errorf("choose(%q, %q) is %q, %d, %v; want %q, %d", host, given, got, origin, err, want, wantOrigin)
-		}
-	}
-	fresh, origin, err := k.choose("cam", "")
-	if err != nil || origin != newPassword || !regexp.MustCompile(`^[a-z2-9]{4}(-[a-z2-9]{4}){3}$`).MatchString(fresh) {
-		t.Fatalf("a new password: %q, %d, %v", fresh, origin, err)
-	}
-	if again, _, err := k.choose("cam", ""); err != nil || again == fresh {
-		t.Errorf("another new password: %q, %v", again, err)
-	}
-	path, err := k.keep("cam", fresh)
-	if err != nil {
-		t.Fatal(err)
-	}
-	check("cam", "", fresh, keptPassword)
-	check("cam", "given by me", "given by me", givenPassword)
-	if path2, err := k.keep("cam", "given by me"); err != nil || path2 != path {
-		t.Errorf("kept in %q, %v", path2, err)
-	}
-	check("cam", "", "given by me", keptPassword)
-	if other, origin, err := k.choose("cam-2", ""); err != nil || origin != newPassword || other == "given by me" {
-		t.Errorf("another camera's: %q, %d, %v", other, origin, err)
-	}
-
-	for name, want := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): os.ModeDir | 0o700} {
-		if info, err := os.Stat(name); err != nil || info.Mode() != want {
-			t.Errorf("%s: %v, %v; want mode %v", name, info.Mode(), err, want)
-		}
-	}
-	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
-		t.Errorf("left behind: %v, %v", files, err)
 	}
 }
 

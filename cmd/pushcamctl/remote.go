@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/update"
 )
@@ -27,12 +28,15 @@ type remote struct {
 	address netip.Addr // if there is no name
 	port    string
 
-	lookup   func(context.Context, string) ([]netip.Addr, error)
-	browse   func(context.Context) ([]discovery.Found, error)
-	dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	password func(context.Context) (string, error) // asked for once
+	lookup func(context.Context, string) ([]netip.Addr, error)
+	browse func(context.Context) ([]discovery.Found, error)
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	// password is asked for once. took is called when the camera has taken it; it
+	// may be nil.
+	password func(context.Context) (text string, took func(), err error)
 
 	known string       // the password, "" before it was asked for
+	id    string       // what it announces as its id
 	last  []netip.Addr // where it was found; nil if it does not answer there any more
 }
 
@@ -127,6 +131,7 @@ func (c *remote) resolve(ctx context.Context) ([]netip.Addr, error) {
 				if c.port == "80" && f.Port != 0 {
 					c.port = strconv.Itoa(f.Port)
 				}
+				c.id = f.ID
 				return f.Addresses, nil
 			}
 		}
@@ -159,9 +164,14 @@ func (c *remote) Get(ctx context.Context, path string) (*http.Response, error) {
 	if !errors.Is(err, update.ErrPassword) {
 		return nil, cmp.Or(err, fmt.Errorf("%s gives what is its owner's to everybody: it is not a pushcam", c))
 	}
+	took := func() {}
 	if c.known == "" {
-		if c.known, err = c.password(ctx); err != nil {
+		known, f, err := c.password(ctx)
+		if err != nil {
 			return nil, err
+		}
+		if c.known = known; f != nil {
+			took = f
 		}
 	}
 	if resp, err = c.ask(ctx, web, all[0], probe, c.known); err != nil {
@@ -171,7 +181,34 @@ func (c *remote) Get(ctx context.Context, path string) (*http.Response, error) {
 		resp.Body.Close()
 		return nil, err
 	}
+	took()
 	return resp, nil
+}
+
+// tells asks the camera what it tells everybody of itself. What it does not tell is
+// left empty.
+func (c *remote) tells(ctx context.Context) discovery.Status {
+	var s discovery.Status
+	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	all, err := c.addresses(ctx)
+	if err != nil {
+		return s
+	}
+	resp, err := c.ask(ctx, c.client(all, stateTimeout), all[0], update.Request{Method: http.MethodGet, Path: "/state"}, "")
+	if err != nil {
+		return s
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusOK {
+		if told, err := discovery.ReadStatus(resp.Body); err == nil {
+			s = told
+		}
+	}
+	if s.ID = cmp.Or(s.ID, c.id); !device.IsID(s.ID) {
+		s.ID = ""
+	}
+	return s
 }
 
 // Send sends a request with the password that Get has asked for: Get must have had an

@@ -74,7 +74,7 @@ func (p *program) updateAll(ctx context.Context, f updateFlags) error {
 		if err != nil {
 			return err
 		}
-		cam.port, cam.last = fmt.Sprint(cmp.Or(found.Port, 80)), found.Addresses
+		cam.port, cam.id, cam.last = fmt.Sprint(cmp.Or(found.Port, 80)), found.ID, found.Addresses
 		if err := p.updateOne(ctx, cam, &f); err != nil {
 			if left := len(there) - i - 1; left > 0 {
 				err = fmt.Errorf("%w; %d others are left as they are", err, left)

@@ -30,6 +30,7 @@ type Announcer struct {
 	Port     int    // of the web server
 	Version  string // of the program
 	Model    string // of the board; empty if it is not known
+	ID       string // of the camera (device.ID); empty if it has none
 	Log      *slog.Logger
 
 	// Kept is the name that Keep got last before the program started. It is tried
@@ -120,6 +121,9 @@ func (a *Announcer) profile() profile {
 	text := map[string]string{"path": page, "version": a.Version}
 	if a.Model != "" {
 		text["model"] = a.Model
+	}
+	if a.ID != "" {
+		text["id"] = a.ID
 	}
 	for k, v := range text {
 		text[k] = strings.ReplaceAll(printable(v), `\`, `\\`) // miekg/dns takes it off again

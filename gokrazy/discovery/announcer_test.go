@@ -18,12 +18,12 @@ var compareAddr = cmpopts.EquateComparable(netip.Addr{})
 
 func TestFound(t *testing.T) {
 	simulate(t, func(t *testing.T, s *segment) {
-		a := &Announcer{Hostname: "pushcam", Port: 8080, Version: `v1.2 \007 "x"`, Model: "Raspberry Pi 3 Model B"}
+		a := &Announcer{Hostname: "pushcam", Port: 8080, Version: `v1.2 \007 "x"`, Model: "Raspberry Pi 3 Model B", ID: "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 		announce(t, s, with("192.168.1.5/24", "fe80::5/64"), a)
 		wait(settled)
 		got := browse(t, s, with("192.168.1.9/24", "fe80::9/64"), 2*time.Second)
 		want := []Found{{
-			Name: "pushcam", Host: "pushcam.local", Port: 8080, Path: "/", Version: `v1.2 \007 "x"`, Model: "Raspberry Pi 3 Model B",
+			Name: "pushcam", Host: "pushcam.local", Port: 8080, Path: "/", Version: `v1.2 \007 "x"`, Model: "Raspberry Pi 3 Model B", ID: "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
 			Addresses: []netip.Addr{netip.MustParseAddr("192.168.1.5"), netip.MustParseAddr("fe80::5%eth0")},
 		}}
 		if diff := cmp.Diff(want, got, compareAddr); diff != "" {

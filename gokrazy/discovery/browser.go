@@ -22,6 +22,7 @@ type Found struct {
 	Path      string       `json:"path"`      // of its page
 	Version   string       `json:"version"`
 	Model     string       `json:"model"`
+	ID        string       `json:"id,omitempty"` // of the camera (device.ID); cards of one image have the same
 }
 
 // A Browser finds the pushcams on the networks of this computer.
@@ -225,6 +226,7 @@ func (d directory) found() []Found {
 			Path:    e.text["path"],
 			Version: e.text["version"],
 			Model:   e.text["model"],
+			ID:      e.text["id"],
 		}
 		for _, addresses := range e.addresses {
 			f.Addresses = append(f.Addresses, addresses...)

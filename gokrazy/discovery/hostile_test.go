@@ -132,6 +132,8 @@ func TestStatus(t *testing.T) {
 		err    string
 	}{
 		{"live", text(`{"camera":{"phase":"live"},"program":{"version":"v1"}}`), Status{Phase: "live", Version: "v1"}, ""},
+		{"with an id", text(`{"camera":{"phase":"live"},"id":"AB\u001b","hostname":"attic","network":{"host":"attic-2.local"}}`), Status{Phase: "live", ID: "AB�", Hostname: "attic"}, ""},
+		{"of before there were ids", text(`{"camera":{"phase":"live"},"network":{"host":"attic.local"}}`), Status{Phase: "live", Hostname: "attic"}, ""},
 		{"fault", text(`{"camera":{"phase":"fault","reason":"\u001b[2Jno frames"}}`), Status{Phase: "fault", Reason: "�[2Jno frames"}, ""},
 		{"no JSON", text("<html>"), Status{}, "what it gives as its state is not a pushcam's"},
 		{"other JSON", text("{}"), Status{}, "what it gives as its state is not a pushcam's"},

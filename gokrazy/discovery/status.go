@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,10 @@ type Status struct {
 	Version string `json:"version"`          // of the program that runs
 	Update  string `json:"update,omitempty"` // what there is to say of one: on trial, or rolled back and why
 	Host    string `json:"-"`                // its name on the network, as pushcam.local; empty if it has none now
+	ID      string `json:"id,omitempty"`     // of the camera (device.ID); older pushcams have none
+	// Hostname is the name that its image was made for. On the network it may have
+	// another one, with a number, which is what older pushcams tell here.
+	Hostname string `json:"hostname,omitempty"`
 }
 
 var errNoAddress = errors.New("it has announced no address")
@@ -116,32 +121,41 @@ func (f *Found) ask(ctx context.Context, client *http.Client, a netip.Addr) (Sta
 	if res.StatusCode != http.StatusOK {
 		return Status{}, fmt.Errorf("it answers %d where its state should be", res.StatusCode)
 	}
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxStatus))
-	if err != nil {
-		return Status{}, fmt.Errorf("its state broke off: %w", err)
-	}
-	s, err := parseStatus(text)
-	if err == nil && s.Host != "" && !strings.EqualFold(s.Host, f.Host) {
+	s, err := ReadStatus(res.Body)
+	anotherID := s.ID != "" && f.ID != "" && s.ID != f.ID
+	if err == nil && (anotherID || s.Host != "" && !strings.EqualFold(s.Host, f.Host)) {
 		err = fmt.Errorf("another camera, %s, answers at %s", s.Host, a)
 	}
 	return s, err
 }
 
+// ReadStatus reads what a pushcam answers to a GET of /state.
+func ReadStatus(body io.Reader) (Status, error) {
+	text, err := io.ReadAll(io.LimitReader(body, maxStatus))
+	if err != nil {
+		return Status{}, fmt.Errorf("its state broke off: %w", err)
+	}
+	return parseStatus(text)
+}
+
 func parseStatus(text []byte) (Status, error) {
 	var all struct {
-		Camera  struct{ Phase, Reason string }
-		Program struct{ Version string }
-		Update  struct{ Message string }
-		Network struct{ Host string }
+		Camera       struct{ Phase, Reason string }
+		Program      struct{ Version string }
+		Update       struct{ Message string }
+		Network      struct{ Host string }
+		ID, Hostname string
 	}
 	if err := json.Unmarshal(text, &all); err != nil || all.Camera.Phase == "" {
 		return Status{}, errors.New("what it gives as its state is not a pushcam's")
 	}
 	return Status{
-		Phase:   printable(all.Camera.Phase),
-		Reason:  printable(all.Camera.Reason),
-		Version: printable(all.Program.Version),
-		Update:  printable(all.Update.Message),
-		Host:    printable(all.Network.Host),
+		Phase:    printable(all.Camera.Phase),
+		Reason:   printable(all.Camera.Reason),
+		Version:  printable(all.Program.Version),
+		Update:   printable(all.Update.Message),
+		Host:     printable(all.Network.Host),
+		ID:       printable(all.ID),
+		Hostname: printable(cmp.Or(all.Hostname, strings.TrimSuffix(all.Network.Host, "."+domain))),
 	}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
@@ -77,6 +78,7 @@ var kernelPackages = map[Kernel]string{
 type Image struct {
 	Path     string
 	Hostname string
+	ID       string // of the camera (device.ID), a new one; "" in one for updates
 	Kernel   Kernel
 	Version  string
 	Time     time.Time // of the commit
@@ -198,7 +200,8 @@ func (b *Builder) finish(ctx context.Context, img *Image, path, mkfs string) err
 	}
 	img.RootSum = hex.EncodeToString(sum.Sum(nil))
 	b.step("formatting /perm, %d MB", l.perm.size/1e6)
-	if err := formatPerm(ctx, mkfs, path, l.perm, b.Password); err != nil {
+	img.ID = device.NewID()
+	if err := formatPerm(ctx, mkfs, path, l.perm, img.ID, b.Password); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/device"
 )
 
-// formatPerm makes /perm: ext4, with the owner's password in it.
-func formatPerm(ctx context.Context, mkfs, image string, at span, password string) error {
+// formatPerm makes /perm: ext4, with the camera's id and the owner's password in it.
+func formatPerm(ctx context.Context, mkfs, image string, at span, id, password string) error {
 	content, err := os.MkdirTemp("", "pushcam-perm-")
 	if err != nil {
 		return err
@@ -21,16 +21,21 @@ func formatPerm(ctx context.Context, mkfs, image string, at span, password strin
 	if err := os.Chmod(content, 0o755); err != nil {
 		return err
 	}
-	owner := filepath.Join(content, device.OwnerFile)
-	if err := os.MkdirAll(filepath.Dir(owner), 0o755); err != nil {
-		return err
-	}
 	hash, err := device.HashPassword(password)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(owner, []byte(hash+"\n"), 0o600); err != nil {
-		return err
+	for _, f := range []struct {
+		name, text string
+		mode       os.FileMode
+	}{{device.OwnerFile, hash, 0o600}, {device.IDFile, id, 0o644}} {
+		path := filepath.Join(content, f.name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(f.text+"\n"), f.mode); err != nil {
+			return err
+		}
 	}
 	cmd := exec.CommandContext(ctx, mkfs, "-q", "-F",
 		"-L", "perm",

@@ -29,6 +29,7 @@ type Server struct {
 	Card    *card.Card
 	Dir     string // for the record, and for boot partitions on their way
 	Version string // of this program
+	ID      string // of the camera (device.ID); empty if it has none
 	Health  Health
 	// Reboot has the system restart, and returns before that ends this program.
 	Reboot func(context.Context) error
@@ -94,7 +95,7 @@ func (s *Server) now() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	status := s.status
-	status.Message, status.Version, status.Arch = s.message(), s.Version, runtime.GOARCH
+	status.Message, status.ID, status.Version, status.Arch = s.message(), s.ID, s.Version, runtime.GOARCH
 	if s.trouble != nil {
 		status.Trouble = s.trouble.Error()
 	}

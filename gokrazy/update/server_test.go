@@ -59,7 +59,7 @@ func newCamera(t *testing.T) *camera {
 // begin is what a program of this version does first, without looking at the card.
 func (c *camera) begin(version string) {
 	c.Server = &Server{
-		Card: c.Card, Dir: c.Dir, Version: version, Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)), Health: &c.checks,
+		Card: c.Card, Dir: c.Dir, Version: version, ID: "THE-CAMERAS", Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)), Health: &c.checks,
 		Reboot:    func(context.Context) error { c.reboots++; return nil },
 		ShowTrial: func(on bool) { c.shown = append(c.shown, on) },
 	}
@@ -353,7 +353,7 @@ func TestUpdateStatus(t *testing.T) {
 	if err := json.Unmarshal([]byte(said), &s); err != nil || code != http.StatusOK {
 		t.Fatalf("%d %s: %v", code, said, err)
 	}
-	if s.Phase != Idle || s.Hostname != "garden" || s.Version != "v1" || s.Kernel != cardtest.Kernel || s.Root != 2 ||
+	if s.Phase != Idle || s.ID != "THE-CAMERAS" || s.Hostname != "garden" || s.Version != "v1" || s.Kernel != cardtest.Kernel || s.Root != 2 ||
 		s.MaxRoot != 3<<20 || s.MaxBoot < 1<<20 || s.Trouble != "" || s.Built.IsZero() || s.Last != nil {
 		t.Errorf("the status is %+v", s)
 	}

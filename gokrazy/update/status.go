@@ -86,6 +86,7 @@ type State struct {
 type Status struct {
 	State
 	Trouble  string    `json:"trouble,omitempty"` // why updates are not possible
+	ID       string    `json:"id,omitempty"`      // of the camera (device.ID)
 	Hostname string    `json:"hostname"`
 	Version  string    `json:"version"`
 	Built    time.Time `json:"built"` // the time of its commit

@@ -3,16 +3,21 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"golang.org/x/net/dns/dnsmessage"
+
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/image"
+	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
 // maxRoot is the size in MB that the root file system may have.
@@ -55,6 +60,7 @@ func TestImageCommand(t *testing.T) {
 	}
 
 	// /perm as the camera finds it.
+	var id string
 	perm(t, path, func(_ *os.File, offset int64, _ []byte) {
 		tool := func(name string, args ...string) string {
 			need(t, name)
@@ -68,6 +74,7 @@ func TestImageCommand(t *testing.T) {
 		if stat := tool("debugfs", "-R", "stat /"+device.OwnerFile); !strings.Contains(stat, "Mode:  0600") {
 			t.Errorf("others may read the owner's password: %s", stat)
 		}
+		id = strings.TrimSpace(tool("debugfs", "-R", "cat /"+device.IDFile))
 		at := t.TempDir()
 		file := filepath.Join(at, "perm", device.OwnerFile)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -80,4 +87,44 @@ func TestImageCommand(t *testing.T) {
 			t.Errorf("the owner's password: %v, %v", ok, err)
 		}
 	})
+	kept, err := os.ReadFile(filepath.Join(config, "pushcam", "pushcam."+id+".password"))
+	if err != nil || string(kept) != string(shown[1])+"\n" || !device.IsID(id) {
+		t.Errorf("the password that is kept for the camera %q is %q, %v", id, kept, err)
+	}
+	testKeptPassword(t, p, path, config, id)
+}
+
+// testKeptPassword boots a card of which this computer has kept the password, and
+// does what is its owner's without being asked for that: by the address that find
+// prints, and after the camera has another name.
+func testKeptPassword(t *testing.T, p *product, card, config, id string) {
+	tool, err := pushcamctl()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := boot(t, card, p.uefi())
+	m.is(t, "the id of the card and its first name", func(s state) bool { return s.ID == id && s.Hostname == "pushcam" && s.Update.Phase == update.Idle })
+	texts, ok := m.resolve(t, "pushcam."+service, dnsmessage.TypeTXT).(*dnsmessage.TXTResource)
+	if !ok || !slices.Contains(texts.TXT, "id="+id) {
+		t.Errorf("what is announced is %v, without the id %s", texts, id)
+	}
+	owner := func(args ...string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), buildTimeout)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, tool, append(args, m.url+"/")...)
+		cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+config) // and there is no terminal
+		if said, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("pushcamctl %s: %v: %s", strings.Join(args, " "), err, said)
+		}
+	}
+	owner("logs", "-follow=false")
+	garden := filepath.Join(t.TempDir(), "garden.gaf")
+	b := &image.Builder{Checkout: checkout(t), Hostname: "garden", Version: p.Version, Time: p.Time}
+	if _, err := b.BuildArchive(t.Context(), garden); err != nil {
+		t.Fatal(err)
+	}
+	owner("update", "-rename", "-yes", "-image", garden) // -yes: there is no camera
+	m.is(t, "the same camera under another name", func(s state) bool { return s.ID == id && s.Hostname == "garden" && s.Update.Phase == update.Idle })
+	owner("logs", "-follow=false")
 }

@@ -110,7 +110,9 @@ type state struct {
 		Seconds float64 `json:"seconds"`
 		AgeMS   float64 `json:"age_ms"`
 	} `json:"viewers"`
-	Uptime float64 `json:"uptime_s"`
+	ID       string  `json:"id"`
+	Hostname string  `json:"hostname"`
+	Uptime   float64 `json:"uptime_s"`
 }
 
 func (m *machine) state() (s state, err error) {
