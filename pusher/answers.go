@@ -84,6 +84,18 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "ok\n")
 }
 
+// licenses answers with the licences of what the program is delivered with.
+func (s *Server) licenses(w http.ResponseWriter, r *http.Request) {
+	if s.Licenses == nil {
+		fail(w, r, http.StatusNotFound, "There are no licences here: they are on the image of a card, and with the source")
+		return
+	}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(s.Licenses)))
+	w.Write(s.Licenses) // a client that is gone has nobody to tell
+}
+
 // frameState is the part of /state about the last frame, and viewerState the part about
 // a viewer. Ages are in milliseconds since the frame's capture.
 type frameState struct {

@@ -36,6 +36,8 @@ type Server struct {
 	// Metrics writes more lines of /metrics, in Prometheus' text format.
 	Metrics func(io.Writer)
 	Log     *slog.Logger
+	// Licenses is the text at /licenses; nil: there is none.
+	Licenses []byte
 	// Owner has answers of their own. nil: nobody does, and those paths are
 	// unknown.
 	Owner *Owner
@@ -173,6 +175,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		answer = s.metrics
 	case "/healthz":
 		answer = s.healthz
+	case "/licenses":
+		answer = s.licenses
 	case "/sessions":
 		methods, answer = []string{"POST"}, s.newSession
 	default:

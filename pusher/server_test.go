@@ -47,6 +47,7 @@ func TestRoutes(t *testing.T) {
 		{"HEAD", "/stream.mjpg", 200, ""},
 		{"GET", "/healthz", 200, "ok\n"},
 		{"GET", "/state", 200, `"viewers": []`},
+		{"GET", "/licenses", 404, "no licences here"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
@@ -65,6 +66,15 @@ func TestRoutes(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestLicenses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(s *Server) { s.Licenses = []byte("the licences") })
+		if a := r.do("GET", "/licenses"); a.Code != 200 || a.Body != "the licences" || a.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%+v", a)
+		}
+	})
 }
 
 // Behind a proxy that has the camera at /webcam/ and nowhere else, a link that

@@ -14,6 +14,7 @@ import (
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/pusher"
@@ -150,6 +151,23 @@ func (a *appliance) state() map[string]func() any {
 		"update":   func() any { return a.updates.State() },
 		"recovery": a.recovery.state,
 	}
+}
+
+// maxLicenses is how much of the licences is read, in bytes.
+const maxLicenses = 4 << 20
+
+// licenses are those of what is on the card; nil on a PC. They are read once, because
+// the card may not answer later.
+func (a *appliance) licenses() []byte {
+	if a == nil {
+		return nil
+	}
+	text, err := durable.ReadFile(a.root.Path(device.LicensesFile), maxLicenses)
+	if err != nil {
+		a.log.Warn("the licences are not to be had", "err", err)
+		return nil
+	}
+	return text
 }
 
 // owner gives the appliance's owner what is theirs alone: the log, the camera's

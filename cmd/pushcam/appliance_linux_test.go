@@ -49,6 +49,10 @@ func TestAppliance(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.MkdirAll(root.Path("etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, root.Path(device.LicensesFile), "the licences")
 	socket := filepath.Join(t.TempDir(), "socket")
 	_, stop := startOn(t, root, "-listen", "unix:"+socket, "-led-gpio", "-1", "-button-gpio", "-1")
 	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -82,6 +86,12 @@ func TestAppliance(t *testing.T) {
 	}
 	if id, err := device.ID(root); err != nil || state.ID != id {
 		t.Errorf("the state tells the id %q, and the card has %q, %v", state.ID, id, err)
+	}
+	if err := os.Remove(root.Path(device.LicensesFile)); err != nil { // as on a card that does not answer any more
+		t.Fatal(err)
+	}
+	if code, said := get("/licenses"); code != http.StatusOK || said != "the licences" {
+		t.Errorf("the licences: %d %s", code, said)
 	}
 	if code, said := get("/api/update"); code != http.StatusForbidden || !strings.Contains(said, "owner") {
 		t.Errorf("an appliance without a password has an owner: %d %s", code, said)

@@ -48,6 +48,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		appliance.writeMetrics(w)
 	}
 	server.Owner = appliance.owner(settings, book, controls)
+	server.Licenses = appliance.licenses()
 	server.State = map[string]func() any{
 		"camera":   func() any { return cameraState(cam) },
 		"panel":    panel.state,

@@ -51,9 +51,14 @@ func (p *program) find(fs *flag.FlagSet) func(context.Context, []string) error {
 		if *asJSON {
 			out := json.NewEncoder(p.stdout)
 			out.SetIndent("", "  ")
-			return out.Encode(all)
+			err = out.Encode(all)
+		} else if len(all) > 0 {
+			err = p.table(all)
 		}
-		return p.table(all)
+		if err == nil && len(all) == 0 {
+			err = errNobody
+		}
+		return err
 	}
 }
 
@@ -80,12 +85,11 @@ func states(ctx context.Context, there []discovery.Found) []found {
 	return all
 }
 
+// errNobody is also for scripts, which see the exit status.
+var errNobody = errors.New("no pushcam has answered. Is it switched on, and in this network? Guest networks and some\n" +
+	"routers keep devices from seeing each other; -timeout 10s waits longer")
+
 func (p *program) table(all []found) error {
-	if len(all) == 0 {
-		fmt.Fprintln(p.stderr, "No pushcam has answered. Is it switched on, and in this network? Guest networks and some\n"+
-			"routers keep devices from seeing each other; -timeout 10s waits longer.")
-		return nil
-	}
 	t := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tADDRESS\tVERSION\tMODEL\tSTATE")
 	for _, f := range all {

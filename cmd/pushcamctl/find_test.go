@@ -91,14 +91,14 @@ func TestFindJSON(t *testing.T) {
 	if diff := cmp.Diff(want, stdout); diff != "" || code != 0 {
 		t.Errorf("exit status %d, -want +got:\n%s", code, diff)
 	}
-	if stdout, _, code := try(t, finds(), "find", "-json"); stdout != "[]\n" || code != 0 {
+	if stdout, _, code := try(t, finds(), "find", "-json"); stdout != "[]\n" || code != 1 {
 		t.Errorf("nothing found: %q, exit status %d", stdout, code)
 	}
 }
 
 func TestFindNothing(t *testing.T) {
 	stdout, stderr, code := try(t, finds(), "find")
-	if code != 0 || stdout != "" || !strings.Contains(stderr, "No pushcam has answered") {
+	if code != 1 || stdout != "" || !strings.Contains(stderr, "no pushcam has answered") {
 		t.Errorf("exit status %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }

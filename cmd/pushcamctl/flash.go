@@ -23,7 +23,9 @@ func (p *program) flash(fs *flag.FlagSet) func(context.Context, []string) error 
 		bar := &progress{out: p.stdout, terminal: isTerminal(p.stdout)}
 		f := &image.Flasher{System: &p.system, Large: *large, Progress: bar.show}
 		disk, err := f.Target(*path, operands[0])
-		if err != nil {
+		if errors.Is(err, image.ErrNotRoot) {
+			return fmt.Errorf("%w: %s", err, p.asRoot("flash", "-image", *path, operands[0]))
+		} else if err != nil {
 			return err
 		}
 		if !*yes {
@@ -43,6 +45,25 @@ func (p *program) flash(fs *flag.FlagSet) func(context.Context, []string) error 
 		return nil
 	}
 }
+
+// command is what a shell takes to run this program again.
+func (p *program) command(args ...string) string {
+	if p.byGoRun() {
+		return "go run ./cmd/pushcamctl " + image.Quote(args...)
+	}
+	return image.Quote(append([]string{p.self}, args...)...)
+}
+
+// asRoot is the same for root, who seldom has Go.
+func (p *program) asRoot(args ...string) string {
+	if p.byGoRun() {
+		return "go build ./cmd/pushcamctl && sudo ./pushcamctl " + image.Quote(args...)
+	}
+	return "sudo " + p.command(args...)
+}
+
+// byGoRun tells whether go run has compiled this program, which is gone afterwards.
+func (p *program) byGoRun() bool { return strings.Contains(p.self, "go-build") }
 
 // candidates names the disks that DEVICE may be.
 func (p *program) candidates() string {

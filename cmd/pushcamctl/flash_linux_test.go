@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +96,110 @@ func TestFlash(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is printed can be pasted into a shell, by an owner who is not root too.
+func TestCommandsToPaste(t *testing.T) {
+	for self, want := range map[string]string{
+		"./pushcamctl":                           "./pushcamctl ",
+		"/home/me/my tools/pushcamctl":           "'/home/me/my tools/pushcamctl' ",
+		"/tmp/go-build123/b001/exe/pushcamctl":   "go run ./cmd/pushcamctl ",
+		"/root/.cache/go-build/ab/cd/pushcamctl": "go run ./cmd/pushcamctl ",
+	} {
+		p, args := &program{self: self}, "flash -image 'my card.img' /dev/sdb"
+		if got := p.command("flash", "-image", "my card.img", "/dev/sdb"); got != want+args {
+			t.Errorf("called %s: %s, want %s", self, got, want+args)
+		}
+		if want = "sudo " + want; strings.Contains(want, "go run") {
+			want = "go build ./cmd/pushcamctl && sudo ./pushcamctl "
+		}
+		if got := p.asRoot("flash", "-image", "my card.img", "/dev/sdb"); got != want+args {
+			t.Errorf("called %s: %s, want %s", self, got, want+args)
+		}
+	}
+}
+
+// The README's way to write a card works as it stands for a user who is not root:
+// this one is nobody, and the card is a loop device.
+func TestReadmeFlash(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs a loop device and a user who may use sudo: run it as root")
+	}
+	if _, err := exec.LookPath("sudo"); err != nil && os.Getenv("CI") != "" {
+		t.Fatal(err)
+	} else if err != nil {
+		t.Skipf("%v: sudo apt-get install sudo", err)
+	}
+	commands := readmeCommands(t, "## Flash a card")
+	if want := []string{"go build ./cmd/pushcamctl", "./pushcamctl image", "sudo ./pushcamctl flash /dev/sdX"}; !slices.Equal(commands, want) {
+		t.Fatalf("the README says %q, and this test knows %q", commands, want)
+	}
+	path, content := smallImage(t) // what the second command makes, but smaller
+	dir := filepath.Dir(path)
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/", "./cmd/pushcamctl")
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", commands[0], err, out)
+	}
+	backing := filepath.Join(t.TempDir(), "card")
+	if err := os.WriteFile(backing, make([]byte, 2*len(content)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "losetup", "--find", "--show", backing).CombinedOutput()
+	if err != nil {
+		t.Skipf("needs a loop device: losetup: %v: %s", err, out)
+	}
+	device := strings.TrimSpace(string(out))
+	t.Cleanup(func() {
+		if out, err := exec.Command("losetup", "--detach", device).CombinedOutput(); err != nil {
+			t.Errorf("losetup --detach: %v: %s", err, out)
+		}
+	})
+	// In a mount namespace of its own nobody may use sudo.
+	nobody := func(command string) (string, error) {
+		const allow = `mount -t tmpfs -o mode=755 none /etc/sudoers.d && echo "nobody ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/test && ` +
+			`exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c "$1"`
+		cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c", allow, "sh", command)
+		cmd.Dir, cmd.Stdin = dir, strings.NewReader("y\n")
+		said, err := cmd.CombinedOutput()
+		return string(said), err
+	}
+	said, err := nobody("./pushcamctl flash " + device)
+	_, printed, ok := strings.Cut(said, "pushcamctl: only root may write to a disk: ")
+	if err == nil || !ok {
+		t.Fatalf("without sudo: %v: %s", err, said)
+	}
+	for _, command := range []string{strings.TrimSpace(printed), strings.Replace(commands[2], "/dev/sdX", device, 1)} {
+		if err := os.WriteFile(backing, make([]byte, 2*len(content)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		said, err := nobody(command)
+		if err != nil || !strings.Contains(said, "is written and checked") {
+			t.Errorf("%s: %v: %s", command, err, said)
+		}
+		if card, err := os.ReadFile(backing); err != nil || !bytes.Equal(card[:len(content)], content) {
+			t.Errorf("%s: the card differs from the image, %v", command, err)
+		}
+	}
+}
+
+// readmeCommands are those of the first block of commands in a part of the README.
+func readmeCommands(t *testing.T, part string) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "\n"+part+"\n")
+	_, after, _ = strings.Cut(after, "```sh\n")
+	block, _, ok := strings.Cut(after, "\n```")
+	if !ok {
+		t.Fatalf("the README has no commands in %q", part)
+	}
+	return strings.Split(block, "\n")
 }
 
 func TestFlashOffersCards(t *testing.T) {

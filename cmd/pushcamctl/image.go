@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"math/bits"
-	"strconv"
 	"strings"
 
 	"github.com/pushcam/pushcam/gokrazy/image"
@@ -23,7 +21,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		kernel  = fs.String("kernel", string(image.PushcamKernel), "the `kernel`: pushcam, with the Pi camera's driver, or stock, gokrazy's, for USB webcams\nonly and for a Pi 5")
 		verbose = fs.Bool("v", false, "show what the compiler and gok print")
 	)
-	fs.Var(&size, "size", "the image's `size`, for instance 2GiB; the card may be larger")
+	fs.Var(&size, "size", "the image's `size`, for instance 2GiB, or 2GB of 1,000,000,000 bytes each; the card may be\nlarger")
 	return func(ctx context.Context, _ []string) error {
 		if *output == "" {
 			return p.misused(errors.New("-o needs a file"), "pushcamctl image -h")
@@ -45,7 +43,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 				return err
 			}
 			p.reportImage(img)
-			fmt.Fprintf(p.stdout, "Next: go run ./cmd/pushcamctl update -image %s %s\n", img.Path, img.Hostname)
+			fmt.Fprintf(p.stdout, "Next: %s\n", p.command("update", "-image", img.Path, img.Hostname))
 			return nil
 		}
 		if *given == "-" {
@@ -81,7 +79,7 @@ func (p *program) report(img *image.Image, origin passwordOrigin, password, file
 	if file != "" {
 		fmt.Fprintf(p.stdout, "  the owner's password is kept in %s\n", file)
 	}
-	fmt.Fprintf(p.stdout, "Next, with a card in this computer: go build ./cmd/pushcamctl && sudo ./pushcamctl flash -image %s DEVICE\n", img.Path)
+	fmt.Fprintf(p.stdout, "Next, with a card in this computer: %s\n", p.asRoot("flash", "-image", img.Path, "DEVICE"))
 }
 
 func (p *program) reportImage(img *image.Image) {
@@ -92,47 +90,27 @@ func (p *program) reportImage(img *image.Image) {
 // maxLine bounds a line from the standard input, in bytes.
 const maxLine = 4096
 
+// readLine reads a line and not a byte more: what follows may answer the next
+// question. It takes off the end of the line, that of Windows too, and nothing else.
 func readLine(r io.Reader) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(r, maxLine)).ReadString('\n')
-	if line = strings.TrimRight(line, "\r\n"); line != "" {
-		return line, nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = errors.New("nothing was entered")
-	}
-	return "", err
-}
-
-// byteSize is a flag's value, written as 2GiB or 2G.
-type byteSize int64
-
-var units = []struct {
-	name  string
-	shift int
-}{{"TiB", 40}, {"GiB", 30}, {"MiB", 20}, {"KiB", 10}}
-
-func (b *byteSize) String() string {
-	for _, u := range units {
-		if n := int64(*b); n > 0 && bits.TrailingZeros64(uint64(n)) >= u.shift {
-			return strconv.FormatInt(n>>u.shift, 10) + u.name
+	var line []byte
+	for b := make([]byte, 1); ; {
+		n, err := r.Read(b)
+		if line = append(line, b[:n]...); bytes.HasSuffix(line, []byte("\n")) || errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return "", err
+		}
+		if len(line) == maxLine {
+			return "", fmt.Errorf("a line of more than %d bytes was entered", maxLine)
 		}
 	}
-	return strconv.FormatInt(int64(*b), 10)
-}
-
-func (b *byteSize) Set(s string) error {
-	number, shift := s, 0
-	for _, u := range units {
-		for _, name := range []string{u.name, u.name[:1]} { // 2GiB or 2G
-			if n, ok := strings.CutSuffix(strings.ToLower(s), strings.ToLower(name)); ok && shift == 0 {
-				number, shift = n, u.shift
-			}
-		}
+	text, ended := strings.CutSuffix(string(line), "\n")
+	if ended {
+		text = strings.TrimSuffix(text, "\r")
 	}
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil || n < 0 || n > 1<<62>>shift {
-		return errors.New("a size is a number of bytes, or as 2GiB or 1500MiB")
+	if text == "" {
+		return "", errors.New("nothing was entered")
 	}
-	*b = byteSize(n << shift)
-	return nil
+	return text, nil
 }

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,10 +16,11 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/image"
+	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
 )
 
 // writeCard writes what gok makes: a partition table (MBR signature, GPT header,
-// four entries), and a root file system in the second partition.
+// four entries), a boot partition, and a root file system in the second one.
 func writeCard(t *testing.T, path string) {
 	t.Helper()
 	const sector, start, partition = 512, 8192, 100 << 20 / 512
@@ -46,7 +48,8 @@ func writeCard(t *testing.T, path string) {
 	}
 	_, err1 := f.Write(head)
 	_, err2 := io.Copy(io.NewOffsetWriter(f, (start+partition)*sector), root)
-	if err := errors.Join(err1, err2, f.Truncate(image.MinSize), f.Close()); err != nil {
+	_, err3 := f.WriteAt(partitiontest.Boot{}.Bytes(), start*sector)
+	if err := errors.Join(err1, err2, err3, f.Truncate(image.MinSize), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -58,9 +61,14 @@ func TestImageKeepsThePassword(t *testing.T) {
 	dir, config := t.TempDir(), t.TempDir()
 	card, told, out := filepath.Join(dir, "card"), filepath.Join(dir, "told"), filepath.Join(dir, "out.img")
 	writeCard(t, card)
+	checkout, err := image.FindCheckout(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := fmt.Sprintf(`{"Dir": %q, "Module": {"Path": "github.com/pushcam/pushcam", "Dir": %[1]q}}`, checkout)
 	tell := "#!/bin/sh\n{ echo \"$0 $*\"; /usr/bin/env; } | /usr/bin/tee -a " + told + " >&2\n"
 	for name, script := range map[string]string{
-		"go":                    "echo " + dir + "/gok",
+		"go":                    "case $1 in list) echo '" + ours + "';; tool) echo " + dir + "/gok;; esac",
 		"gok":                   `for a; do case "$a" in --full=*) exec /bin/cp ` + card + ` "${a#--full=}";; esac; done`,
 		"mkfs.ext4":             "",
 		"aarch64-linux-gnu-gcc": "echo /lib/libc.a",
@@ -73,7 +81,7 @@ func TestImageKeepsThePassword(t *testing.T) {
 	runs := 0
 	run := func(args ...string) (stdout, stderr, password string) {
 		t.Helper()
-		p := &program{configDir: func() (string, error) { return config, nil }, stdin: strings.NewReader(" typed by me \r\n")}
+		p := &program{self: "./pushcamctl", configDir: func() (string, error) { return config, nil }, stdin: strings.NewReader(" typed by me \r\n")}
 		stdout, stderr, code := try(t, p, append([]string{"image", "-v", "-hostname", "attic", "-size", "1204MiB", "-o", out}, args...)...)
 		if code != 0 {
 			t.Fatalf("exit status %d: %s", code, stderr)
@@ -115,7 +123,7 @@ func TestImageKeepsThePassword(t *testing.T) {
 	if !regexp.MustCompile(`^[a-z2-9]{4}(-[a-z2-9]{4}){3}$`).MatchString(generated) || strings.Count(stdout, generated) != 1 {
 		t.Errorf("a new password, %q, is not shown once:\n%s", generated, stdout)
 	}
-	if !strings.Contains(stdout, "http://attic.local/") || !strings.Contains(stdout, "pushcamctl flash -image "+out) {
+	if !strings.Contains(stdout, "http://attic.local/") || !strings.Contains(stdout, ": sudo ./pushcamctl flash -image "+out+" DEVICE\n") {
 		t.Errorf("it does not say what to do next:\n%s", stdout)
 	}
 	if stdout, _, again := run(); again != generated || strings.Contains(stdout, generated) {

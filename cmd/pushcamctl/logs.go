@@ -83,7 +83,7 @@ func (p *program) passwordFor(ctx context.Context, cam *remote, given string) (t
 	case kept != nil:
 		text, err := kept.read()
 		return text, func() {
-			if err := kept.belongs(told.ID); err != nil {
+			if err := kept.belongs(told.ID, told.Hostname); err != nil {
 				fmt.Fprintf(p.stderr, "pushcamctl: %v\n", err)
 			}
 		}, err
@@ -152,7 +152,7 @@ func (l *logReader) once(ctx context.Context, connected func()) error {
 	id := resp.Header.Get("Log-Run")
 	from, err := strconv.ParseUint(resp.Header.Get("Log-From"), 10, 64)
 	if err != nil || id == "" || len(id) > 64 || strings.ContainsFunc(id, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
-		return fmt.Errorf("what %s gives as its log is not a pushcam's", l.cam)
+		return fmt.Errorf("what %s gives as its log is not a pushcam's; pushcamctl find lists the pushcams that are there", l.cam)
 	}
 	connected()
 	switch {

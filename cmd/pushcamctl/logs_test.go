@@ -162,21 +162,21 @@ func TestLogs(t *testing.T) {
 		{"by address", []string{"192.0.2.7", "-password", "the owner's"}, log, nil, 0, shown, ""},
 		{"password on the input", []string{"192.0.2.7", "-password", "-"}, log, nil, 0, shown, ""},
 		{"no password", []string{"192.0.2.7"}, log, nil, 1, "", "pushcamctl: no password is kept for 192.0.2.7 on this computer, and there is no terminal to ask for it: give it with -password -\n"},
-		{"wrong password", []string{"attic", "-password", "wrong"}, log, nil, 1, "", "pushcamctl: the password is wrong: attic has been given another one when its image was made\n"},
+		{"wrong password", []string{"attic", "-password", "wrong"}, log, nil, 1, "", "pushcamctl: the password is wrong: attic has been given another one when its image was made; give that with -password -, or, if it is lost, write a card anew\n"},
 		{"no host", nil, log, nil, 2, "", "pushcamctl: which pushcam? Give its name or address; pushcamctl find lists them; pushcamctl logs -h helps\n"},
 		{"no name", []string{"../../etc/passwd"}, log, nil, 2, "", `pushcamctl: "../../etc/passwd" is neither a name nor an address, as pushcam, pushcam.local or 192.168.1.20; pushcamctl logs -h helps` + "\n"},
 		{"no port", []string{"attic:http"}, log, nil, 2, "", `pushcamctl: the port of "attic:http" is not a number from 1 to 65535; pushcamctl logs -h helps` + "\n"},
-		{"nobody there", []string{"attic:81"}, log, nil, 1, "", "pushcamctl: no pushcam is at attic:81: nothing is served on port 81 there\n"},
+		{"nobody there", []string{"attic:81"}, log, nil, 1, "", "pushcamctl: no pushcam is at attic:81: nothing is served on port 81 there; pushcamctl find lists the pushcams that are there\n"},
 		{"switched off", []string{"192.0.2.9", "-password", "x"}, log, nil, 1, "", "pushcamctl: 192.0.2.9 does not answer in time: is it switched on, and in this network?\n"},
-		{"no way", []string{"attic"}, log, errors.New("no route"), 1, "", "pushcamctl: attic does not answer: no route\n"},
+		{"no way", []string{"attic"}, log, errors.New("no route"), 1, "", "pushcamctl: attic does not answer: no route; is it switched on, and in this network?\n"},
 		{"no owner", []string{"attic"}, says(403), nil, 1, "", "pushcamctl: attic says: A sentence�[2J\n"},
 		{"too many tries", []string{"attic"}, says(429), nil, 1, "", "pushcamctl: attic says: A sentence�[2J\n"},
-		{"on a PC", []string{"attic"}, says(404), nil, 1, "", "pushcamctl: attic has nothing for an owner: it is not a pushcam, or one that runs on a PC\n"},
-		{"a router", []string{"attic"}, says(401, "WWW-Authenticate", `Basic realm="router"`), nil, 1, "", "pushcamctl: attic is not a pushcam: it answers 401 where a pushcam asks for its owner's password\n"},
-		{"a redirect", []string{"attic"}, says(302, "Location", "http://192.0.2.66/"), nil, 1, "", "pushcamctl: attic is not a pushcam: it answers 302 where a pushcam asks for its owner's password\n"},
-		{"an open page", []string{"attic"}, says(200), nil, 1, "", "pushcamctl: attic gives what is its owner's to everybody: it is not a pushcam\n"},
+		{"on a PC", []string{"attic"}, says(404), nil, 1, "", "pushcamctl: attic has nothing for an owner: it is not a pushcam, or one that runs on a PC; pushcamctl find lists the pushcams that are there\n"},
+		{"a router", []string{"attic"}, says(401, "WWW-Authenticate", `Basic realm="router"`), nil, 1, "", "pushcamctl: attic is not a pushcam: it answers 401 where a pushcam asks for its owner's password; pushcamctl find lists those that are there\n"},
+		{"a redirect", []string{"attic"}, says(302, "Location", "http://192.0.2.66/"), nil, 1, "", "pushcamctl: attic is not a pushcam: it answers 302 where a pushcam asks for its owner's password; pushcamctl find lists those that are there\n"},
+		{"an open page", []string{"attic"}, says(200), nil, 1, "", "pushcamctl: attic gives what is its owner's to everybody: it is not a pushcam; pushcamctl find lists those that are there\n"},
 		{"not a log", []string{"attic"}, func(w http.ResponseWriter, r *http.Request) { guarded(w, r, "no run", 1) }, nil, 1, "",
-			"pushcamctl: what attic gives as its log is not a pushcam's\n"},
+			"pushcamctl: what attic gives as its log is not a pushcam's; pushcamctl find lists the pushcams that are there\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -312,7 +312,7 @@ func TestLogsGivesUpSlowly(t *testing.T) {
 		p := a.program(t)
 		time.AfterFunc(10*time.Minute, func() { a.unplug(nil) })
 		stdout, stderr, code := try(t, p, "logs", "attic")
-		if stdout != "line\n" || !strings.HasSuffix(stderr, "pushcamctl: the password is wrong: attic has been given another one when its image was made\n") ||
+		if stdout != "line\n" || !strings.HasSuffix(stderr, "pushcamctl: the password is wrong: attic has been given another one when its image was made; give that with -password -, or, if it is lost, write a card anew\n") ||
 			strings.Count(stderr, "\n") != 2 || code != 1 {
 			t.Errorf("%q, %q, exit status %d", stdout, stderr, code)
 		}

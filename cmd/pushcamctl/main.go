@@ -34,6 +34,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	p := &program{
+		self:  os.Args[0],
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		configDir:   os.UserConfigDir,
 		askPassword: terminalPassword(os.Stdin, os.Stderr),
@@ -46,6 +47,7 @@ func main() {
 
 // program is pushcamctl and what it talks to.
 type program struct {
+	self           string // how it was called
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	configDir      func() (string, error) // where the user's settings are

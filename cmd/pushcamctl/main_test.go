@@ -38,10 +38,10 @@ func TestCommandLine(t *testing.T) {
 		{"nothing", nil, 2, "", "Commands:"},
 		{"help", []string{"-h"}, 0, "flash   writes a card image", ""},
 		{"unknown command", []string{"fly"}, 2, "", `there is no command "fly"; pushcamctl -h helps`},
-		{"help of a command", []string{"image", "-h"}, 0, "-size size\n      the image's size, for instance 2GiB; the card may be larger (default 2GiB)", ""},
+		{"help of a command", []string{"image", "-h"}, 0, "-size size\n      the image's size, for instance 2GiB, or 2GB of 1,000,000,000 bytes each; the card may be\n      larger (default 2GiB)", ""},
 		{"unknown flag", []string{"image", "-colour"}, 2, "", "-colour"},
 		{"operand of image", []string{"image", "pushcam.img"}, 2, "", `takes flags only, not "pushcam.img"`},
-		{"bad size", []string{"image", "-size", "big"}, 2, "", "as 2GiB or 1500MiB"},
+		{"bad size", []string{"image", "-size", "big"}, 2, "", "as 2GiB, 1500MiB, 2GB or 1.5GB"},
 		{"small size", []string{"image", "-size", "1GiB"}, 2, "", "at least 1204 MiB"},
 		{"bad name", []string{"image", "-hostname", "a/b"}, 2, "", `the host name "a/b"`},
 		{"no output", []string{"image", "-o", ""}, 2, "", "-o needs a file"},
@@ -102,6 +102,27 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// A line is read exactly, and what follows it is left for the next question.
+func TestReadLine(t *testing.T) {
+	for text, want := range map[string][]string{
+		"y\n":                                 {"y"},
+		" a password \ny\n":                   {" a password ", "y"},
+		"of Windows\r\nno end":                {"of Windows", "no end"},
+		"two ends\r\r\n":                      {"two ends\r"},
+		"\nafter nothing\n":                   {"", "after nothing"},
+		strings.Repeat("x", maxLine-1) + "\n": {strings.Repeat("x", maxLine-1)},
+		strings.Repeat("x", maxLine):          {""},
+		"":                                    {""},
+	} {
+		r := strings.NewReader(text)
+		for _, w := range want {
+			if got, err := readLine(r); got != w || (err == nil) != (w != "") {
+				t.Errorf("a line of %.20q is %.20q, %v; want %.20q", text, got, err, w)
+			}
+		}
+	}
+}
+
 func TestByteSize(t *testing.T) {
 	tests := []struct {
 		text  string
@@ -118,8 +139,20 @@ func TestByteSize(t *testing.T) {
 		{"", -1, ""},
 		{"GiB", -1, ""},
 		{"-1", -1, ""},
-		{"2GB", -1, ""}, // 10⁹ bytes or 2³⁰? We do not guess.
+		{"2GB", 2e9, "2GB"},
+		{"2gb", 2e9, "2GB"},
+		{"2 GB", 2e9, "2GB"},
+		{"1TB", 1e12, "1TB"},
+		{"1.5GB", 1.5e9 - 256, "1499999744"}, // whole sectors
+		{"1.5GiB", 1536 << 20, "1536MiB"},
+		{"1301MB", 1301e6 - 320, "1300999680"},
+		{"1.5", -1, ""},
+		{"1.5.5GB", -1, ""},
+		{"1e3GB", -1, ""},
+		{"1/2GB", -1, ""},
 		{"2GiBKiB", -1, ""},
+		{"2GBit", -1, ""},
+		{"2B", -1, ""},
 		{"9999999999999T", -1, ""},
 	}
 	for _, tc := range tests {

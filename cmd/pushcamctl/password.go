@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -164,13 +165,19 @@ func (k passwords) keep(name, id, password string) (path string, err error) {
 	return path, nil
 }
 
-// belongs files a password of before there were ids by the id of the camera that has
-// taken it. Another program may have done so already.
-func (kept *keptPassword) belongs(id string) error {
-	if id == "" || kept.id != "" {
+var hostLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// belongs files a password by the id and the present name of the camera that has taken
+// it, so that the next image of that name gets it too. Another program may have done
+// so already.
+func (kept *keptPassword) belongs(id, name string) error {
+	if id == "" {
 		return nil
 	}
-	path := filepath.Join(filepath.Dir(kept.path), kept.name+"."+id+passwordSuffix)
+	if !hostLabel.MatchString(name) {
+		name = kept.name
+	}
+	path := filepath.Join(filepath.Dir(kept.path), name+"."+id+passwordSuffix)
 	if err := os.Rename(kept.path, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("file the password by the camera's id: %w", err)
 	}

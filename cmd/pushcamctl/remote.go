@@ -162,7 +162,7 @@ func (c *remote) Get(ctx context.Context, path string) (*http.Response, error) {
 	err = c.refusal(resp)
 	resp.Body.Close()
 	if !errors.Is(err, update.ErrPassword) {
-		return nil, cmp.Or(err, fmt.Errorf("%s gives what is its owner's to everybody: it is not a pushcam", c))
+		return nil, cmp.Or(err, fmt.Errorf("%s gives what is its owner's to everybody: it is not a pushcam; pushcamctl find lists those that are there", c))
 	}
 	took := func() {}
 	if c.known == "" {
@@ -288,13 +288,13 @@ func (c *remote) ask(ctx context.Context, web *http.Client, a netip.Addr, what u
 	c.last = nil // it may have another address now
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("no pushcam is at %s: nothing is served on port %s there", c, c.port)
+		return nil, fmt.Errorf("no pushcam is at %s: nothing is served on port %s there; pushcamctl find lists the pushcams that are there", c, c.port)
 	case errors.As(err, &failed) && failed.Timeout():
 		return nil, fmt.Errorf("%s does not answer in time: is it switched on, and in this network?", c)
 	case errors.As(err, &failed):
 		err = failed.Err // without the URL, which the user did not type
 	}
-	return nil, fmt.Errorf("%s does not answer: %w", c, err)
+	return nil, fmt.Errorf("%s does not answer: %w; is it switched on, and in this network?", c, err)
 }
 
 // refusal returns nil for an answer that grants the request, and else an error with
@@ -305,7 +305,7 @@ func (c *remote) refusal(resp *http.Response) error {
 	}
 	ours := strings.Contains(resp.Header.Get("WWW-Authenticate"), `realm="pushcam"`)
 	if resp.StatusCode == http.StatusUnauthorized && ours {
-		return fmt.Errorf("%w: %s has been given another one when its image was made", update.ErrPassword, c)
+		return fmt.Errorf("%w: %s has been given another one when its image was made; give that with -password -, or, if it is lost, write a card anew", update.ErrPassword, c)
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSentence)) // half a sentence is better than none
 	sentence := discovery.Printable(strings.TrimSpace(string(text)))
@@ -316,7 +316,7 @@ func (c *remote) refusal(resp *http.Response) error {
 	case http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInternalServerError:
 		return fmt.Errorf("%s says: %s", c, sentence)
 	case http.StatusNotFound:
-		return fmt.Errorf("%s has nothing for an owner: it is not a pushcam, or one that runs on a PC", c)
+		return fmt.Errorf("%s has nothing for an owner: it is not a pushcam, or one that runs on a PC; pushcamctl find lists the pushcams that are there", c)
 	}
-	return fmt.Errorf("%s is not a pushcam: it answers %d where a pushcam asks for its owner's password", c, resp.StatusCode)
+	return fmt.Errorf("%s is not a pushcam: it answers %d where a pushcam asks for its owner's password; pushcamctl find lists those that are there", c, resp.StatusCode)
 }

@@ -93,14 +93,14 @@ func (p *program) updateOne(ctx context.Context, cam *remote, f *updateFlags) er
 	up.Sent, up.BrokeOff = up.sent, up.brokeOff
 	before, err := up.Status(ctx)
 	if err != nil {
-		return err
+		return untouched(cam, err)
 	}
 	if before.Trouble != "" {
-		return fmt.Errorf("%s says: updates are not possible: %s", cam, before.Trouble)
+		return fmt.Errorf("%s says: updates are not possible: %s; write its card anew, with pushcamctl image and pushcamctl flash", cam, before.Trouble)
 	}
 	a, err := p.archive(ctx, f, before)
 	if err != nil {
-		return err
+		return untouched(cam, err)
 	}
 	defer a.Close()
 	if err := fits(cam, a, before, f); err != nil {
@@ -115,21 +115,33 @@ func (p *program) updateOne(ctx context.Context, cam *remote, f *updateFlags) er
 	return p.send(ctx, up, a, f)
 }
 
+// untouched is the error of an update that has changed nothing yet: the user may have
+// stopped it.
+func untouched(cam fmt.Stringer, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("stopped: %s was left as it is", cam)
+	}
+	return err
+}
+
 // send uploads the archive, has the camera try it, and waits for the outcome. The
 // kernel goes first: if there is no room for it, that is known before the larger part
 // is sent.
 func (p *program) send(ctx context.Context, up *uploader, a *partition.Archive, f *updateFlags) (err error) {
-	began := time.Now()
+	began, cam := time.Now(), up.Conn
 	var root, boot string
 	if f.kernel {
-		if boot, err = up.upload(ctx, update.Boot, "kernel  ", a.Boot); err != nil {
-			return err
-		}
+		boot, err = up.upload(ctx, update.Boot, "kernel  ", a.Boot)
 	}
-	if root, err = up.upload(ctx, update.Root, "sending ", a.Root); err != nil {
-		return err
+	if err == nil {
+		root, err = up.upload(ctx, update.Root, "sending ", a.Root)
 	}
-	cam := up.Conn
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, update.ErrPassword), errors.Is(err, update.ErrRefused):
+		return untouched(cam, err)
+	case err != nil:
+		return fmt.Errorf("%w; %s runs what it ran before: look at its cable or its Wi-Fi, and give the same command again", err, cam)
+	}
 	record, err := up.Try(ctx, root, boot, false)
 	if errors.Is(err, update.ErrNoPicture) {
 		if err := p.confirmBlind(err, cam, f.yes); err != nil {
@@ -137,7 +149,10 @@ func (p *program) send(ctx context.Context, up *uploader, a *partition.Archive, 
 		}
 		record, err = up.Try(ctx, root, boot, true)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("stopped: %s may have begun to restart into it already, and then decides by itself whether it stays: %s", cam, outcome)
+	case err != nil:
 		return err
 	}
 	if record.Camera {
@@ -147,14 +162,32 @@ func (p *program) send(ctx context.Context, up *uploader, a *partition.Archive, 
 	}
 	to := cmp.Or(discovery.Printable(record.To), "it")
 	after, err := up.Await(ctx, record, func() { fmt.Fprintf(p.stdout, "%s runs %s on trial\n", cam, to) })
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("stopped, but the trial goes on: in some minutes %s has decided by itself whether %s stays; leave its power on; %s", cam, to, outcome)
+	case err != nil:
+		return fmt.Errorf("%w; %s", err, outcome)
 	}
 	if after.Last.Outcome == update.Committed {
 		fmt.Fprintf(p.stdout, "%s: %s runs %s, %v after the beginning\n", update.Committed, cam, to, time.Since(began).Round(time.Second))
 		return nil
 	}
-	return fmt.Errorf("%s: %s runs %s again, because %s", after.Last.Outcome, cam, discovery.Printable(after.Version), discovery.Printable(after.Last.Why))
+	return fmt.Errorf("%s: %s runs %s again, because %s. %s", after.Last.Outcome, cam, discovery.Printable(after.Version),
+		discovery.Printable(after.Last.Why), advice(after.Last, cam))
+}
+
+// outcome says where it is to be seen what became of an update.
+const outcome = "pushcamctl find shows which version runs and what became of the update"
+
+// advice is what the owner can do after an update was rolled back.
+func advice(r *update.Record, cam fmt.Stringer) string {
+	const again = "give the same command again"
+	do := "If that may have been a matter of the moment, as a cut of the power, " + again
+	if strings.Contains(r.Why, update.PictureGone) {
+		do = "See whether its page shows a picture now, and whether the camera's cable is seated, then " + again
+	}
+	return fmt.Sprintf("It works as before. %s; if it goes back each time, that version does not suit it: tell us, in an issue, what is said here and what %s shows",
+		do, image.Quote("pushcamctl", "logs", "-follow=false", cam.String()))
 }
 
 // confirmBlind asks whether to update although the trial cannot tell whether the
@@ -242,8 +275,9 @@ func fits(cam *remote, a *partition.Archive, to *update.Status, f *updateFlags) 
 	case f.kernel && a.Boot.Size() > to.MaxBoot:
 		return fmt.Errorf("the image's boot files of %.1f MB have no room in the %.1f MB that %s has for them", float64(a.Boot.Size())/1e6, float64(to.MaxBoot)/1e6, cam)
 	case root.Hostname != to.Hostname && !f.rename:
-		return fmt.Errorf("the image is made for %s, and this is %s: make one with pushcamctl image -hostname %s, or give the camera the other name with -rename",
-			root.Hostname, discovery.Printable(to.Hostname), discovery.Printable(to.Hostname))
+		name := discovery.Printable(to.Hostname)
+		return fmt.Errorf("the image is made for %s, and this is %s: make one with %s, or give the camera the other name with -rename",
+			root.Hostname, name, image.Quote("pushcamctl", "image", "-hostname", name, "-o", name+".gaf"))
 	case !slices.Contains(root.Kernels, kernel):
 		err := fmt.Errorf("the image has modules for the kernel %s, and %s %s %s", strings.Join(root.Kernels, ", "), cam, would, discovery.Printable(kernel))
 		if !f.kernel {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/zip"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -146,12 +147,14 @@ func TestUpdate(t *testing.T) {
 			stdout:  []string{"attic: pushcam v1 → v2\n", "sending  [########################] 100 %", "attic restarts into it; it stays only if the camera gives a picture again\nattic runs v2 on trial\ncommitted: attic runs v2, "},
 			arrived: "map[root:1]"},
 		{name: "rolled back", roof: newRoof(onTrial, ended(update.RolledBack, "no camera is found\x1b")), root: for6, code: 1,
-			stdout: []string{"runs v2 on trial"}, stderr: []string{"rolled back: attic runs v1 again, because no camera is found�"}, arrived: "map[root:1]"},
+			stdout: []string{"runs v2 on trial"}, stderr: []string{"rolled back: attic runs v1 again, because no camera is found�. It works as before. If that may have been a matter of the moment, as a cut of the power, give the same command again; ", "pushcamctl logs -follow=false attic"}, arrived: "map[root:1]"},
+		{name: "rolled back without a picture", roof: newRoof(onTrial, ended(update.RolledBack, "it was not well within 1m0s: "+update.PictureGone+": it is stuck")), root: for6, code: 1,
+			stderr: []string{"See whether its page shows a picture now, and whether the camera's cable is seated, then give the same command again"}, arrived: "map[root:1]"},
 		{name: "it forgets", roof: newRoof(update.Status{State: update.State{Phase: update.Idle}, Version: "v1", Root: 2}), root: for6, code: 1,
 			stderr: []string{"rolled back", "forgotten"}, arrived: "map[root:1]"},
 		{name: "it forgets a good one", roof: newRoof(update.Status{State: update.State{Phase: update.Idle}, Version: "v2", Root: 3}), root: for6,
 			stdout: []string{"committed"}, arrived: "map[root:1]"},
-		{name: "it never says", roof: newRoof(onTrial), root: for6, code: 1, stderr: []string{"not known what became of the update", "within 8m0s"}, arrived: "map[root:1]"},
+		{name: "it never says", roof: newRoof(onTrial), root: for6, code: 1, stderr: []string{"not known what became of the update", "within 8m0s", "pushcamctl find shows which version runs"}, arrived: "map[root:1]"},
 		{name: "an older one", roof: func() *roof { r := newRoof(good...); r.status.Built = built.Add(time.Hour); return r }(), root: for6,
 			stdout: []string{"v1 → v2 (back to an older one: of 2026-11-28 01:02, and what runs is of 2026-11-28 02:02)"}, arrived: "map[root:1]"},
 		{name: "the same", roof: func() *roof { r := newRoof(good...); r.status.Version = "v2"; return r }(), root: for6,
@@ -159,19 +162,19 @@ func TestUpdate(t *testing.T) {
 		{name: "breaks off twice", roof: func() *roof { r := newRoof(good...); r.breaks = 2; return r }(), root: for6,
 			stdout: []string{"the upload broke off", "again in 1s", "again in 2s", "committed"}, arrived: "map[root:1]"},
 		{name: "breaks off for ever", roof: func() *roof { r := newRoof(); r.breaks = 100; return r }(), root: for6, code: 1,
-			stderr: []string{"tried 5 times"}, arrived: "map[]"},
+			stderr: []string{"tried 5 times; attic runs what it ran before: look at its cable or its Wi-Fi, and give the same command again"}, arrived: "map[]"},
 		{name: "refused", roof: func() *roof { r := newRoof(); r.refuse, r.sentry = 409, "An update is on trial"; return r }(), root: for6, code: 1,
 			stderr: []string{"refused: attic says: An update is on trial"}, arrived: "map[]"},
 		{name: "a full disk", roof: func() *roof { r := newRoof(); r.refuse, r.sentry = 507, "/perm is full"; return r }(), root: for6, code: 1,
 			stderr: []string{"attic says: /perm is full"}, arrived: "map[]"},
 		{name: "no updates there", roof: func() *roof { r := newRoof(); r.status.Trouble = "no card"; return r }(), root: for6, code: 1,
-			stderr: []string{"attic says: updates are not possible: no card"}, arrived: "map[]"},
+			stderr: []string{"attic says: updates are not possible: no card; write its card anew"}, arrived: "map[]"},
 		{name: "only just begun", roof: func() *roof { r := newRoof(good...); r.begins = 2; return r }(), root: for6,
 			stdout: []string{"committed"}, arrived: "map[root:1]"},
 		{name: "a wrong password", roof: newRoof(), root: for6, args: []string{"-password", "wrong"}, code: 1, stderr: []string{"the password is wrong"}, arrived: "map[]"},
 		{name: "another processor", roof: newRoof(), root: amd64, code: 1, stderr: []string{"the image is for amd64, and attic is arm64"}, arrived: "map[]"},
 		{name: "too large", roof: newRoof(), root: large, code: 1, stderr: []string{"has no room"}, arrived: "map[]"},
-		{name: "another name", roof: newRoof(), root: garden, code: 1, stderr: []string{"made for garden, and this is attic", "-rename"}, arrived: "map[]"},
+		{name: "another name", roof: newRoof(), root: garden, code: 1, stderr: []string{"made for garden, and this is attic", "pushcamctl image -hostname attic -o attic.gaf", "-rename"}, arrived: "map[]"},
 		{name: "another name that is meant", roof: newRoof(good...), root: garden, args: []string{"-rename"}, stdout: []string{"committed"}, arrived: "map[root:1]"},
 		{name: "another kernel", roof: newRoof(), root: for7, kernel: "7.0.0-v8", code: 1,
 			stderr: []string{"modules for the kernel 7.0.0-v8, and attic runs 6.12.47-v8: update the kernel too, with -kernel"}, arrived: "map[]"},
@@ -250,6 +253,51 @@ func TestUpdateAllStops(t *testing.T) {
 	}
 }
 
+// Ctrl-C ends the command, and it says what becomes of the camera.
+func TestUpdateStopped(t *testing.T) {
+	onTrial := update.Status{State: update.State{Phase: update.OnTrial, Last: &update.Record{ID: "u1", Outcome: update.Undecided}}, Version: "v2", Root: 3}
+	image := gaf(t, partitiontest.Root{Hostname: "attic", Kernels: []string{"6.12.47-v8"}}, "6.12.47-v8")
+	tests := []struct {
+		name string
+		when func(r *roof, req *http.Request) bool
+		want string
+	}{
+		{"before the upload", func(_ *roof, req *http.Request) bool { return req.URL.Path == "/api/update" }, "pushcamctl: stopped: attic was left as it is\n"},
+		{"in the upload", func(_ *roof, req *http.Request) bool { return req.Method == http.MethodPut }, "pushcamctl: stopped: attic was left as it is\n"},
+		{"as it begins", func(_ *roof, req *http.Request) bool { return req.Method == http.MethodPost },
+			"pushcamctl: stopped: attic may have begun to restart into it already, and then decides by itself whether it stays: pushcamctl find shows which version runs and what became of the update\n"},
+		{"in the trial", func(r *roof, req *http.Request) bool { return req.Method == http.MethodGet && r.tried != "" },
+			"pushcamctl: stopped, but the trial goes on: in some minutes attic has decided by itself whether v2 stays; leave its power on; pushcamctl find shows which version runs and what became of the update\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRoof(onTrial)
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				p := newAttic(t, func(w http.ResponseWriter, req *http.Request) {
+					r.mu.Lock()
+					now := tt.when(r, req)
+					r.mu.Unlock()
+					if now {
+						stop()
+						time.Sleep(time.Second) // until the client has hung up
+						panic(http.ErrAbortHandler)
+					}
+					r.ServeHTTP(w, req)
+				}).program(t)
+				var errs strings.Builder
+				p.stdout, p.stderr = io.Discard, &errs
+				code := p.exitCode(p.run(ctx, []string{"update", "-image", image, "attic"}))
+				time.Sleep(time.Minute) // until the camera has seen it
+				if code != 1 || errs.String() != tt.want {
+					t.Errorf("exit status %d: %s", code, errs.String())
+				}
+			})
+		})
+	}
+}
+
 // A camera that takes no more of an upload is given up.
 func TestUploadStalls(t *testing.T) {
 	image := gaf(t, partitiontest.Root{Hostname: "attic", Kernels: []string{"6.12.47-v8"}, Size: 500_000}, "6.12.47-v8")
@@ -283,8 +331,9 @@ func TestUpdateMisused(t *testing.T) {
 		"all renamed":  {[]string{"-all", "-rename"}, 2, "the same name"},
 		"two hosts":    {[]string{"attic", "cellar"}, 2, `one HOST, not also "cellar"`},
 		"no name":      {[]string{"../x"}, 2, "neither a name nor an address"},
-		"no image":     {[]string{"attic", "-image", "none.gaf"}, 1, "no such file"},
+		"no image":     {[]string{"attic", "-image", "none.gaf"}, 1, "there is no image none.gaf; make one with: pushcamctl image -o pushcam.gaf"},
 		"not an image": {[]string{"attic", "-image", "update_test.go"}, 1, "is not an image for updates (.gaf)"},
+		"a folder":     {[]string{"attic", "-image", "."}, 1, "is not an image for updates (.gaf)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -22,7 +22,7 @@ func TestIsID(t *testing.T) {
 			t.Errorf("IsID(%q) is %v", text, got)
 		}
 	}
-	if NewID() == NewID() {
+	if one, other := NewID(), NewID(); one == other {
 		t.Error("two new ids are the same")
 	}
 }

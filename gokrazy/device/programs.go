@@ -13,6 +13,9 @@ import (
 // init of our own is not told by gok what is in it about programs.
 const ConfigFile = "/etc/pushcam-config.json"
 
+// LicensesFile is where the image has the licences of all that is on its card.
+const LicensesFile = "/etc/pushcam-licenses.txt"
+
 // A Program is how one of the image's programs is started. The names are those of
 // gokrazy's configuration (https://gokrazy.org/userguide/instance-config).
 type Program struct {

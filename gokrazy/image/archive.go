@@ -2,16 +2,16 @@ package image
 
 import (
 	"archive/zip"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"os"
+	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
-// finishArchive copies an archive of gok's with its root file system stamped.
+// finishArchive copies an archive of gok's with its root file system stamped and its
+// boot partition tidied.
 func finishArchive(img *Image, from, to string) (err error) {
 	in, err := zip.OpenReader(from)
 	if err != nil {
@@ -24,9 +24,10 @@ func finishArchive(img *Image, from, to string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	out := zip.NewWriter(f)
+	changes := map[string]func(partition.ReaderWriterAt) error{"root.img": img.finishRoot, "boot.img": tidyBoot}
 	for _, entry := range in.File {
-		if entry.Name == "root.img" {
-			err = copyRoot(img, out, entry)
+		if change := changes[entry.Name]; change != nil {
+			err = copyChanged(out, entry, img.Time, change)
 		} else {
 			err = out.Copy(entry)
 		}
@@ -43,33 +44,29 @@ func finishArchive(img *Image, from, to string) (err error) {
 	return f.Sync()
 }
 
-func copyRoot(img *Image, out *zip.Writer, entry *zip.File) error {
-	root, err := os.CreateTemp("", "pushcam-root-")
+// copyChanged copies a file of an archive as change makes it.
+func copyChanged(out *zip.Writer, entry *zip.File, modified time.Time, change func(partition.ReaderWriterAt) error) error {
+	f, err := os.CreateTemp("", "pushcam-part-")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(root.Name())
-	defer root.Close()
+	defer os.Remove(f.Name())
+	defer f.Close()
 	r, err := entry.Open()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	if _, err := io.Copy(root, r); err != nil {
+	if _, err := io.Copy(f, r); err != nil {
 		return err
 	}
-	if img.RootSize, err = partition.StampRoot(root, img.Time); err != nil {
+	if err := change(f); err != nil {
 		return err
 	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, io.NewSectionReader(root, 0, img.RootSize)); err != nil {
-		return err
-	}
-	img.RootSum = hex.EncodeToString(sum.Sum(nil))
-	w, err := out.CreateHeader(&zip.FileHeader{Name: entry.Name, Method: zip.Store, Modified: img.Time})
+	w, err := out.CreateHeader(&zip.FileHeader{Name: entry.Name, Method: zip.Store, Modified: modified})
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(w, io.NewSectionReader(root, 0, int64(entry.UncompressedSize64)))
+	_, err = io.Copy(w, io.NewSectionReader(f, 0, int64(entry.UncompressedSize64)))
 	return err
 }

@@ -110,8 +110,9 @@ func (b *Builder) Check() error {
 	return nil
 }
 
-// Build writes the image to path. It is written beside it and renamed, so what
-// was at path stays if the build fails.
+// Build writes the image to path, or to what is linked there. It is written beside
+// that and renamed, so what was there stays if the build fails. What is no plain file
+// is refused, before anything is built.
 func (b *Builder) Build(ctx context.Context, path string) (*Image, error) {
 	if b.Password == "" {
 		return nil, errors.New("an image needs a password for its owner")
@@ -132,10 +133,10 @@ func (b *Builder) Build(ctx context.Context, path string) (*Image, error) {
 // /perm, and so without a password.
 func (b *Builder) BuildArchive(ctx context.Context, path string) (*Image, error) {
 	return b.build(ctx, path, false, func(inst *instance, img *Image, part, _ string) error {
+		defer os.Remove(part + ".gok")
 		if err := b.gok(ctx, inst, img, "--gaf="+part+".gok"); err != nil {
 			return fmt.Errorf("build the image: %w", err)
 		}
-		defer os.Remove(part + ".gok")
 		if err := finishArchive(img, part+".gok", part); err != nil {
 			return fmt.Errorf("finish the image: %w", err)
 		}
@@ -149,6 +150,10 @@ func (b *Builder) build(ctx context.Context, path string, perm bool, write func(
 	if err := b.Check(); err != nil {
 		return nil, err
 	}
+	file, err := target(path)
+	if err != nil {
+		return nil, err
+	}
 	inst, err := b.instance()
 	if err != nil {
 		return nil, err
@@ -157,23 +162,20 @@ func (b *Builder) build(ctx context.Context, path string, perm bool, write func(
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSpace(filepath.Dir(path), os.TempDir()); err != nil {
+	if err := checkSpace(filepath.Dir(file), os.TempDir()); err != nil {
+		return nil, err
+	}
+	if inst.licenses, err = b.licenses(ctx, inst); err != nil {
 		return nil, err
 	}
 	img := &Image{Path: path, Hostname: b.hostname(), Kernel: b.kernel(), Version: b.Version, Time: b.Time, Size: b.size()}
 	if img.Version == "" || img.Time.IsZero() {
 		img.Version, img.Time = b.commit(ctx)
 	}
-	part, err := filepath.Abs(path + ".part")
-	if err != nil {
-		return nil, err
-	}
-	b.step("building pushcam %s; the first time takes minutes", img.Version)
-	if err := write(inst, img, part, mkfs); err != nil {
-		os.Remove(part)
-		return nil, err
-	}
-	return img, os.Rename(part, path)
+	return img, replace(file, func(part string) error {
+		b.step("building pushcam %s; the first time takes minutes", img.Version)
+		return write(inst, img, part, mkfs)
+	})
 }
 
 // finish does what gok leaves to others.
@@ -191,14 +193,12 @@ func (b *Builder) finish(ctx context.Context, img *Image, path, mkfs string) err
 	if err != nil {
 		return err
 	}
-	if img.RootSize, err = partition.StampRoot(newSection(f, l.rootA), img.Time); err != nil {
-		return fmt.Errorf("root file system: %w", err)
-	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, io.NewSectionReader(f, l.rootA.offset, img.RootSize)); err != nil {
+	if err := tidyBoot(newSection(f, l.boot)); err != nil {
 		return err
 	}
-	img.RootSum = hex.EncodeToString(sum.Sum(nil))
+	if err := img.finishRoot(newSection(f, l.rootA)); err != nil {
+		return fmt.Errorf("root file system: %w", err)
+	}
 	b.step("formatting /perm, %d MB", l.perm.size/1e6)
 	img.ID = device.NewID()
 	if err := formatPerm(ctx, mkfs, path, l.perm, img.ID, b.Password); err != nil {
@@ -208,6 +208,32 @@ func (b *Builder) finish(ctx context.Context, img *Image, path, mkfs string) err
 		return err
 	}
 	return f.Close()
+}
+
+// finishRoot stamps a root file system and notes its size and its digest.
+func (i *Image) finishRoot(root partition.ReaderWriterAt) (err error) {
+	if i.RootSize, err = partition.StampRoot(root, i.Time); err != nil {
+		return err
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(root, 0, i.RootSize)); err != nil {
+		return err
+	}
+	i.RootSum = hex.EncodeToString(sum.Sum(nil))
+	return nil
+}
+
+// unwanted is in the boot partition as gok makes it, and of no use there: firmware
+// for those who debug it, and a boot loader for PCs.
+var unwanted = []string{"start_db.elf", "fixup_db.dat", "start4db.elf", "fixup4db.dat", "EFI/BOOT/BOOTX64.EFI"}
+
+func tidyBoot(boot partition.ReaderWriterAt) error {
+	for _, file := range unwanted {
+		if err := partition.RemoveFile(boot, file); err != nil {
+			return fmt.Errorf("boot partition: %w", err)
+		}
+	}
+	return nil
 }
 
 func (b *Builder) hostname() string {

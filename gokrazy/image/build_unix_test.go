@@ -80,6 +80,17 @@ func programs(t *testing.T, scripts map[string]string) {
 	t.Setenv("PATH", dir)
 }
 
+// fakeGo is a script that tells where gok is, and that all is made of this module.
+func fakeGo(t *testing.T, gok string) string {
+	t.Helper()
+	dir := checkout(t)
+	list, err := json.Marshal(goPackage{Dir: dir, Module: &goModule{Path: "github.com/pushcam/pushcam", Dir: dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("case $1 in list) echo '%s';; tool) echo '%s';; esac", list, gok)
+}
+
 func TestBuildSaysWhatIsMissing(t *testing.T) {
 	b := &Builder{Checkout: checkout(t), Password: "password"}
 	compiler := func(answer string) map[string]string {
@@ -125,7 +136,7 @@ func TestBuildFails(t *testing.T) {
 			if err := os.WriteFile(gok, []byte("#!/bin/sh\n"+tc.gok+"\n"), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			programs(t, map[string]string{"go": "echo " + gok, "mkfs.ext4": "exit 1", "aarch64-linux-gnu-gcc": "echo /lib/libc.a"})
+			programs(t, map[string]string{"go": fakeGo(t, gok), "mkfs.ext4": "exit 1", "aarch64-linux-gnu-gcc": "echo /lib/libc.a"})
 			dir := t.TempDir()
 			path := filepath.Join(dir, "pushcam.img")
 			if err := os.WriteFile(path, []byte("older"), 0o644); err != nil {
@@ -158,7 +169,7 @@ func TestBuildStops(t *testing.T) {
 	if err := os.WriteFile(gok, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	programs(t, map[string]string{"go": "echo " + gok, "mkfs.ext4": "exit 1", "aarch64-linux-gnu-gcc": "echo /lib/libc.a"})
+	programs(t, map[string]string{"go": fakeGo(t, gok), "mkfs.ext4": "exit 1", "aarch64-linux-gnu-gcc": "echo /lib/libc.a"})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan string, 1)
 	go func() {
@@ -245,6 +256,7 @@ func TestInstance(t *testing.T) {
 			if got, want := inst.compiler(), "aarch64-linux-gnu-gcc"; got != want {
 				t.Errorf("compiler %q, want %q", got, want)
 			}
+			inst.licenses = "the licences"
 			home := t.TempDir()
 			if err := inst.write(home, "pushcam", dir, &Image{Hostname: "cam-2", Kernel: StockKernel, Version: "v1.2"}); err != nil {
 				t.Fatal(err)
@@ -265,6 +277,10 @@ func TestInstance(t *testing.T) {
 			contents, _ := ours(got)["ExtraFileContents"].(map[string]any)
 			kept, _ := contents[device.ConfigFile].(string)
 			delete(contents, device.ConfigFile)
+			if contents[device.LicensesFile] != "the licences" {
+				t.Errorf("%s has %q", device.LicensesFile, contents[device.LicensesFile])
+			}
+			delete(contents, device.LicensesFile)
 			var inImage map[string]any
 			if err := json.Unmarshal([]byte(kept), &inImage); err != nil {
 				t.Errorf("%s: %v: %q", device.ConfigFile, err, kept)
@@ -382,3 +398,17 @@ func TestTail(t *testing.T) {
 }
 
 var stampTime = time.Date(2026, 11, 21, 2, 50, 17, 0, time.UTC)
+
+// A module without a licence does not get into an image.
+func TestBuildNeedsLicenses(t *testing.T) {
+	dir := t.TempDir()
+	programs(t, map[string]string{
+		"go":                    fmt.Sprintf(`case $1 in list) echo '{"Dir": "%s", "Module": {"Path": "example.com/bare", "Version": "v1.2.3", "Dir": "%[1]s"}}';; tool) echo never; exit 1;; esac`, dir),
+		"mkfs.ext4":             "exit 1",
+		"aarch64-linux-gnu-gcc": "echo /lib/libc.a",
+	})
+	b := &Builder{Checkout: checkout(t), Password: "password"}
+	if _, err := b.Build(t.Context(), filepath.Join(dir, "pushcam.img")); err == nil || !strings.Contains(err.Error(), "example.com/bare v1.2.3 has no file with its licence") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -8,13 +8,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// mayWrite returns ErrNotRoot if this user may not write to a disk.
+func mayWrite(path string) error {
+	if err := unix.Access(path, unix.W_OK); errors.Is(err, unix.EACCES) {
+		return ErrNotRoot
+	}
+	return nil // anything else is said when it is opened
+}
+
 // openCard opens a disk for this program alone. With O_EXCL the kernel refuses to
 // open a disk that is mounted, and to mount one that is open (open(2)).
 func openCard(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_EXCL, 0)
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("only root may write to %s: run this with sudo", path)
+		return nil, ErrNotRoot
 	case errors.Is(err, unix.EBUSY):
 		return nil, fmt.Errorf("%s is in use by another program or mounted", path)
 	case errors.Is(err, unix.ENOMEDIUM):

@@ -130,7 +130,7 @@ func (s *System) inUse(path, class string) error {
 	case slices.ContainsFunc(at, isSystem):
 		return fmt.Errorf("this computer runs from %s: it is the wrong disk", path)
 	case len(at) > 0:
-		return fmt.Errorf("%s is mounted at %s: unmount it first, with: sudo umount %s", path, strings.Join(at, " and "), strings.Join(at, " "))
+		return fmt.Errorf("%s is mounted at %s: unmount it first, with: sudo umount %s", path, strings.Join(at, " and "), Quote(at...))
 	}
 	swaps, err := s.lines("proc/swaps")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

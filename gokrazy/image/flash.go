@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -34,7 +35,7 @@ type Progress struct {
 // erase blocks, which have 4 MiB (SD specification, AU_SIZE of most cards).
 const piece = 4 << 20
 
-// Target says whether an image can be written to the disk at path.
+// Target says whether an image can be written to the disk at path, by this user too.
 func (f *Flasher) Target(image, path string) (*Disk, error) {
 	img, err := openImage(image)
 	if err != nil {
@@ -53,8 +54,14 @@ func (f *Flasher) target(img *imageFile, path string) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return disk, disk.fits(img.size, f.Large)
+	if err := disk.fits(img.size, f.Large); err != nil {
+		return nil, err
+	}
+	return disk, mayWrite(disk.node)
 }
+
+// ErrNotRoot is returned for disks that this user may not write to.
+var ErrNotRoot = errors.New("only root may write to a disk")
 
 // Flash writes the image to the disk at path, reads it back and compares. The
 // first piece, which has the partition table, is written last, so that a card that is
@@ -165,20 +172,23 @@ type imageFile struct {
 func (i *imageFile) pieces() int64 { return (i.size + piece - 1) / piece }
 
 func openImage(path string) (*imageFile, error) {
-	f, err := os.Open(path)
+	info, err := os.Stat(path) // before it is opened: to open a pipe would wait
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no image %s; make one with: pushcamctl image -o %s", path, path)
+		return nil, fmt.Errorf("there is no image %s; make one with: pushcamctl image -o %s", path, Quote(path))
 	} else if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a file")
+	if err := isFile(path, info); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		_, err = readLayout(io.NewSectionReader(f, 0, info.Size()), info.Size())
+	if strings.HasSuffix(path, ".gaf") {
+		return nil, fmt.Errorf("%s is for updates over the network, with: pushcamctl update -image %s; for a card make an image with: pushcamctl image", path, Quote(path))
 	}
+	f, err := os.Open(path)
 	if err != nil {
+		return nil, err
+	}
+	if _, err = readLayout(io.NewSectionReader(f, 0, info.Size()), info.Size()); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

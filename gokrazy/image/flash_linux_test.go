@@ -9,12 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 )
 
 // smallImage is an image for tests: with a partition table, and far smaller than
@@ -151,9 +153,18 @@ func TestFlashRefuses(t *testing.T) {
 	}
 	s := computer(t)
 	device := card(t, s, 2*piece)
+	odd := oddFiles(t)
+	gaf := filepath.Join(odd, "x.gaf")
+	if err := os.WriteFile(gaf, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct{ name, image, path, want string }{
 		{"no image", "none.img", "/dev/sdb", "make one with: pushcamctl image -o none.img"},
-		{"image is a folder", t.TempDir(), "/dev/sdb", "not a file"},
+		{"no image, of a name with a blank", "my card.img", "/dev/sdb", "make one with: pushcamctl image -o 'my card.img'"},
+		{"image is a folder", odd, "/dev/sdb", "is a folder: give a file"},
+		{"image is a pipe", filepath.Join(odd, "pipe"), "/dev/sdb", "is a pipe: give a file"},
+		{"image is a device", os.DevNull, "/dev/sdb", "is a device: give a file"},
+		{"image is for updates", gaf, "/dev/sdb", "pushcamctl update -image " + gaf},
 		{"image is another file", text, "/dev/sdb", "not a card image"},
 		{"card too small", image, "/dev/sdb", "too small"},
 		{"the system's disk", image, "/dev/sda", "this computer runs from"},
@@ -173,6 +184,32 @@ func TestFlashRefuses(t *testing.T) {
 	}
 	if !bytes.Equal(readCard(t, device, 2*piece), bytes.Repeat([]byte("o"), 2*piece)) {
 		t.Error("the card was written to")
+	}
+}
+
+// Who may not write to the card hears so before anything is asked.
+func TestFlashNotRoot(t *testing.T) {
+	image, _ := smallImage(t)
+	s := computer(t)
+	device := card(t, s, 4*piece)
+	if err := errors.Join(os.Chmod(device, 0o400), os.Chmod(filepath.Dir(filepath.Dir(image)), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: this thread ends with this goroutine
+		if os.Geteuid() == 0 {
+			const nobody = 65534
+			if _, _, err := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody); err != 0 {
+				failed <- err
+				return
+			}
+		}
+		_, err := (&Flasher{System: s}).Target(image, "/dev/sdb")
+		failed <- err
+	}()
+	if err := <-failed; !errors.Is(err, ErrNotRoot) {
+		t.Errorf("error %v, want that only root may", err)
 	}
 }
 

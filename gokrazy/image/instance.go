@@ -35,6 +35,8 @@ type instance struct {
 	environment []string          // GoBuildEnvironment
 	flags       []string          // GoBuildFlags
 	files       map[string]string // ExtraFileContents, by path in the image
+
+	licenses string // of what is in the image
 }
 
 // FindCheckout looks for a checkout of pushcam in dir and above it.
@@ -146,9 +148,11 @@ func (i *instance) write(parent, name, checkout string, img *Image) error {
 	if paths[device.ConfigFile] == configFile {
 		delete(paths, device.ConfigFile)
 		p["ExtraFilePaths"], files[device.ConfigFile] = paths, string(text)
-		if text, err = json.MarshalIndent(config, "", "    "); err != nil {
-			return err
-		}
+	}
+	// Not before: they would be in the image twice.
+	files[device.LicensesFile] = i.licenses
+	if text, err = json.MarshalIndent(config, "", "    "); err != nil {
+		return err
 	}
 	return os.WriteFile(filepath.Join(dir, configFile), text, 0o644)
 }

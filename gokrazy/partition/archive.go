@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 )
 
@@ -19,6 +20,16 @@ type Archive struct {
 
 // OpenArchive opens an archive and looks into it. Close must be called in the end.
 func OpenArchive(path string) (a *Archive, err error) {
+	info, err := os.Stat(path) // before it is opened: to open a pipe would wait
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no image %s; make one with: pushcamctl image -o pushcam.gaf", path)
+	} else if err != nil {
+		return nil, err
+	}
+	notOurs := fmt.Errorf("%s is not an image for updates (.gaf); make one with: pushcamctl image -o pushcam.gaf", path)
+	if !info.Mode().IsRegular() {
+		return nil, notOurs
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -28,13 +39,9 @@ func OpenArchive(path string) (a *Archive, err error) {
 			f.Close()
 		}
 	}()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
 	z, err := zip.NewReader(f, info.Size())
-	if errors.Is(err, zip.ErrFormat) || info.IsDir() {
-		return nil, fmt.Errorf("%s is not an image for updates (.gaf); make one with: pushcamctl image -o pushcam.gaf", path)
+	if errors.Is(err, zip.ErrFormat) {
+		return nil, notOurs
 	} else if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -2,9 +2,11 @@ package partition
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 )
 
 // kernelFile is the kernel. It is not compressed, so its release can be read in it.
@@ -54,6 +56,48 @@ func KernelRelease(boot io.ReaderAt) (string, error) {
 // in a kernel.
 func isRelease(text []byte) bool {
 	return len(text) > 0 && text[0] >= '1' && text[0] <= '9' && !bytes.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// RemoveFile takes a file out of a boot partition, by its path as EFI/BOOT/BOOTX64.EFI,
+// and its content too. If there is none, nothing is changed.
+func RemoveFile(boot ReaderWriterAt, path string) error {
+	f, err := openFAT(boot)
+	if err != nil {
+		return err
+	}
+	file, entry, err := f.findEntry(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	clusters := (file.size + f.cluster - 1) / f.cluster
+	first := (file.offset-f.data)/f.cluster + 2
+	table := make([]byte, 2*clusters)
+	if n, err := boot.ReadAt(table, f.table+2*first); n < len(table) {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	const endOfFile = 0xFFF8 // and all above
+	for i := range clusters {
+		next := int64(binary.LittleEndian.Uint16(table[2*i:]))
+		if last := i == clusters-1; last && next < endOfFile || !last && next != first+i+1 {
+			return fmt.Errorf("%s: it is not in one piece, as gok writes files", path)
+		}
+	}
+	if _, err := boot.WriteAt(make([]byte, len(table)), f.table+2*first); err != nil {
+		return err
+	}
+	for i := range clusters {
+		if _, err := boot.WriteAt(make([]byte, f.cluster), file.offset+i*f.cluster); err != nil {
+			return err
+		}
+	}
+	for at := entry.at; at < entry.end; at += dirEntrySize {
+		if _, err := boot.WriteAt([]byte{unused}, at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // BootSize is how many bytes of a boot partition its file system has.

@@ -15,6 +15,7 @@ const (
 	sectorSize    = 512 // bytes, the only size that gok writes
 	dirEntrySize  = 32
 	maxDirEntries = 4096 // that are looked at in one folder
+	unused        = 0xE5 // begins an entry of a file that was removed
 )
 
 // fat is a FAT16 file system as gok writes it, with every file in one piece.
@@ -23,6 +24,7 @@ type fat struct {
 	r       io.ReaderAt
 	size    int64 // bytes
 	cluster int64 // bytes
+	table   int64 // offset of the table, which has 2 bytes for each cluster
 	root    int64 // offset of the root folder
 	entries int   // in the root folder
 	data    int64 // offset of cluster 2
@@ -45,6 +47,7 @@ func openFAT(r io.ReaderAt) (*fat, error) {
 		r:       r,
 		size:    max(int64(le.Uint16(b[19:])), int64(le.Uint32(b[32:]))) * sectorSize,
 		cluster: int64(b[13]) * sectorSize,
+		table:   reserved * sectorSize,
 		root:    (reserved + tables*sectors) * sectorSize,
 		entries: int(le.Uint16(b[17:])),
 	}
@@ -54,65 +57,80 @@ func openFAT(r io.ReaderAt) (*fat, error) {
 
 // find looks for a file by its path, for instance loader/entries/gokrazy.conf.
 func (f *fat) find(path string) (fatFile, error) {
+	file, _, err := f.findEntry(path)
+	return file, err
+}
+
+// findEntry is as find, and says where the file's entry in its folder is.
+func (f *fat) findEntry(path string) (fatFile, dirEntry, error) {
 	dir, entries := f.root, f.entries
 	parts := strings.Split(path, "/")
 	for i, name := range parts {
-		e, err := f.lookup(dir, entries, name)
+		entry, err := f.lookup(dir, entries, name)
 		if err != nil {
-			return fatFile{}, fmt.Errorf("%s: %w", path, err)
+			return fatFile{}, entry, fmt.Errorf("%s: %w", path, err)
 		}
 		const isFolder = 0x10
+		e := entry.short
 		cluster, size := int64(binary.LittleEndian.Uint16(e[26:])), int64(binary.LittleEndian.Uint32(e[28:]))
 		at := f.data + (cluster-2)*f.cluster
 		last := i == len(parts)-1
 		switch {
 		case (e[11]&isFolder == 0) != last:
-			return fatFile{}, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
+			return fatFile{}, entry, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
 		case cluster < 2:
-			return fatFile{}, fmt.Errorf("%s: it is empty", path)
+			return fatFile{}, entry, fmt.Errorf("%s: it is empty", path)
 		case last:
-			return fatFile{at, size}, nil
+			return fatFile{at, size}, entry, nil
 		}
 		dir, entries = at, maxDirEntries
 	}
-	return fatFile{}, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
+	return fatFile{}, dirEntry{}, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
+}
+
+// dirEntry is what a folder says of a file: the pieces of its long name, and the
+// entry with its short one.
+type dirEntry struct {
+	short   []byte
+	at, end int64 // offsets, of the first piece and behind the short entry
 }
 
 // lookup finds a name in a folder of at most n entries, of which an empty one is the
 // end.
-func (f *fat) lookup(dir int64, n int, name string) ([]byte, error) {
+func (f *fat) lookup(dir int64, n int, name string) (dirEntry, error) {
 	var long []uint16
+	var pieces int64
 	for i := range min(n, maxDirEntries) {
-		e := make([]byte, dirEntrySize)
-		if n, err := f.r.ReadAt(e, dir+int64(i)*dirEntrySize); n < len(e) {
-			return nil, err
+		e, at := make([]byte, dirEntrySize), dir+int64(i)*dirEntrySize
+		if n, err := f.r.ReadAt(e, at); n < len(e) {
+			return dirEntry{}, err
 		}
 		const (
-			unused     = 0xE5
 			attributes = 0x0F
 			longName   = 0x0F
 			label      = 0x08
 		)
 		switch {
 		case e[0] == 0:
-			return nil, fs.ErrNotExist
+			return dirEntry{}, fs.ErrNotExist
 		case e[0] == unused:
-			long = nil
+			long, pieces = nil, 0
 			continue
 		case e[11]&attributes == longName:
 			// A long name's last piece comes first, and has the bit 0x40.
 			if e[0]&0x40 != 0 {
-				long = nil
+				long, pieces = nil, 0
 			}
 			long = append(longPiece(e), long...)
+			pieces++
 			continue
 		}
 		if e[11]&label == 0 && (strings.EqualFold(shortName(e), name) || strings.EqualFold(string(utf16.Decode(long)), name)) {
-			return e, nil
+			return dirEntry{short: e, at: at - pieces*dirEntrySize, end: at + dirEntrySize}, nil
 		}
-		long = nil
+		long, pieces = nil, 0
 	}
-	return nil, fs.ErrNotExist
+	return dirEntry{}, fs.ErrNotExist
 }
 
 func longPiece(e []byte) []uint16 {

@@ -254,6 +254,81 @@ func TestKernelRelease(t *testing.T) {
 	}
 }
 
+// A file that is removed is gone with its content, and the others stay.
+func TestRemoveFile(t *testing.T) {
+	const secret = "the content"
+	for _, tt := range []struct{ path, gone string }{
+		{"filler.bin", secret},
+		{"vmlinuz", "6.12.47-v8"}, // has many clusters
+		{"loader/entries/gokrazy.conf", "title gokrazy"},
+	} {
+		t.Run(tt.path, func(t *testing.T) {
+			image := memory(partitiontest.Boot{Kernel: "6.12.47-v8", Filler: secret}.Bytes())
+			before := bytes.Clone(image)
+			if err := RemoveFile(image, tt.path); err != nil {
+				t.Fatal(err)
+			}
+			f, err := openFAT(image)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{"filler.bin", "vmlinuz", "cmdline.txt", "loader/entries/gokrazy.conf"} {
+				if _, err := f.find(path); (err == nil) == (path == tt.path) {
+					t.Errorf("%s: %v", path, err)
+				}
+			}
+			if bytes.Contains(image, []byte(tt.gone)) {
+				t.Error("its content is there still")
+			}
+			if free, want := freeClusters(t, image)-freeClusters(t, before), clustersOf(t, before, tt.path); free != want {
+				t.Errorf("it gave back %d clusters, want %d", free, want)
+			}
+			again := bytes.Clone(image)
+			if err := RemoveFile(image, tt.path); err != nil || !bytes.Equal(image, again) {
+				t.Errorf("removed once more: %v", err)
+			}
+		})
+	}
+	image := memory(partitiontest.Boot{Kernel: "6.12.47-v8"}.Bytes())
+	f, err := openFAT(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(image[f.table : f.table+100])
+	before := bytes.Clone(image)
+	if err := RemoveFile(image, "vmlinuz"); err == nil || !strings.Contains(err.Error(), "one piece") || !bytes.Equal(image, before) {
+		t.Errorf("a table that says otherwise: %v", err)
+	}
+}
+
+// freeClusters is how many the table says are free of those that it has.
+func freeClusters(t *testing.T, image memory) (free int64) {
+	t.Helper()
+	f, err := openFAT(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := f.table; at < f.root; at += 2 {
+		if image[at] == 0 && image[at+1] == 0 {
+			free++
+		}
+	}
+	return free
+}
+
+func clustersOf(t *testing.T, image memory, path string) int64 {
+	t.Helper()
+	f, err := openFAT(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := f.find(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return (at.size + f.cluster - 1) / f.cluster
+}
+
 func TestOpenArchive(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, method uint16, files map[string][]byte) string {
@@ -293,7 +368,7 @@ func TestOpenArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		filepath.Join(dir, "none.gaf"): "no such file",
+		filepath.Join(dir, "none.gaf"): "there is no image",
 		text:                           "not an image for updates",
 		dir:                            "not an image for updates",
 		write("noroot.gaf", zip.Store, map[string][]byte{"boot.img": boot}):                        "no root.img",

@@ -97,6 +97,10 @@ type Status struct {
 	MaxBoot  int64     `json:"max_boot"` // bytes that a boot partition may have
 }
 
+// PictureGone is in the reason of an update that was rolled back because its trial saw
+// no picture.
+const PictureGone = "the camera, which worked before, gives no picture"
+
 var (
 	// ErrRefused is wrapped by errors that the same request would meet again.
 	ErrRefused = errors.New("refused")

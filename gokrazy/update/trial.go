@@ -110,7 +110,7 @@ func look(ctx context.Context, h Health, camera bool) error {
 	defer cancel()
 	if camera && !h.Private() {
 		if err := h.Picture(ctx); err != nil {
-			return fmt.Errorf("the camera, which worked before, gives no picture: %w", err)
+			return fmt.Errorf("%s: %w", PictureGone, err)
 		}
 		return nil
 	}

@@ -4,6 +4,10 @@ package e2e
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,10 +17,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/image"
+	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
@@ -36,7 +42,7 @@ func TestImageCommand(t *testing.T) {
 	if said, err := exec.CommandContext(t.Context(), "git", "clone", "-q", checkout, clone).CombinedOutput(); err != nil {
 		t.Fatalf("git clone: %v: %s", err, said)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "run", "./cmd/pushcamctl", "image", "-o", path, "-size", "1204MiB")
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", "go build ./cmd/pushcamctl && ./pushcamctl image -o '"+path+"' -size 1204MiB")
 	cmd.Dir, cmd.Env = clone, append(os.Environ(), "XDG_CONFIG_HOME="+config)
 	said, err := cmd.CombinedOutput()
 	if err != nil {
@@ -91,7 +97,43 @@ func TestImageCommand(t *testing.T) {
 	if err != nil || string(kept) != string(shown[1])+"\n" || !device.IsID(id) {
 		t.Errorf("the password that is kept for the camera %q is %q, %v", id, kept, err)
 	}
+	testBootFiles(t, fmt.Sprintf("%s@@%d", path, bootOffset))
 	testKeptPassword(t, p, path, config, id)
+}
+
+// testBootFiles looks at what mtools finds in a boot partition: what boards and
+// virtual machines boot with, and nothing else.
+func testBootFiles(t *testing.T, boot string) {
+	t.Helper()
+	list := func(glob string) []string {
+		out, err := exec.CommandContext(t.Context(), "mdir", "-b", "-i", boot, glob).Output()
+		if err != nil {
+			t.Errorf("mdir %s: %v", glob, err)
+		}
+		return strings.Fields(strings.ReplaceAll(string(out), "::/", ""))
+	}
+	firmware := []string{"start.elf", "start_cd.elf", "start_x.elf", "start4.elf", "start4cd.elf", "start4x.elf"}
+	for glob, want := range map[string][]string{"::*.elf": firmware, "::EFI/BOOT": {"EFI/BOOT/BOOTAA64.EFI"}, "::fixup*": {"fixup.dat", "fixup_cd.dat", "fixup_x.dat", "fixup4.dat", "fixup4cd.dat", "fixup4x.dat"}} {
+		got := list(glob)
+		slices.Sort(got)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s in the boot partition (-want +got):\n%s", glob, diff)
+		}
+	}
+}
+
+// licenses are parts of the text about what is on a card: of the kernel, the
+// firmware, a Go module, and what is in none.
+var licenses = []string{"GNU GENERAL PUBLIC LICENSE", "Broadcom Corporation", "github.com/gokrazy/gokrazy", "GNU LESSER GENERAL PUBLIC LICENSE"}
+
+func containsAll(text string, parts ...string) bool {
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			return false
+		}
+	}
+	return true
 }
 
 // testKeptPassword boots a card of which this computer has kept the password, and
@@ -118,12 +160,30 @@ func testKeptPassword(t *testing.T, p *product, card, config, id string) {
 			t.Errorf("pushcamctl %s: %v: %s", strings.Join(args, " "), err, said)
 		}
 	}
+	if code, _, text, err := m.get("/licenses", getTimeout); err != nil || code != http.StatusOK || !containsAll(string(text), licenses...) {
+		t.Errorf("the licences: status %d, %v, %d bytes; want %q in them", code, err, len(text), licenses)
+	}
 	owner("logs", "-follow=false")
 	garden := filepath.Join(t.TempDir(), "garden.gaf")
 	b := &image.Builder{Checkout: checkout(t), Hostname: "garden", Version: p.Version, Time: p.Time}
 	if _, err := b.BuildArchive(t.Context(), garden); err != nil {
 		t.Fatal(err)
 	}
+	a, err := partition.OpenArchive(garden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	bootFiles := filepath.Join(t.TempDir(), "boot.img")
+	f, err := os.Create(bootFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(f, a.Boot)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	testBootFiles(t, bootFiles)
 	owner("update", "-rename", "-yes", "-image", garden) // -yes: there is no camera
 	m.is(t, "the same camera under another name", func(s state) bool { return s.ID == id && s.Hostname == "garden" && s.Update.Phase == update.Idle })
 	owner("logs", "-follow=false")

@@ -32,8 +32,13 @@ func (b Boot) Bytes() []byte {
 	// A format and a banner that crosses what a reader may take at a time.
 	kernel := "MZ Linux version %s (%s)\x00" + strings.Repeat("x", 1<<20-40) + "Linux version " + b.Kernel + " (gcc) #1 SMP\x00"
 	var data []byte
+	table := []byte{0xF8, 0xFF, 0xFF, 0xFF}
 	store := func(content []byte) (first uint16) {
 		first = uint16(2 + len(data)/cluster)
+		for left := len(content); left > cluster; left -= cluster {
+			table = binary.LittleEndian.AppendUint16(table, uint16(len(table)/2+1))
+		}
+		table = append(table, 0xFF, 0xFF)
 		data = append(data, content...)
 		data = append(data, make([]byte, (cluster-len(content)%cluster)%cluster)...)
 		return first
@@ -61,7 +66,7 @@ func (b Boot) Bytes() []byte {
 	le.PutUint16(head[22:], tableSectors)
 	copy(head[54:], "FAT16   ")
 	head[510], head[511] = 0x55, 0xAA
-	image := slices.Concat(head, make([]byte, tableSectors*512), root, data)
+	image := slices.Concat(head, table, make([]byte, tableSectors*512-len(table)), root, data)
 	le.PutUint32(image[32:], uint32(len(image)/512))
 	return image
 }
