@@ -132,8 +132,8 @@ func TestStatus(t *testing.T) {
 		err    string
 	}{
 		{"live", text(`{"camera":{"phase":"live"},"program":{"version":"v1"}}`), Status{Phase: "live", Version: "v1"}, ""},
-		{"with an id", text(`{"camera":{"phase":"live"},"id":"AB\u001b","hostname":"attic","network":{"host":"attic-2.local"}}`), Status{Phase: "live", ID: "AB�", Hostname: "attic"}, ""},
-		{"of before there were ids", text(`{"camera":{"phase":"live"},"network":{"host":"attic.local"}}`), Status{Phase: "live", Hostname: "attic"}, ""},
+		{"with an id", text(`{"camera":{"phase":"live"},"id":"AB\u001b","hostname":"attic","network":{"host":"attic-2.local"}}`), Status{Phase: "live", Host: "attic-2.local", ID: "AB�", Hostname: "attic"}, ""},
+		{"of before there were ids", text(`{"camera":{"phase":"live"},"network":{"host":"attic.local"}}`), Status{Phase: "live", Host: "attic.local", Hostname: "attic"}, ""},
 		{"fault", text(`{"camera":{"phase":"fault","reason":"\u001b[2Jno frames"}}`), Status{Phase: "fault", Reason: "�[2Jno frames"}, ""},
 		{"no JSON", text("<html>"), Status{}, "what it gives as its state is not a pushcam's"},
 		{"other JSON", text("{}"), Status{}, "what it gives as its state is not a pushcam's"},
@@ -153,7 +153,7 @@ func TestStatus(t *testing.T) {
 			server := httptest.NewServer(test.answer)
 			defer server.Close()
 			at := netip.MustParseAddrPort(server.Listener.Addr().String())
-			f := &Found{Addresses: []netip.Addr{at.Addr()}, Port: int(at.Port())}
+			f := &Found{Host: test.want.Host, Addresses: []netip.Addr{at.Addr()}, Port: int(at.Port())}
 			got, err := f.Status(t.Context())
 			if fmt.Sprint(err) != test.err && (err != nil || test.err != "") {
 				t.Errorf("error %v, want %q", err, test.err)
@@ -194,7 +194,8 @@ func TestStatusOfEachAddress(t *testing.T) {
 	}
 	serve("127.0.0.2:"+port, text(`{"camera":{"phase":"idle"},"network":{"host":"other.local"}}`))
 	serve("127.0.0.3:"+port, text("<html>"))
-	serve("127.0.0.5:"+port, text(`{"camera":{"phase":"live"},"network":{"host":"pushcam.local"}}`))
+	serve("127.0.0.5:"+port, text(`{"camera":{"phase":"live"},"network":{"host":"pushcam.local"},"id":"this"}`))
+	serve("127.0.0.6:"+port, text(`{"camera":{"phase":"live"},"network":{"host":"pushcam.local"},"id":"another"}`))
 	number, err := strconv.Atoi(port)
 	if err != nil {
 		t.Fatal(err)
@@ -204,12 +205,12 @@ func TestStatusOfEachAddress(t *testing.T) {
 		addresses, want []string
 		err             string
 	}{
-		{"all of them", []string{"127.0.0.2", "127.0.0.1", "127.0.0.4", "127.0.0.3", "127.0.0.5"}, []string{"127.0.0.1", "127.0.0.5"}, "<nil>"},
+		{"all of them", []string{"127.0.0.2", "127.0.0.1", "127.0.0.4", "127.0.0.3", "127.0.0.6", "127.0.0.5"}, []string{"127.0.0.1", "127.0.0.5"}, "<nil>"},
 		{"another camera's", []string{"127.0.0.2", "127.0.0.3"}, nil, "another camera, other.local, answers at 127.0.0.2"},
 		{"nobody's", []string{"127.0.0.4"}, nil, "it does not answer: dial tcp 127.0.0.4:" + port + ": connect: connection refused"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			f := &Found{Host: "pushcam.local", Port: number}
+			f := &Found{Host: "pushcam.local", ID: "this", Port: number}
 			for _, a := range test.addresses {
 				f.Addresses = append(f.Addresses, netip.MustParseAddr(a))
 			}
