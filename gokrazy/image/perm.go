@@ -39,10 +39,10 @@ func formatPerm(ctx context.Context, mkfs, image string, at span, id, password s
 	}
 	cmd := exec.CommandContext(ctx, mkfs, "-q", "-F",
 		"-L", "perm",
-		// A camera keeps a few files. Inodes are written when the file system grows
-		// to the size of its card (card.GrowPerm), and the usual number of them for a
-		// card of 32 GB takes half a gigabyte.
-		"-i", "65536",
+		// The file system grows to the size of its card (card.GrowPerm). That takes
+		// minutes with the blocks of 1 KiB that a small one would have, and half a
+		// gigabyte of inodes for 32 GB, of which a camera needs a few.
+		"-b", "4096", "-i", "65536",
 		"-m", "0", // no blocks kept for root: everything here is root's
 		"-d", content,
 		"-E", fmt.Sprintf("offset=%d,root_owner=0:0", at.offset),
