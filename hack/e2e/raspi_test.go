@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,8 +18,9 @@ import (
 
 // TestRaspi3b boots the card on QEMU's Raspberry Pi 3B, by the kernel's device
 // tree for that board: its SD card, its USB with a network adapter behind it, its
-// serial port. QEMU has no firmware for it, so there is no camera.
+// serial port, its screen. QEMU has no firmware for it, so there is no camera.
 func TestRaspi3b(t *testing.T) {
+	need(t, "fdtput")
 	p := built(t)
 	card := p.card(t)
 	// QEMU takes only a card whose size is a power of two.
@@ -27,7 +30,7 @@ func TestRaspi3b(t *testing.T) {
 	m := &machine{exited: make(chan struct{})}
 	control, controlFar := socketpair(t, unix.SOCK_STREAM)
 	m.start(t, []string{"-nodefaults", "-display", "none", "-M", "raspi3b", "-accel", "tcg,thread=multi",
-		"-kernel", p.kernel, "-dtb", filepath.Join(checkout(t), "gokrazy/kernel/bcm2710-rpi-3-b.dtb"),
+		"-kernel", p.kernel, "-dtb", withScreen(t, filepath.Join(checkout(t), "gokrazy/kernel/bcm2710-rpi-3-b.dtb")),
 		// QEMU's watchdog of this board hangs the kernel when it starts.
 		"-append", p.cmdline + " console=ttyAMA0,115200 loglevel=7 initcall_blacklist=bcm2835_wdt_driver_init",
 		"-drive", "if=sd,format=raw,file=" + strings.ReplaceAll(card, ",", ",,"),
@@ -53,4 +56,18 @@ func TestRaspi3b(t *testing.T) {
 	if !strings.HasPrefix(s.Board.Model, "Raspberry Pi 3 Model B") || s.Kernel.Package != "pushcam" {
 		t.Errorf("the board is %+v, the kernel %+v", s.Board, s.Kernel)
 	}
+	m.await(t, "where the camera is, on the screen", func() error {
+		picture, err := m.screen(t)
+		if err != nil {
+			return err
+		}
+		return shows(glyphs(picture), []string{"", " pushcam", "", " http://pushcam.local/", " http://10.0.2.15/", "", " no camera is found: check its cable", "", " " + s.Board.Model})
+	})
+	m.await(t, "and on the serial line", func() error {
+		said, err := os.ReadFile(m.serial)
+		if err == nil && !bytes.Contains(said, []byte("pushcam is at http://pushcam.local/ http://10.0.2.15/")) {
+			err = errors.New("it is not there")
+		}
+		return err
+	})
 }

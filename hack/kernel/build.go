@@ -72,6 +72,7 @@ func (b *builder) build(ctx context.Context, s source) error {
 var deviceTrees = map[string]string{
 	"bcm2710-rpi-3-b.dtb":      "bcm2837-rpi-3-b.dtb",
 	"bcm2710-rpi-3-b-plus.dtb": "bcm2837-rpi-3-b-plus.dtb",
+	"bcm2710-rpi-3-a-plus.dtb": "bcm2837-rpi-3-a-plus.dtb",
 	"bcm2710-rpi-cm3.dtb":      "bcm2837-rpi-cm3-io3.dtb",
 	"bcm2710-rpi-zero-2.dtb":   "bcm2837-rpi-zero-2-w.dtb",
 	"bcm2710-rpi-zero-2-w.dtb": "bcm2837-rpi-zero-2-w.dtb",
