@@ -30,6 +30,9 @@ const (
 	columns, rows = 40, 15
 	// maxLinks is how many addresses are shown.
 	maxLinks = 3
+	// toFront has the screen show device.ScreenTerminal, which is the second one, empty
+	// and without a cursor (console_codes(4)).
+	toFront = "\x1b[12;2]\x1b[0m\x1b[?25l\x1b[2J\x1b[H"
 )
 
 // run shows until ctx is done. What it showed last stays.
@@ -92,8 +95,8 @@ func (s *screen) page(links []string, reason string) string {
 		}
 		lines = append(lines, "")
 	}
-	// The cursor is hidden, and the text stands one character from the edges.
-	return "\x1b[0m\x1b[?25l\x1b[2J\x1b[H\r\n " + strings.Join(lines[:min(len(lines), rows-2)], "\r\n ")
+	// The text stands one character from the edges.
+	return toFront + "\r\n " + strings.Join(lines[:min(len(lines), rows-2)], "\r\n ")
 }
 
 // plain is text without what would move a terminal's cursor, or is not in its font.

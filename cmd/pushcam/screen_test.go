@@ -52,7 +52,7 @@ func TestPage(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &screen{root: device.Root(dir), port: c.port, means: func() string { return c.means }}
-			text, ok := strings.CutPrefix(s.page(s.links(c.network), c.network.Reason), "\x1b[0m\x1b[?25l\x1b[2J\x1b[H\r\n ")
+			text, ok := strings.CutPrefix(s.page(s.links(c.network), c.network.Reason), toFront+"\r\n ")
 			if !ok || strings.Contains(text, "\x1b") {
 				t.Errorf("the page is %q", text)
 			}

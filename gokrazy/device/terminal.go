@@ -10,8 +10,9 @@ import (
 
 // The kernel's terminals.
 const (
-	// ScreenTerminal is what a screen at the HDMI output shows from the start on.
-	ScreenTerminal = "tty1"
+	// ScreenTerminal can be shown on a screen at the HDMI output. That shows tty1 from
+	// the start on, where the kernel's messages go.
+	ScreenTerminal = "tty2"
 	// SerialTerminal is the last console of the kernel's command line: on the
 	// appliance the serial port.
 	SerialTerminal = "console"
