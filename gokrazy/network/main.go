@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/network/link"
 	"github.com/pushcam/pushcam/gokrazy/network/status"
 )
@@ -53,5 +54,11 @@ func run(ctx context.Context, args []string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Run(ctx, *socket) })
 	group.Go(func() error { return links.Run(ctx) })
+	group.Go(func() error {
+		if _, err := device.LockText(); err != nil {
+			log.Warn("this program stops when the card does", "err", err)
+		}
+		return nil
+	})
 	return group.Wait()
 }

@@ -28,7 +28,8 @@ func TestWatchdog(t *testing.T) {
 		name  string
 		fault fault
 		hang  func(t *testing.T, m *machine, cam *webcam)
-		says  []string // the log, in this order
+		says  []string // the program's log, in this order
+		one   string   // what process 1 says
 	}{
 		{"the camera's loop hangs, and so sees no stall",
 			fault{"cmd/pushcam/placeholders.go", "func (p *placeholders) show(s camera.State) {", "if s.Phase == camera.Live { select {} }"},
@@ -39,11 +40,15 @@ func TestWatchdog(t *testing.T) {
 				t.Cleanup(func() { cam.Stall(false) })
 				stream.end(t)
 			},
-			[]string{"the camera is live for 1m", "main.(*placeholders).show placeholders.go:"}},
+			[]string{"the camera is live for 1m", "main.(*placeholders).show placeholders.go:"}, ""},
 		{"a deadlock",
 			fault{"camera/camera.go", "func (c *Camera) set(phase Phase, err error) {", "if phase == Live { c.mu.Lock() }"},
 			func(t *testing.T, m *machine, _ *webcam) { m.stream(t).end(t) },
-			[]string{"the program did not answer itself 3 times", "camera.(*Camera).set camera.go:"}},
+			[]string{"the program did not answer itself 3 times", "camera.(*Camera).set camera.go:"}, ""},
+		{"the watchdog itself hangs",
+			fault{"cmd/pushcam/watchdog.go", "func (d *watchdog) run(ctx context.Context) {", "d.beat(); select {}"},
+			func(*testing.T, *machine, *webcam) {},
+			nil, "/user/pushcam hangs: it has not said for 3m0s that it is well"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -57,7 +62,12 @@ func TestWatchdog(t *testing.T) {
 			began := time.Now()
 			tt.hang(t, m, cam)
 			m.is(t, "a program that has begun since", func(s state) bool { return s.Uptime < time.Since(began).Seconds() })
-			m.oldLog(t, tt.says)
+			if len(tt.says) > 0 {
+				m.oldLog(t, tt.says)
+			}
+			if text, err := os.ReadFile(m.serial); err != nil || !strings.Contains(string(text), tt.one) {
+				t.Errorf("process 1 does not say %q, %v", tt.one, err)
+			}
 			if n := m.resets.Load(); n > 0 {
 				t.Errorf("the machine began anew %d times, not only the program", n)
 			}
