@@ -324,9 +324,9 @@ func TestInstanceIsClosed(t *testing.T) {
 		"Update":   map[string]any{"NoPassword": true, "UseTLS": "off"},
 		"Packages": []any{program},
 		"GokrazyPackages": []any{
-			"github.com/gokrazy/gokrazy/cmd/dhcp",
 			"github.com/gokrazy/gokrazy/cmd/ntp",
 			"github.com/gokrazy/gokrazy/cmd/randomd",
+			"github.com/pushcam/pushcam/gokrazy/network",
 		},
 		"KernelPackage": kernelPackages[PushcamKernel],
 	}
@@ -340,14 +340,14 @@ func TestInstanceIsClosed(t *testing.T) {
 func TestPinsAreComplete(t *testing.T) {
 	cmd := exec.Command("go", "list", "-mod=readonly", "-deps", "-tags=gokrazy,netgo,osusergo",
 		program, "github.com/gokrazy/tools/cmd/gok", "./init",
-		"github.com/gokrazy/gokrazy/cmd/dhcp", "github.com/gokrazy/gokrazy/cmd/ntp", "github.com/gokrazy/gokrazy/cmd/randomd",
+		"github.com/pushcam/pushcam/gokrazy/network", "github.com/gokrazy/gokrazy/cmd/ntp", "github.com/gokrazy/gokrazy/cmd/randomd",
 		"github.com/gokrazy/kernel.rpi", "github.com/pushcam/pushcam/gokrazy/kernel", "github.com/gokrazy/firmware", "github.com/gokrazy/rpi-eeprom")
 	cmd.Dir = filepath.Join(checkout(t), instanceDir, "builddir")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=1", "GOWORK=off", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		// What was printed first are packages that are fine.
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		t.Errorf("%v: %s\ngo.mod of the program has changed: let the image's follow with\n(cd %s/builddir && go list -mod=mod -deps %s >/dev/null)", err, lines[max(0, len(lines)-3):], instanceDir, program)
+		t.Errorf("%v: %s\ngo.mod of the program has changed: let the image's follow with\n(cd %s/builddir && go list -mod=mod -deps %s github.com/pushcam/pushcam/gokrazy/network >/dev/null)", err, lines[max(0, len(lines)-3):], instanceDir, program)
 	}
 }
 

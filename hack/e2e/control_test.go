@@ -104,17 +104,20 @@ func (q *qmp) close() {
 	q.reading.Wait()
 }
 
-// forwarded is where QEMU's router leads to a port of the machine.
-func forwarded(q *qmp, port int) (url string, err error) {
+// firstAddress is what QEMU's router gives to the first machine that asks.
+const firstAddress = "10.0.2.15"
+
+// forwarded is where QEMU's router leads to a port of the machine at an address.
+func forwarded(q *qmp, address string, port int) (url string, err error) {
 	var table string
 	if err := q.do("human-monitor-command", map[string]any{"command-line": "info usernet"}, &table); err != nil {
 		return "", err
 	}
 	for row := range strings.Lines(table) {
 		// TCP[HOST_FORWARD]  13       127.0.0.1 40713       10.0.2.15    80     0     0
-		if f := strings.Fields(row); len(f) > 5 && f[0] == "TCP[HOST_FORWARD]" && f[5] == fmt.Sprint(port) {
+		if f := strings.Fields(row); len(f) > 5 && f[0] == "TCP[HOST_FORWARD]" && f[4] == address && f[5] == fmt.Sprint(port) {
 			return "http://" + f[2] + ":" + f[3], nil
 		}
 	}
-	return "", fmt.Errorf("QEMU forwards nothing to port %d: %s", port, table)
+	return "", fmt.Errorf("QEMU forwards nothing to port %d of %s: %s", port, address, table)
 }

@@ -77,10 +77,10 @@ func boot(t *testing.T, card string, loader []string) *machine {
 		t.Fatal(err)
 	}
 	m.release(t)
-	if m.url, err = forwarded(m.control, 80); err != nil {
+	if m.url, err = forwarded(m.control, firstAddress, 80); err != nil {
 		t.Fatal(err)
 	}
-	if m.knobs, err = forwarded(m.control, 8090); err != nil {
+	if m.knobs, err = forwarded(m.control, firstAddress, 8090); err != nil {
 		t.Fatal(err)
 	}
 	return m

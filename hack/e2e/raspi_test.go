@@ -44,7 +44,7 @@ func TestRaspi3b(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.control.close)
-	if m.url, err = forwarded(m.control, 80); err != nil {
+	if m.url, err = forwarded(m.control, firstAddress, 80); err != nil {
 		t.Fatal(err)
 	}
 	s := m.is(t, "the state of a Pi without a camera", func(s state) bool {

@@ -7,11 +7,11 @@ package deps
 import (
 	_ "github.com/gokrazy/firmware"
 	_ "github.com/gokrazy/gokrazy"
-	_ "github.com/gokrazy/gokrazy/cmd/dhcp"
 	_ "github.com/gokrazy/gokrazy/cmd/ntp"
 	_ "github.com/gokrazy/gokrazy/cmd/randomd"
 	_ "github.com/gokrazy/kernel.rpi"
 	_ "github.com/gokrazy/rpi-eeprom"
 	_ "github.com/pushcam/pushcam/cmd/pushcam"
 	_ "github.com/pushcam/pushcam/gokrazy/kernel"
+	_ "github.com/pushcam/pushcam/gokrazy/network"
 )
