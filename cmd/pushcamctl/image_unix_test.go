@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
@@ -18,6 +19,8 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/image"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
 )
+
+const debugFirmware = "firmware for those who debug it"
 
 // writeCard writes what gok makes: a partition table (MBR signature, GPT header,
 // four entries), a boot partition, and a root file system in the second one.
@@ -48,7 +51,7 @@ func writeCard(t *testing.T, path string) {
 	}
 	_, err1 := f.Write(head)
 	_, err2 := io.Copy(io.NewOffsetWriter(f, (start+partition)*sector), root)
-	_, err3 := f.WriteAt(partitiontest.Boot{}.Bytes(), start*sector)
+	_, err3 := f.WriteAt(partitiontest.Boot{Filler: debugFirmware, FillerName: "start_db.elf"}.Bytes(), start*sector)
 	if err := errors.Join(err1, err2, err3, f.Truncate(image.MinSize), f.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -107,6 +110,12 @@ func TestImageKeepsThePassword(t *testing.T) {
 			if info, err := os.Stat(secret); err != nil || info.Mode() != 0o600 {
 				t.Errorf("%s: %v, %v; want mode 0600", secret, info.Mode(), err)
 			}
+		}
+		boot := make([]byte, 8<<20)
+		if f, err := os.Open(out); err != nil {
+			t.Fatal(err)
+		} else if _, err := io.ReadFull(f, boot); errors.Join(err, f.Close()) != nil || !bytes.Contains(boot, []byte(partitiontest.Cmdline)) || bytes.Contains(boot, []byte(debugFirmware)) {
+			t.Errorf("the boot partition lacks its command line, or has debug firmware: %v", err)
 		}
 		password = strings.TrimSuffix(string(kept), "\n")
 		text, err := os.ReadFile(told)

@@ -2,6 +2,7 @@ package partitiontest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -19,7 +20,9 @@ var Padding = strings.Repeat(" ", 64)
 type Boot struct {
 	Kernel  string // release
 	Cmdline string // "" is Cmdline and Padding
-	Filler  string // is in another file
+	Filler  string // is in another file, filler.bin
+	// FillerName is another name for that file, of 8 and 3 letters.
+	FillerName string
 }
 
 // Bytes is the file system. (Microsoft, FAT: General Overview of On-Disk Format)
@@ -47,10 +50,12 @@ func (b Boot) Bytes() []byte {
 	line, conf := store([]byte(cmdline)), store(loader)
 	entries := store(slices.Concat(folderEntry(".", 2), folderEntry("..", 0), fileEntry("gokraz~1", "con", "gokrazy.conf", conf, len(loader))))
 	loaderDir := store(slices.Concat(folderEntry(".", 3), folderEntry("..", 0), folderEntry("entries", entries)))
+	filler := cmp.Or(b.FillerName, "filler.bin")
+	short, extension, _ := strings.Cut(filler, ".")
 	root := slices.Concat(
 		[]byte("gokrazy    \x08"), make([]byte, 20),
 		fileEntry("vmlinuz", "", "vmlinuz", store([]byte(kernel)), len(kernel)),
-		fileEntry("filler", "bin", "filler.bin", store([]byte(b.Filler+"!")), len(b.Filler)+1),
+		fileEntry(short, extension, filler, store([]byte(b.Filler+"!")), len(b.Filler)+1),
 		fileEntry("cmdline", "txt", "cmdline.txt", line, len(cmdline)),
 		folderEntry("loader", loaderDir),
 	)

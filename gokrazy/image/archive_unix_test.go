@@ -1,0 +1,101 @@
+//go:build unix
+
+package image
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
+)
+
+// An image for updates has the time of its commit, and no debug firmware; what else
+// gok wrote is there.
+func TestFinishArchive(t *testing.T) {
+	packed, err := os.Open("../partition/testdata/gok-1.squashfs.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	unpacked, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := io.ReadAll(unpacked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const debugFirmware = "firmware for those who debug it"
+	files := map[string][]byte{
+		"boot.img":  partitiontest.Boot{Filler: debugFirmware, FillerName: "start4db.elf"}.Bytes(),
+		"root.img":  root,
+		"sbom.json": []byte("{}"),
+	}
+	from, to := filepath.Join(t.TempDir(), "gok"), filepath.Join(t.TempDir(), "x.gaf")
+	f, err := os.Create(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z := zip.NewWriter(f)
+	for name, content := range files {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+		if err == nil {
+			_, err = w.Write(content)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	img := &Image{Time: stampTime}
+	if err := finishArchive(img, from, to); err != nil {
+		t.Fatal(err)
+	}
+	got, err := zip.OpenReader(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Close()
+	sizes := make(map[string]int)
+	for _, entry := range got.File {
+		r, err := entry.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		sizes[entry.Name] = len(content)
+		switch entry.Name {
+		case "boot.img":
+			if bytes.Contains(content, []byte(debugFirmware)) || !bytes.Contains(content, []byte(partitiontest.Cmdline)) {
+				t.Error("boot.img has debug firmware, or not what it needs")
+			}
+		case "root.img":
+			const mkfsTime = 8 // offset in a squashfs
+			if got, want := binary.LittleEndian.Uint32(content[mkfsTime:]), stampTime.Unix(); int64(got) != want {
+				t.Errorf("root.img is of %d, want %d", got, want)
+			}
+		}
+	}
+	want := make(map[string]int)
+	for name, content := range files {
+		want[name] = len(content)
+	}
+	if diff := cmp.Diff(want, sizes); diff != "" {
+		t.Errorf("sizes of the files (-want +got):\n%s", diff)
+	}
+}
