@@ -58,6 +58,12 @@ const (
 	// readerFast is how often in a row a slow reader must have been waiting for the next
 	// frame until it is not slow any more.
 	readerFast = 3
+	// readerFirst is how many frames go to a new reader with more care: each waits until
+	// the one before is acknowledged, if the reader is near, and one frame unread is too
+	// much. The buffer of a new reader is small, and all of it can be full before the
+	// window shows that. If it is, a program that takes a frame every 9 s gives no sign
+	// when it does so: its window stays closed, because the frames share memory there.
+	readerFirst = 4
 	// readerPoll is how often the answer to a question is looked for, at first.
 	readerPoll = 2 * time.Millisecond
 	// readerMaxQuestions bounds the bytes that go ahead of one frame; 10 s take 120.
@@ -126,6 +132,9 @@ func (r *reader) noise(ti *tcpInfo) uint32 {
 // acknowledges can be read. But if more than half of the window shows as unread, it is:
 // otherwise the peer would have said that its window can double.
 func (r *reader) much(ti *tcpInfo) bool {
+	if r.frames < readerFirst {
+		return r.unread >= min(r.size, r.empty()/2)
+	}
 	return uint64(r.unread) >= min(uint64(r.size)*3/2, uint64(r.empty())/2)+uint64(r.noise(ti))
 }
 
@@ -242,6 +251,9 @@ func (r *reader) check(now, timeout time.Duration, ti *tcpInfo) (wait time.Durat
 		return 0, true
 	}
 	if !r.slow {
+		if r.frames < readerFirst && ti.MinRTT <= readerNear && (ti.Unsent > 0 || ti.Acked < ti.Sent) {
+			return readerPoll, false
+		}
 		if !r.much(ti) {
 			return 0, true
 		}

@@ -401,6 +401,43 @@ func TestReaderWorksForSeconds(t *testing.T) {
 	}
 }
 
+// The first frames to a program on the same machine that takes one every 9 s, as the
+// kernel told of them: its buffer grows when it has read the first one, and so hides the
+// second. The third is the last that goes, because the buffer must not be full.
+func TestReaderFirstFrames(t *testing.T) {
+	const size = 112_000
+	var r reader
+	ti := tcpInfo{Full: true, Peer: true, MSS: 65483, MinRTT: 10 * time.Microsecond, Window: 65536}
+	now := time.Duration(0)
+	may := func() bool {
+		now += time.Second / 30
+		r.note(now, &ti)
+		_, ok := r.check(now, 10*time.Second, &ti)
+		return ok
+	}
+	for i, window := range []uint32{95_232, 230_400} {
+		if !may() {
+			t.Fatalf("frame %d: it has to wait although all is read", i+1)
+		}
+		r.sent(now, size, time.Second/30, &ti)
+		ti.Sent += size
+		ti.Acked += size / 2
+		if may() {
+			t.Errorf("frame %d goes before the one before it is acknowledged", i+2)
+		}
+		ti.Acked, ti.Window = ti.Sent, window
+	}
+	if !may() {
+		t.Fatal("frame 3: it has to wait although nothing shows that the second is not read")
+	}
+	r.sent(now, size, time.Second/30, &ti)
+	ti.Sent += size
+	ti.Acked, ti.Window = ti.Sent, 230_400-size
+	if may() || !r.slow {
+		t.Errorf("frame 4 goes, and the buffer is full: %+v", r)
+	}
+}
+
 func TestReaderStops(t *testing.T) {
 	for _, stopAt := range []time.Duration{0, 5 * time.Second} {
 		for _, share := range []float64{0.5, 10} {
