@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -436,4 +437,16 @@ func TestLoginClientLeaves(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 	})
+}
+
+// An address is the same for each connection, and for IPv4 on a socket of IPv6. All who
+// come by a unix socket are one.
+func TestAddress(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.168.1.20:1234": "192.168.1.20", "[::ffff:192.168.1.20]:1234": "192.168.1.20", "[fe80::1%eth0]:80": "fe80::1%eth0", "@": "@",
+	} {
+		if got := address(&http.Request{RemoteAddr: remote}); got != want {
+			t.Errorf("%s: %s, want %s", remote, got, want)
+		}
+	}
 }

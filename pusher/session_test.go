@@ -281,3 +281,14 @@ func TestIsSessionID(t *testing.T) {
 		}
 	}
 }
+
+// HEAD tells what GET would answer a script, and begins no session.
+func TestHeadBeginsNoSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		a := r.do("HEAD", "/stream", "X-Requested-With: XMLHttpRequest")
+		if a.Code != 200 || a.Header.Get("Content-Type") != "text/plain" || r.server.sessions.count() != 0 {
+			t.Errorf("%+v, %d sessions", a, r.server.sessions.count())
+		}
+	})
+}

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -326,6 +329,21 @@ func TestLinkSetsSocketOptions(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("socket options (-want +got):\n%s", diff)
 	}
+	congestion := func() (name string) {
+		if err := l.socket.conn.Control(func(fd uintptr) { name, err = unix.GetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION) }); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	wantCC := congestion()
+	if known, err := os.ReadFile("/proc/sys/net/ipv4/tcp_available_congestion_control"); err != nil {
+		t.Fatal(err)
+	} else if slices.Contains(strings.Fields(string(known)), "bbr") && os.Geteuid() == 0 {
+		wantCC = "bbr"
+	}
+	if l.socket.useBBR(); congestion() != wantCC {
+		t.Errorf("the congestion control for a lossy link is %s, want %s", congestion(), wantCC)
+	}
 	l.closing(false)
 	if ms := get(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); ms != 10_000 {
 		t.Errorf("what is left when it is closed is kept for %d ms, want 10 s", ms)
@@ -371,6 +389,35 @@ func TestLinkOfASlowTaker(t *testing.T) {
 	now += timeout + time.Millisecond
 	if d := stalled(); d <= timeout {
 		t.Errorf("nothing was taken, and it is stalled for %v", d)
+	}
+}
+
+// While a frame is on its way to a slow reader far away, the answer to the last question
+// is looked for, and not any more when it has come.
+func TestLinkListens(t *testing.T) {
+	server, _ := pair(t, "tcp", "127.0.0.1:0")
+	l, err := newLink(server, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.listen(0) {
+		t.Error("it listens to a reader that must not be asked")
+	}
+	l.asks = true
+	l.reader = reader{slow: true, open: 1, takes: 100 * time.Millisecond}
+	l.reader.asks[0].end = 1
+	l.info.MinRTT = 50 * time.Millisecond
+	if _, err := server.Write([]byte(".")); err != nil {
+		t.Fatal(err)
+	}
+	for l.reader.open > 0 {
+		if !l.listen(time.Second) {
+			t.Fatalf("it does not listen before the answer is there: %+v", l.info)
+		}
+		l.info.MinRTT = 50 * time.Millisecond // loopback's is shorter
+	}
+	if l.listen(time.Second) {
+		t.Error("it listens after the answer")
 	}
 }
 
