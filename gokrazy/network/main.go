@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/network/gadget"
 	"github.com/pushcam/pushcam/gokrazy/network/link"
 	"github.com/pushcam/pushcam/gokrazy/network/status"
 )
@@ -51,6 +52,7 @@ func run(ctx context.Context, args []string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	server := new(status.Server)
 	links := &link.Manager{Hostname: hostname, ResolvConf: *resolvConf, Status: server, Log: log}
+	cable := &gadget.Link{Product: hostname, Log: log}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Run(ctx, *socket) })
 	group.Go(func() error { return links.Run(ctx) })
@@ -60,5 +62,6 @@ func run(ctx context.Context, args []string) error {
 		}
 		return nil
 	})
+	group.Go(func() error { cable.Run(ctx); return nil })
 	return group.Wait()
 }

@@ -94,13 +94,14 @@ func (k *kernel) list() ([]iface, map[int][]netip.Prefix, error) {
 	var ifaces []iface
 	for _, l := range links {
 		a := l.Attrs()
-		if !manageable(l.Type(), a.RawFlags, a.HardwareAddr, a.MasterIndex) || k.isGadget(a.Name) {
+		if !manageable(l.Type(), a.RawFlags, a.HardwareAddr, a.MasterIndex) {
 			continue
 		}
 		const running = unix.IFF_UP | unix.IFF_RUNNING
 		ifaces = append(ifaces, iface{
 			index: a.Index, name: a.Name, hw: hardwareAddr(a.HardwareAddr),
 			up: a.RawFlags&unix.IFF_UP != 0, carrier: a.RawFlags&running == running,
+			gadget: k.isGadget(a.Name),
 		})
 	}
 	addrs, err := k.nl.AddrList(nil, netlink.FAMILY_ALL)

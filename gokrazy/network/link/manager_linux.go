@@ -43,6 +43,7 @@ type Manager struct {
 	links   map[int]*link // by index
 	packets chan packetIn
 	wrote   string // what ResolvConf has
+	gadgets []status.Link
 }
 
 // A link is one interface.
@@ -71,6 +72,7 @@ type iface struct {
 	up      bool // switched on
 	carrier bool
 	lost    bool // its carrier was away since the last look
+	gadget  bool // this board's own USB port, whose address is package gadget's
 }
 
 // A packetIn has come on an interface. One of the three is there.
@@ -214,7 +216,12 @@ func (m *Manager) look(now time.Time, lost map[int]bool) {
 		return
 	}
 	there := make(map[int]bool)
+	m.gadgets = nil
 	for _, i := range ifaces {
+		if i.gadget {
+			m.gadgets = append(m.gadgets, gadgetLink(&i, addresses[i.index]))
+			continue
+		}
 		i.lost = lost[i.index]
 		l := m.links[i.index]
 		if l != nil && (l.hw != i.hw || l.name != i.name) {
@@ -328,11 +335,28 @@ func (m *Manager) publish(now time.Time) {
 		}
 		s.DNS = append(s.DNS, l.names.addresses(l.name)...)
 	}
+	s.Links = append(s.Links, m.gadgets...)
 	s.DNS, s.NTP = unique(s.DNS), unique(s.NTP)
 	m.Status.Update(func(all *status.Status) {
 		all.Links, all.DNS, all.Domain, all.NTP = s.Links, s.DNS, s.Domain, s.NTP
 	})
 	m.writeResolvConf(s.DNS, s.Domain)
+}
+
+// gadgetLink is what there is to say of a gadget's interface.
+func gadgetLink(i *iface, addresses []netip.Prefix) status.Link {
+	l := status.Link{Name: i.name, Kind: status.USB, Carrier: i.carrier}
+	if !i.carrier {
+		l.Why = "no computer is plugged into the board's own USB port"
+	}
+	for _, p := range addresses {
+		from := status.Own
+		if p.Addr().Is6() {
+			from = status.IPv6
+		}
+		l.Addresses = append(l.Addresses, status.Address{Prefix: p, From: from})
+	}
+	return l
 }
 
 func values(m map[int]*link) func(func(*link) bool) {

@@ -67,6 +67,7 @@ const (
 	DHCP      Origin = "dhcp"       // an IPv4 address that a server has given
 	LinkLocal Origin = "link-local" // an IPv4 address that nobody has given (RFC 3927)
 	IPv6      Origin = "ipv6"       // an IPv6 address for more than this link
+	Own       Origin = "own"        // an IPv4 address by which this computer gives the one at the other end its own
 )
 
 // Clock is how the computer's clock came to its time.
