@@ -9,11 +9,12 @@
 // writes resolv.conf and the status.
 //
 // Of the libraries, github.com/insomniacslk/dhcp has the messages of DHCP and their
-// UDP frames: it is kept, it knows option 121, and its package of messages stands
-// for itself, where the one that gokrazy uses (rtr7/dhcp4) brings all protocols of
-// gopacket along: 4 MB more of a program. Netlink is vishvananda/netlink, which
-// gokrazy's init has already; its blocking subscription cannot be ended, so the
-// socket for that is of mdlayher/socket, like the packet sockets (mdlayher/packet).
-// Router advertisements are parsed by mdlayher/ndp. ARP for IPv4 over Ethernet has
-// one layout of 28 bytes: that is here.
+// UDP frames: it is kept, and reads every option that is wanted here, where the one of
+// gokrazy's client (rtr7/dhcp4) takes two routers for one address of eight bytes and
+// knows no option 121. Netlink is vishvananda/netlink, which gokrazy's init has
+// already; its subscription cannot be ended, so the socket for that is of
+// mdlayher/socket, like the packet sockets (mdlayher/packet). Router advertisements are
+// parsed by mdlayher/ndp. ARP for IPv4 over Ethernet has one layout of 28 bytes: that is
+// here. The program has 6.9 MB (2.7 MB compressed, where gokrazy's client had 4.1 and
+// 1.5), of which most is HTTP for the status, and is 9 MB in memory, 1.5 of them its own.
 package link
