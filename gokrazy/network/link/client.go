@@ -194,19 +194,22 @@ func (m *machine) keep(now time.Time) {
 // bind takes the wanted lease.
 func (m *machine) bind(now time.Time) {
 	c := &m.client
-	before := c.lease
+	before, rebooted := c.lease, c.phase == rebooting
 	if c.moved && (before == nil || before.address != c.wanted.address) {
 		m.move()
 	}
 	c.lease, c.last = c.wanted, c.wanted.address.Addr()
 	m.keep(now)
-	if before == nil || before.address != c.lease.address {
+	isNew := before == nil || before.address != c.lease.address
+	if isNew {
 		m.log.Info("the link has an address", "address", c.lease.address, "router", c.lease.gateway(), "server", c.lease.server, "until", c.lease.until)
 		m.router.forget()
 		m.startRouter(now)
 	}
-	m.out.arp(announceARP(m.hw, c.last))
-	m.announcement = now.Add(announcePause)
+	if isNew || rebooted {
+		m.out.arp(announceARP(m.hw, c.last))
+		m.announcement = now.Add(announcePause)
+	}
 }
 
 // awaitRenewal sets when to ask for the next renewal.
@@ -352,7 +355,8 @@ func (m *machine) giveBack(now time.Time, l *lease, other hardwareAddr) {
 }
 
 // contested is for another computer that uses the address of the lease: it is told
-// once that it is this one's, and gets it if it goes on (RFC 5227, 2.4 b).
+// once that it is this one's, and gets it if it goes on (RFC 5227, 2.4 b). If it says
+// so soon after the address was given, it had it before, and has answered late.
 func (m *machine) contested(now time.Time, other hardwareAddr) {
 	c := &m.client
 	l := c.lease
@@ -365,7 +369,7 @@ func (m *machine) contested(now time.Time, other hardwareAddr) {
 		m.discover(now)
 		return
 	}
-	if m.defended.IsZero() || now.Sub(m.defended) > defendInterval {
+	if m.announcement.IsZero() && (m.defended.IsZero() || now.Sub(m.defended) > defendInterval) {
 		m.defended = now
 		m.out.arp(announceARP(m.hw, l.address.Addr()))
 		return

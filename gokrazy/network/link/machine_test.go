@@ -510,6 +510,22 @@ func TestConflict(t *testing.T) {
 	w.wantAddress(declinePause+time.Second, "192.168.77.101/24")
 }
 
+// The device that has the address answers when the address was taken.
+func TestConflictAnsweredLate(t *testing.T) {
+	w := newWorld(t)
+	w.server = newServer("192.168.77.0/24")
+	w.carrier(true)
+	w.wantAddress(time.Second, "192.168.77.100/24")
+	w.run(time.Second)
+	w.hear(arpPacket{op: arpReply, senderHW: otherHW, senderIP: netip.MustParseAddr("192.168.77.100"), targetHW: ourHW, targetIP: unspecified})
+	w.settle()
+	w.wantNone()
+	if w.count("DECLINE 192.168.77.100") != 1 {
+		t.Errorf("the server was not told: %q", w.sent)
+	}
+	w.wantAddress(declinePause+time.Second, "192.168.77.101/24")
+}
+
 // A device comes that has been given the same address by hand.
 func TestConflictLater(t *testing.T) {
 	w := home(t)

@@ -131,6 +131,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		case p := <-m.packets:
 			m.take(time.Now(), p)
 		case <-timer.C:
+			m.takeWaiting(time.Now())
 		}
 		timer.Reset(m.work(time.Now()))
 	}
@@ -204,6 +205,19 @@ func (m *Manager) take(now time.Time, p packetIn) {
 		l.machine.arp(now, *p.arp)
 	case p.ra != nil:
 		l.names = l.names.add(p.ra.names, now)
+	}
+}
+
+// takeWaiting takes the packets that came before something became due, on a machine
+// that was busy: an answer is not late because it was read late.
+func (m *Manager) takeWaiting(now time.Time) {
+	for range cap(m.packets) {
+		select {
+		case p := <-m.packets:
+			m.take(now, p)
+		default:
+			return
+		}
 	}
 }
 
