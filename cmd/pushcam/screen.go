@@ -68,13 +68,15 @@ func (s *screen) write(terminal string, shown *string, text string) {
 	}
 }
 
-// links are the URLs of the page, the name's first. A link-local IPv6 address is no
-// link: browsers do not take one.
+// links are the URLs of the page, the name's first. IPv6 addresses, which nobody likes
+// to type, are there only without IPv4, and link-local ones never: browsers do not take
+// them.
 func (s *screen) links(n discovery.State) (links []string) {
 	if n.Host != "" {
 		links = append(links, link(n.Host, s.port))
 	}
-	addresses := slices.DeleteFunc(slices.Clone(n.Addresses), func(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() })
+	v4 := slices.ContainsFunc(n.Addresses, netip.Addr.Is4)
+	addresses := slices.DeleteFunc(slices.Clone(n.Addresses), func(a netip.Addr) bool { return a.Is6() && (v4 || a.IsLinkLocalUnicast()) })
 	for _, a := range addresses[:min(len(addresses), maxLinks)] {
 		links = append(links, link(a.String(), s.port))
 	}

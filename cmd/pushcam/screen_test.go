@@ -41,12 +41,14 @@ func TestPage(t *testing.T) {
 		means   string
 		want    string
 	}{
-		{"ready", 80, discovery.State{Host: "pushcam-2.local", Addresses: addrs("192.168.178.23", "fe80::1")}, "ready, nobody is watching",
+		{"ready", 80, discovery.State{Host: "pushcam-2.local", Addresses: addrs("192.168.178.23", "2001:db8::1", "fe80::1")}, "ready, nobody is watching",
 			"pushcam\n\nhttp://pushcam-2.local/\nhttp://192.168.178.23/\n\nready, nobody is watching\n\nRaspberry Pi Zero 2 W Rev 1.0\n"},
 		{"no network", 80, discovery.State{Reason: "there is no network"}, "no camera is found: check its cable",
 			"pushcam\n\nthere is no network\n\nno camera is found: check its cable\n\nRaspberry Pi Zero 2 W Rev 1.0\n"},
 		{"long lines, another port, many addresses", 8080, discovery.State{Host: strings.Repeat("a", 40) + ".local", Addresses: addrs("10.0.0.1", "10.0.1.1", "10.0.2.1", "10.0.3.1", "2001:db8::1")}, "privacy: the camera is closed until the button is pressed again",
 			"pushcam\n\nhttp://" + strings.Repeat("a", 31) + "\n" + strings.Repeat("a", 9) + ".local:8080/\nhttp://10.0.0.1:8080/\nhttp://10.0.1.1:8080/\nhttp://10.0.2.1:8080/\n\nprivacy: the camera is closed until\nthe button is pressed again\n\nRaspberry Pi Zero 2 W Rev 1.0\n"},
+		{"IPv6 only", 80, discovery.State{Host: "pushcam.local", Addresses: addrs("2001:db8::1", "fe80::1")}, "ready, nobody is watching",
+			"pushcam\n\nhttp://pushcam.local/\nhttp://[2001:db8::1]/\n\nready, nobody is watching\n\nRaspberry Pi Zero 2 W Rev 1.0\n"},
 		{"hostile", 80, discovery.State{Host: "\x1b[2J\x9b\n.local", Addresses: addrs("10.0.0.1")}, "é",
 			"pushcam\n\nhttp://?[2J??.local/\nhttp://10.0.0.1/\n\n?\n\nRaspberry Pi Zero 2 W Rev 1.0\n"},
 	} {
