@@ -15,6 +15,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/durable"
+	"github.com/pushcam/pushcam/gokrazy/network/status"
 	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/pusher"
@@ -34,6 +35,7 @@ type appliance struct {
 	watch    *cardWatch
 	identity *device.Owner
 	drivers  *drivers
+	network  *network
 	name     *discovery.Announcer
 	updates  *update.Server
 	recovery *recovery
@@ -57,6 +59,7 @@ func newAppliance(c *config, s *settings, address net.Addr, cam *camera.Camera, 
 		log.Error("this pushcam has no id, so its owner's computer knows it by its name only", "err", err)
 	}
 	a.drivers = newDrivers(a.root, c.size, log.With("component", "modules"))
+	a.network = newNetwork(a.root.Path(status.Socket), p.noNetwork, log.With("component", "network"))
 	a.name = a.newAnnouncer(address, s)
 	a.updates = a.newUpdates(c.stateDir, cam, p, web)
 	a.recovery = newRecovery(a.root, c.stateDir, a.reboot, log.With("component", "recovery"))
@@ -91,6 +94,7 @@ func (a *appliance) newAnnouncer(address net.Addr, s *settings) *discovery.Annou
 		Log:      a.log.With("component", "discovery"),
 		Kept:     s.networkName(),
 		Keep:     s.setNetworkName,
+		Changed:  a.network.changed,
 	}
 }
 
@@ -125,6 +129,7 @@ func (a *appliance) run(ctx context.Context) error {
 		}
 		return nil
 	})
+	all.Go(func() error { a.network.run(ctx); return nil })
 	all.Go(func() error {
 		if err := a.name.Run(ctx); err != nil {
 			a.log.Error("this pushcam cannot be found by name", "err", err)
@@ -147,7 +152,7 @@ func (a *appliance) state() map[string]func() any {
 		"hostname": func() any { return a.name.Hostname },
 		"card":     func() any { return a.watch.state() },
 		"kernel":   func() any { return a.drivers.state() },
-		"network":  func() any { return a.name.State() },
+		"network":  func() any { return a.network.state(a.name.State()) },
 		"update":   func() any { return a.updates.State() },
 		"recovery": a.recovery.state,
 	}
@@ -178,11 +183,7 @@ func (a *appliance) owner(s *settings, log, controls http.Handler) *pusher.Owner
 	}
 	return &pusher.Owner{
 		Verify: a.identity.Verify,
-		Names: func() []string {
-			announced := a.name.State().Host // has a number if another one was there before
-			short := strings.TrimSuffix(announced, ".local")
-			return []string{a.name.Hostname, a.name.Hostname + ".local", announced, short}
-		},
+		Names:  a.names,
 		Answers: map[string]http.Handler{
 			"/api/log":      log,
 			"/api/controls": controls,
@@ -193,6 +194,21 @@ func (a *appliance) owner(s *settings, log, controls http.Handler) *pusher.Owner
 		Known:    s.ownersAddresses(),
 		Remember: s.setOwnersAddresses,
 	}
+}
+
+// names are what browsers on the network may call the appliance: its host name and the
+// one that it has, which may have a number, as they are, and in the domains of multicast
+// DNS and of the router.
+func (a *appliance) names() []string {
+	all := []string{a.name.Hostname, strings.TrimSuffix(a.name.State().Host, ".local")}
+	for _, name := range all[:len(all):len(all)] {
+		for _, domain := range []string{"local", a.network.domain()} {
+			if name != "" && domain != "" {
+				all = append(all, name+"."+domain)
+			}
+		}
+	}
+	return all
 }
 
 // boardState is the part of /state about the board, which a PC may have too.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/network/status"
 	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/pusher"
@@ -52,7 +53,9 @@ func TestOwner(t *testing.T) {
 
 	book := newLogbook()
 	log := slog.New(slog.NewTextHandler(book, nil))
-	appliance := &appliance{root: device.Root(root), log: log, identity: device.ReadOwner(device.Root(root)), name: &discovery.Announcer{Hostname: "attic"}, updates: &update.Server{Card: &card.Card{Root: device.Root(root)}, Dir: t.TempDir(), Log: log}}
+	network := newNetwork("", nil, log)
+	network.take(status.Status{Domain: "fritz.box"})
+	appliance := &appliance{root: device.Root(root), log: log, network: network, identity: device.ReadOwner(device.Root(root)), name: &discovery.Announcer{Hostname: "attic"}, updates: &update.Server{Card: &card.Card{Root: device.Root(root)}, Dir: t.TempDir(), Log: log}}
 	server := &pusher.Server{
 		Hub: pusher.NewHub(func(bool) {}), Camera: calm{}, Log: log,
 		Owner: appliance.owner(quietSettings(t.TempDir()), book, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "controls of "+r.URL.Path) })),
@@ -81,7 +84,10 @@ func TestOwner(t *testing.T) {
 		{"attic", "/api/update/try", "", 401, "needs the owner's password"},
 		{"attic.local", "/gokrazy/update/root", "the owner's", 403, "use pushcamctl update"},
 		{"attic.local", "/gokrazy/status", "the owner's", 200, "gokrazy /status"},
+		{"attic.fritz.box", "/gokrazy/status", "the owner's", 200, "gokrazy /status"}, // as the router calls it
 		{"pushcam.local", "/gokrazy/status", "the owner's", 403, `not for "pushcam.local"`},
+		{"other.fritz.box", "/gokrazy/status", "the owner's", 403, `not for "other.fritz.box"`},
+		{"attic.example.com", "/gokrazy/status", "the owner's", 403, `not for "attic.example.com"`},
 		{"", "/gokrazy/", "", 401, "needs the owner's password"},
 		{"", "/api/log", "a stranger's", 401, "not the owner's password"},
 	}

@@ -36,9 +36,6 @@ func (a *appliance) writeMetrics(w io.Writer) {
 	if a == nil {
 		return
 	}
-	answers := uint64(0)
-	if a.watch.answers() {
-		answers = 1
-	}
-	metrics.WriteGaugeUint64(w, "pushcam_card_answers", answers)
+	metrics.WriteGaugeUint64(w, "pushcam_card_answers", one(a.watch.answers()))
+	a.network.writeMetrics(w)
 }

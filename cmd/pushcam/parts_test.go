@@ -13,6 +13,7 @@ import (
 	"github.com/pushcam/pushcam/camera/cameratest"
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/network/status"
 	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/gpio"
@@ -69,6 +70,7 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 						}
 						return nil
 					}},
+					network:  &network{log: log, missing: p.noNetwork, follow: func(ctx context.Context, _ func(status.Status, error)) { <-ctx.Done() }},
 					name:     new(discovery.Announcer), // says that it has no port, and ends
 					updates:  &update.Server{Card: &card.Card{Root: root}, Dir: dir, Log: log},
 					watchdog: &watchdog{state: cam.State, get: func(context.Context) error { return nil }, log: log},

@@ -43,11 +43,11 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	all := newParts(ctx)
 	appliance := newAppliance(c, settings, address, cam, panel, all.stop, stderr, log)
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
+	server.Owner = appliance.owner(settings, book, controls)
 	server.Metrics = func(w io.Writer) {
 		writeCameraMetrics(w, cam.State())
 		appliance.writeMetrics(w)
 	}
-	server.Owner = appliance.owner(settings, book, controls)
 	server.Licenses = appliance.licenses()
 	server.State = map[string]func() any{
 		"camera":   func() any { return cameraState(cam) },

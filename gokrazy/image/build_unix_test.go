@@ -232,7 +232,7 @@ func TestInstance(t *testing.T) {
 		"WaitForClock":      true,
 		"OfALaterGok":       map[string]any{"a": 1.0},
 	})
-	owner["PackageConfig"].(map[string]any)["github.com/gokrazy/gokrazy/cmd/ntp"] = map[string]any{"CommandLineFlags": []any{"-x"}}
+	owner["PackageConfig"].(map[string]any)["github.com/gokrazy/gokrazy/cmd/randomd"] = map[string]any{"CommandLineFlags": []any{"-x"}}
 	for name, config := range map[string]map[string]any{"as committed": committed, "with more of an owner": owner} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -324,7 +324,6 @@ func TestInstanceIsClosed(t *testing.T) {
 		"Update":   map[string]any{"NoPassword": true, "UseTLS": "off"},
 		"Packages": []any{program},
 		"GokrazyPackages": []any{
-			"github.com/gokrazy/gokrazy/cmd/ntp",
 			"github.com/gokrazy/gokrazy/cmd/randomd",
 			"github.com/pushcam/pushcam/gokrazy/network",
 		},
@@ -340,7 +339,7 @@ func TestInstanceIsClosed(t *testing.T) {
 func TestPinsAreComplete(t *testing.T) {
 	cmd := exec.Command("go", "list", "-mod=readonly", "-deps", "-tags=gokrazy,netgo,osusergo",
 		program, "github.com/gokrazy/tools/cmd/gok", "./init",
-		"github.com/pushcam/pushcam/gokrazy/network", "github.com/gokrazy/gokrazy/cmd/ntp", "github.com/gokrazy/gokrazy/cmd/randomd",
+		"github.com/pushcam/pushcam/gokrazy/network", "github.com/gokrazy/gokrazy/cmd/randomd",
 		"github.com/gokrazy/kernel.rpi", "github.com/pushcam/pushcam/gokrazy/kernel", "github.com/gokrazy/firmware", "github.com/gokrazy/rpi-eeprom")
 	cmd.Dir = filepath.Join(checkout(t), instanceDir, "builddir")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=1", "GOWORK=off", "GOFLAGS=")

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Network is a program of the appliance's image: it gives every network link its
-// addresses, and tells others over a unix socket how that goes.
+// addresses, sets the clock, and tells others over a unix socket how that goes.
 package main
 
 import (
@@ -13,10 +13,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/network/clock"
 	"github.com/pushcam/pushcam/gokrazy/network/gadget"
 	"github.com/pushcam/pushcam/gokrazy/network/link"
 	"github.com/pushcam/pushcam/gokrazy/network/status"
@@ -37,6 +39,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("network", flag.ContinueOnError)
 	socket := flags.String("socket", status.Socket, "where the status is served, a unix `socket`")
 	resolvConf := flags.String("resolv-conf", "/tmp/resolv.conf", "the `file` that the name servers go to")
+	setClock := flags.Bool("clock", true, "set the computer's clock by time servers")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -53,8 +56,12 @@ func run(ctx context.Context, args []string) error {
 	server := new(status.Server)
 	links := &link.Manager{Hostname: hostname, ResolvConf: *resolvConf, Status: server, Log: log}
 	cable := &gadget.Link{Product: hostname, Log: log}
+	timekeeper := &clock.Clock{NotBefore: made(), Log: log}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Run(ctx, *socket) })
+	if *setClock {
+		group.Go(func() error { timekeeper.Run(ctx, server); return nil })
+	}
 	group.Go(func() error { return links.Run(ctx) })
 	group.Go(func() error {
 		if _, err := device.LockText(); err != nil {
@@ -64,4 +71,18 @@ func run(ctx context.Context, args []string) error {
 	})
 	group.Go(func() error { cable.Run(ctx); return nil })
 	return group.Wait()
+}
+
+// made is the time of the image's commit, which its files have. It is zero if it is not
+// known.
+func made() time.Time {
+	path, err := os.Executable()
+	if err != nil {
+		return time.Time{}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }

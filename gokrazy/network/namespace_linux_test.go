@@ -268,7 +268,7 @@ func newCamera(t *testing.T) *camera {
 // boot starts the program.
 func (c *camera) boot() {
 	c.t.Helper()
-	cmd := exec.Command(os.Args[0], "-socket", c.socket(), "-resolv-conf", filepath.Join(c.dir, "resolv.conf"))
+	cmd := exec.Command(os.Args[0], "-clock=false", "-socket", c.socket(), "-resolv-conf", filepath.Join(c.dir, "resolv.conf"))
 	cmd.Env = append(os.Environ(), programEnv+"=1")
 	c.program = c.start(cmd)
 }

@@ -3,11 +3,15 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,12 +20,13 @@ import (
 	"github.com/pushcam/pushcam/camera"
 )
 
-// TestClock boots in 1970, as a Pi without a clock does. The time comes from the
-// network while somebody watches.
+// TestClock boots in 1970, as a Pi without a clock does. For a minute and a half there is
+// no Internet. Then the time comes from the network while somebody watches.
 func TestClock(t *testing.T) {
 	p := built(t)
 	cam := newWebcam()
 	m := boot(t, p.card(t), append(p.direct(), "-rtc", "base=1970-01-01T00:00:10"))
+	questions := m.station.countQuestions()
 	cam.plug(t, m)
 	t.Cleanup(func() { cam.unplug(t) })
 	m.picture(t)
@@ -30,7 +35,17 @@ func TestClock(t *testing.T) {
 	}
 	stream := m.stream(t)
 	stream.await(t, true)
-	before := m.rightAges(t)
+	before := m.rightTimes(t)
+
+	const most = 40 // of two kinds of addresses, from each name server, twice; gokrazy's program asks 300 times
+	s := m.is(t, "a minute and a half without the Internet", func(s state) bool { return s.Uptime > 90 })
+	if n := questions.Load(); n < 2 || n > most {
+		t.Errorf("name servers were asked %d times, want 2 to %d", n, most)
+	}
+	if c := s.Network.Clock; c.Set || c.Error == "" {
+		t.Errorf("without the Internet the clock's state is %+v, want a reason why it is not set", c)
+	}
+	m.metrics(t, "pushcam_clock_set 0")
 
 	began := time.Now()
 	m.station.serveTime()
@@ -43,11 +58,17 @@ func TestClock(t *testing.T) {
 	for range 5 * fps { // more than the frames that were sent before and not read yet
 		stream.picture(t)
 	}
-	s := m.rightAges(t)
+	m.is(t, "the state of a clock that is set", func(s state) bool { return s.Network.Clock.Set && s.Network.Clock.Error == "" })
+	s = m.rightTimes(t)
 	if (s.Camera.Stalls != before.Camera.Stalls || s.Camera.Restarts != before.Camera.Restarts) && !cam.paused(stream.opened) {
 		t.Errorf("the camera had trouble: %+v", s.Camera)
 	}
+	m.metrics(t, "pushcam_clock_set 1")
 	m.picture(t)
+	_, _, log, err := m.owned(http.MethodGet, "/api/log")
+	if err != nil || bytes.Contains(log, []byte("time=1970-")) || !bytes.Contains(log, began.UTC().AppendFormat(nil, "time=2006-01-02")) {
+		t.Errorf("the log, %v, has lines of 1970:\n%s", err, log)
+	}
 }
 
 // clock is what the machine's clock says.
@@ -64,9 +85,9 @@ func (m *machine) clock(t *testing.T) time.Time {
 	return now
 }
 
-// rightAges waits for a live picture and checks everything in /state that is a time
-// since something.
-func (m *machine) rightAges(t *testing.T) state {
+// rightTimes waits for a live picture and checks everything in /state and /metrics that
+// is a time, or a time since something.
+func (m *machine) rightTimes(t *testing.T) state {
 	t.Helper()
 	const old = 3600 // seconds; a busy machine is late, but not by decades
 	s := m.is(t, "a viewer who gets pictures", func(s state) bool {
@@ -76,7 +97,47 @@ func (m *machine) rightAges(t *testing.T) state {
 	if !ok(s.Frame.AgeMS/1000) || !ok(s.Viewers[0].AgeMS/1000) || !ok(s.Viewers[0].Seconds) || !ok(s.Uptime) {
 		t.Errorf("ages are wrong: frame %+v, viewer %+v, uptime %v s", *s.Frame, s.Viewers[0], s.Uptime)
 	}
+	now := m.clock(t)
+	for name, at := range map[string]time.Time{"the camera's state": s.Camera.Since, "the process": m.processStart(t)} {
+		// The clock's header has no parts of a second.
+		if age := now.Sub(at).Seconds(); !ok(age+2) || age > s.Uptime+60 {
+			t.Errorf("%s is of %v, and it is %v, %v s after the start", name, at, now, s.Uptime)
+		}
+	}
 	return s
+}
+
+// processStart is the start of the program as /metrics tells it.
+func (m *machine) processStart(t *testing.T) time.Time {
+	t.Helper()
+	_, _, text, err := m.get("/metrics", getTimeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "process_start_time_seconds "); ok {
+			seconds, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return time.Unix(seconds, 0)
+		}
+	}
+	t.Fatalf("/metrics lacks process_start_time_seconds:\n%s", text)
+	return time.Time{}
+}
+
+// countQuestions counts the questions that the machine sends to name servers.
+func (s *station) countQuestions() *atomic.Int64 {
+	n := new(atomic.Int64)
+	count := func(frame []byte) []byte {
+		if d, ok := parseUDP(frame); ok && d.toPort == 53 {
+			n.Add(1)
+		}
+		return nil
+	}
+	s.answer.Store(&count)
+	return n
 }
 
 // serveTime makes the station the machine's internet: it answers each question for a
@@ -163,6 +224,7 @@ func answerNTP(question []byte) []byte {
 	now := time.Now()
 	const since1900 = 2_208_988_800 // seconds to 1970
 	stamp := uint64(now.Unix()+since1900)<<32 | uint64(now.Nanosecond())<<32/1e9
+	binary.BigEndian.PutUint64(answer[16:], stamp) // when the server's own clock was set
 	binary.BigEndian.PutUint64(answer[32:], stamp) // when the question came
 	binary.BigEndian.PutUint64(answer[40:], stamp) // when the answer went
 	return answer

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/gokrazy/network/status"
 	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
 	"github.com/pushcam/pushcam/pusher/pushertest"
@@ -97,6 +98,10 @@ type state struct {
 		Model    string `json:"model"`
 		Resident int64  `json:"resident_bytes"`
 	} `json:"board"`
+	Network struct {
+		Links []status.Link `json:"links"`
+		Clock status.Clock  `json:"clock"`
+	} `json:"network"`
 	Kernel struct {
 		Release string   `json:"release"`
 		Package string   `json:"package"`

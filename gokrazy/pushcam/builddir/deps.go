@@ -7,7 +7,6 @@ package deps
 import (
 	_ "github.com/gokrazy/firmware"
 	_ "github.com/gokrazy/gokrazy"
-	_ "github.com/gokrazy/gokrazy/cmd/ntp"
 	_ "github.com/gokrazy/gokrazy/cmd/randomd"
 	_ "github.com/gokrazy/kernel.rpi"
 	_ "github.com/gokrazy/rpi-eeprom"

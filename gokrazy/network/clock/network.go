@@ -1,0 +1,39 @@
+package clock
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/beevik/ntp"
+)
+
+// lookup asks the name servers of the system.
+func lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+// query asks a server for the time. The library takes an answer only with the random
+// number that it has asked with, so that it is from the server, or from somebody on the
+// way to it.
+func query(ctx context.Context, server netip.AddrPort) (*ntp.Response, error) {
+	var stop func() bool
+	answer, err := ntp.QueryWithOptions(server.String(), ntp.QueryOptions{
+		Timeout: queryTimeout,
+		Dialer: func(_, remote string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, "udp", remote)
+			if err == nil {
+				stop = context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+			}
+			return conn, err
+		},
+	})
+	if stop != nil {
+		stop()
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return answer, err
+}
