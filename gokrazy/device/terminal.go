@@ -11,7 +11,7 @@ import (
 // The kernel's terminals.
 const (
 	// ScreenTerminal can be shown on a screen at the HDMI output. That shows tty1 from
-	// the start on, where the kernel's messages go.
+	// the start on, where the kernel's messages go once something was written here.
 	ScreenTerminal = "tty2"
 	// SerialTerminal is the last console of the kernel's command line: on the
 	// appliance the serial port.
@@ -29,6 +29,9 @@ func (r Root) WriteTerminal(name, text string) error {
 	f, err := os.OpenFile(r.Path("dev", name), os.O_WRONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
+	}
+	if name == ScreenTerminal {
+		divertMessages(f)
 	}
 	if err := f.SetWriteDeadline(time.Now().Add(terminalTimeout)); err != nil && !errors.Is(err, os.ErrNoDeadline) {
 		f.Close()

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package device
+
+import "os"
+
+func divertMessages(*os.File) {}
