@@ -19,7 +19,7 @@ const (
 	settleSilence = 5 * time.Second
 	// settleTime is how long a slow card has for everything.
 	settleTime    = time.Minute
-	settleLook    = 100 * time.Millisecond
+	settleLook    = 500 * time.Millisecond
 	permDirectory = "perm"
 )
 
