@@ -76,17 +76,17 @@ func (c *Camera) climb(ctx context.Context) {
 	c.countRung(r.Name)
 	r.Last, r.ended = time.Now(), make(chan error, 1)
 	c.climbed = true
-	ctx, cancel := context.WithTimeout(ctx, rungTimeout)
+	rungCtx, cancel := context.WithTimeout(ctx, rungTimeout)
 	defer cancel()
-	go func(do func(context.Context, error) error, ended chan<- error) { ended <- do(ctx, why) }(r.Do, r.ended)
+	go func(do func(context.Context, error) error, ended chan<- error) { ended <- do(rungCtx, why) }(r.Do, r.ended)
 	var err error
 	select {
 	case err = <-r.ended:
 		r.ended = nil
-	case <-ctx.Done():
-		err = fmt.Errorf("it did not end: %w", ctx.Err())
+	case <-rungCtx.Done():
+		err = fmt.Errorf("it did not end: %w", rungCtx.Err())
 	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil { // else the rung has ended the program
 		log.Error("that did not work", "err", err)
 	}
 }

@@ -251,6 +251,26 @@ func TestLadderGoesOn(t *testing.T) {
 	})
 }
 
+// A rung that ends the program has worked, although it does not return before that.
+func TestLadderEndsTheProgram(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newClimber()
+		b := start(t, new(cameratest.Source), func(c *camera.Camera) { c.Ladder = l.ladder() })
+		l.do["restart"] = func(ctx context.Context) error {
+			go b.stop()
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		b.src.Stall(true)
+		b.SetDemand(true)
+		after(9 * time.Minute)
+		l.want(t, "30s reset", "2m0s restart")
+		if log := b.log.String(); strings.Contains(log, "that did not work") {
+			t.Errorf("it says that the end of the program did not work:\n%s", log)
+		}
+	})
+}
+
 // restartable is a source whose stream can be started again.
 type restartable struct {
 	cameratest.Source

@@ -115,6 +115,14 @@ type state struct {
 		Seconds float64 `json:"seconds"`
 		AgeMS   float64 `json:"age_ms"`
 	} `json:"viewers"`
+	Recovery struct {
+		Restart struct {
+			Reason string `json:"reason"`
+		} `json:"restart"`
+		Reboot struct {
+			Reason string `json:"reason"`
+		} `json:"reboot"`
+	} `json:"recovery"`
 	ID       string  `json:"id"`
 	Hostname string  `json:"hostname"`
 	Uptime   float64 `json:"uptime_s"`
