@@ -25,8 +25,8 @@ var cardHang = flag.Duration("card-hang", 40*time.Second, "how long the card han
 func strict() bool { return *cardHang >= 10*time.Minute }
 
 // maxResident is what all programs of the appliance may have in memory with ten
-// viewers, in bytes. The aim is 60 MB; 62.5 were measured with gokrazy's DHCP client.
-const maxResident = 64e6
+// viewers, in bytes; 52.9 MB were measured.
+const maxResident = 60e6
 
 // TestCard is the life of an appliance whose card is larger than its image, and then
 // hangs, comes back, and is slow.
