@@ -191,6 +191,26 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// A driver that is in use is not taken out, and one that does not come back is told of.
+func TestReloadFails(t *testing.T) {
+	busy := os.NewSyscallError("delete_module", errors.New("resource temporarily unavailable"))
+	var put int
+	m := &Modules{
+		Root:   modulesRoot(t, "kernel/a-b.ko:\n", ""),
+		Keep:   []string{"a-b"},
+		insert: func(*os.File, string, bool) error { return nil },
+		remove: func(string) error { return busy },
+		put:    func([]byte, string) error { put++; return errors.New("exec format error") },
+	}
+	checkError(t, m.Load("a-b"))
+	checkError(t, m.Reload("a-b"), "kernel module a-b", "temporarily unavailable")
+	if put > 0 {
+		t.Error("what was not taken out is loaded a second time")
+	}
+	m.remove = func(string) error { return nil }
+	checkError(t, m.Reload("a-b"), "kernel module a-b", "exec format error")
+}
+
 func FuzzParseDep(f *testing.F) {
 	for _, seed := range []string{uvcDep, "", "a.ko:", "a.ko", "/a.ko:", "../a.ko: b.ko", "# x\n\na.ko.xz: b.ko  c.ko\n", ": :", "a: a a"} {
 		f.Add(seed)

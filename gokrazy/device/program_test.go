@@ -78,3 +78,14 @@ func TestProgramWatch(t *testing.T) {
 		})
 	}
 }
+
+// Where /run takes nothing, the program hears so and goes on.
+func TestBeatWithoutAPlace(t *testing.T) {
+	root := Root(t.TempDir())
+	if err := os.WriteFile(root.Path("run"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := Beat(root); err == nil {
+		t.Error("a beat went into a file in the folder's place")
+	}
+}

@@ -35,3 +35,21 @@ func TestRoot(t *testing.T) {
 		t.Errorf("gokrazy: %v, the board %q, the kernel %q, %v", root.Gokrazy(), root.Model(), release, err)
 	}
 }
+
+func TestUptime(t *testing.T) {
+	root := Root(t.TempDir())
+	if up := root.Uptime(); up != 0 {
+		t.Errorf("an empty folder has run for %v s", up)
+	}
+	if err := os.Mkdir(root.Path("proc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]float64{"350735.47 234388.90\n": 350735.47, "soon": 0, "": 0} {
+		if err := os.WriteFile(root.Path("proc/uptime"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if up := root.Uptime(); up != want {
+			t.Errorf("%q is %v s, want %v", text, up, want)
+		}
+	}
+}
