@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,9 +34,6 @@ func TestClock(t *testing.T) {
 	if now := m.clock(t); now.Year() != 1970 {
 		t.Fatalf("the machine's clock says %v, want 1970", now)
 	}
-	stream := m.stream(t)
-	stream.await(t, true)
-	before := m.rightTimes(t)
 
 	const most = 40 // of two kinds of addresses, from each name server, twice; gokrazy's program asks 300 times
 	s := m.is(t, "a minute and a half without the Internet", func(s state) bool { return s.Uptime > 90 })
@@ -47,14 +45,33 @@ func TestClock(t *testing.T) {
 	}
 	m.metrics(t, "pushcam_clock_set 0")
 
+	stream := m.stream(t)
+	stream.await(t, true)
+	before := m.rightTimes(t)
 	began := time.Now()
 	m.station.serveTime()
+	// A viewer who does not read would be dropped: the time may be asked for only minutes
+	// from now.
+	var isSet atomic.Bool
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer isSet.Store(true)
+	reading.Go(func() {
+		for !isSet.Load() {
+			if _, err := stream.stream.Next(); err != nil {
+				t.Errorf("the stream, while the clock is set: %v", err)
+				return
+			}
+		}
+	})
 	m.await(t, "the clock is set", func() error {
 		if now := m.clock(t); now.Before(began.Add(-time.Minute)) {
 			return fmt.Errorf("it says %v", now)
 		}
 		return nil
 	})
+	isSet.Store(true)
+	reading.Wait()
 	for range 5 * fps { // more than the frames that were sent before and not read yet
 		stream.picture(t)
 	}
