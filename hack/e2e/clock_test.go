@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,6 +33,9 @@ func TestClock(t *testing.T) {
 	if now := m.clock(t); now.Year() != 1970 {
 		t.Fatalf("the machine's clock says %v, want 1970", now)
 	}
+	opened := time.Now()
+	m.keepWatching(t)
+	before := m.rightTimes(t)
 
 	const most = 40 // of two kinds of addresses, from each name server, twice; gokrazy's program asks 300 times
 	s := m.is(t, "a minute and a half without the Internet", func(s state) bool { return s.Uptime > 90 })
@@ -45,40 +47,23 @@ func TestClock(t *testing.T) {
 	}
 	m.metrics(t, "pushcam_clock_set 0")
 
-	stream := m.stream(t)
-	stream.await(t, true)
-	before := m.rightTimes(t)
 	began := time.Now()
 	m.station.serveTime()
-	// A viewer who does not read would be dropped: the time may be asked for only minutes
-	// from now.
-	var isSet atomic.Bool
-	var reading sync.WaitGroup
-	defer reading.Wait()
-	defer isSet.Store(true)
-	reading.Go(func() {
-		for !isSet.Load() {
-			if _, err := stream.stream.Next(); err != nil {
-				t.Errorf("the stream, while the clock is set: %v", err)
-				return
-			}
-		}
-	})
 	m.await(t, "the clock is set", func() error {
 		if now := m.clock(t); now.Before(began.Add(-time.Minute)) {
 			return fmt.Errorf("it says %v", now)
 		}
 		return nil
 	})
-	isSet.Store(true)
-	reading.Wait()
-	for range 5 * fps { // more than the frames that were sent before and not read yet
-		stream.picture(t)
-	}
+	set := m.now(t)
+	m.is(t, "pictures since the clock was set", func(s state) bool { return s.Camera.Frames >= set.Camera.Frames+5*fps })
 	m.is(t, "the state of a clock that is set", func(s state) bool { return s.Network.Clock.Set && s.Network.Clock.Error == "" })
 	s = m.rightTimes(t)
-	if (s.Camera.Stalls != before.Camera.Stalls || s.Camera.Restarts != before.Camera.Restarts) && !cam.paused(stream.opened) {
+	if (s.Camera.Stalls != before.Camera.Stalls || s.Camera.Restarts != before.Camera.Restarts) && !cam.paused(opened) {
 		t.Errorf("the camera had trouble: %+v", s.Camera)
+	}
+	if got, want := s.Viewers[0].Seconds, s.Uptime-before.Uptime; got < want {
+		t.Errorf("the viewer is there for %v s, want the same one for more than %v s", got, want)
 	}
 	m.metrics(t, "pushcam_clock_set 1")
 	m.picture(t)
