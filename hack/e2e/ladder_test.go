@@ -3,13 +3,9 @@
 package e2e
 
 import (
-	"context"
 	"flag"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pushcam/pushcam/camera"
 )
@@ -54,33 +50,4 @@ func TestLadder(t *testing.T) {
 	if s := m.now(t); s.Camera.Phase != camera.Live || strings.Contains(s.Camera.Reason, "frame") {
 		t.Errorf("after the reboot the camera is %+v", s.Camera)
 	}
-}
-
-// keepWatching has a viewer, who comes again whenever the stream ends, until the test
-// does.
-func (m *machine) keepWatching(t *testing.T) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+"/stream", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	left := make(chan struct{})
-	go func() {
-		defer close(left)
-		for ctx.Err() == nil {
-			if resp, err := web.Do(req); err == nil {
-				io.Copy(io.Discard, resp.Body)
-				resp.Body.Close()
-			}
-			select { // the program or the machine may be starting
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-left
-	})
 }

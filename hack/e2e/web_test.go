@@ -285,3 +285,32 @@ func (v *viewer) end(t *testing.T) {
 		}
 	}
 }
+
+// keepWatching has a viewer, who comes again whenever the stream ends, until the test
+// does.
+func (m *machine) keepWatching(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+"/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		for ctx.Err() == nil {
+			if resp, err := web.Do(req); err == nil {
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			select { // the program or the machine may be starting
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-left
+	})
+}
