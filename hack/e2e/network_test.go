@@ -96,8 +96,11 @@ func TestNetwork(t *testing.T) {
 		began := time.Now()
 		m.link(t, "lan1", true)
 		var said []byte
-		m.await(t, "pushcamctl find finds it", func() error {
-			said = home.run(t, tool, "find")
+		m.await(t, "pushcamctl find finds it", func() (err error) {
+			// It gives up after five seconds, and a busy machine gives itself an address later.
+			if said, err = home.try(t, tool, "find"); err != nil {
+				return err
+			}
 			if !strings.Contains(string(said), "http://169.254.") || !strings.Contains(string(said), "pushcam.local") {
 				return fmt.Errorf("it says %q", said)
 			}
@@ -218,9 +221,18 @@ func openTap(name string) (*os.File, error) {
 }
 
 // run runs a program on this computer and returns what it says, or fails.
-func (h *home) run(t *testing.T, program string, args ...string) (said []byte) {
+func (h *home) run(t *testing.T, program string, args ...string) []byte {
 	t.Helper()
-	var err error
+	said, err := h.try(t, program, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return said
+}
+
+// try runs a program on this computer and returns what it says. The error of one
+// that ends badly holds that too.
+func (h *home) try(t *testing.T, program string, args ...string) (said []byte, err error) {
 	done := make(chan struct{})
 	h.work <- func() {
 		defer close(done)
@@ -228,7 +240,7 @@ func (h *home) run(t *testing.T, program string, args ...string) (said []byte) {
 	}
 	<-done
 	if err != nil {
-		t.Fatalf("%s %s: %v: %s", program, strings.Join(args, " "), err, said)
+		err = fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, said)
 	}
-	return said
+	return said, err
 }
