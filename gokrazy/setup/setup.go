@@ -1,0 +1,201 @@
+package setup
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/durable"
+)
+
+// A Network is a wireless network that the camera may join.
+type Network struct {
+	SSID     []byte    // 1 to 32 bytes
+	PSK      *[32]byte // nil is an open network
+	Priority int       // the first in the file has the highest
+}
+
+// Settings are what an owner has set. The zero value of each field means that it is
+// not set.
+type Settings struct {
+	Hostname string // one DNS label; without it the name is the image's
+	// Password is the hash of a new owner's password (device.HashPassword). Save writes
+	// it to device.OwnerFile. Load returns it only if it could not be kept there, so
+	// that it serves until the power goes.
+	Password string
+	Country  string    // ISO 3166-1 alpha-2, as DE
+	Networks []Network // the highest priority first
+	// Flags are those of the camera's program, by their names without a hyphen. They are
+	// as the owner wrote them: only that program knows which there are.
+	Flags map[string]string
+}
+
+// A Problem is what is wrong with a file of the owner's, in one clear sentence.
+type Problem struct {
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"` // 0 is the file as a whole
+	Text string `json:"text"`
+}
+
+func (p Problem) String() string {
+	switch {
+	case p.File == "":
+		return p.Text
+	case p.Line == 0:
+		return p.File + ": " + p.Text
+	}
+	return fmt.Sprintf("%s, line %d: %s", p.File, p.Line, p.Text)
+}
+
+// A Place is where on the card an owner has written something.
+type Place struct {
+	File string `json:"file"`
+	Line int    `json:"line"`
+}
+
+// Setup is what is set now, and what was wrong with it.
+type Setup struct {
+	Settings
+	Problems []Problem
+	// Places are where the flags are that come from the card's file, by their names.
+	Places map[string]Place
+}
+
+// File is where the settings are, below /perm as they are kept and below /run as they
+// serve.
+const File = "pushcam/setup.json"
+
+// maxFile bounds what is read of it, in bytes; a larger file is not ours.
+const maxFile = 256 << 10
+
+// running is File below /run.
+type running struct {
+	Settings Settings         `json:"settings"`
+	Problems []Problem        `json:"problems,omitempty"`
+	Places   map[string]Place `json:"places,omitempty"`
+}
+
+// kept is File below /perm.
+type kept struct {
+	Settings Settings `json:"settings"`
+	// Taken is what the card's file said last, which tells later what an owner has
+	// changed in it.
+	Taken Settings `json:"taken"`
+}
+
+// Load returns the settings that serve. Before process 1 has taken them, and on a PC,
+// there are none, which is no error. Whoever waits for a change (the wireless network
+// was typed on the page) is told by Save's caller, not by Load.
+func Load(root device.Root) (Setup, error) {
+	var r running
+	err := read(root.Path("run", File), &r)
+	return Setup{r.Settings, r.Problems, r.Places}, err
+}
+
+// Save changes the settings, in /perm and in /run, each file whole and durable. change
+// gets what is kept; it may keep the slices and maps. A Password goes to
+// device.OwnerFile.
+//
+// If /perm cannot be written, what was changed serves all the same until the power
+// goes, and the error says that it is not kept. Programs may call it side by side.
+func Save(root device.Root, change func(*Settings) error) error {
+	unlock, err := lock(root)
+	if err != nil {
+		return fmt.Errorf("change the settings: %w", err)
+	}
+	defer unlock()
+	var now running
+	if err := read(root.Path("run", File), &now); err != nil {
+		return err
+	}
+	if err := change(&now.Settings); err != nil {
+		return err
+	}
+	var k kept
+	err = read(root.Path("perm", File), &k)
+	if err == nil {
+		k.Settings = now.Settings
+		err = keep(root, k)
+	}
+	if err == nil {
+		now.Settings.Password = "" // it is kept
+	} else {
+		err = fmt.Errorf("the settings last only until the power goes: %w", err)
+	}
+	return errors.Join(err, durable.WriteJSON(root.Path("run", File), now))
+}
+
+// keep writes to /perm: the password first, because the other file says that it was
+// taken.
+func keep(root device.Root, k kept) error {
+	if k.Settings.Password != "" {
+		if err := durable.WriteFile(root.Path("perm", device.OwnerFile), []byte(k.Settings.Password+"\n")); err != nil {
+			return err
+		}
+		k.Settings.Password = ""
+	}
+	return durable.WriteJSON(root.Path("perm", File), k)
+}
+
+// read leaves v as it is if there is no such file.
+func read(path string, v any) error {
+	text, err := durable.ReadFile(path, maxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// clone returns settings that share nothing with s.
+func (s Settings) clone() Settings {
+	s.Networks = slices.Clone(s.Networks)
+	s.Flags = maps.Clone(s.Flags)
+	return s
+}
+
+// networkJSON is a network in a file: a name may have any bytes.
+type networkJSON struct {
+	SSID     string `json:"ssid_hex"`
+	PSK      string `json:"psk_hex,omitempty"`
+	Priority int    `json:"priority"`
+}
+
+// MarshalJSON is for this package's files.
+func (n Network) MarshalJSON() ([]byte, error) {
+	j := networkJSON{SSID: hex.EncodeToString(n.SSID), Priority: n.Priority}
+	if n.PSK != nil {
+		j.PSK = hex.EncodeToString(n.PSK[:])
+	}
+	return json.Marshal(j)
+}
+
+// UnmarshalJSON is for this package's files. It refuses what cannot be a network.
+func (n *Network) UnmarshalJSON(text []byte) error {
+	var j networkJSON
+	if err := json.Unmarshal(text, &j); err != nil {
+		return err
+	}
+	ssid, err := hex.DecodeString(j.SSID)
+	if err != nil || len(ssid) < 1 || len(ssid) > maxSSID {
+		return fmt.Errorf("%q is no network's name in hexadecimal digits", j.SSID)
+	}
+	*n = Network{SSID: ssid, Priority: j.Priority}
+	if j.PSK != "" {
+		key, ok := hexKey(j.PSK)
+		if !ok {
+			return errors.New("a network's key has 64 hexadecimal digits")
+		}
+		n.PSK = key
+	}
+	return nil
+}
