@@ -24,9 +24,11 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/network/dhcp"
 )
 
 // A Link is the network on the board's USB port. Its fields must not change while
@@ -55,6 +57,10 @@ type State struct {
 	// other one.
 	Address netip.Prefix
 }
+
+// leaseTime is how long the other computer may keep its address without asking again.
+// Nobody else gets it.
+const leaseTime = time.Hour
 
 // checkPause is how often Run looks whether the port is still as it was set up, and
 // tries again what has failed.
@@ -124,12 +130,26 @@ func (l *Link) serve(ctx context.Context) error {
 	if err := up(name, id.here); err != nil {
 		return fmt.Errorf("address of %s: %w", name, err)
 	}
-	s := &server{address: id.here, client: id.there}
-	if err := s.listen(ctx, name); err != nil {
+	conn, err := dhcp.Listen(ctx, name)
+	if err != nil {
 		return err
 	}
-	defer s.close()
 	l.Log.Info("network on the board's own USB port", "interface", name, "address", id.here)
 	l.tell(State{Interface: name, Address: id.here})
-	return s.serve(ctx, func() bool { return port.works(name) })
+	ctx, end := context.WithCancelCause(ctx)
+	var checking sync.WaitGroup
+	checking.Go(func() {
+		for port.works(name) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(checkPause):
+			}
+		}
+		end(errGone)
+	})
+	defer checking.Wait()
+	defer end(nil)
+	s := &dhcp.Server{Address: id.here, First: id.there, Count: 1, LeaseTime: leaseTime}
+	return s.Serve(ctx, conn)
 }
