@@ -48,6 +48,9 @@ func newRequestLimit() *requestLimit {
 func (l *requestLimit) connState(c net.Conn, state http.ConnState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if _, own := c.(memoryConn); own {
+		return
+	}
 	delete(l.quiet, c)
 	switch state {
 	case http.StateNew:

@@ -44,13 +44,12 @@ type appliance struct {
 	screen   *screen
 }
 
-// newAppliance returns nil on a PC. The program answers at address, and end ends it. If
-// it hangs, what it was doing is written to stderr.
-func newAppliance(c *config, s *settings, address net.Addr, cam *camera.Camera, p *panel, end func(error), stderr io.Writer, log *slog.Logger) *appliance {
+// newAppliance returns nil on a PC. The program answers at address, and itself by web;
+// end ends it. If it hangs, what it was doing is written to stderr.
+func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, cam *camera.Camera, p *panel, end func(error), stderr io.Writer, log *slog.Logger) *appliance {
 	if !c.appliance {
 		return nil
 	}
-	web := selfClient(address)
 	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, card: &card.Card{Root: c.root}, identity: device.ReadOwner(c.root)}
 	a.system = system{settle: a.card.Settle, endOthers: device.EndOthers, off: device.PowerOff, restart: device.Restart}
 	a.watch = &cardWatch{root: c.root, show: p.onCard, log: log.With("component", "card")}

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/pushcam/pushcam/pusher"
 )
 
 func TestSelfPicture(t *testing.T) {
@@ -25,7 +26,8 @@ func TestSelfPicture(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			own := pusher.NewMemoryListener()
+			s := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != "/snapshot.jpg" {
 					t.Errorf("asked for %s", r.URL.Path)
 				}
@@ -34,9 +36,11 @@ func TestSelfPicture(t *testing.T) {
 				}
 				w.WriteHeader(tc.code)
 				io.WriteString(w, tc.body)
-			}))
-			defer s.Close()
-			err := (&health{web: selfClient(s.Listener.Addr())}).Picture(t.Context())
+			})}
+			ended := make(chan error, 1)
+			go func() { ended <- s.Serve(own) }()
+			defer func() { s.Close(); <-ended }()
+			err := (&health{web: own.Client()}).Picture(t.Context())
 			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want %q in it", err, tc.want)
 			}

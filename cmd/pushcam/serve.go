@@ -28,6 +28,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		return err
 	}
 	address := listeners[0].Addr()
+	itself := pusher.NewMemoryListener()
 
 	settings := openSettings(c.stateDir, c.privacyButton && panel.hasButton(), log.With("component", "settings"))
 	controls := newControls(c, settings, log.With("component", "camera"))
@@ -41,7 +42,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		placeholders.show(s)
 	}
 	all := newParts(ctx)
-	appliance := newAppliance(c, settings, address, cam, panel, all.stop, stderr, log)
+	appliance := newAppliance(c, settings, address, itself.Client(), cam, panel, all.stop, stderr, log)
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
 	server.Owner = appliance.owner(settings, book, controls)
 	server.Metrics = func(w io.Writer) {
@@ -67,7 +68,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	if !c.privacyButton {
 		privacy = nil
 	}
-	all.run("the web server", func(ctx context.Context) error { return server.Serve(ctx, listeners...) })
+	all.run("the web server", func(ctx context.Context) error { return server.Serve(ctx, append(listeners, itself)...) })
 	all.run("the camera", cam.Run)
 	all.run("the picture that says why there is none", placeholders.run)
 	all.run("the settings", settings.run)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"path"
@@ -27,7 +26,9 @@ type watchdog struct {
 	// somebody watches, hangs if it has given no frame for hangTime: one that works
 	// says within seconds that its frames have stopped.
 	state func() camera.State
-	// get asks the program's own HTTP server, which must answer something.
+	// get asks the program's own HTTP server, which must answer something. It must do so
+	// where nobody else can ask: a port that strangers have filled is no program that
+	// hangs.
 	get func(context.Context) error
 	// beat shows process 1 after each look that all is well; nil: nobody looks. Then
 	// this watchdog itself is watched.
@@ -138,17 +139,6 @@ func newWatchdog(cam *camera.Camera, web *http.Client, stderr io.Writer, log *sl
 			os.Exit(1)
 		},
 	}
-}
-
-// selfClient is a client of the program's own server, whatever host it is asked for.
-func selfClient(a net.Addr) *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, a.Network(), a.String())
-		},
-	}}
 }
 
 // selfCheck returns what asks the program's own server whether it answers anything.

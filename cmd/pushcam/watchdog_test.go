@@ -3,14 +3,18 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/pusher"
 )
 
 func TestWatchdog(t *testing.T) {
@@ -106,21 +110,50 @@ func TestWatchdogAndTheCard(t *testing.T) {
 	})
 }
 
+// Whoever fills the server's port makes nobody believe that the program hangs, or that an
+// update has no picture.
 func TestSelfCheck(t *testing.T) {
-	greeting, _ := start(t, "-listen", "127.0.0.1:0", "-source", "pattern")
-	url := strings.TrimSuffix(strings.TrimSpace(greeting[strings.Index(greeting, "http://")+len("http://"):]), "/")
-	if err := selfCheck(selfClient(address(url)))(t.Context()); err != nil {
+	hub, itself := pusher.NewHub(nil), pusher.NewMemoryListener()
+	server := &pusher.Server{Hub: hub, Camera: calm{}}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, l, itself) }()
+	defer func() { cancel(); <-served }()
+	for range 300 { // more than there can be
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "POST /sessions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\nx"); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatal(err)
+		}
+	}
+	if err := selfCheck(itself.Client())(t.Context()); err != nil {
 		t.Errorf("a program that works: %v", err)
 	}
-	if err := selfCheck(selfClient(address("127.0.0.1:1")))(t.Context()); err == nil {
+	go func() {
+		for ctx.Err() == nil { // until the snapshot has one
+			hub.Publish(&camera.Frame{JPEG: []byte("\xff\xd8 picture \xff\xd9"), Time: time.Now()})
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	if err := selfPicture(t.Context(), itself.Client()); err != nil {
+		t.Errorf("a camera that works: %v", err)
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	served <- nil
+	if err := selfCheck(itself.Client())(t.Context()); err == nil {
 		t.Error("nobody answers, and that is fine?")
 	}
 }
-
-type address string
-
-func (address) Network() string  { return "tcp" }
-func (a address) String() string { return string(a) }
 
 func TestDump(t *testing.T) {
 	var b strings.Builder
