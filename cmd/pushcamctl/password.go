@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/durable"
@@ -33,11 +32,7 @@ type keptPassword struct {
 	written  time.Time
 }
 
-const (
-	passwordSuffix = ".password"
-	minPassword    = 8   // characters
-	maxPassword    = 256 // bytes
-)
+const passwordSuffix = ".password"
 
 // passwordOrigin is where a password is from.
 type passwordOrigin int
@@ -52,7 +47,7 @@ const (
 // its name, else a new one.
 func (k passwords) choose(name, given string) (string, passwordOrigin, error) {
 	if given != "" {
-		return given, givenPassword, checkPassword(given)
+		return given, givenPassword, device.CheckPassword(given)
 	}
 	all, err := k.all()
 	if err != nil {
@@ -63,19 +58,6 @@ func (k passwords) choose(name, given string) (string, passwordOrigin, error) {
 		return text, oldPassword, err
 	}
 	return generatePassword(), newPassword, nil
-}
-
-// checkPassword refuses what could not be typed or sent.
-func checkPassword(text string) error {
-	switch {
-	case len([]rune(text)) < minPassword:
-		return fmt.Errorf("the password is too short: it takes at least %d characters", minPassword)
-	case len(text) > maxPassword:
-		return fmt.Errorf("the password is too long: it takes at most %d bytes", maxPassword)
-	case strings.ContainsFunc(text, unicode.IsControl): // RFC 7617, 2
-		return errors.New("the password has a control character in it, as a tab or the end of a line, which browsers do not send")
-	}
-	return nil
 }
 
 // of is the password of a camera that tells an id and has these names; nil if there
@@ -142,7 +124,7 @@ func (k passwords) all() ([]*keptPassword, error) {
 
 // read gives the password, which may begin or end with blanks.
 func (kept *keptPassword) read() (string, error) {
-	text, err := durable.ReadFile(kept.path, maxPassword+1)
+	text, err := durable.ReadFile(kept.path, device.MaxPassword+1)
 	if err != nil {
 		return "", fmt.Errorf("the kept password: %w", err)
 	}

@@ -74,25 +74,6 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
-func TestCheckPassword(t *testing.T) {
-	for text, want := range map[string]string{
-		"12345678":                 "",
-		" 123456 ":                 "",
-		"☂☂☂☂☂☂☂☂":                 "",
-		"☂☂☂":                      "at least 8 characters",
-		"1234567":                  "at least 8 characters",
-		strings.Repeat("x", 256):   "",
-		strings.Repeat("x", 257):   "at most 256 bytes",
-		"two\nlines of it":         "control character",
-		"tab\tin it":               "control character",
-		"of a file from Windows\r": "control character",
-	} {
-		if err := checkPassword(text); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("checkPassword(%q): %v, want %q", text, err, want)
-		}
-	}
-}
-
 // passwordFiles are the files with passwords and their contents.
 func passwordFiles(t *testing.T, dir string) map[string]string {
 	t.Helper()

@@ -14,6 +14,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // OwnerFile is where the hash of the owner's password is, below /perm. The image
@@ -39,6 +40,9 @@ type Owner struct {
 	hash    string
 	unknown error // why there is none
 }
+
+// NewOwner knows the password of which this is the hash (HashPassword).
+func NewOwner(hash string) *Owner { return &Owner{hash: hash} }
 
 // ReadOwner reads what OwnerFile below root says, once: who logs in later does not
 // wait for the card.
@@ -70,6 +74,25 @@ func (o *Owner) Verify(password string) (bool, error) {
 		return false, fmt.Errorf("%w: %s: %w", ErrNoOwner, OwnerFile, err)
 	}
 	return ok, nil
+}
+
+// Bounds of an owner's password: in characters, and in bytes.
+const (
+	MinPassword = 8
+	MaxPassword = 256
+)
+
+// CheckPassword refuses what could not be typed or sent, in one sentence.
+func CheckPassword(text string) error {
+	switch {
+	case len([]rune(text)) < MinPassword:
+		return fmt.Errorf("the password is too short: it takes at least %d characters", MinPassword)
+	case len(text) > MaxPassword:
+		return fmt.Errorf("the password is too long: it takes at most %d bytes", MaxPassword)
+	case strings.ContainsFunc(text, unicode.IsControl): // RFC 7617, 2
+		return errors.New("the password has a control character in it, as a tab or the end of a line, which browsers do not send")
+	}
+	return nil
 }
 
 // HashPassword is what OwnerFile holds for a password: scheme, rounds, salt and

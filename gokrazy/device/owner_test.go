@@ -104,3 +104,22 @@ func TestOwnerMissing(t *testing.T) {
 		t.Errorf("Verify is %v, %v; want ErrNoOwner", ok, err)
 	}
 }
+
+func TestCheckPassword(t *testing.T) {
+	for text, want := range map[string]string{
+		"12345678":                 "",
+		" 123456 ":                 "",
+		"☂☂☂☂☂☂☂☂":                 "",
+		"☂☂☂":                      "at least 8 characters",
+		"1234567":                  "at least 8 characters",
+		strings.Repeat("x", 256):   "",
+		strings.Repeat("x", 257):   "at most 256 bytes",
+		"two\nlines of it":         "control character",
+		"tab\tin it":               "control character",
+		"of a file from Windows\r": "control character",
+	} {
+		if err := CheckPassword(text); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("CheckPassword(%q): %v, want %q", text, err, want)
+		}
+	}
+}

@@ -83,9 +83,11 @@ type running struct {
 // kept is File below /perm.
 type kept struct {
 	Settings Settings `json:"settings"`
-	// Taken is what the card's file said last, which tells later what an owner has
-	// changed in it.
+	// Taken is what the card's files said last, which tells later what an owner has
+	// changed in them. Its Password is a hash.
 	Taken Settings `json:"taken"`
+	// Uncleared says that older copies of secrets may be on the card where no file is.
+	Uncleared bool `json:"uncleared,omitempty"`
 }
 
 // Load returns the settings that serve. Before process 1 has taken them, and on a PC,
@@ -116,8 +118,7 @@ func Save(root device.Root, change func(*Settings) error) error {
 	if err := change(&now.Settings); err != nil {
 		return err
 	}
-	var k kept
-	err = read(root.Path("perm", File), &k)
+	k, err := readKept(root)
 	if err == nil {
 		k.Settings = now.Settings
 		err = keep(root, k)
@@ -142,6 +143,18 @@ func keep(root device.Root, k kept) error {
 	return durable.WriteJSON(root.Path("perm", File), k)
 }
 
+// readKept reads what /perm has. A damaged file is as none: the owner can write the
+// settings again, and would not know of another way.
+func readKept(root device.Root) (k kept, err error) {
+	err = read(root.Path("perm", File), &k)
+	if errors.Is(err, errDamaged) {
+		return kept{}, nil
+	}
+	return k, err
+}
+
+var errDamaged = errors.New("the settings are damaged")
+
 // read leaves v as it is if there is no such file.
 func read(path string, v any) error {
 	text, err := durable.ReadFile(path, maxFile)
@@ -151,7 +164,7 @@ func read(path string, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w: %w", path, errDamaged, err)
 	}
 	return nil
 }
