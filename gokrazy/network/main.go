@@ -1,7 +1,7 @@
 //go:build linux
 
 // Network is a program of the appliance's image: it gives every network link its
-// addresses, sets the clock, and tells others over a unix socket how that goes.
+// addresses, has the radio join its owner's networks, sets the clock, and tells others over a unix socket how that goes.
 package main
 
 import (
@@ -22,6 +22,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/network/gadget"
 	"github.com/pushcam/pushcam/gokrazy/network/link"
 	"github.com/pushcam/pushcam/gokrazy/network/status"
+	"github.com/pushcam/pushcam/gokrazy/network/wifi"
 )
 
 func main() {
@@ -39,6 +40,8 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("network", flag.ContinueOnError)
 	socket := flags.String("socket", status.Socket, "where the status is served, a unix `socket`")
 	resolvConf := flags.String("resolv-conf", "/tmp/resolv.conf", "the `file` that the name servers go to")
+	root := flags.String("root", "/", "the `folder` below which the settings and the system's files are")
+	supplicant := flags.String("supplicant", "/lib/pushcam/wpa_supplicant", "the `program` wpa_supplicant")
 	setClock := flags.Bool("clock", true, "set the computer's clock by time servers")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -54,7 +57,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	server := new(status.Server)
-	links := &link.Manager{Hostname: hostname, ResolvConf: *resolvConf, Status: server, Log: log}
+	radio := &wifi.Manager{Root: device.Root(*root), Supplicant: *supplicant, Status: server, Log: log}
+	server.Reload = radio.Reload
+	links := &link.Manager{Hostname: hostname, ResolvConf: *resolvConf, Status: server, Serves: radio.Serves, Log: log}
 	cable := &gadget.Link{Product: hostname, Log: log}
 	timekeeper := &clock.Clock{NotBefore: made(), Log: log}
 	group, ctx := errgroup.WithContext(ctx)
@@ -70,6 +75,7 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	})
 	group.Go(func() error { cable.Run(ctx); return nil })
+	group.Go(func() error { radio.Run(ctx); return nil })
 	return group.Wait()
 }
 

@@ -101,7 +101,7 @@ func (k *kernel) list() ([]iface, map[int][]netip.Prefix, error) {
 		ifaces = append(ifaces, iface{
 			index: a.Index, name: a.Name, hw: hardwareAddr(a.HardwareAddr),
 			up: a.RawFlags&unix.IFF_UP != 0, carrier: a.RawFlags&running == running,
-			gadget: k.isGadget(a.Name),
+			served: k.isGadget(a.Name),
 		})
 	}
 	addrs, err := k.nl.AddrList(nil, netlink.FAMILY_ALL)

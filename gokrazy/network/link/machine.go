@@ -80,6 +80,12 @@ func (m *machine) why() string {
 	return "no router gives an address"
 }
 
+// silent says that nobody answers on a link that has a carrier: no router of a lease,
+// and no server that could give another one.
+func (m *machine) silent() bool {
+	return m.carrier && m.client.phase == selecting && m.client.unanswered >= unansweredTries
+}
+
 // adopt is for an address that the link has already, from a program that ended: it
 // is kept while its server is asked whether that is right. It is called before the
 // first carrier.

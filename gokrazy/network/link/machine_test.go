@@ -591,6 +591,38 @@ func TestAnotherRouterBehindASwitch(t *testing.T) {
 	})
 }
 
+// A link is silent where neither the router nor a server answers, which for a radio
+// means that it may have to be started anew.
+func TestSilent(t *testing.T) {
+	w := home(t)
+	if w.until(10*time.Minute, w.m.silent) {
+		t.Error("a link whose router answers is silent")
+	}
+	server, hosts := w.server, w.hosts
+	w.hosts = nil // many a router never answers ARP
+	if w.until(10*time.Minute, w.m.silent) {
+		t.Error("a link whose server answers is silent")
+	}
+	w.hosts = hosts
+	w.run(15 * time.Minute) // until it is known again that the router answers
+	w.server, w.hosts = nil, nil
+	if !w.until(time.Minute, w.m.silent) {
+		t.Error("a link where nobody answers any more is not silent after a minute")
+	}
+	w.carrier(false)
+	if w.m.silent() {
+		t.Error("a link without a carrier is silent")
+	}
+	w.carrier(true)
+	if w.m.silent() || !w.until(20*time.Second, w.m.silent) {
+		t.Error("after the carrier was away it is not tried, or not for the right time")
+	}
+	w.server, w.hosts = server, hosts
+	if !w.until(time.Minute, func() bool { return !w.m.silent() }) {
+		t.Error("the link is silent although its server answers again")
+	}
+}
+
 // ways are routes as a text.
 func ways(routes []route) string {
 	var all []string

@@ -38,12 +38,15 @@ type Manager struct {
 	Log    *slog.Logger
 	// Root is where /sys is looked for; empty means the system's.
 	Root string
+	// Serves says of a link that others get their addresses there from this computer:
+	// it is left alone. nil says so of none. It is called by Run's goroutine.
+	Serves func(link string) bool
 
 	kernel  kernel
 	links   map[int]*link // by index
 	packets chan packetIn
 	wrote   string // what ResolvConf has
-	gadgets []status.Link
+	served  []status.Link
 }
 
 // A link is one interface.
@@ -72,7 +75,7 @@ type iface struct {
 	up      bool // switched on
 	carrier bool
 	lost    bool // its carrier was away since the last look
-	gadget  bool // this board's own USB port, whose address is package gadget's
+	served  bool // its address is another part's of this program, which gives others theirs
 }
 
 // A packetIn has come on an interface. One of the three is there.
@@ -230,10 +233,10 @@ func (m *Manager) look(now time.Time, lost map[int]bool) {
 		return
 	}
 	there := make(map[int]bool)
-	m.gadgets = nil
+	m.served = nil
 	for _, i := range ifaces {
-		if i.gadget {
-			m.gadgets = append(m.gadgets, gadgetLink(&i, addresses[i.index]))
+		if i.served || m.Serves != nil && m.Serves(i.name) {
+			m.served = append(m.served, servedLink(&i, addresses[i.index]))
 			continue
 		}
 		i.lost = lost[i.index]
@@ -318,7 +321,7 @@ func (m *Manager) publish(now time.Time) {
 	haveDefault := false
 	for _, l := range links {
 		c := l.machine.config()
-		out := status.Link{Name: l.name, Kind: kindOf(l.name), Carrier: l.machine.carrier, Why: l.machine.why()}
+		out := status.Link{Name: l.name, Kind: kindOf(l.name), Carrier: l.machine.carrier, Why: l.machine.why(), Silent: l.machine.silent()}
 		if c.address.IsValid() {
 			from := status.DHCP
 			if c.own {
@@ -349,7 +352,7 @@ func (m *Manager) publish(now time.Time) {
 		}
 		s.DNS = append(s.DNS, l.names.addresses(l.name)...)
 	}
-	s.Links = append(s.Links, m.gadgets...)
+	s.Links = append(s.Links, m.served...)
 	s.DNS, s.NTP = unique(s.DNS), unique(s.NTP)
 	m.Status.Update(func(all *status.Status) {
 		all.Links, all.DNS, all.Domain, all.NTP = s.Links, s.DNS, s.Domain, s.NTP
@@ -357,10 +360,11 @@ func (m *Manager) publish(now time.Time) {
 	m.writeResolvConf(s.DNS, s.Domain)
 }
 
-// gadgetLink is what there is to say of a gadget's interface.
-func gadgetLink(i *iface, addresses []netip.Prefix) status.Link {
-	l := status.Link{Name: i.name, Kind: status.USB, Carrier: i.carrier}
-	if !i.carrier {
+// servedLink is what there is to say of a link whose address is not of a Manager: that
+// of the board's own USB port (package gadget), or of the set-up network (package wifi).
+func servedLink(i *iface, addresses []netip.Prefix) status.Link {
+	l := status.Link{Name: i.name, Kind: kindOf(i.name), Carrier: i.carrier}
+	if !i.carrier && l.Kind == status.USB {
 		l.Why = "no computer is plugged into the board's own USB port"
 	}
 	for _, p := range addresses {

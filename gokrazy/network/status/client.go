@@ -13,6 +13,7 @@ import (
 
 const (
 	changesPath = "/changes"
+	reloadPath  = "/reload"
 	// getTimeout is for one answer of a program on the same computer.
 	getTimeout = 3 * time.Second
 	// silence is how long a followed program may say nothing, not even what is known.
@@ -32,6 +33,14 @@ func Get(ctx context.Context, socket string) (Status, error) {
 	var s Status
 	err := read(ctx, socket, "/", func(line []byte) error { return json.Unmarshal(line, &s) })
 	return s, err
+}
+
+// Reload tells the program that serves at socket that the settings have changed
+// (setup.Save). It takes three seconds at most.
+func Reload(ctx context.Context, socket string) error {
+	ctx, cancel := context.WithTimeout(ctx, getTimeout)
+	defer cancel()
+	return ask(ctx, socket, http.MethodPost, reloadPath, http.StatusNoContent, func([]byte) error { return nil })
 }
 
 // Follow calls tell with the status now and after every change, and with an error
@@ -89,6 +98,11 @@ func follow(ctx context.Context, socket string, tell func(Status)) error {
 
 // read calls use for each line of an answer, and returns its error.
 func read(ctx context.Context, socket, path string, use func([]byte) error) error {
+	return ask(ctx, socket, http.MethodGet, path, http.StatusOK, use)
+}
+
+// ask is read with another method, and another answer that is right.
+func ask(ctx context.Context, socket, method, path string, want int, use func([]byte) error) error {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -96,7 +110,7 @@ func read(ctx context.Context, socket, path string, use func([]byte) error) erro
 		},
 	}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://network"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://network"+path, nil)
 	if err != nil {
 		return err
 	}
@@ -105,7 +119,7 @@ func read(ctx context.Context, socket, path string, use func([]byte) error) erro
 		return fmt.Errorf("the network program does not answer: %w", err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
+	if res.StatusCode != want {
 		return fmt.Errorf("the network program answers %s", res.Status)
 	}
 	lines := bufio.NewScanner(res.Body)

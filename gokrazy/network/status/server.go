@@ -30,6 +30,10 @@ const (
 // A Server has the latest Status and serves it. Its zero value is ready. All its
 // methods may be called by any goroutine.
 type Server struct {
+	// Reload is called when a program tells that it has changed the settings
+	// (setup.Save). It must return at once. nil: nobody is told.
+	Reload func()
+
 	mu      sync.Mutex
 	status  Status
 	changed chan struct{} // closed at the next change; nil is made when asked for
@@ -95,9 +99,16 @@ func (s *Server) Run(ctx context.Context, path string) error {
 	return err
 }
 
-// ServeHTTP answers GET / with the status, and GET /changes with a line for it now
+// ServeHTTP answers POST /reload by Reload, GET / with the status, and GET /changes with a line for it now
 // and one for each change, until the client goes.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == reloadPath && r.Method == http.MethodPost {
+		if s.Reload != nil {
+			s.Reload()
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	if r.URL.Path != "/" && r.URL.Path != changesPath {
 		http.Error(w, "The network's status is at / and at "+changesPath+".", http.StatusNotFound)
 		return

@@ -23,6 +23,8 @@ type Status struct {
 	// NTP are the time servers that the router gave (DHCP option 42).
 	NTP   []netip.Addr `json:"ntp,omitempty"`
 	Clock Clock        `json:"clock"`
+	// WiFi is what the board's radio does; nil if the board has none.
+	WiFi *Radio `json:"wifi,omitempty"`
 }
 
 // A Link is a network interface.
@@ -43,6 +45,9 @@ type Link struct {
 	Since time.Time `json:"since,omitzero"`
 	// Why is a sentence on a link that has no address that a router gave.
 	Why string `json:"why,omitempty"`
+	// Silent says that there is a carrier, and that neither a router nor a DHCP server
+	// answers there any more, or ever did.
+	Silent bool `json:"silent,omitempty"`
 }
 
 // Kind is what a link is made of.
@@ -94,6 +99,14 @@ func (s Status) onWall(now time.Time) Status {
 	}
 	s.Links = links
 	s.Clock.Since = onWall(s.Clock.Since, now)
+	if s.WiFi != nil {
+		w := *s.WiFi
+		w.Since = onWall(w.Since, now)
+		if w.SetUp != nil {
+			w.SetUp = &SetUp{w.SetUp.SSID, onWall(w.SetUp.Until, now)}
+		}
+		s.WiFi = &w
+	}
 	return s
 }
 

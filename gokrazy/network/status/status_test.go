@@ -37,7 +37,11 @@ var example = Status{
 	DNS:    []netip.Addr{netip.MustParseAddr("192.168.1.1"), netip.MustParseAddr("fe80::1%eth0")},
 	Domain: "fritz.box",
 	NTP:    []netip.Addr{netip.MustParseAddr("192.168.1.1")},
-	Clock:  Clock{Set: true, Server: "192.168.1.1", Offset: -time.Millisecond, Since: time.Date(2026, 11, 28, 6, 0, 1, 0, time.UTC)},
+	WiFi: &Radio{
+		Link: "wlan0", Country: "DE", Network: &WiFiNetwork{SSID: "home", BSSID: "02:00:00:00:00:01", Signal: -50, Rate: 65, Frequency: 2437, Channel: 6},
+		Since: time.Date(2026, 11, 28, 6, 0, 0, 0, time.UTC), Seen: []SeenNetwork{{"home", -50, 2437, "WPA2"}},
+	},
+	Clock: Clock{Set: true, Server: "192.168.1.1", Offset: -time.Millisecond, Since: time.Date(2026, 11, 28, 6, 0, 1, 0, time.UTC)},
 }
 
 // The names are part of what others rely on.
@@ -51,7 +55,10 @@ func TestJSON(t *testing.T) {
 		`"router":"192.168.1.1","lease_until":"2026-11-28T18:00:00Z","since":"2026-11-28T06:00:00Z"},` +
 		`{"name":"usb0","kind":"usb","carrier":false,"default":false,"why":"nothing is plugged in"}],` +
 		`"dns":["192.168.1.1","fe80::1%eth0"],"domain":"fritz.box","ntp":["192.168.1.1"],` +
-		`"clock":{"set":true,"server":"192.168.1.1","offset_ns":-1000000,"since":"2026-11-28T06:00:01Z"}}`
+		`"clock":{"set":true,"server":"192.168.1.1","offset_ns":-1000000,"since":"2026-11-28T06:00:01Z"},` +
+		`"wifi":{"link":"wlan0","country":"DE","network":{"ssid":"home","bssid":"02:00:00:00:00:01","signal_dbm":-50,"rate_mbit":65,"frequency_mhz":2437,"channel":6},` +
+		`"since":"2026-11-28T06:00:00Z","seen":[{"ssid":"home","signal_dbm":-50,"frequency_mhz":2437,"security":"WPA2"}],` +
+		`"recovered":{"reassociated":0,"restarted":0,"reloaded":0,"reboots":0}}}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -241,4 +248,32 @@ func FuzzStatus(f *testing.F) {
 			s.onWall(time.Now())
 		}
 	})
+}
+
+func TestReload(t *testing.T) {
+	told := 0
+	socket := filepath.Join(t.TempDir(), "s")
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	s := &Server{Reload: func() { told++ }}
+	running.Go(func() {
+		if err := s.Run(ctx, socket); err != nil {
+			t.Error(err)
+		}
+	})
+	var err error
+	for range 500 { // until the socket is there
+		if err = Reload(ctx, socket); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	cancel()
+	running.Wait()
+	if err != nil || told != 1 {
+		t.Errorf("told %d times, %v", told, err)
+	}
+	if err := Reload(t.Context(), socket); err == nil {
+		t.Error("nobody is there, and no error")
+	}
 }
