@@ -34,6 +34,13 @@ type Owner struct {
 	// ends.
 	Answers map[string]http.Handler
 
+	// Free tells whether there is no owner yet: then the page asks the first who opens
+	// it for a password, and Choose keeps that; until then nobody gets the answers. If
+	// Choose's error wraps ErrUnsuitable, another password may do. Both may be nil, and
+	// Free must not wait for anything.
+	Free   func() bool
+	Choose func(password string) error
+
 	// Known are the addresses from which the password came before the program started,
 	// the latest last. Others who guess do not lock them out.
 	Known []string
@@ -91,6 +98,8 @@ func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.
 		fail(w, r, http.StatusTooManyRequests, "%v", err)
 	case s.ctx.Err() != nil:
 		busy(w, r, "The camera's program is being ended")
+	case s.Owner.isFree():
+		fail(w, r, http.StatusForbidden, "This camera has no owner yet: open http://%s/ in a browser and choose a password there", r.Host)
 	default:
 		fail(w, r, http.StatusForbidden, "Nobody can prove to be the owner: %v; write the card with an image of pushcamctl image, which has a password", err)
 	}

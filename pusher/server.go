@@ -177,6 +177,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		answer = s.healthz
 	case "/licenses":
 		answer = s.licenses
+	case welcomePath:
+		methods, answer = []string{"POST"}, s.choosePassword
 	case "/sessions":
 		methods, answer = []string{"POST"}, s.newSession
 	default:
@@ -206,6 +208,10 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 func (s *Server) root(w http.ResponseWriter, r *http.Request) {
 	switch action := r.URL.Query().Get("action"); action {
 	case "":
+		if s.Owner.isFree() {
+			welcome(w, http.StatusOK, "")
+			return
+		}
 		s.page(w, r)
 	case "stream":
 		s.multipart(w, r)

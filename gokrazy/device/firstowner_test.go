@@ -1,0 +1,107 @@
+package device
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+const mounted = "/dev/root / squashfs ro 0 0\n/dev/mmcblk0p4 /perm ext4 rw,relatime 0 0\n"
+
+// freeRoot is a system without an owner whose /proc/mounts says this.
+func freeRoot(t *testing.T, mounts string) Root {
+	t.Helper()
+	root := Root(t.TempDir())
+	for _, dir := range []string{"proc", "perm"} {
+		if err := os.Mkdir(root.Path(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(root.Path("proc/mounts"), []byte(mounts), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// The first of many becomes the owner, all others are told that they are late, and the
+// card has the password.
+func TestFirstOwner(t *testing.T) {
+	root := freeRoot(t, mounted)
+	o := OpenOwnership(root, ReadOwner(root))
+	if _, err := o.Verify("anything"); !o.Free() || !errors.Is(err, ErrNoOwner) {
+		t.Fatalf("before: free %v, %v", o.Free(), err)
+	}
+	passwords := []string{"the first of four", "the second of four", "the third of four", "the last of four"}
+	errs := make([]error, len(passwords))
+	var all sync.WaitGroup
+	for i, p := range passwords {
+		all.Go(func() { errs[i] = o.Choose(p) })
+	}
+	all.Wait()
+	owners := 0
+	for i, p := range passwords {
+		for name, who := range map[string]interface{ Verify(string) (bool, error) }{"now": o, "after a restart": ReadOwner(root)} {
+			ok, err := who.Verify(p)
+			if err != nil || ok != (errs[i] == nil) {
+				t.Errorf("%s, %q was chosen with %v, and is the owner's: %v, %v", name, p, errs[i], ok, err)
+			}
+		}
+		if errs[i] == nil {
+			owners++
+		} else if !errors.Is(errs[i], ErrOwned) {
+			t.Errorf("%q: %v", p, errs[i])
+		}
+	}
+	if owners != 1 || o.Free() {
+		t.Errorf("%d are the owner, and it is free: %v", owners, o.Free())
+	}
+	if info, err := os.Stat(root.Path("perm", OwnerFile)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file: %v, %v", info, err)
+	}
+}
+
+// A password that another program has written meanwhile is not overwritten, and serves.
+func TestFirstOwnerElsewhere(t *testing.T) {
+	root := freeRoot(t, mounted)
+	o, late := OpenOwnership(root, ReadOwner(root)), OpenOwnership(root, ReadOwner(root))
+	if err := OpenOwnership(root, ReadOwner(root)).Choose("on the other page"); err != nil {
+		t.Fatal(err)
+	}
+	if err := late.Choose("on this page, later"); !errors.Is(err, ErrOwned) {
+		t.Errorf("it is chosen again: %v", err)
+	}
+	for _, who := range []*Ownership{o, late} {
+		if ok, err := who.Verify("on the other page"); !ok || err != nil || who.Free() {
+			t.Errorf("the owner is not known: %v, %v, free %v", ok, err, who.Free())
+		}
+	}
+}
+
+// Trouble with the card makes nobody the owner of somebody else's camera.
+func TestNotFree(t *testing.T) {
+	tests := []struct {
+		name, mounts string
+		spoil        func(root Root) error
+	}{
+		{"/perm is not mounted", "/dev/root / squashfs ro 0 0\n", nil},
+		{"/perm cannot be written to", "/dev/mmcblk0p4 /perm ext4 ro,relatime 0 0\n", nil},
+		{"the password is damaged", mounted, func(root Root) error { return os.WriteFile(root.Path("perm", OwnerFile), []byte("x"), 0o600) }},
+		{"the password cannot be read", mounted, func(root Root) error { return os.Mkdir(root.Path("perm", OwnerFile), 0o700) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			root := freeRoot(t, tt.mounts)
+			if tt.spoil != nil {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(root.Path("perm", OwnerFile)), 0o755), tt.spoil(root)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := OpenOwnership(root, ReadOwner(root))
+			if err := o.Choose("a good password"); o.Free() || !errors.Is(err, ErrOwned) {
+				t.Errorf("free: %v; chosen: %v", o.Free(), err)
+			}
+		})
+	}
+}
