@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/network/status"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/pusher"
@@ -33,7 +35,7 @@ type appliance struct {
 
 	card     *card.Card
 	watch    *cardWatch
-	identity *device.Owner
+	owners   *device.Ownership
 	drivers  *drivers
 	network  *network
 	name     *discovery.Announcer
@@ -50,7 +52,7 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, ca
 	if !c.appliance {
 		return nil
 	}
-	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, card: &card.Card{Root: c.root}, identity: device.ReadOwner(c.root)}
+	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, card: &card.Card{Root: c.root}, owners: device.OpenOwnership(c.root, device.ReadOwner(c.root))}
 	a.system = system{settle: a.card.Settle, endOthers: device.EndOthers, off: device.PowerOff, restart: device.Restart}
 	a.watch = &cardWatch{root: c.root, show: p.onCard, log: log.With("component", "card")}
 	var err error
@@ -105,6 +107,7 @@ func (a *appliance) newUpdates(dir string, cam *camera.Camera, p *panel, web *ht
 		Dir:       dir,
 		Version:   programInfo().Version,
 		ID:        a.id,
+		Hostname:  a.name.Hostname,
 		Health:    &health{root: a.root, web: web, cam: cam},
 		Reboot:    a.reboot,
 		ShowTrial: p.onTrial,
@@ -136,9 +139,20 @@ func (a *appliance) run(ctx context.Context) error {
 		return nil
 	})
 	all.Go(func() error { a.updates.Run(ctx); return nil })
+	all.Go(func() error { a.keepName(); return nil })
 	all.Go(func() error { a.watchdog.run(ctx); return nil })
 	all.Go(func() error { a.screen.run(ctx); return nil })
 	return all.Wait()
+}
+
+// keepName has /perm keep the camera's name, which so far may only be in the root file
+// system: from then on an update may be made for any name.
+func (a *appliance) keepName() {
+	if err := setup.KeepHostname(a.root, a.name.Hostname); err != nil {
+		a.log.Error("the name is not kept, so updates must be made for it", "err", err)
+		return
+	}
+	a.updates.KeepsName.Store(true)
 }
 
 // state is the appliance's part of /state.
@@ -149,6 +163,7 @@ func (a *appliance) state() map[string]func() any {
 	return map[string]func() any{
 		"id":       func() any { return a.id },
 		"hostname": func() any { return a.name.Hostname },
+		"unowned":  func() any { return a.owners.Free() },
 		"card":     func() any { return a.watch.state() },
 		"kernel":   func() any { return a.drivers.state() },
 		"network":  func() any { return a.network.state(a.name.State()) },
@@ -181,7 +196,9 @@ func (a *appliance) owner(s *settings, log, controls http.Handler) *pusher.Owner
 		return nil
 	}
 	return &pusher.Owner{
-		Verify: a.identity.Verify,
+		Verify: a.owners.Verify,
+		Free:   a.owners.Free,
+		Choose: a.chooseOwner,
 		Names:  a.names,
 		Answers: map[string]http.Handler{
 			"/api/log":      log,
@@ -193,6 +210,14 @@ func (a *appliance) owner(s *settings, log, controls http.Handler) *pusher.Owner
 		Known:    s.ownersAddresses(),
 		Remember: s.setOwnersAddresses,
 	}
+}
+
+// chooseOwner keeps the password of the first who chooses one.
+func (a *appliance) chooseOwner(password string) error {
+	if err := device.CheckPassword(password); err != nil {
+		return fmt.Errorf("%w: %w", pusher.ErrUnsuitable, err)
+	}
+	return a.owners.Choose(password)
 }
 
 // names are what browsers on the network may call the appliance: its host name and the

@@ -55,7 +55,7 @@ func TestOwner(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(book, nil))
 	network := newNetwork("", nil, log)
 	network.take(status.Status{Domain: "fritz.box"})
-	appliance := &appliance{root: device.Root(root), log: log, network: network, identity: device.ReadOwner(device.Root(root)), name: &discovery.Announcer{Hostname: "attic"}, updates: &update.Server{Card: &card.Card{Root: device.Root(root)}, Dir: t.TempDir(), Log: log}}
+	appliance := &appliance{root: device.Root(root), log: log, network: network, owners: device.OpenOwnership(device.Root(root), device.ReadOwner(device.Root(root))), name: &discovery.Announcer{Hostname: "attic"}, updates: &update.Server{Card: &card.Card{Root: device.Root(root)}, Dir: t.TempDir(), Log: log}}
 	server := &pusher.Server{
 		Hub: pusher.NewHub(func(bool) {}), Camera: calm{}, Log: log,
 		Owner: appliance.owner(quietSettings(t.TempDir()), book, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "controls of "+r.URL.Path) })),

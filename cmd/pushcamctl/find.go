@@ -118,5 +118,8 @@ func (f *found) state() string {
 	if f.State.Update != "" {
 		text += "; " + f.State.Update
 	}
+	if f.State.Unowned {
+		text += "; it has no owner yet: open its page and choose a password"
+	}
 	return text
 }

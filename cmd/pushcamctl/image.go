@@ -19,6 +19,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		host    = fs.String("hostname", "pushcam", "the camera's `name` on the network")
 		given   = fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept for this name, or a new one")
 		kernel  = fs.String("kernel", string(image.PushcamKernel), "the `kernel`: pushcam, with the Pi camera's driver, or stock, gokrazy's, for USB webcams\nonly and for a Pi 5")
+		generic = fs.Bool("generic", false, "make an image for everybody, as a release has it: without a password, which the camera's\npage asks for at first sight")
 		verbose = fs.Bool("v", false, "show what the compiler and gok print")
 	)
 	fs.Var(&size, "size", "the image's `size`, for instance 2GiB, or 2GB of 1,000,000,000 bytes each; the card may be\nlarger")
@@ -46,6 +47,18 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 			fmt.Fprintf(p.stdout, "Next: %s\n", p.command("update", "-image", img.Path, img.Hostname))
 			return nil
 		}
+		if *generic {
+			if *given != "" {
+				return p.misused(errors.New("-generic makes an image without a password, so -password goes with the others only"), "pushcamctl image -h")
+			}
+			img, err := b.Build(ctx, *output)
+			if err != nil {
+				return err
+			}
+			p.reportImage(img)
+			fmt.Fprintf(p.stdout, "  it has no owner: who opens the camera's page first chooses the password\n")
+			return p.reportCard(img)
+		}
 		if *given == "-" {
 			if *given, err = readLine(p.stdin); err != nil {
 				return fmt.Errorf("read the password: %w", err)
@@ -65,12 +78,12 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		// would still have the old one.
 		file, err := keeper.keep(img.Hostname, img.ID, password)
 		p.report(img, origin, password, file)
-		return err
+		return errors.Join(err, p.reportCard(img))
 	}
 }
 
-// report says what was made and what to do next. It is the one place that shows
-// a new password. file is where it is kept, if it is.
+// report says what was made. It is the one place that shows a new password. file is
+// where it is kept, if it is.
 func (p *program) report(img *image.Image, origin passwordOrigin, password, file string) {
 	p.reportImage(img)
 	if origin == newPassword {
@@ -79,7 +92,18 @@ func (p *program) report(img *image.Image, origin passwordOrigin, password, file
 	if file != "" {
 		fmt.Fprintf(p.stdout, "  the owner's password is kept in %s\n", file)
 	}
+}
+
+// reportCard says what to do next with an image for a card. Beside that it writes the
+// file with which Raspberry Pi Imager can be used as well.
+func (p *program) reportCard(img *image.Image) error {
+	manifest := image.ManifestPath(img.Path)
+	if err := img.WriteManifest(manifest, nil); err != nil {
+		return fmt.Errorf("the image is made, and its file for Raspberry Pi Imager is not: %w", err)
+	}
+	fmt.Fprintf(p.stdout, "  %s: with this Raspberry Pi Imager writes the image too, and asks for Wi-Fi\n", manifest)
 	fmt.Fprintf(p.stdout, "Next, with a card in this computer: %s\n", p.asRoot("flash", "-image", img.Path, "DEVICE"))
+	return nil
 }
 
 func (p *program) reportImage(img *image.Image) {

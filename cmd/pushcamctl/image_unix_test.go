@@ -141,4 +141,20 @@ func TestImageKeepsThePassword(t *testing.T) {
 	if stdout, _, typed := run("-password", "-"); typed != " typed by me " || strings.Contains(stdout, typed) {
 		t.Errorf("the typed password, %q, is not kept or is shown:\n%s", typed, stdout)
 	}
+	if text, err := os.ReadFile(filepath.Join(dir, "out.rpi-imager-manifest")); err != nil || !strings.Contains(string(text), `"file://`+out+`"`) {
+		t.Errorf("the manifest: %s, %v", text, err)
+	}
+
+	// One for everybody has no password, asks for none, and keeps none.
+	p := &program{self: "./pushcamctl", configDir: func() (string, error) { return "", errors.New("nothing is kept") }, stdin: strings.NewReader("")}
+	stdout, stderr, code := try(t, p, "image", "-generic", "-size", "1204MiB", "-o", out)
+	if code != 0 || !strings.Contains(stdout, "http://pushcam.local/") || !strings.Contains(stdout, "no owner") || !strings.Contains(stdout, " flash -image ") {
+		t.Errorf("-generic: exit status %d: %s%s", code, stdout, stderr)
+	}
+	if info, err := os.Stat(out); err != nil || info.Mode().Perm()&0o044 == 0 {
+		t.Errorf("others cannot read it: %v, %v", info, err)
+	}
+	if _, stderr, code := try(t, p, "image", "-generic", "-password", "a good password"); code != 2 || !strings.Contains(stderr, "-generic") {
+		t.Errorf("-generic with a password: exit status %d: %s", code, stderr)
+	}
 }

@@ -21,9 +21,9 @@ import (
 
 // updateFlags are those of update.
 type updateFlags struct {
-	image, password      string
-	kernel, all          bool
-	yes, rename, verbose bool
+	image, password string
+	kernel, all     bool
+	yes, verbose    bool
 }
 
 func (p *program) update(fs *flag.FlagSet) func(context.Context, []string) error {
@@ -32,16 +32,12 @@ func (p *program) update(fs *flag.FlagSet) func(context.Context, []string) error
 	fs.BoolVar(&f.kernel, "kernel", false, "update the kernel and the boot files too: needed when the kernel's version changes, and less\nsafe, see the README")
 	fs.BoolVar(&f.all, "all", false, "update all pushcams on the network, one after the other, up to the first that fails")
 	fs.BoolVar(&f.yes, "yes", false, "do not ask")
-	fs.BoolVar(&f.rename, "rename", false, "take an image that was made for another name, and so give the camera that name")
 	fs.BoolVar(&f.verbose, "v", false, "show what the compiler and gok print")
 	given := passwordFlag(fs)
 	return func(ctx context.Context, operands []string) error {
 		const help = "pushcamctl update -h"
-		switch {
-		case f.all == (len(operands) > 0):
+		if f.all == (len(operands) > 0) {
 			return p.misused(errors.New("which pushcam? Give its name or address, or -all; pushcamctl find lists them"), help)
-		case f.all && f.rename:
-			return p.misused(errors.New("-rename with -all would give all of them the same name"), help)
 		}
 		f.password = *given
 		if f.all {
@@ -274,10 +270,10 @@ func fits(cam *remote, a *partition.Archive, to *update.Status, f *updateFlags) 
 		return fmt.Errorf("the image's root file system of %.1f MB has no room in the %.1f MB that %s has for it", float64(a.Root.Size())/1e6, float64(to.MaxRoot)/1e6, cam)
 	case f.kernel && a.Boot.Size() > to.MaxBoot:
 		return fmt.Errorf("the image's boot files of %.1f MB have no room in the %.1f MB that %s has for them", float64(a.Boot.Size())/1e6, float64(to.MaxBoot)/1e6, cam)
-	case root.Hostname != to.Hostname && !f.rename:
+	case root.Hostname != to.Hostname && !to.KeepsName:
 		name := discovery.Printable(to.Hostname)
-		return fmt.Errorf("the image is made for %s, and this is %s: make one with %s, or give the camera the other name with -rename",
-			root.Hostname, name, image.Quote("pushcamctl", "image", "-hostname", name, "-o", name+".gaf"))
+		return fmt.Errorf("%s has its name only in the version that it runs, and would be called %s with this image: make one with %s",
+			name, root.Hostname, image.Quote("pushcamctl", "image", "-hostname", name, "-o", name+".gaf"))
 	case !slices.Contains(root.Kernels, kernel):
 		err := fmt.Errorf("the image has modules for the kernel %s, and %s %s %s", strings.Join(root.Kernels, ", "), cam, would, discovery.Printable(kernel))
 		if !f.kernel {

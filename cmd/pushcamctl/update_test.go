@@ -44,6 +44,11 @@ func newRoof(after ...update.Status) *roof {
 	}
 }
 
+func keepsName(r *roof) *roof {
+	r.status.KeepsName = true
+	return r
+}
+
 func (r *roof) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -174,8 +179,8 @@ func TestUpdate(t *testing.T) {
 		{name: "a wrong password", roof: newRoof(), root: for6, args: []string{"-password", "wrong"}, code: 1, stderr: []string{"the password is wrong"}, arrived: "map[]"},
 		{name: "another processor", roof: newRoof(), root: amd64, code: 1, stderr: []string{"the image is for amd64, and attic is arm64"}, arrived: "map[]"},
 		{name: "too large", roof: newRoof(), root: large, code: 1, stderr: []string{"has no room"}, arrived: "map[]"},
-		{name: "another name", roof: newRoof(), root: garden, code: 1, stderr: []string{"made for garden, and this is attic", "pushcamctl image -hostname attic -o attic.gaf", "-rename"}, arrived: "map[]"},
-		{name: "another name that is meant", roof: newRoof(good...), root: garden, args: []string{"-rename"}, stdout: []string{"committed"}, arrived: "map[root:1]"},
+		{name: "another name", roof: newRoof(), root: garden, code: 1, stderr: []string{"attic has its name only in", "would be called garden", "pushcamctl image -hostname attic -o attic.gaf"}, arrived: "map[]"},
+		{name: "another name, and it keeps its own", roof: keepsName(newRoof(good...)), root: garden, stdout: []string{"committed"}, arrived: "map[root:1]"},
 		{name: "another kernel", roof: newRoof(), root: for7, kernel: "7.0.0-v8", code: 1,
 			stderr: []string{"modules for the kernel 7.0.0-v8, and attic runs 6.12.47-v8: update the kernel too, with -kernel"}, arrived: "map[]"},
 		{name: "another kernel that is meant", roof: newRoof(good...), root: for7, kernel: "7.0.0-v8", args: []string{"-kernel"}, answer: "y\n",
@@ -328,7 +333,6 @@ func TestUpdateMisused(t *testing.T) {
 	}{
 		"no host":      {nil, 2, "which pushcam?"},
 		"host and all": {[]string{"-all", "attic"}, 2, "which pushcam?"},
-		"all renamed":  {[]string{"-all", "-rename"}, 2, "the same name"},
 		"two hosts":    {[]string{"attic", "cellar"}, 2, `one HOST, not also "cellar"`},
 		"no name":      {[]string{"../x"}, 2, "neither a name nor an address"},
 		"no image":     {[]string{"attic", "-image", "none.gaf"}, 1, "there is no image none.gaf; make one with: pushcamctl image -o pushcam.gaf"},

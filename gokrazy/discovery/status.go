@@ -35,6 +35,8 @@ type Status struct {
 	// Hostname is the name that its image was made for. On the network it may have
 	// another one, with a number, which is what older pushcams tell here.
 	Hostname string `json:"hostname,omitempty"`
+	// Unowned says that nobody has chosen the owner's password yet.
+	Unowned bool `json:"unowned,omitempty"`
 }
 
 var errNoAddress = errors.New("it has announced no address")
@@ -145,6 +147,7 @@ func parseStatus(text []byte) (Status, error) {
 		Update       struct{ Message string }
 		Network      struct{ Host string }
 		ID, Hostname string
+		Unowned      bool
 	}
 	if err := json.Unmarshal(text, &all); err != nil || all.Camera.Phase == "" {
 		return Status{}, errors.New("what it gives as its state is not a pushcam's")
@@ -157,5 +160,6 @@ func parseStatus(text []byte) (Status, error) {
 		Host:     printable(all.Network.Host),
 		ID:       printable(all.ID),
 		Hostname: printable(cmp.Or(all.Hostname, strings.TrimSuffix(all.Network.Host, "."+domain))),
+		Unowned:  all.Unowned,
 	}, nil
 }

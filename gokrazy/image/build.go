@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -40,7 +39,9 @@ type Builder struct {
 	Hostname string
 	// Password is the owner's. Only its hash is on the card, on /perm
 	// (device.Owner), so a root file system holds no secret and can be given
-	// to others. Required.
+	// to others. Empty makes an image for everybody: the camera asks for a
+	// password at first sight (device.Ownership) and makes its own id, and two
+	// builds of one commit are the same in every byte.
 	Password string
 	// Kernel is what the appliance runs on. Empty means PushcamKernel.
 	Kernel Kernel
@@ -78,7 +79,7 @@ var kernelPackages = map[Kernel]string{
 type Image struct {
 	Path     string
 	Hostname string
-	ID       string // of the camera (device.ID), a new one; "" in one for updates
+	ID       string // of the camera (device.ID), a new one; "" in one without a password and for updates
 	Kernel   Kernel
 	Version  string
 	Time     time.Time // of the commit
@@ -114,9 +115,6 @@ func (b *Builder) Check() error {
 // that and renamed, so what was there stays if the build fails. What is no plain file
 // is refused, before anything is built.
 func (b *Builder) Build(ctx context.Context, path string) (*Image, error) {
-	if b.Password == "" {
-		return nil, errors.New("an image needs a password for its owner")
-	}
 	return b.build(ctx, path, true, func(inst *instance, img *Image, part, mkfs string) error {
 		full, size := "--full="+part, "--target_storage_bytes="+strconv.FormatInt(img.Size, 10)
 		if err := b.gok(ctx, inst, img, full, size); err != nil {
@@ -130,7 +128,8 @@ func (b *Builder) Build(ctx context.Context, path string) (*Image, error) {
 }
 
 // BuildArchive is as Build, for an image for updates (partition.Archive): without
-// /perm, and so without a password.
+// /perm, and so without a password, and for cameras of any name that keep theirs
+// (update.Status).
 func (b *Builder) BuildArchive(ctx context.Context, path string) (*Image, error) {
 	return b.build(ctx, path, false, func(inst *instance, img *Image, part, _ string) error {
 		defer os.Remove(part + ".gok")
@@ -185,9 +184,11 @@ func (b *Builder) finish(ctx context.Context, img *Image, path, mkfs string) err
 		return err
 	}
 	defer f.Close()
-	// The hash of a password is not for others either.
-	if err := f.Chmod(0o600); err != nil {
-		return err
+	if b.Password != "" { // its hash is not for others either
+		img.ID = device.NewID()
+		if err := f.Chmod(0o600); err != nil {
+			return err
+		}
 	}
 	l, err := readLayout(f, img.Size)
 	if err != nil {
@@ -200,8 +201,7 @@ func (b *Builder) finish(ctx context.Context, img *Image, path, mkfs string) err
 		return fmt.Errorf("root file system: %w", err)
 	}
 	b.step("formatting /perm, %d MB", l.perm.size/1e6)
-	img.ID = device.NewID()
-	if err := formatPerm(ctx, mkfs, path, l.perm, img.ID, b.Password); err != nil {
+	if err := formatPerm(ctx, mkfs, path, l.perm, img, b.Password); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {

@@ -68,7 +68,7 @@ func (s *Server) inspect() error {
 	if err != nil {
 		return err
 	}
-	now.Built, now.Hostname = root.Built, root.Hostname
+	now.Built = root.Built
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now.State = s.status.State

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,7 +31,11 @@ type Server struct {
 	Dir     string // for the record, and for boot partitions on their way
 	Version string // of this program
 	ID      string // of the camera (device.ID); empty if it has none
-	Health  Health
+	// Hostname is the camera's name. KeepsName is set as soon as the camera has it on
+	// /perm, and so keeps it whatever name an update's root file system is made for.
+	Hostname  string
+	KeepsName atomic.Bool
+	Health    Health
 	// Reboot has the system restart, and returns before that ends this program.
 	Reboot func(context.Context) error
 	// ShowTrial tells the LEDs that a trial begins or was good.
@@ -96,6 +101,7 @@ func (s *Server) now() Status {
 	defer s.mu.Unlock()
 	status := s.status
 	status.Message, status.ID, status.Version, status.Arch = s.message(), s.ID, s.Version, runtime.GOARCH
+	status.Hostname, status.KeepsName = s.Hostname, s.KeepsName.Load()
 	if s.trouble != nil {
 		status.Trouble = s.trouble.Error()
 	}

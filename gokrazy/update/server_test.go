@@ -59,7 +59,7 @@ func newCamera(t *testing.T) *camera {
 // begin is what a program of this version does first, without looking at the card.
 func (c *camera) begin(version string) {
 	c.Server = &Server{
-		Card: c.Card, Dir: c.Dir, Version: version, ID: "THE-CAMERAS", Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)), Health: &c.checks,
+		Card: c.Card, Dir: c.Dir, Version: version, ID: "THE-CAMERAS", Hostname: "garden", Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)), Health: &c.checks,
 		Reboot:    func(context.Context) error { c.reboots++; return nil },
 		ShowTrial: func(on bool) { c.shown = append(c.shown, on) },
 	}
@@ -356,6 +356,10 @@ func TestUpdateStatus(t *testing.T) {
 	if s.Phase != Idle || s.ID != "THE-CAMERAS" || s.Hostname != "garden" || s.Version != "v1" || s.Kernel != cardtest.Kernel || s.Root != 2 ||
 		s.MaxRoot != 3<<20 || s.MaxBoot < 1<<20 || s.Trouble != "" || s.Built.IsZero() || s.Last != nil {
 		t.Errorf("the status is %+v", s)
+	}
+	a.KeepsName.Store(true)
+	if _, said := a.ask("GET", "/api/update", nil, nil); s.KeepsName || !strings.Contains(said, `"keeps_name": true`) {
+		t.Errorf("before it keeps its name the status says %v, and then %s", s.KeepsName, said)
 	}
 	// A card that is not understood: no updates, and everything else goes on.
 	if err := os.Truncate(a.Card.Root.Path("dev/mmcblk0p1"), 0); err != nil {

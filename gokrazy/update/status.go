@@ -85,16 +85,19 @@ type State struct {
 // Status is what a Client has to know before it sends an update, and afterwards.
 type Status struct {
 	State
-	Trouble  string    `json:"trouble,omitempty"` // why updates are not possible
-	ID       string    `json:"id,omitempty"`      // of the camera (device.ID)
-	Hostname string    `json:"hostname"`
-	Version  string    `json:"version"`
-	Built    time.Time `json:"built"` // the time of its commit
-	Arch     string    `json:"arch"`
-	Kernel   string    `json:"kernel"`   // release
-	Root     int       `json:"root"`     // number of the partition that runs
-	MaxRoot  int64     `json:"max_root"` // bytes that a root file system may have
-	MaxBoot  int64     `json:"max_boot"` // bytes that a boot partition may have
+	Trouble  string `json:"trouble,omitempty"` // why updates are not possible
+	ID       string `json:"id,omitempty"`      // of the camera (device.ID)
+	Hostname string `json:"hostname"`
+	// KeepsName says that an update may be made for another name: the camera keeps its
+	// own. One that does not say it has its name only in its root file system.
+	KeepsName bool      `json:"keeps_name"`
+	Version   string    `json:"version"`
+	Built     time.Time `json:"built"` // the time of its commit
+	Arch      string    `json:"arch"`
+	Kernel    string    `json:"kernel"`   // release
+	Root      int       `json:"root"`     // number of the partition that runs
+	MaxRoot   int64     `json:"max_root"` // bytes that a root file system may have
+	MaxBoot   int64     `json:"max_boot"` // bytes that a boot partition may have
 }
 
 // PictureGone is in the reason of an update that was rolled back because its trial saw

@@ -1,0 +1,45 @@
+package setup
+
+import (
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
+)
+
+// The first name is kept, for the programs of this boot too, and what is set later goes
+// with it.
+func TestKeepHostname(t *testing.T) {
+	root := device.Root(t.TempDir())
+	if err := Save(root, func(s *Settings) error { s.Country = "DE"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"garden", "pushcam"} { // the second is that of an update's root
+		if err := KeepHostname(root, name); err != nil {
+			t.Fatal(err)
+		}
+		if err := Save(root, func(s *Settings) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		want := Settings{Hostname: "garden", Country: "DE"}
+		served, err := Load(root)
+		kept, err2 := readKept(root)
+		if err != nil || err2 != nil || !cmp.Equal(served.Settings, want) || !cmp.Equal(kept.Settings, want) {
+			t.Errorf("%s: %+v is served, %v, and %+v kept, %v; want %+v", name, served.Settings, err, kept.Settings, err2, want)
+		}
+	}
+}
+
+// Without a /perm that can be written to, the name is not kept, and nobody is told that
+// it is.
+func TestKeepHostnameFails(t *testing.T) {
+	root := device.Root(t.TempDir())
+	if err := os.WriteFile(root.Path("perm"), nil, 0o600); err != nil { // in the place of the folder
+		t.Fatal(err)
+	}
+	if err := KeepHostname(root, "garden"); err == nil {
+		t.Error("it says that the name is kept")
+	}
+}
