@@ -1,0 +1,162 @@
+//go:build linux
+
+package portal
+
+import (
+	"encoding/hex"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/setup"
+)
+
+// The fields of the form.
+const (
+	networkField  = "network" // the name in hexadecimal digits, or other
+	nameField     = "ssid"    // of another network
+	keyField      = "key"     // the network's password
+	countryField  = "country"
+	hostField     = "camera"   // the camera's name
+	passwordField = "password" // the owner's
+)
+
+const (
+	// other stands for a network that is not in the list, and for a country that is not.
+	other = "other"
+	// maxField bounds what is taken of a field, in bytes.
+	maxField = 1 << 10
+	// maxNetworks bounds those that are kept.
+	maxNetworks = 8
+)
+
+// A form is what was typed, and what is wrong with it.
+type form struct {
+	network, name, country, host string
+	key, password                string            // these are never sent back
+	wrong                        map[string]string // a sentence by field
+}
+
+// read takes a form as a browser sends it. It may be anything.
+func read(values url.Values) *form {
+	get := func(field string) string {
+		text := values.Get(field)
+		return strings.ToValidUTF8(text[:min(len(text), maxField)], "\uFFFD")
+	}
+	return &form{
+		network: get(networkField), name: strings.TrimSpace(get(nameField)), key: get(keyField),
+		country: get(countryField), host: strings.TrimSpace(get(hostField)), password: get(passwordField),
+		wrong: make(map[string]string),
+	}
+}
+
+// typed is what a form means.
+type typed struct {
+	network  setup.Network
+	country  string
+	host     string // empty: the camera keeps its name
+	password string // that becomes the owner's; empty: there is one
+}
+
+// check says what a form means. Where something is wrong, form.wrong has a sentence.
+func (p *Portal) check(f *form) typed {
+	wrong := func(field, sentence string) {
+		if f.wrong[field] == "" {
+			f.wrong[field] = sentence
+		}
+	}
+	var t typed
+	switch f.network {
+	case "":
+		wrong(networkField, words.noNetwork)
+	case other:
+		t.network.SSID = []byte(f.name)
+		if err := setup.CheckSSID(t.network.SSID); err != nil {
+			wrong(nameField, sentence(err))
+		}
+	default:
+		ssid, err := hex.DecodeString(f.network)
+		if err != nil || setup.CheckSSID(ssid) != nil {
+			wrong(networkField, words.noNetwork)
+		}
+		t.network.SSID = ssid
+	}
+	if len(f.wrong) == 0 {
+		security, seen := p.security(t.network.SSID)
+		unusable := words.unusable[security]
+		switch {
+		case unusable != "":
+			wrong(networkField, unusable)
+		case seen && security == open && f.key != "":
+			wrong(keyField, words.keyForOpen)
+		case f.key == "" && seen && security != open:
+			wrong(keyField, words.noKey)
+		case f.key != "":
+			key, err := setup.ParseKey(t.network.SSID, f.key)
+			if err != nil {
+				wrong(keyField, sentence(err))
+			}
+			t.network.PSK = key
+		}
+	}
+	switch {
+	case f.country == other: // what is allowed everywhere
+	case !isCountry(f.country):
+		wrong(countryField, words.noCountry)
+	default:
+		t.country = f.country
+	}
+	if host, err := setup.CheckHostname(f.host); err != nil {
+		wrong(hostField, sentence(err))
+	} else if host != p.Hostname {
+		t.host = host
+	}
+	switch {
+	case p.Verify != nil && f.password == "":
+		wrong(passwordField, words.noPassword)
+	case p.Verify == nil:
+		if err := device.CheckPassword(f.password); err != nil {
+			wrong(passwordField, sentence(err))
+		}
+		t.password = f.password
+	}
+	return t
+}
+
+// security is what a network wants, if it was seen. Of several with the same name, the
+// first counts, which is the strongest.
+func (p *Portal) security(ssid []byte) (security string, seen bool) {
+	for _, s := range p.Seen {
+		if string(s.SSID) == string(ssid) {
+			return s.Security, true
+		}
+	}
+	return "", false
+}
+
+// apply changes settings into what was typed. The network comes before those that are
+// there. hash is that of a new owner's password, or empty.
+func (t *typed) apply(s *setup.Settings, hash string) {
+	s.Country = t.country
+	if t.host != "" {
+		s.Hostname = t.host
+	}
+	if hash != "" {
+		s.Password = hash
+	}
+	others := slices.DeleteFunc(slices.Clone(s.Networks), func(n setup.Network) bool { return string(n.SSID) == string(t.network.SSID) })
+	first := t.network
+	for _, n := range others {
+		first.Priority = max(first.Priority, n.Priority+1)
+	}
+	s.Networks = append([]setup.Network{first}, others[:min(len(others), maxNetworks-1)]...)
+}
+
+// sentence is an error's text as one.
+func sentence(err error) string {
+	text := err.Error()
+	_, n := utf8.DecodeRuneInString(text)
+	return strings.ToUpper(text[:n]) + text[n:] + "."
+}
