@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,6 +59,7 @@ type rig struct {
 	camera *fakeCamera
 	stop   func() error // ends the server and returns what Serve returned
 	l      *pipeListener
+	remote netip.Addr // where its connections come from; see from
 }
 
 func newRig(t *testing.T, configure ...func(*Server)) *rig {
@@ -108,6 +110,9 @@ func (r *rig) film() (stop func()) {
 func (r *rig) dial() net.Conn {
 	client, server := net.Pipe()
 	r.t.Cleanup(func() { client.Close() })
+	if r.remote.IsValid() {
+		server = addressed{server, r.remote}
+	}
 	r.l.conns <- server
 	return client
 }

@@ -64,10 +64,10 @@ func (t *totals) count(v *viewer) {
 	t.bytes += v.bytes.Load()
 }
 
-// evicted tells whether a viewer was dropped because it took nothing: by this program,
-// or by the kernel because its system did not answer any more.
+// evicted tells whether a viewer was dropped: by this program because it took nothing or
+// gave way to others, or by the kernel because its system did not answer any more.
 func evicted(err error) bool {
-	return errors.Is(err, errStalled) || errors.Is(err, syscall.ETIMEDOUT)
+	return errors.Is(err, errStalled) || errors.Is(err, errYielded) || errors.Is(err, syscall.ETIMEDOUT)
 }
 
 // metrics answers with everything that can be counted, in Prometheus' text
@@ -78,7 +78,7 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	for v := range s.viewers {
 		t.count(v)
 	}
-	places := s.places
+	places := s.places.total
 	s.mu.Unlock()
 
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -92,6 +92,10 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 	metrics.WriteGaugeUint64(w, "pushcam_sessions", uint64(s.sessions.count()))
 	metrics.WriteCounterUint64(w, `pushcam_refused_total{limit="viewers"}`, t.refusedViewers)
 	metrics.WriteCounterUint64(w, `pushcam_refused_total{limit="sessions"}`, t.refusedSessions)
+	s.connections.mu.Lock()
+	refused := s.connections.refused
+	s.connections.mu.Unlock()
+	metrics.WriteCounterUint64(w, `pushcam_refused_total{limit="connections"}`, refused)
 	metrics.WriteGaugeFloat64(w, "pushcam_uptime_seconds", time.Since(s.started).Seconds())
 	if s.Metrics != nil {
 		s.Metrics(w)

@@ -29,7 +29,7 @@ func TestMetrics(t *testing.T) {
 		}
 		conn.Close()
 		time.Sleep(11 * time.Second)
-		r.server.sessions.max = 1
+		r.server.sessions.live.max = 1
 		r.newID()
 		r.do("GET", "/stream", load...)
 

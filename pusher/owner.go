@@ -149,6 +149,7 @@ func isSameOrigin(r *http.Request) bool {
 // serveLong answers without the server's deadlines for a whole request. Instead each read
 // of the body and each write of the answer has a deadline.
 func (s *Server) serveLong(w http.ResponseWriter, r *http.Request, answer http.Handler) {
+	s.connections.keep(connectionOf(r))
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()

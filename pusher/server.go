@@ -48,14 +48,15 @@ type Server struct {
 	SessionFrames  int           // a session ends without a hit for this many frames, 60,
 	SessionTimeout time.Duration // or for this time if that is longer, 5 s
 
-	started  time.Time
-	ctx      context.Context // ends the streams
-	streams  sync.WaitGroup
-	sessions *sessions
-	logins   *loginLimiter // nil without an Owner
+	started     time.Time
+	ctx         context.Context // ends the streams
+	streams     sync.WaitGroup
+	connections *connections
+	sessions    *sessions
+	logins      *loginLimiter // nil without an Owner
 
 	mu      sync.Mutex
-	places  int // taken by viewers
+	places  *ledger // for viewers
 	viewers map[*viewer]struct{}
 	totals  totals // of what is over
 	// startSeconds is when the server started, in seconds since 1970; see
@@ -70,7 +71,8 @@ const (
 	readTimeout     = 10 * time.Second // for a request's header, and for its body
 	writeTimeout    = 30 * time.Second // for an answer that is no stream
 	idleTimeout     = 60 * time.Second // of a connection between two requests
-	stopTimeout     = 3 * time.Second  // for all streams and requests together, when the server stops
+	bodyTime        = time.Second      // for a body that nobody has read, when the request is answered
+	stopTimeout     = time.Second      // for all streams and requests together, when the server stops; gokrazy waits for 2 s
 	maxHeader       = 16 << 10         // bytes
 )
 
@@ -83,7 +85,9 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.ViewerTimeout = cmp.Or(s.ViewerTimeout, 10*time.Second)
 	s.started = time.Now()
 	s.viewers = make(map[*viewer]struct{})
-	s.sessions = &sessions{max: cmp.Or(s.MaxSessions, ViewersFor(DefaultMemory)/2), byID: make(map[string]*session)}
+	s.places = newLedger(s.MaxViewers)
+	s.connections = newConnections(s.Log)
+	s.sessions = newSessions(cmp.Or(s.MaxSessions, ViewersFor(DefaultMemory)/2))
 	defer s.sessions.close()
 	if s.Owner != nil {
 		s.logins = newLoginLimiter(s.Owner, s.Log)
@@ -93,10 +97,10 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.ctx, endStreams = context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
 
-	limit := newRequestLimit()
 	web := &http.Server{
-		ConnState:         limit.connState,
-		Handler:           http.HandlerFunc(s.route),
+		ConnState:         s.connections.state,
+		ConnContext:       s.connections.context,
+		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -107,6 +111,9 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	failed := make(chan error, len(listeners))
 	var serving sync.WaitGroup
 	for _, l := range listeners {
+		if _, own := l.(*MemoryListener); !own {
+			l = &door{Listener: l, connections: s.connections}
+		}
 		serving.Go(func() { failed <- web.Serve(l) })
 	}
 	var err error
@@ -120,7 +127,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.mu.Unlock()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	limit.closeQuiet()
+	s.connections.closeQuiet()
 	if web.Shutdown(grace) != nil {
 		web.Close()
 	}
@@ -128,6 +135,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	late := context.AfterFunc(grace, s.closeViewers)
 	s.streams.Wait()
 	late()
+	s.connections.draining.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -138,6 +146,25 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 func (s *Server) sessionTimeout() time.Duration {
 	frames := time.Duration(cmp.Or(s.SessionFrames, 60))
 	return max(frames*s.Camera.FrameTime(), cmp.Or(s.SessionTimeout, 5*time.Second))
+}
+
+// serve answers a request, if its address has not too many under way. What nobody reads
+// of its body is not waited for: the answer goes first, and then the connection is
+// closed.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	c := connectionOf(r)
+	if r.Body != http.NoBody {
+		control := http.NewResponseController(w)
+		control.EnableFullDuplex()
+		w.Header().Set("Connection", "close")
+		defer func() { control.SetReadDeadline(time.Now().Add(bodyTime)) }()
+	}
+	if !s.connections.begin(c) {
+		busy(w, r, "Your address has %d requests under way, and may have no more; try again in a few seconds", requestShare)
+		return
+	}
+	defer s.connections.end(c)
+	s.route(w, r)
 }
 
 // route finds what answers a request. Its paths are those that JPGPusher's,

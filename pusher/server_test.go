@@ -366,12 +366,12 @@ func TestTooManyConnections(t *testing.T) {
 		r.next(viewer)
 		stopFilm()
 		var quiet []net.Conn
-		for range maxRequests {
+		for range maxConnections {
 			quiet = append(quiet, r.dial())
 			time.Sleep(time.Millisecond)
 		}
 		if a := r.do("GET", "/healthz"); a.Code != 200 {
-			t.Errorf("a request beside %d silent connections: %+v", maxRequests, a)
+			t.Errorf("a request beside %d silent connections: %+v", maxConnections, a)
 		}
 		if _, err := quiet[0].Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("the oldest silent connection: %v, want its end", err)
@@ -387,7 +387,7 @@ func TestTooManyConnections(t *testing.T) {
 func TestTooManyRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		for range maxRequests {
+		for range maxConnections {
 			r.request("GET", "/snapshot") // there is no frame yet
 		}
 		synctest.Wait()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
+	"net/netip"
 	"path"
 	"strings"
 	"sync"
@@ -19,7 +20,9 @@ import (
 // As long as the id is remembered, a hit makes it live again.
 type session struct {
 	live  bool
-	until time.Time // when it ends, or is forgotten
+	from  netip.Addr // whom it counts for while it is live
+	since time.Time  // that it is live
+	until time.Time  // when it ends, or is forgotten
 	timer *time.Timer
 	// stream ends the stream that shows the session; nil if there is none. It is a
 	// pointer so that it can be compared: a stream that has ended removes it only if it
@@ -34,42 +37,90 @@ const remembered = 2 * time.Minute
 
 const sessionDigits = 15
 
+// sessionUnused is how long after its beginning a session without a stream gives way to
+// others.
+const sessionUnused = 2 * time.Second
+
 var (
 	errUnknownSession  = errors.New("unknown session")
 	errTooManySessions = errors.New("too many sessions")
 )
 
 type sessions struct {
-	max int
-
 	mu   sync.Mutex
 	byID map[string]*session
-	live int
+	live *ledger
+}
+
+func newSessions(max int) *sessions {
+	return &sessions{byID: make(map[string]*session), live: newLedger(max)}
 }
 
 func isSessionID(s string) bool {
 	return len(s) == sessionDigits && strings.Trim(s, "0123456789") == ""
 }
 
-// open begins a session that lives for timeout without a hit.
-func (ss *sessions) open(timeout time.Duration) (id string, err error) {
+// open begins a session of an address, which lives for timeout without a hit.
+func (ss *sessions) open(from netip.Addr, timeout time.Duration) (id string, err error) {
 	n, _ := rand.Int(rand.Reader, big.NewInt(1e15)) // that reader never fails
 	id = fmt.Sprintf("%0*d", sessionDigits, n)
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if ss.live >= ss.max {
-		return "", errTooManySessions
+	s := new(session)
+	if err := ss.enliven(s, from); err != nil {
+		return "", err
 	}
-	s := &session{live: true}
-	ss.live++
 	ss.byID[id] = s
 	s.until = time.Now().Add(timeout)
 	s.timer = time.AfterFunc(timeout, func() { ss.expire(id, s) })
 	return id, nil
 }
 
-// hit gives the session another timeout. If the session had ended, it is live again.
-func (ss *sessions) hit(id string, timeout time.Duration) error {
+// enliven makes a session live for an address, if there is room for it. ss.mu is held.
+func (ss *sessions) enliven(s *session, from netip.Addr) error {
+	if !ss.live.room(from) && !ss.makeRoom(from) {
+		return errTooManySessions
+	}
+	ss.live.add(from, 1)
+	s.live, s.from, s.since = true, from, time.Now()
+	return nil
+}
+
+// makeRoom ends a session for one of an address, or returns false. Its id is forgotten,
+// so that there are not more of them the faster they come. ss.mu is held.
+func (ss *sessions) makeRoom(from netip.Addr) bool {
+	var claims []claim
+	var ids []string
+	for id, s := range ss.byID {
+		if s.live {
+			claims = append(claims, claim{from: s.from, idle: s.stream == nil && time.Since(s.since) >= sessionUnused, since: s.since})
+			ids = append(ids, id)
+		}
+	}
+	i := ss.live.yields(from, claims)
+	if i < 0 {
+		return false
+	}
+	s := ss.byID[ids[i]]
+	s.timer.Stop()
+	delete(ss.byID, ids[i])
+	ss.end(s)
+	return true
+}
+
+// end ends a live session. ss.mu is held.
+func (ss *sessions) end(s *session) {
+	s.live = false
+	ss.live.add(s.from, -1)
+	if s.stream != nil {
+		(*s.stream)()
+		s.stream = nil
+	}
+}
+
+// hit gives the session another timeout. If the session had ended, it is live again, for
+// the address that the hit is from.
+func (ss *sessions) hit(id string, from netip.Addr, timeout time.Duration) error {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	s := ss.byID[id]
@@ -77,11 +128,9 @@ func (ss *sessions) hit(id string, timeout time.Duration) error {
 		return errUnknownSession
 	}
 	if !s.live {
-		if ss.live >= ss.max {
-			return errTooManySessions
+		if err := ss.enliven(s, from); err != nil {
+			return err
 		}
-		s.live = true
-		ss.live++
 	}
 	s.until = time.Now().Add(timeout)
 	s.timer.Reset(timeout)
@@ -120,19 +169,14 @@ func (ss *sessions) attach(parent context.Context, id string, takeOver bool) (st
 func (ss *sessions) expire(id string, s *session) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if time.Now().Before(s.until) {
-		return // a hit came just before
+	if time.Now().Before(s.until) || ss.byID[id] != s {
+		return // a hit came just before, or it gave way to another
 	}
 	if !s.live {
 		delete(ss.byID, id)
 		return
 	}
-	s.live = false
-	ss.live--
-	if s.stream != nil {
-		(*s.stream)()
-		s.stream = nil
-	}
+	ss.end(s)
 	s.until = time.Now().Add(remembered)
 	s.timer.Reset(remembered)
 }
@@ -141,7 +185,7 @@ func (ss *sessions) expire(id string, s *session) {
 func (ss *sessions) count() int {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	return ss.live
+	return ss.live.total
 }
 
 // close stops all timers; streams are ended by their parent context.
@@ -163,7 +207,7 @@ func (s *Server) newSession(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		return
 	}
-	id, err := s.sessions.open(timeout)
+	id, err := s.sessions.open(guest(r), timeout)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
@@ -189,7 +233,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		s.mu.Lock()
 		s.totals.refusedSessions++
 		s.mu.Unlock()
-		busy(w, r, "All %d places for sessions are taken; try again in a few seconds", s.sessions.max)
+		busy(w, r, "All %d places for sessions are taken, or the %d that one address may have; try again in a few seconds", s.sessions.live.max, s.sessions.live.share)
 	case errors.Is(err, errUnknownSession):
 		w.Header().Set("Connection", "close")
 		fail(w, r, http.StatusNotFound, "There is no session %s any more; GET /stream begins a new one", path.Base(r.URL.Path))
@@ -200,7 +244,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 	id := path.Base(r.URL.Path)
 	timeout := s.sessionTimeout()
-	if err := s.sessions.hit(id, timeout); err != nil {
+	if err := s.sessions.hit(id, guest(r), timeout); err != nil {
 		s.refuse(w, r, err)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -216,8 +217,10 @@ func TestTooManySessions(t *testing.T) {
 		r := newRig(t, func(s *Server) { s.MaxSessions = 3 })
 		first := r.newID()
 		time.Sleep(time.Second)
-		r.newID()
-		r.newID()
+		for range 2 {
+			s, _ := r.stream("/"+r.newID(), img...)
+			go drain(s)
+		}
 		if a := r.do("GET", "/stream", load...); a.Code != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
 			t.Errorf("fourth session: %+v", a)
 		}
@@ -249,11 +252,11 @@ func TestSessionWithoutViewerPlace(t *testing.T) {
 }
 
 func TestSessionIDsAreUnguessable(t *testing.T) {
-	ss := &sessions{max: 1000, byID: map[string]*session{}}
+	ss := newSessions(1000)
 	defer ss.close()
 	var digits [sessionDigits][10]int
 	for range 1000 {
-		id, err := ss.open(time.Hour)
+		id, err := ss.open(netip.Addr{}, time.Hour)
 		if err != nil || !isSessionID(id) {
 			t.Fatalf("id %q, %v", id, err)
 		}

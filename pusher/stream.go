@@ -2,7 +2,10 @@ package pusher
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -77,17 +80,20 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 		w.Header().Set("Connection", "close")
 		return false
 	}
-	if !s.reservePlace(o.replaces) {
-		busy(w, r, "All %d places for viewers are taken; try again in a few seconds", s.MaxViewers)
+	from := guest(r)
+	if why := s.reservePlace(from, o.replaces); why != "" {
+		busy(w, r, "%s; try again in a few seconds", why)
 		return false
 	}
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		s.releasePlace(nil, err)
+		s.releasePlace(from, nil, err)
 		fail(w, r, http.StatusInternalServerError, "This connection cannot carry a stream: %v", err)
 		return false
 	}
 	v := newViewer(conn, s.ViewerTimeout, &s.ages)
+	ctx, cancel := context.WithCancel(o.ctx)
+	v.from, v.cancel = from, cancel
 	v.session, v.interval, v.ahead, v.name = o.session, query.interval, query.ahead, query.name
 	// A browser's network process reads everything at once, however slowly the browser
 	// shows it. To ask it would tell nothing.
@@ -95,11 +101,15 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 	s.addViewer(v)
 	go func() {
 		s.Log.Info("viewer came", "viewer", v.address)
-		err := v.run(o.ctx, s.Hub)
+		err := v.run(ctx, s.Hub)
+		cancel()
 		v.link.closing(evicted(err))
 		conn.Close()
 		o.done()
-		s.releasePlace(v, err)
+		if v.yielded.Load() {
+			err = errYielded
+		}
+		s.releasePlace(from, v, err)
 		s.Log.Info("viewer left", "viewer", v.address, "after", time.Since(v.since).Round(time.Second),
 			"frames", v.sent.Load(), "skipped", v.skipped.Load(), "why", leftWhy(err))
 	}()
@@ -127,6 +137,8 @@ func leftWhy(err error) string {
 	switch {
 	case err == nil:
 		return "the stream was ended"
+	case errors.Is(err, errYielded):
+		return errYielded.Error()
 	case evicted(err):
 		return errStalled.Error()
 	default:
@@ -134,34 +146,61 @@ func leftWhy(err error) string {
 	}
 }
 
-// reservePlace takes one of the places for viewers. It returns false if all are taken.
-// With oneIsFreed there is one more, which another stream is giving back. Whoever has
-// reserved a place adds a viewer, and releases the place in the end.
-func (s *Server) reservePlace(oneIsFreed bool) bool {
+// reservePlace takes one of the places for viewers for an address, or says why it cannot
+// have one. With oneIsFreed there is one more, which another stream of its is giving back.
+// Whoever has reserved a place adds a viewer, and releases the place in the end.
+func (s *Server) reservePlace(from netip.Addr, oneIsFreed bool) (why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	places := s.MaxViewers
-	if oneIsFreed {
-		places++
+	if s.ctx.Err() != nil {
+		return "The camera's program is being ended"
 	}
-	if s.places >= places || s.ctx.Err() != nil {
+	if !oneIsFreed && !s.places.room(from) && !s.makePlace(from) {
 		s.totals.refusedViewers++
+		if s.places.spent(from) {
+			return fmt.Sprintf("Your address has %d of the %d places for viewers, and may have no more", s.places.share, s.places.max)
+		}
+		return fmt.Sprintf("All %d places for viewers are taken", s.places.max)
+	}
+	s.places.add(from, 1)
+	s.streams.Add(1)
+	return ""
+}
+
+// makePlace has a viewer give its place to one from an address, or returns false. s.mu is
+// held.
+func (s *Server) makePlace(from netip.Addr) bool {
+	var (
+		claims  []claim
+		viewers []*viewer
+		newest  = s.Hub.newest.Load().n
+	)
+	for v := range s.viewers {
+		if !v.yielded.Load() {
+			claims = append(claims, claim{from: v.from, idle: v.isSlow(newest), since: v.since})
+			viewers = append(viewers, v)
+		}
+	}
+	i := s.places.yields(from, claims)
+	if i < 0 {
 		return false
 	}
-	s.places++
-	s.streams.Add(1)
+	s.places.add(viewers[i].from, -1)
+	viewers[i].yield()
 	return true
 }
 
 func (s *Server) addViewer(v *viewer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	v.first = s.Hub.newest.Load().n
 	s.viewers[v] = struct{}{}
 	s.totals.viewers++
 }
 
-// releasePlace gives back a place; v is who had it, if anybody, and why it left.
-func (s *Server) releasePlace(v *viewer, why error) {
+// releasePlace gives back a place of an address; v is who had it, if anybody, and why it
+// left.
+func (s *Server) releasePlace(from netip.Addr, v *viewer, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v != nil {
@@ -171,7 +210,9 @@ func (s *Server) releasePlace(v *viewer, why error) {
 			s.totals.evicted++
 		}
 	}
-	s.places--
+	if v == nil || !v.yielded.Load() {
+		s.places.add(from, -1)
+	}
 	s.streams.Done()
 }
 

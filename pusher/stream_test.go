@@ -262,6 +262,27 @@ func TestStopEndsStreams(t *testing.T) {
 	})
 }
 
+// The end waits neither for those who take nothing nor for those who send nothing.
+func TestStopUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		for range 20 {
+			r.stream("/stream")
+			r.request("GET", "/snapshot")
+			r.request("GET", "/")
+			r.request("POST", "/sessions", "Content-Length: 100")
+			r.dial()
+		}
+		stopFilm := r.film()
+		time.Sleep(time.Second)
+		stopFilm()
+		start := time.Now()
+		if err := r.stop(); err != nil || time.Since(start) > stopTimeout+drainTime {
+			t.Errorf("Serve returned %v after %v", err, time.Since(start))
+		}
+	})
+}
+
 func TestDemandFollowsViewers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

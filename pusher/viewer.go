@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,13 @@ var errPeerClosed = errors.New("closed the connection")
 // errStalled ends a viewer that took no byte for the viewer timeout.
 var errStalled = errors.New("took nothing for too long")
 
+// errYielded ends a viewer that made less use of its place than others would.
+var errYielded = errors.New("gave way to others")
+
+// slowInterval is the time between two frames from which a viewer that has left most
+// frames out gives way to newcomers, when it has watched for two of them.
+const slowInterval = 2 * time.Second
+
 // A viewer is one open stream, which belongs to one goroutine. While that is parked in
 // the Hub, the viewer belongs to whoever publishes a part. Everybody else only reads the
 // counters.
@@ -29,6 +37,10 @@ type viewer struct {
 	waiter
 	conn     net.Conn
 	address  string
+	from     netip.Addr    // whom its place counts for
+	first    uint64        // number of the newest part when it came
+	cancel   func()        // ends its stream
+	yielded  atomic.Bool   // it gives its place to somebody else
 	name     string        // what it calls itself
 	session  bool          // belongs to a push session
 	ahead    bool          // each part's header is sent ahead, together with the part before
@@ -297,6 +309,9 @@ func (v *viewer) flush() error {
 		if err := v.conn.SetWriteDeadline(time.Now().Add(v.timeout)); err != nil {
 			return err
 		}
+		if v.yielded.Load() { // else the deadline that yield has set would be lost
+			return errYielded
+		}
 		n, err := v.bufs.WriteTo(v.conn)
 		v.bytes.Add(uint64(n))
 		switch {
@@ -308,6 +323,24 @@ func (v *viewer) flush() error {
 			return errStalled
 		}
 	}
+}
+
+// yield ends the stream, as its goroutine finds out, without waiting for what the viewer
+// has not taken.
+func (v *viewer) yield() {
+	v.yielded.Store(true)
+	v.conn.SetWriteDeadline(time.Now())
+	v.cancel()
+}
+
+// isSlow tells whether a viewer gets only few of the frames that there are, because it
+// asks for few or takes few. newest is the number of the newest part.
+func (v *viewer) isSlow(newest uint64) bool {
+	if v.interval >= slowInterval {
+		return true
+	}
+	watched, sent := time.Since(v.since), v.sent.Load()
+	return watched >= 2*slowInterval && time.Duration(sent)*slowInterval < watched && 4*sent < newest-v.first
 }
 
 // done counts the part, which is written.
