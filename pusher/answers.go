@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/pushcam/pushcam/camera"
 )
 
 //go:embed web/index.html
@@ -40,14 +38,14 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	defer leave()
 	wait := newWaiter(nil)
 	for p.frame == nil || p.placeholder || p.frame.Time.Before(asked) {
-		if f, why := s.Hub.currentPlaceholder(); why != nil {
-			if f == nil {
+		if p, why := s.Hub.currentPlaceholder(); why != nil {
+			if p.frame == nil {
 				busy(w, r, "%v", why)
 				return
 			}
 			w.Header().Set("Retry-After", "5")
 			w.Header().Set("X-Error", why.Error())
-			writeFrame(w, http.StatusServiceUnavailable, f)
+			s.writeFrame(w, http.StatusServiceUnavailable, p)
 			return
 		}
 		wait.last = p.n
@@ -64,14 +62,19 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Timestamp", string(appendUnixMicro(nil, p.frame.Time)))
 	w.Header().Set("X-Frame", strconv.FormatUint(p.frame.Seq, 10))
 	w.Header().Set("Last-Modified", p.frame.Time.UTC().Format(http.TimeFormat))
-	writeFrame(w, http.StatusOK, p.frame)
+	s.writeFrame(w, http.StatusOK, p)
 }
 
-func writeFrame(w http.ResponseWriter, code int, f *camera.Frame) {
+// writeFrame answers with a part's frame. It fails if the client has left, or takes so
+// long that others need the memory.
+func (s *Server) writeFrame(w http.ResponseWriter, code int, p *part) {
+	var h hold
+	s.frames.take(&h, p, func() { http.NewResponseController(w).SetWriteDeadline(time.Now()) })
+	defer s.frames.give(&h)
 	w.Header().Set("Content-Type", "image/jpeg")
-	w.Header().Set("Content-Length", strconv.Itoa(len(f.JPEG)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(p.frame.JPEG)))
 	w.WriteHeader(code)
-	w.Write(f.JPEG) // it fails only if the client has left
+	w.Write(p.frame.JPEG)
 }
 
 // healthz says whether a viewer would see the camera.

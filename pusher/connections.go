@@ -15,7 +15,7 @@ import (
 
 // How memory is divided. For a viewer that reads slowly, the kernel holds one frame in
 // the socket's buffer, and the program holds the frame that is being written. So half a
-// megabyte is enough for frames of 250 kB.
+// megabyte is enough for frames of 250 kB. If they are larger, there are fewer places.
 const (
 	DefaultMemory = 96 << 20 // bytes, for the whole process
 	baseMemory    = 32 << 20 // the program, the camera's buffers, the newest frames

@@ -85,6 +85,7 @@ type part struct {
 	since       time.Time     // when it became the newest
 	gap         time.Duration // since the part before
 	placeholder bool          // a picture that says why there is no camera
+	holders     int           // of its frame; belongs to the frameBudget
 }
 
 // NewHub returns a Hub without a frame. It calls demand, which may be nil, with
@@ -252,13 +253,13 @@ func (h *Hub) leave() {
 	}
 }
 
-// currentPlaceholder returns the picture that says why there are no frames, and the
-// reason; nil while there are frames.
-func (h *Hub) currentPlaceholder() (*camera.Frame, error) {
+// currentPlaceholder returns the part with the picture that says why there are no frames,
+// if it could be drawn, and the reason; nil while there are frames.
+func (h *Hub) currentPlaceholder() (*part, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if p := h.newest.Load(); h.down != nil && p.placeholder {
-		return p.frame, h.down
+		return p, h.down
 	}
 	return nil, nil
 }

@@ -25,8 +25,13 @@ type ledger struct {
 
 // newLedger is for max pieces, of which one address gets half at most.
 func newLedger(max int) *ledger {
-	return &ledger{max: max, share: (max + 1) / 2, held: make(map[netip.Prefix]int)}
+	l := &ledger{held: make(map[netip.Prefix]int)}
+	l.resize(max)
+	return l
 }
+
+// resize changes how many pieces there are. Nobody loses one for that.
+func (l *ledger) resize(max int) { l.max, l.share = max, (max+1)/2 }
 
 // guestOf is the address that a connection from a counts for.
 func guestOf(a net.Addr) netip.Addr {

@@ -24,23 +24,21 @@ type audience struct {
 	hub     *Hub
 	viewers []*viewer
 	clients []net.Conn
+	ctx     context.Context
 	leave   context.CancelFunc // ends their streams
 	ended   sync.WaitGroup
 }
 
 func newAudience(t testing.TB, n int) *audience {
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &audience{hub: NewHub(nil), leave: cancel}
+	a := &audience{hub: NewHub(nil), ctx: ctx, leave: cancel}
 	for range n {
 		server, client := pair(t, "tcp", "127.0.0.1:0")
 		// A busy machine takes its time: nobody is dropped for that.
 		v := newViewer(server, time.Hour, new(ageHistogram))
 		v.closing = time.Hour
 		a.viewers, a.clients = append(a.viewers, v), append(a.clients, client)
-		a.ended.Go(func() {
-			v.run(ctx, a.hub)
-			server.Close()
-		})
+		a.start(v, server)
 	}
 	t.Cleanup(func() {
 		cancel()
@@ -50,6 +48,23 @@ func newAudience(t testing.TB, n int) *audience {
 		a.ended.Wait()
 	})
 	return a
+}
+
+// start serves a viewer on its connection.
+func (a *audience) start(v *viewer, server net.Conn) {
+	a.ended.Go(func() {
+		v.run(a.ctx, a.hub)
+		server.Close()
+	})
+}
+
+// awaitWatchers waits until the hub has n watchers.
+func (a *audience) awaitWatchers(n int) {
+	for watchers := -1; watchers != n; runtime.Gosched() {
+		a.hub.mu.Lock()
+		watchers = a.hub.watchers
+		a.hub.mu.Unlock()
+	}
 }
 
 // awaitParked waits until n viewers have the newest part.

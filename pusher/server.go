@@ -42,9 +42,10 @@ type Server struct {
 	// unknown.
 	Owner *Owner
 
-	MaxViewers     int           // open streams, 128
+	Memory         int64         // bytes that the whole process may use, DefaultMemory
+	MaxViewers     int           // open streams, as many as Memory allows; fewer if frames are large
 	ViewerTimeout  time.Duration // a viewer that takes nothing for so long is dropped, 10 s
-	MaxSessions    int           // live sessions, 64
+	MaxSessions    int           // live sessions, half as many
 	SessionFrames  int           // a session ends without a hit for this many frames, 60,
 	SessionTimeout time.Duration // or for this time if that is longer, 5 s
 
@@ -53,6 +54,7 @@ type Server struct {
 	streams     sync.WaitGroup
 	connections *connections
 	sessions    *sessions
+	frames      frameBudget
 	logins      *loginLimiter // nil without an Owner
 
 	mu      sync.Mutex
@@ -81,13 +83,15 @@ const (
 // once.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.Log = cmp.Or(s.Log, slog.New(slog.DiscardHandler))
-	s.MaxViewers = cmp.Or(s.MaxViewers, ViewersFor(DefaultMemory))
+	s.Memory = cmp.Or(s.Memory, DefaultMemory)
+	s.MaxViewers = cmp.Or(s.MaxViewers, ViewersFor(s.Memory))
+	s.frames.max = max(s.Memory-baseMemory, 0) / 2 // the kernel needs as much
 	s.ViewerTimeout = cmp.Or(s.ViewerTimeout, 10*time.Second)
 	s.started = time.Now()
 	s.viewers = make(map[*viewer]struct{})
 	s.places = newLedger(s.MaxViewers)
 	s.connections = newConnections(s.Log)
-	s.sessions = newSessions(cmp.Or(s.MaxSessions, ViewersFor(DefaultMemory)/2))
+	s.sessions = newSessions(cmp.Or(s.MaxSessions, ViewersFor(s.Memory)/2))
 	defer s.sessions.close()
 	if s.Owner != nil {
 		s.logins = newLoginLimiter(s.Owner, s.Log)

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/pushcam/pushcam/camera"
 )
 
 // streamHead is the head of the answer to a stream's request. The stream ends with the
@@ -93,7 +95,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 	}
 	v := newViewer(conn, s.ViewerTimeout, &s.ages)
 	ctx, cancel := context.WithCancel(o.ctx)
-	v.from, v.cancel = from, cancel
+	v.from, v.cancel, v.frames = from, cancel, &s.frames
 	v.session, v.interval, v.ahead, v.name = o.session, query.interval, query.ahead, query.name
 	// A browser's network process reads everything at once, however slowly the browser
 	// shows it. To ask it would tell nothing.
@@ -130,6 +132,7 @@ func (v *viewer) run(ctx context.Context, h *Hub) error {
 	}
 	first, leave := h.watch()
 	defer leave()
+	defer v.giveFrame()
 	return v.serve(ctx, h, first)
 }
 
@@ -155,6 +158,7 @@ func (s *Server) reservePlace(from netip.Addr, oneIsFreed bool) (why string) {
 	if s.ctx.Err() != nil {
 		return "The camera's program is being ended"
 	}
+	s.places.resize(s.placesFor(s.Hub.newest.Load().frame))
 	if !oneIsFreed && !s.places.room(from) && !s.makePlace(from) {
 		s.totals.refusedViewers++
 		if s.places.spent(from) {
@@ -167,6 +171,15 @@ func (s *Server) reservePlace(from netip.Addr, oneIsFreed bool) (why string) {
 	return ""
 }
 
+// placesFor is how many places for viewers there are while the camera's frames are like f,
+// which may be nil: all, or so many that two frames for each fit into the memory.
+func (s *Server) placesFor(f *camera.Frame) int {
+	if f == nil || 2*len(f.JPEG) <= viewerMemory {
+		return s.MaxViewers
+	}
+	return min(max(s.MaxViewers*viewerMemory/(2*len(f.JPEG)), 2), s.MaxViewers)
+}
+
 // makePlace has a viewer give its place to one from an address, or returns false. s.mu is
 // held.
 func (s *Server) makePlace(from netip.Addr) bool {
@@ -176,7 +189,7 @@ func (s *Server) makePlace(from netip.Addr) bool {
 		newest  = s.Hub.newest.Load().n
 	)
 	for v := range s.viewers {
-		if !v.yielded.Load() {
+		if !v.unplaced {
 			claims = append(claims, claim{from: v.from, idle: v.isSlow(newest), since: v.since})
 			viewers = append(viewers, v)
 		}
@@ -186,6 +199,7 @@ func (s *Server) makePlace(from netip.Addr) bool {
 		return false
 	}
 	s.places.add(viewers[i].from, -1)
+	viewers[i].unplaced = true
 	viewers[i].yield()
 	return true
 }
@@ -210,7 +224,7 @@ func (s *Server) releasePlace(from netip.Addr, v *viewer, why error) {
 			s.totals.evicted++
 		}
 	}
-	if v == nil || !v.yielded.Load() {
+	if v == nil || !v.unplaced {
 		s.places.add(from, -1)
 	}
 	s.streams.Done()

@@ -37,10 +37,15 @@ type viewer struct {
 	waiter
 	conn     net.Conn
 	address  string
-	from     netip.Addr    // whom its place counts for
-	first    uint64        // number of the newest part when it came
-	cancel   func()        // ends its stream
-	yielded  atomic.Bool   // it gives its place to somebody else
+	from     netip.Addr   // whom its place counts for
+	first    uint64       // number of the newest part when it came
+	cancel   func()       // ends its stream
+	yielded  atomic.Bool  // it gives way to somebody else
+	unplaced bool         // somebody else has its place already; belongs to the Server
+	frames   *frameBudget // nil: it may hold frames for as long as it likes
+	hold     hold
+	holds    bool          // hold is in use
+	letGo    func()        // is yield
 	name     string        // what it calls itself
 	session  bool          // belongs to a push session
 	ahead    bool          // each part's header is sent ahead, together with the part before
@@ -86,6 +91,7 @@ var (
 func newViewer(conn net.Conn, timeout time.Duration, ages *ageHistogram) *viewer {
 	v := &viewer{conn: conn, address: conn.RemoteAddr().String(), since: time.Now(), timeout: timeout, closing: closeTimeout, ages: ages}
 	v.waiter = newWaiter(v.push)
+	v.letGo = v.yield
 	v.due = v.since
 	var err error
 	if v.link, err = newLink(conn, timeout); err != nil {
@@ -212,17 +218,25 @@ func (v *viewer) push(p *part, now time.Time) (done bool) {
 		return false
 	}
 	v.begin(p, now)
-	n := v.link.write(&v.iov)
-	v.bytes.Add(uint64(n))
-	for i, b := range v.iov {
-		v.iov[i] = b[min(n, len(b)):]
-		n -= min(n, len(b))
-	}
-	if len(v.iov[2]) > 0 {
+	if !v.writeNow() {
 		return false
 	}
 	v.done()
 	return true
+}
+
+// writeNow writes as much of iov as the connection takes without waiting, and tells
+// whether that was all.
+func (v *viewer) writeNow() bool {
+	n := v.link.write(&v.iov)
+	v.bytes.Add(uint64(n))
+	left := 0
+	for i, b := range v.iov {
+		v.iov[i] = b[min(n, len(b)):]
+		n -= min(n, len(b))
+		left += len(v.iov[i])
+	}
+	return left == 0
 }
 
 // await waits for d. It returns false if ctx is done before.
@@ -252,6 +266,7 @@ func nextDue(due time.Time, interval time.Duration) time.Time {
 func (v *viewer) send(ctx context.Context, p *part, now time.Time) error {
 	v.begin(p, now)
 	if n := v.link.probe(); 0 < n && n < len(v.iov[1]) {
+		v.holdFrame()
 		rest, tail := v.iov[1][n:], v.iov[2]
 		v.iov[1], v.iov[2] = v.iov[1][:n], nil
 		if err := v.flush(); err != nil {
@@ -302,8 +317,13 @@ func (v *viewer) finish() error {
 	return nil
 }
 
-// flush writes what is in iov.
+// flush writes what is in iov. A frame for which the viewer needs longer than a moment is
+// held.
 func (v *viewer) flush() error {
+	if v.writeNow() {
+		return nil
+	}
+	v.holdFrame()
 	v.bufs = v.iov[:]
 	for {
 		if err := v.conn.SetWriteDeadline(time.Now().Add(v.timeout)); err != nil {
@@ -333,6 +353,22 @@ func (v *viewer) yield() {
 	v.cancel()
 }
 
+// holdFrame notes that the viewer holds the frame of the part that is being sent, until
+// giveFrame.
+func (v *viewer) holdFrame() {
+	if v.frames != nil && !v.holds {
+		v.holds = true
+		v.frames.take(&v.hold, v.part, v.letGo)
+	}
+}
+
+func (v *viewer) giveFrame() {
+	if v.holds {
+		v.holds = false
+		v.frames.give(&v.hold)
+	}
+}
+
 // isSlow tells whether a viewer gets only few of the frames that there are, because it
 // asks for few or takes few. newest is the number of the newest part.
 func (v *viewer) isSlow(newest uint64) bool {
@@ -348,6 +384,8 @@ func (v *viewer) done() {
 	v.sent.Add(1)
 	v.skipped.Add(v.part.n - v.last - 1)
 	v.last, v.part = v.part.n, nil
+	v.iov = [3][]byte{} // an empty slice of the frame would keep it in memory until the next one
+	v.giveFrame()
 	if v.interval > 0 {
 		v.due = nextDue(v.due, v.interval)
 	}

@@ -111,6 +111,7 @@ func newServer(c *config, hub *pusher.Hub, cam *camera.Camera, log *slog.Logger)
 		Hub:            hub,
 		Camera:         cam,
 		Log:            log,
+		Memory:         int64(c.memory) << 20,
 		MaxViewers:     c.maxViewers,
 		ViewerTimeout:  c.viewerTimeout,
 		MaxSessions:    c.maxSessions,
