@@ -44,6 +44,7 @@ type appliance struct {
 	watchdog *watchdog
 	system   system
 	screen   *screen
+	reporter *reporter
 }
 
 // newAppliance returns nil on a PC. The program answers at address, and itself by web;
@@ -52,7 +53,11 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, ca
 	if !c.appliance {
 		return nil
 	}
-	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, card: &card.Card{Root: c.root}, owners: device.OpenOwnership(c.root, device.ReadOwner(c.root))}
+	owner := device.ReadOwner(c.root)
+	if c.ownerHash != "" {
+		owner = device.NewOwner(c.ownerHash)
+	}
+	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, card: &card.Card{Root: c.root}, owners: device.OpenOwnership(c.root, owner)}
 	a.system = system{settle: a.card.Settle, endOthers: device.EndOthers, off: device.PowerOff, restart: device.Restart}
 	a.watch = &cardWatch{root: c.root, show: p.onCard, log: log.With("component", "card")}
 	var err error
@@ -68,6 +73,8 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, ca
 	a.watchdog.beat = func() error { return device.Beat(c.root) }
 	a.watchdog.cardAnswers = a.watch.answers
 	a.screen = &screen{root: a.root, port: a.name.Port, name: a.name.State, means: p.means, log: log.With("component", "screen")}
+	a.reporter = &reporter{problems: c.problems, network: a.network.latest.Load, camera: cam.State, model: a.root.Model(), edit: a.card.EditBoot,
+		links: func() []string { return a.screen.links(a.name.State()) }, log: log.With("component", "setup")}
 	return a
 }
 
@@ -142,6 +149,7 @@ func (a *appliance) run(ctx context.Context) error {
 	all.Go(func() error { a.keepName(); return nil })
 	all.Go(func() error { a.watchdog.run(ctx); return nil })
 	all.Go(func() error { a.screen.run(ctx); return nil })
+	all.Go(func() error { a.reporter.run(ctx); return nil })
 	return all.Wait()
 }
 
@@ -169,6 +177,7 @@ func (a *appliance) state() map[string]func() any {
 		"network":  func() any { return a.network.state(a.name.State()) },
 		"update":   func() any { return a.updates.State() },
 		"recovery": a.recovery.state,
+		"setup":    func() any { return newSetupState(a.reporter.problems) },
 	}
 }
 

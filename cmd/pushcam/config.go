@@ -15,6 +15,7 @@ import (
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/gpio"
 	"github.com/pushcam/pushcam/pusher"
 )
@@ -24,6 +25,8 @@ type config struct {
 	root      device.Root // of the system's files
 	appliance bool        // the system is gokrazy's, and this program has it for itself
 	given     map[string]given
+	problems  []setup.Problem // of the card's files
+	ownerHash string          // of a password that /perm could not keep; or ""
 
 	listen  string
 	verbose slog.Level
@@ -137,27 +140,25 @@ func (c *config) flags() *flag.FlagSet {
 
 // parse reads the settings: from the command line, else from the environment, where
 // -idle-hold is called PUSHCAM_IDLE_HOLD, else from the card's file, where it is called
-// idle-hold.
-func parse(root device.Root, args []string, getenv func(string) string, card map[string]string, stdout, stderr io.Writer) (*config, error) {
-	c := &config{root: root, appliance: root.Gokrazy()}
-	fs := c.flags()
-	err := fs.Parse(args)
+// idle-hold. What the card has and cannot be is left out, and among c.problems.
+func parse(root device.Root, args []string, getenv func(string) string, card setup.Setup, stdout, stderr io.Writer) (*config, error) {
+	c, fs, err := readFlags(root, args, getenv, nil)
 	if errors.Is(err, flag.ErrHelp) {
 		usage(fs, stdout)
 		return nil, err
 	}
-	if err == nil && fs.NArg() > 0 {
-		err = fmt.Errorf("pushcam takes flags only, not %q", fs.Arg(0))
+	if err != nil {
+		fmt.Fprintf(stderr, "pushcam: %v; pushcam -h lists the flags\n", err)
+		return nil, errUsage
 	}
-	if err == nil {
-		c.given, err = fill(fs, []layer{
-			{byEnvironment, func(flag string) (string, string) { return getenv(envName(flag)), envName(flag) }},
-			{byCard, func(flag string) (string, string) { return card[flag], flag + " on the card" }},
-		})
+	flags, problems := cardFlags(card, fs, func(flags map[string]string) (err error) {
+		c, _, err = readFlags(root, args, getenv, flags)
+		return err
+	})
+	if c, _, err = readFlags(root, args, getenv, flags); err != nil {
+		return nil, err // it was read a moment ago
 	}
-	if err == nil {
-		err = c.check()
-	}
+	c.problems, c.ownerHash = append(card.Problems, problems...), card.Password
 	if c.source == "auto" && c.appliance {
 		c.source = "v4l2" // who mounted a camera is not helped by a test pattern
 	}
@@ -170,11 +171,27 @@ func parse(root device.Root, args []string, getenv func(string) string, card map
 	if c.maxSessions == 0 {
 		c.maxSessions = pusher.ViewersFor(int64(c.memory)<<20) / 2
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "pushcam: %v; pushcam -h lists the flags\n", err)
-		return nil, errUsage
-	}
 	return c, nil
+}
+
+// readFlags reads the settings and checks them. It gives the flag set for its usage.
+func readFlags(root device.Root, args []string, getenv func(string) string, card map[string]string) (*config, *flag.FlagSet, error) {
+	c := &config{root: root, appliance: root.Gokrazy()}
+	fs := c.flags()
+	err := fs.Parse(args)
+	if err == nil && fs.NArg() > 0 {
+		err = fmt.Errorf("pushcam takes flags only, not %q", fs.Arg(0))
+	}
+	if err == nil {
+		c.given, err = fill(fs, []layer{
+			{byEnvironment, func(flag string) (string, string) { return getenv(envName(flag)), envName(flag) }},
+			{byCard, func(flag string) (string, string) { return card[flag], flag + " on the card" }},
+		})
+	}
+	if err == nil {
+		err = c.check()
+	}
+	return c, fs, err
 }
 
 func envName(flag string) string {

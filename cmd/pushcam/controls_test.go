@@ -13,11 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pushcam/pushcam/camera/v4l2"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 )
 
 func TestControls(t *testing.T) {
 	dir := t.TempDir()
-	c, err := parse(noSystem, []string{"-control", "rotate=180,hflip=on", "-control", "White-Balance=Daylight", "-bitrate", "8M", "-state-dir", dir}, noEnv, nil, io.Discard, io.Discard)
+	c, err := parse(noSystem, []string{"-control", "rotate=180,hflip=on", "-control", "White-Balance=Daylight", "-bitrate", "8M", "-state-dir", dir}, noEnv, setup.Setup{}, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 )
 
 func main() {
@@ -24,7 +25,11 @@ func main() {
 // where to look on stdout and logs on stderr, and returns when ctx is done and
 // everything is given back.
 func run(ctx context.Context, root device.Root, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
-	c, err := parse(root, args, getenv, nil, stdout, stderr)
+	var card setup.Setup
+	if root.Gokrazy() {
+		card = loadSetup(root)
+	}
+	c, err := parse(root, args, getenv, card, stdout, stderr)
 	if err != nil {
 		return err
 	}

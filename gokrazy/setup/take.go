@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +79,28 @@ func (t *Taker) Take() error {
 		return errors.Join(permErr, bootErr, t.serve(k, s))
 	}
 	return errors.Join(permErr, bootErr)
+}
+
+// TakeWithin is Take for process 1, which must go on whatever happens: a card that hangs,
+// or a fault in this package.
+func (t *Taker) TakeWithin(limit time.Duration) {
+	ended := make(chan error, 1)
+	go func() { // without an answer of the card it stays
+		defer func() {
+			if r := recover(); r != nil {
+				ended <- fmt.Errorf("a fault of this program: %v", r)
+			}
+		}()
+		ended <- t.Take()
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Log("what is set on the card does not count in full: %v", err)
+		}
+	case <-time.After(limit):
+		t.Log("what is set on the card is waited for no longer than %v", limit)
+	}
 }
 
 // readAll reads all files that there are, and returns them by their names.
@@ -170,14 +193,17 @@ func (t *Taker) keep(now *kept, was kept, s *said) error {
 
 // blank overwrites secrets that are kept now, in their files and where no file is.
 func (t *Taker) blank(disk *fat.FS, files map[string][]byte, now kept, secrets []secret) error {
-	changed := make(map[string]bool)
+	var changed []string
 	for _, s := range secrets {
-		if !s.blanked() {
-			s.blank(files[s.File])
-			changed[s.File] = true
+		if s.blanked() {
+			continue
+		}
+		s.blank(files[s.File])
+		if !slices.Contains(changed, s.File) {
+			changed = append(changed, s.File)
 		}
 	}
-	for name := range changed {
+	for _, name := range changed {
 		if err := disk.Overwrite(name, files[name]); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -342,4 +343,25 @@ func TestCmdlineCountry(t *testing.T) {
 			t.Errorf("%q: %q, %v", text, got.Country, err)
 		}
 	}
+}
+
+// TestTakeWithin goes on without a card that hangs, and after a fault.
+func TestTakeWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		for name, boot := range map[string]func(func(*fat.FS) error) error{
+			"no longer than 10s": func(func(*fat.FS) error) error { <-hang; return nil },
+			"a fault of this":    func(func(*fat.FS) error) error { panic("a fault") },
+		} {
+			var said string
+			began := time.Now()
+			taker := &Taker{Root: system(t), Boot: boot, Log: func(format string, args ...any) { said += fmt.Sprintf(format, args...) }}
+			taker.TakeWithin(10 * time.Second)
+			if !strings.Contains(said, name) || time.Since(began) > 10*time.Second {
+				t.Errorf("%s: after %v it said %q", name, time.Since(began), said)
+			}
+		}
+		close(hang)
+		synctest.Wait()
+	})
 }

@@ -25,12 +25,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 )
 
 // buildTimestamp is how gokrazy tells one build from another. The linker sets
 // it (package gokrazy/image).
 var buildTimestamp = "unknown"
+
+// setupTime is how long programs wait for what the owner has set on the card. New
+// passwords on a slow card take most of it, once.
+const setupTime = 10 * time.Second
 
 func main() {
 	log.SetFlags(log.LstdFlags | log.Lshortfile)
@@ -52,6 +57,9 @@ func main() {
 	}
 	booted.Store(true)
 	fmt.Printf("model %q\n", gokrazy.Model())
+	taker := setup.Taker{Boot: new(card.Card).EditBoot, Log: log.Printf,
+		SetHostname: func(name string) error { return unix.Sethostname([]byte(name)) }}
+	taker.TakeWithin(setupTime)
 	configured, err := device.Programs("")
 	if err != nil {
 		log.Printf("programs start without what the image's configuration says of them: %v", err)
