@@ -56,7 +56,7 @@ var steps = []step{
 	{name: "fresh", what: "the age of frames behind an emulated bottleneck", args: []string{"go", "test", "-json", "-count=1", patience, "-parallel=6", "-run=TestFreshness|TestSlowReaders", "./pusher"}, env: []string{"PUSHCAM_FRESHNESS=1"}, kind: goTests},
 	{name: "rig", what: "real kernel devices in a virtual machine", args: []string{"go", "run", "./hack/rig", "test", "-json", "-count=1", patience, "./camera/...", "./gpio/...", "./gokrazy/network/..."}, kind: goTests},
 	{name: "machine", what: "the virtual machine itself", args: []string{"go", "test", "-json", "-count=1", patience, "./hack/rig/..."}, kind: goTests},
-	{name: "e2e", what: "the card image in a virtual machine", args: []string{"go", "test", "-json", "-count=1", patience, "./hack/e2e/..."}, kind: goTests},
+	{name: "e2e", what: "the card image in a virtual machine", args: []string{"go", "test", "-json", "-count=1", patience, "-parallel=3", "./hack/e2e/..."}, kind: goTests},
 	{name: "kernel", what: "the kernel, built anew, is the committed one to the byte; takes 12 minutes", args: []string{"go", "run", "./hack/kernel"}, rare: true},
 }
 

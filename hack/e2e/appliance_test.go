@@ -24,7 +24,10 @@ import (
 // TestAppliance is the life of one appliance, from the first boot of a fresh card to
 // the press of its button that switches it off. Each part begins with what the one
 // before has left.
-func TestAppliance(t *testing.T) { each(t, testAppliance) }
+func TestAppliance(t *testing.T) {
+	t.Parallel()
+	each(t, testAppliance)
+}
 
 func testAppliance(t *testing.T, p *product) {
 	cam, card := newWebcam(), p.card(t)
@@ -173,6 +176,7 @@ func testAppliance(t *testing.T, p *product) {
 // TestBootLoader boots a card with the stock kernel by the card's own boot loader.
 // TestUpdate does so with our kernel.
 func TestBootLoader(t *testing.T) {
+	t.Parallel()
 	p := builtWith(t, image.StockKernel)
 	cam := newWebcam()
 	m := boot(t, p.card(t), p.uefi())

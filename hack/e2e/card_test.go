@@ -31,6 +31,7 @@ const maxResident = 60e6
 // TestCard is the life of an appliance whose card is larger than its image, and then
 // hangs, comes back, and is slow.
 func TestCard(t *testing.T) {
+	t.Parallel()
 	p := built(t)
 	cam, card := newWebcam(), p.card(t)
 	const size = 3 << 30
@@ -65,6 +66,7 @@ func TestCard(t *testing.T) {
 // TestCardHangsAtTheEnd switches off while the card hangs: the LED says that not
 // everything is on the card, and then the power goes.
 func TestCardHangsAtTheEnd(t *testing.T) {
+	t.Parallel()
 	p := built(t)
 	m := boot(t, p.card(t), p.direct())
 	m.is(t, "a program that knows the card", func(s state) bool { return s.Card.Answers && s.Card.Perm > 0 && s.Uptime > 5 })
@@ -99,6 +101,7 @@ func (m *machine) throttle(t *testing.T, read, write int) {
 
 // TestCardGrowsInSpiteOfCuts cuts the power while /perm grows, again and again.
 func TestCardGrowsInSpiteOfCuts(t *testing.T) {
+	t.Parallel()
 	p := built(t)
 	card, cuts := p.card(t), 1
 	if strict() {

@@ -23,6 +23,7 @@ import (
 // TestClock boots in 1970, as a Pi without a clock does. For a minute and a half there is
 // no Internet. Then the time comes from the network while somebody watches.
 func TestClock(t *testing.T) {
+	t.Parallel()
 	p := built(t)
 	cam := newWebcam()
 	m := boot(t, p.card(t), append(p.direct(), "-rtc", "base=1970-01-01T00:00:10"))

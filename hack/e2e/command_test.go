@@ -33,6 +33,7 @@ const maxRoot = 32
 // commit: it has the same root file system as the product, which was built in
 // another place at another time.
 func TestImageCommand(t *testing.T) {
+	t.Parallel()
 	p := built(t)
 	checkout, err := image.FindCheckout(".")
 	if err != nil {

@@ -19,6 +19,8 @@
 // and asks for times that only a machine without other work has: no gap of a second in
 // a stream, and 300 ms from the press of the button to privacy.
 //
+// The tests run beside each other, because their machines wait most of the time.
+//
 // What is missing fails the tests when CI is set, and skips them elsewhere.
 // With -artifacts the serial log and a screenshot are kept.
 package e2e

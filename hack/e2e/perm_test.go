@@ -19,6 +19,7 @@ import (
 // TestBadPerm boots cards with a bad /perm. The camera and its button work, and /state
 // says what is lost.
 func TestBadPerm(t *testing.T) {
+	t.Parallel()
 	p := built(t)
 	locked := []string{"-set", "drive.card.read-only=on"}
 	tests := []struct {

@@ -69,6 +69,7 @@ func buildSimulated(t *testing.T) (root string) {
 
 // TestPiCamera is the product with the Pi camera's own driver.
 func TestPiCamera(t *testing.T) {
+	t.Parallel()
 	p := built(t)
 	card := simulated(t, p)
 	m := boot(t, card, p.direct())
@@ -146,6 +147,7 @@ func TestPiCamera(t *testing.T) {
 
 // TestNoPiCamera is the product on a Pi whose firmware finds no camera.
 func TestNoPiCamera(t *testing.T) {
+	t.Parallel()
 	p := built(t)
 	loader := p.direct()
 	loader[len(loader)-1] += " VCSIM_CAMERAS=0"

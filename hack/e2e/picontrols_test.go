@@ -24,6 +24,7 @@ import (
 // TestPiCameraControls is the Pi camera with what its owner can ask for: a size that
 // the driver has to be told when it is loaded, and controls.
 func TestPiCameraControls(t *testing.T) {
+	t.Parallel()
 	p := built(t)
 	loader := p.direct()
 	loader[len(loader)-1] += " PUSHCAM_SIZE=2592x1944 PUSHCAM_CONTROL=hflip=on,iso=7"

@@ -20,6 +20,7 @@ import (
 // tree for that board: its SD card, its USB with a network adapter behind it, its
 // serial port, its screen. QEMU has no firmware for it, so there is no camera.
 func TestRaspi3b(t *testing.T) {
+	t.Parallel()
 	need(t, "fdtput")
 	p := built(t)
 	card := p.card(t)

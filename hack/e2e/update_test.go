@@ -49,6 +49,7 @@ func (m *machine) runs(t *testing.T, version string) (s state) {
 
 // TestUpdate updates to good images, and to bad ones, which are rolled back.
 func TestUpdate(t *testing.T) {
+	t.Parallel()
 	p, newer := older(t)
 	cam, card := newWebcam(), p.card(t)
 	m := boot(t, card, p.uefi())

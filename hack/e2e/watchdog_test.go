@@ -23,6 +23,7 @@ type fault struct{ file, function, line string }
 // TestWatchdog boots the image with a fault in its program. The program ends itself and
 // says where it hung, and gokrazy starts it again.
 func TestWatchdog(t *testing.T) {
+	t.Parallel()
 	p := built(t)
 	tests := []struct {
 		name  string
@@ -52,7 +53,7 @@ func TestWatchdog(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel() // they wait most of the time
+			t.Parallel()
 			cam, card := newWebcam(), p.card(t)
 			copyRoot(t, faultyRoot(t, tt.fault), card)
 			m := boot(t, card, p.direct())
