@@ -22,6 +22,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		generic = fs.Bool("generic", false, "make an image for everybody, as a release has it: without a password, which the camera's\npage asks for at first sight")
 		verbose = fs.Bool("v", false, "show what the compiler and gok print")
 	)
+	radio := wifiFlags(fs)
 	fs.Var(&size, "size", "the image's `size`, for instance 2GiB, or 2GB of 1,000,000,000 bytes each; the card may be\nlarger")
 	return func(ctx context.Context, _ []string) error {
 		if *output == "" {
@@ -32,6 +33,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 			return err
 		}
 		b := &image.Builder{Checkout: checkout, Hostname: *host, Kernel: image.Kernel(*kernel), Size: int64(size), Step: func(what string) { fmt.Fprintln(p.stderr, what) }}
+		radio(b)
 		if *verbose {
 			b.Output = p.stderr
 		}
@@ -82,6 +84,13 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 	}
 }
 
+// wifiFlags are those of what is for Wi-Fi in an image. The result sets them.
+func wifiFlags(fs *flag.FlagSet) func(*image.Builder) {
+	without := fs.Bool("no-wifi", false, "make an image without Wi-Fi: without the supplicant, firmware and regulatory database")
+	folder := fs.String("wifi-firmware", "", "a `folder` with firmware for Wi-Fi: where there is no Debian that has it, and for boards for\nwhich Debian has none, see the README")
+	return func(b *image.Builder) { b.NoWiFi, b.WiFiFirmware = *without, *folder }
+}
+
 // report says what was made. It is the one place that shows a new password. file is
 // where it is kept, if it is.
 func (p *program) report(img *image.Image, origin passwordOrigin, password, file string) {
@@ -109,6 +118,17 @@ func (p *program) reportCard(img *image.Image) error {
 func (p *program) reportImage(img *image.Image) {
 	fmt.Fprintf(p.stdout, "%s: pushcam %s for http://%s.local/, with the %s kernel\n", img.Path, img.Version, img.Hostname, img.Kernel)
 	fmt.Fprintf(p.stdout, "  root file system: %.1f MB, SHA-256 %s\n", float64(img.RootSize)/1e6, img.RootSum)
+	if img.WiFi == nil {
+		fmt.Fprintln(p.stdout, "  without Wi-Fi")
+		return
+	}
+	var without []string
+	for _, m := range img.WiFi.Missing {
+		without = append(without, m.Board+" with "+m.Chip)
+	}
+	if len(without) > 0 {
+		fmt.Fprintf(p.stdout, "  without Wi-Fi on a %s: -wifi-firmware adds it, see the README\n", strings.Join(without, ", or a "))
+	}
 }
 
 // maxLine bounds a line from the standard input, in bytes.

@@ -85,7 +85,7 @@ func TestImageKeepsThePassword(t *testing.T) {
 	run := func(args ...string) (stdout, stderr, password string) {
 		t.Helper()
 		p := &program{self: "./pushcamctl", configDir: func() (string, error) { return config, nil }, stdin: strings.NewReader(" typed by me \r\n")}
-		stdout, stderr, code := try(t, p, append([]string{"image", "-v", "-hostname", "attic", "-size", "1204MiB", "-o", out}, args...)...)
+		stdout, stderr, code := try(t, p, append([]string{"image", "-v", "-no-wifi", "-hostname", "attic", "-size", "1204MiB", "-o", out}, args...)...)
 		if code != 0 {
 			t.Fatalf("exit status %d: %s", code, stderr)
 		}

@@ -24,6 +24,7 @@ type updateFlags struct {
 	image, password string
 	kernel, all     bool
 	yes, verbose    bool
+	wifi            func(*image.Builder) // sets its fields for Wi-Fi
 }
 
 func (p *program) update(fs *flag.FlagSet) func(context.Context, []string) error {
@@ -33,6 +34,7 @@ func (p *program) update(fs *flag.FlagSet) func(context.Context, []string) error
 	fs.BoolVar(&f.all, "all", false, "update all pushcams on the network, one after the other, up to the first that fails")
 	fs.BoolVar(&f.yes, "yes", false, "do not ask")
 	fs.BoolVar(&f.verbose, "v", false, "show what the compiler and gok print")
+	f.wifi = wifiFlags(fs)
 	given := passwordFlag(fs)
 	return func(ctx context.Context, operands []string) error {
 		const help = "pushcamctl update -h"
@@ -236,6 +238,7 @@ func (p *program) archive(ctx context.Context, f *updateFlags, to *update.Status
 	}
 	defer os.RemoveAll(dir) // the archive stays open, and so readable
 	b := &image.Builder{Checkout: checkout, Hostname: to.Hostname, Kernel: kernelOf(to.Kernel), Step: func(what string) { fmt.Fprintln(p.stderr, what) }}
+	f.wifi(b)
 	if f.verbose {
 		b.Output = p.stderr
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/network/firmware"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
@@ -45,6 +46,13 @@ type Builder struct {
 	Password string
 	// Kernel is what the appliance runs on. Empty means PushcamKernel.
 	Kernel Kernel
+	// NoWiFi leaves out what the image has for Wi-Fi (firmware.Contents). With
+	// StockKernel it has none in any case.
+	NoWiFi bool
+	// WiFiFirmware is a folder in which firmware for Wi-Fi is looked for first, and the
+	// only one with that of chips for which Debian has none. Empty means none. The rest is of
+	// this computer's /lib/firmware, or is downloaded with apt-get from Debian.
+	WiFiFirmware string
 	// Size of the image in bytes. 0 means DefaultSize.
 	Size int64
 	// Version and Time are what the image calls itself. Empty means those of
@@ -90,6 +98,8 @@ type Image struct {
 	// and with the CA certificates and the time zone of the computer that
 	// builds, which gok copies into it.
 	RootSum string
+	// WiFi is what it has for Wi-Fi, and what it lacks. nil means nothing.
+	WiFi *firmware.Contents
 }
 
 var hostname = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`) // RFC 1123, one label
@@ -167,7 +177,13 @@ func (b *Builder) build(ctx context.Context, path string, perm bool, write func(
 	if inst.licenses, err = b.licenses(ctx, inst); err != nil {
 		return nil, err
 	}
+	if inst.wifi, err = b.wifi(ctx); err != nil {
+		return nil, err
+	}
 	img := &Image{Path: path, Hostname: b.hostname(), Kernel: b.kernel(), Version: b.Version, Time: b.Time, Size: b.size()}
+	if inst.wifi != nil {
+		img.WiFi = &inst.wifi.Contents
+	}
 	if img.Version == "" || img.Time.IsZero() {
 		img.Version, img.Time = b.commit(ctx)
 	}

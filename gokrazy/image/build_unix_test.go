@@ -92,7 +92,7 @@ func fakeGo(t *testing.T, gok string) string {
 }
 
 func TestBuildSaysWhatIsMissing(t *testing.T) {
-	b := &Builder{Checkout: checkout(t), Password: "password"}
+	b := &Builder{Checkout: checkout(t), Password: "password", NoWiFi: true}
 	compiler := func(answer string) map[string]string {
 		return map[string]string{"go": "exit 1", "mkfs.ext4": "exit 1", "aarch64-linux-gnu-gcc": "echo " + answer}
 	}
@@ -142,7 +142,7 @@ func TestBuildFails(t *testing.T) {
 			if err := os.WriteFile(path, []byte("older"), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			b := &Builder{Checkout: checkout(t), Password: "password", Version: "v1", Time: stampTime}
+			b := &Builder{Checkout: checkout(t), Password: "password", NoWiFi: true, Version: "v1", Time: stampTime}
 			if _, err := b.Build(t.Context(), path); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want %q in it", err, tc.want)
 			}
@@ -185,7 +185,7 @@ func TestBuildStops(t *testing.T) {
 		rest, err := io.ReadAll(f)
 		ended <- fmt.Sprint(string(b[:n]), len(rest), err)
 	}()
-	b := &Builder{Checkout: checkout(t), Password: "password", Version: "v1", Time: stampTime}
+	b := &Builder{Checkout: checkout(t), Password: "password", NoWiFi: true, Version: "v1", Time: stampTime}
 	out := t.TempDir()
 	if _, err := b.Build(ctx, filepath.Join(out, "pushcam.img")); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want context.Canceled", err)
@@ -406,7 +406,7 @@ func TestBuildNeedsLicenses(t *testing.T) {
 		"mkfs.ext4":             "exit 1",
 		"aarch64-linux-gnu-gcc": "echo /lib/libc.a",
 	})
-	b := &Builder{Checkout: checkout(t), Password: "password"}
+	b := &Builder{Checkout: checkout(t), Password: "password", NoWiFi: true}
 	if _, err := b.Build(t.Context(), filepath.Join(dir, "pushcam.img")); err == nil || !strings.Contains(err.Error(), "example.com/bare v1.2.3 has no file with its licence") {
 		t.Errorf("error %v", err)
 	}

@@ -15,12 +15,13 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/image/debian"
 )
 
-// A firmwareFinder finds the files of debianFirmware by what is in them: their names
-// and folders are other ones on other systems.
+// A firmwareFinder finds files by what is in them: their names and folders are other
+// ones on other systems.
 type firmwareFinder struct {
-	given string // the owner's folder; "" for none
-	cache string // what was downloaded before, by its SHA-256; "" for none
-	host  string // this computer's /lib/firmware
+	files map[string]string // SHA-256 by name: debianFirmware
+	given string            // the owner's folder; "" for none
+	cache string            // what was downloaded before, by its SHA-256; "" for none
+	host  string            // this computer's /lib/firmware
 	// download unpacks versions of Debian's package below dir, one after the other, and
 	// calls look after each, with where its files are, until that says that it was enough.
 	download func(ctx context.Context, dir string, look func(dir string) (enough bool)) error
@@ -36,10 +37,10 @@ const (
 	minBinary = 100 << 10
 )
 
-// find returns the files of debianFirmware, by name.
+// find returns the files, by name.
 func (f *firmwareFinder) find(ctx context.Context) (map[string][]byte, error) {
 	wanted := make(map[string]string) // name by SHA-256
-	for name, sum := range debianFirmware {
+	for name, sum := range f.files {
 		wanted[sum] = name
 	}
 	found := make(map[string][]byte)
@@ -92,20 +93,22 @@ func (f *firmwareFinder) find(ctx context.Context) (map[string][]byte, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case enough():
-		return found, f.keep(found)
+		if err := f.keep(found); err != nil {
+			f.step("the firmware was not kept for the next image: %v", err)
+		}
+		return found, nil
 	case err == nil:
 		err = errors.New("the versions that it has are other ones")
 		fallthrough
 	default:
-		names := slices.Sorted(maps.Keys(debianFirmware))
+		names := slices.Sorted(maps.Keys(f.files))
 		names = slices.DeleteFunc(names, func(name string) bool { return found[name] != nil })
 		return nil, fmt.Errorf("there is no Wi-Fi firmware here (%s), and Debian's package %s could not be had: %w; give a folder with that package's files with -wifi-firmware, or make an image without Wi-Fi with -no-wifi",
 			strings.Join(names, " "), firmwarePackage, err)
 	}
 }
 
-// keep puts files into the cache, for the next image. Without a cache, they are
-// downloaded again.
+// keep puts files into the cache, for the next image.
 func (f *firmwareFinder) keep(files map[string][]byte) error {
 	if f.cache == "" {
 		return nil

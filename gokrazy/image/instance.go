@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/network/firmware"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
@@ -37,6 +38,7 @@ type instance struct {
 	files       map[string]string // ExtraFileContents, by path in the image
 
 	licenses string // of what is in the image
+	wifi     *wifi  // nil if it has no Wi-Fi
 }
 
 // FindCheckout looks for a checkout of pushcam in dir and above it.
@@ -151,6 +153,26 @@ func (i *instance) write(parent, name, checkout string, img *Image) error {
 	}
 	// Not before: they would be in the image twice.
 	files[device.LicensesFile] = i.licenses
+	if i.wifi != nil {
+		if paths["/lib"] != "" {
+			return fmt.Errorf("config.json: ExtraFilePaths of %s has /lib, where the files for Wi-Fi go: name the files in it, or make the image with -no-wifi", program)
+		}
+		if files[firmware.File], err = i.wifi.contents(); err != nil {
+			return err
+		}
+		// As an archive, because gok writes the paths of other files of this computer
+		// into the image, and knows links only in archives.
+		archive, err := i.wifi.tar()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "wifi.tar"), archive, 0o644); err != nil {
+			return err
+		}
+		extra := map[string]string{"/lib": "wifi"} // gok adds .tar
+		maps.Copy(extra, paths)
+		p["ExtraFilePaths"] = extra
+	}
 	if text, err = json.MarshalIndent(config, "", "    "); err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pushcam/pushcam/gokrazy/network/wpa"
 )
 
 // licensesDir has the licences of what is on a card and in no Go module: what they
@@ -73,16 +75,22 @@ func (b *Builder) licenses(ctx context.Context, inst *instance) (string, error) 
 			return "", err
 		}
 	}
-	others, err := filepath.Glob(filepath.Join(b.Checkout, licensesDir, "*.txt"))
-	if err != nil {
-		return "", err
+	folders := []string{licensesDir}
+	if b.hasWiFi() {
+		folders = append(folders, wpa.Dir+"/licenses")
 	}
-	if len(others) == 0 || len(texts) == 0 {
-		return "", fmt.Errorf("there are no licences in %s, or of no Go module: the image must have them", filepath.Join(b.Checkout, licensesDir))
-	}
-	for _, f := range others {
-		if texts[strings.TrimSuffix(filepath.Base(f), ".txt")], err = readTexts([]string{f}); err != nil {
+	for _, dir := range folders {
+		others, err := filepath.Glob(filepath.Join(b.Checkout, dir, "*.txt"))
+		if err != nil {
 			return "", err
+		}
+		if len(others) == 0 || len(texts) == 0 {
+			return "", fmt.Errorf("there are no licences in %s, or of no Go module: the image must have them", filepath.Join(b.Checkout, dir))
+		}
+		for _, f := range others {
+			if texts[strings.TrimSuffix(filepath.Base(f), ".txt")], err = readTexts([]string{f}); err != nil {
+				return "", err
+			}
 		}
 	}
 	var out strings.Builder

@@ -69,7 +69,7 @@ func (b *Builder) wifi(ctx context.Context) (*wifi, error) {
 		}
 		w.files[to] = content
 	}
-	finder := &firmwareFinder{given: b.WiFiFirmware, host: "/lib/firmware", step: b.step, download: downloadFirmware}
+	finder := &firmwareFinder{files: debianFirmware, given: b.WiFiFirmware, host: "/lib/firmware", step: b.step, download: downloadFirmware}
 	if dir, err := os.UserCacheDir(); err == nil { // else it is downloaded each time
 		finder.cache = filepath.Join(dir, "pushcam", "firmware")
 	}
