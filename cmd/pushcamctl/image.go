@@ -84,11 +84,15 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 	}
 }
 
-// wifiFlags are those of what is for Wi-Fi in an image. The result sets them.
-func wifiFlags(fs *flag.FlagSet) func(*image.Builder) {
+// wifiFlags are those of what is for Wi-Fi in an image. The result sets them, and says
+// whether any is given.
+func wifiFlags(fs *flag.FlagSet) func(*image.Builder) (given bool) {
 	without := fs.Bool("no-wifi", false, "make an image without Wi-Fi: without the supplicant, firmware and regulatory database")
 	folder := fs.String("wifi-firmware", "", "a `folder` with firmware for Wi-Fi: where there is no Debian that has it, and for boards for\nwhich Debian has none, see the README")
-	return func(b *image.Builder) { b.NoWiFi, b.WiFiFirmware = *without, *folder }
+	return func(b *image.Builder) bool {
+		b.NoWiFi, b.WiFiFirmware = *without, *folder
+		return *without || *folder != ""
+	}
 }
 
 // report says what was made. It is the one place that shows a new password. file is

@@ -44,6 +44,7 @@ func TestCommandLine(t *testing.T) {
 		{"bad size", []string{"image", "-size", "big"}, 2, "", "as 2GiB, 1500MiB, 2GB or 1.5GB"},
 		{"small size", []string{"image", "-size", "1GiB"}, 2, "", "at least 1204 MiB"},
 		{"bad name", []string{"image", "-hostname", "a/b"}, 2, "", `the host name "a/b"`},
+		{"firmware and no Wi-Fi", []string{"image", "-no-wifi", "-wifi-firmware", "."}, 2, "", "take only one of -wifi-firmware and -no-wifi"},
 		{"no output", []string{"image", "-o", ""}, 2, "", "-o needs a file"},
 		{"short password", []string{"image", "-password", "short"}, 1, "", "at least 8 characters"},
 		{"no password on the input", []string{"image", "-password", "-"}, 1, "", "nothing was entered"},

@@ -24,7 +24,7 @@ type updateFlags struct {
 	image, password string
 	kernel, all     bool
 	yes, verbose    bool
-	wifi            func(*image.Builder) // sets its fields for Wi-Fi
+	wifi            func(*image.Builder) (given bool) // sets its fields for Wi-Fi
 }
 
 func (p *program) update(fs *flag.FlagSet) func(context.Context, []string) error {
@@ -40,6 +40,9 @@ func (p *program) update(fs *flag.FlagSet) func(context.Context, []string) error
 		const help = "pushcamctl update -h"
 		if f.all == (len(operands) > 0) {
 			return p.misused(errors.New("which pushcam? Give its name or address, or -all; pushcamctl find lists them"), help)
+		}
+		if f.image != "" && f.wifi(new(image.Builder)) {
+			return p.misused(errors.New("-no-wifi and -wifi-firmware are for an image that is made now, not for the one of -image"), help)
 		}
 		f.password = *given
 		if f.all {

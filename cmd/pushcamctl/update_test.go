@@ -331,13 +331,14 @@ func TestUpdateMisused(t *testing.T) {
 		code int
 		want string
 	}{
-		"no host":      {nil, 2, "which pushcam?"},
-		"host and all": {[]string{"-all", "attic"}, 2, "which pushcam?"},
-		"two hosts":    {[]string{"attic", "cellar"}, 2, `one HOST, not also "cellar"`},
-		"no name":      {[]string{"../x"}, 2, "neither a name nor an address"},
-		"no image":     {[]string{"attic", "-image", "none.gaf"}, 1, "there is no image none.gaf; make one with: pushcamctl image -o pushcam.gaf"},
-		"not an image": {[]string{"attic", "-image", "update_test.go"}, 1, "is not an image for updates (.gaf)"},
-		"a folder":     {[]string{"attic", "-image", "."}, 1, "is not an image for updates (.gaf)"},
+		"no host":                             {nil, 2, "which pushcam?"},
+		"host and all":                        {[]string{"-all", "attic"}, 2, "which pushcam?"},
+		"firmware for an image that is there": {[]string{"attic", "-image", "attic.gaf", "-wifi-firmware", "."}, 2, "not for the one of -image"},
+		"two hosts":                           {[]string{"attic", "cellar"}, 2, `one HOST, not also "cellar"`},
+		"no name":                             {[]string{"../x"}, 2, "neither a name nor an address"},
+		"no image":                            {[]string{"attic", "-image", "none.gaf"}, 1, "there is no image none.gaf; make one with: pushcamctl image -o pushcam.gaf"},
+		"not an image":                        {[]string{"attic", "-image", "update_test.go"}, 1, "is not an image for updates (.gaf)"},
+		"a folder":                            {[]string{"attic", "-image", "."}, 1, "is not an image for updates (.gaf)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -104,13 +104,16 @@ type Image struct {
 
 var hostname = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`) // RFC 1123, one label
 
-// Check says what is wrong with the name, the kernel or the size, in one sentence.
+// Check says what is wrong with the name, the kernel, Wi-Fi or the size, in one
+// sentence.
 func (b *Builder) Check() error {
 	switch size := b.size(); {
 	case !hostname.MatchString(b.hostname()):
 		return fmt.Errorf("the host name %q is not one: use up to 63 letters a-z, digits and hyphens", b.Hostname)
 	case kernelPackages[b.kernel()] == "":
 		return fmt.Errorf("there is no kernel %q: it is %s or %s", b.Kernel, PushcamKernel, StockKernel)
+	case b.WiFiFirmware != "" && !b.hasWiFi():
+		return errors.New("firmware for Wi-Fi is given for an image without Wi-Fi: take only one of -wifi-firmware and -no-wifi, and the kernel pushcam")
 	case size < MinSize:
 		return fmt.Errorf("an image of %d bytes is too small: it needs at least %d MiB", size, MinSize>>20)
 	case size > maxSize:

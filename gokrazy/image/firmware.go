@@ -171,7 +171,7 @@ func downloadFirmware(ctx context.Context, dir string, look func(dir string) (en
 		return err
 	}
 	for i, version := range versions {
-		deb, err := apt.Download(ctx, dir, firmwarePackage, version)
+		deb, err := apt.Download(ctx, dir, firmwarePackage+"="+version)
 		if err != nil {
 			return err
 		}

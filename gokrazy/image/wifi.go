@@ -56,9 +56,6 @@ var otherNames = map[string]string{"brcmfmac43430b0-sdio": "brcmfmac43436-sdio"}
 // wifi is nil for an image without Wi-Fi.
 func (b *Builder) wifi(ctx context.Context) (*wifi, error) {
 	if !b.hasWiFi() {
-		if b.WiFiFirmware != "" {
-			return nil, errors.New("firmware for Wi-Fi was given for an image without Wi-Fi: take only one of -wifi-firmware and -no-wifi, and the kernel pushcam")
-		}
 		return nil, nil
 	}
 	w := &wifi{files: make(map[string][]byte), links: make(map[string]string), Contents: firmware.Contents{SHA256: make(map[string]string)}}

@@ -310,7 +310,7 @@ func TestNoWiFi(t *testing.T) {
 				t.Errorf("%v, %v", w, err)
 			}
 			b.WiFiFirmware = t.TempDir()
-			if _, err := b.wifi(t.Context()); err == nil || !strings.Contains(err.Error(), "an image without Wi-Fi") {
+			if err := b.Check(); err == nil || !strings.Contains(err.Error(), "an image without Wi-Fi") {
 				t.Errorf("with a folder for it: %v", err)
 			}
 		})

@@ -27,7 +27,7 @@ import (
 )
 
 // maxRoot is the size in MB that the root file system may have.
-const maxRoot = 32
+const maxRoot = 18
 
 // TestImageCommand makes an image as the README says, of a second checkout of the
 // commit: it has the same root file system as the product, which was built in

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -12,8 +11,9 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/pushcam/pushcam/hack/rebuild"
 )
 
 // A builder builds a kernel in a folder of its own.
@@ -28,21 +28,29 @@ func (b *builder) tree() string    { return filepath.Join(b.dir, "linux") }
 func (b *builder) objects() string { return filepath.Join(b.dir, "objects") }
 func (b *builder) result() string  { return filepath.Join(b.dir, "result") }
 
-// build makes the result.
-func (b *builder) build(ctx context.Context, s source) error {
-	began := time.Now()
+// A maker runs make in the source, with arguments.
+type maker func(args ...string) error
+
+// maker is one for a source.
+func (b *builder) maker(ctx context.Context, s source) maker {
 	env := []string{
 		"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin", "HOME=/nonexistent", "LC_ALL=C", "TZ=UTC",
 		"ARCH=arm64", "CROSS_COMPILE=aarch64-linux-gnu-",
 		"KBUILD_BUILD_USER=pushcam", "KBUILD_BUILD_HOST=pushcam", "KBUILD_BUILD_VERSION=1",
 		"KBUILD_BUILD_TIMESTAMP=" + s.Date.Format(time.UnixDate),
 	}
-	maker := func(args ...string) error {
-		args = append([]string{"nice", "make", "-s", "-C", b.tree(), "O=" + b.objects(), "-j" + strconv.Itoa(runtime.NumCPU()),
+	return func(args ...string) error {
+		args = append([]string{"nice", "make", "-s", "-C", b.tree(), "-j" + strconv.Itoa(runtime.NumCPU()),
 			// Else the configuration would name the versions that this machine has.
 			"RUSTC=not-used", "PAHOLE=not-used"}, args...)
-		return runQuietly(command(ctx, b.dir, env, args...))
+		return rebuild.Run(rebuild.Command(ctx, b.dir, env, args...))
 	}
+}
+
+// build makes the result.
+func (b *builder) build(ctx context.Context, s source) error {
+	began, anywhere := time.Now(), b.maker(ctx, s)
+	maker := func(args ...string) error { return anywhere(append([]string{"O=" + b.objects()}, args...)...) }
 	if err := os.MkdirAll(b.objects(), 0o755); err != nil {
 		return err
 	}
@@ -63,6 +71,9 @@ func (b *builder) build(ctx context.Context, s source) error {
 	if err := b.packVcsim(maker); err != nil {
 		return fmt.Errorf("vcsim: %w", err)
 	}
+	if err := b.packHwsim(anywhere); err != nil {
+		return fmt.Errorf("hwsim: %w", err)
+	}
 	fmt.Printf("built in %v\n", time.Since(began).Round(time.Second))
 	return nil
 }
@@ -82,7 +93,7 @@ var deviceTrees = map[string]string{
 }
 
 // pack makes the kernel package from what was built.
-func (b *builder) pack(s source, maker func(...string) error) error {
+func (b *builder) pack(s source, maker maker) error {
 	dir := filepath.Join(b.result(), kernelDir)
 	recipe := filepath.Join(b.result(), recipeDir)
 	if err := os.MkdirAll(recipe, 0o755); err != nil {
@@ -99,14 +110,14 @@ func (b *builder) pack(s source, maker func(...string) error) error {
 		files[filepath.Join(dir, name)] = filepath.Join(boot, "dts/broadcom", of)
 	}
 	for to, from := range files {
-		if err := copyFile(from, to); err != nil {
+		if err := rebuild.CopyFile(from, to); err != nil {
 			return err
 		}
 	}
 	for name := range deviceTrees {
 		// The firmware talks to the camera's sensor over this bus.
 		tree := filepath.Join(dir, name)
-		if err := runQuietly(exec.Command("fdtput", "-t", "s", tree, "/soc/i2c@7e205000", "status", "disabled")); err != nil {
+		if err := rebuild.Run(exec.Command("fdtput", "-t", "s", tree, "/soc/i2c@7e205000", "status", "disabled")); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -139,7 +150,7 @@ func prune(modules string) error {
 }
 
 // packVcsim builds the simulated VideoCore that tests use.
-func (b *builder) packVcsim(maker func(...string) error) error {
+func (b *builder) packVcsim(maker maker) error {
 	work, dir := filepath.Join(b.dir, "vcsim"), filepath.Join(b.result(), vcsimDir)
 	for _, d := range []string{work, dir} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -147,7 +158,7 @@ func (b *builder) packVcsim(maker func(...string) error) error {
 		}
 	}
 	for _, name := range []string{"vcsim.c", "Makefile"} {
-		if err := copyFile(filepath.Join(b.checkout, vcsimDir, name), filepath.Join(work, name)); err != nil {
+		if err := rebuild.CopyFile(filepath.Join(b.checkout, vcsimDir, name), filepath.Join(work, name)); err != nil {
 			return err
 		}
 	}
@@ -155,21 +166,13 @@ func (b *builder) packVcsim(maker func(...string) error) error {
 		return err
 	}
 	module := filepath.Join(work, "vcsim.ko")
-	if err := runQuietly(exec.Command("aarch64-linux-gnu-strip", "--strip-debug", module)); err != nil {
+	if err := rebuild.Run(exec.Command("aarch64-linux-gnu-strip", "--strip-debug", module)); err != nil {
 		return err
 	}
-	if err := copyFile(module, filepath.Join(dir, "vcsim.ko")); err != nil {
+	if err := rebuild.CopyFile(module, filepath.Join(dir, "vcsim.ko")); err != nil {
 		return err
 	}
-	return copyFile(filepath.Join(b.tree(), "LICENSES/preferred/GPL-2.0"), filepath.Join(dir, "COPYING"))
-}
-
-func copyFile(from, to string) error {
-	content, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, content, 0o644)
+	return rebuild.CopyFile(filepath.Join(b.tree(), "LICENSES/preferred/GPL-2.0"), filepath.Join(dir, "COPYING"))
 }
 
 // checkConfig returns an error if the configuration lacks a line of the fragment that it
@@ -211,25 +214,4 @@ func readConfig(path string) (map[string]string, error) {
 		}
 	}
 	return options, nil
-}
-
-// command is a command that is ended with ctx, together with its children.
-func command(ctx context.Context, dir string, env []string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Dir, cmd.Env = dir, env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	return cmd
-}
-
-// runQuietly runs a command. Its output is part of the error if it fails.
-func runQuietly(cmd *exec.Cmd) error {
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Run(); err != nil {
-		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
-		return fmt.Errorf("%s: %w; its last words:\n%s", strings.Join(cmd.Args, " "), err, strings.Join(lines[max(0, len(lines)-20):], "\n"))
-	}
-	return nil
 }

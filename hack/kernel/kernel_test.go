@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pushcam/pushcam/hack/rebuild"
 )
 
 // write writes files below a folder that is like a checkout.
@@ -46,31 +48,30 @@ func TestCompareAndApply(t *testing.T) {
 		"gokrazy/kernel/cmdline.txt":                 "not of the build",
 		"hack/vcsim/vcsim.ko":                        "simulation",
 	})
-	got, err := compare(built, committed)
+	got, err := compare(generated, built, committed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := changes{
-		same: 2,
-		files: []change{
-			{"gokrazy/kernel/a.dtb", differs},
-			{"gokrazy/kernel/build/config", differs},
-			{"gokrazy/kernel/lib/modules/1/kernel/old.ko", surplus},
-			{"gokrazy/kernel/lib/modules/2/kernel/new.ko", missing},
-		},
+		Changes: rebuild.Changes{Same: 2, Differ: []rebuild.Change{
+			{Path: "gokrazy/kernel/a.dtb", What: rebuild.Differs},
+			{Path: "gokrazy/kernel/build/config", What: rebuild.Differs},
+			{Path: "gokrazy/kernel/lib/modules/1/kernel/old.ko", What: rebuild.Surplus},
+			{Path: "gokrazy/kernel/lib/modules/2/kernel/new.ko", What: rebuild.Missing},
+		}},
 		options: []string{`CONFIG_B="2", was "1"`, "CONFIG_C=n, was m"},
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(changes{}, change{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(changes{})); diff != "" {
 		t.Errorf("compare (-want +got):\n%s", diff)
 	}
 	if text := got.String(); !strings.Contains(text, "a.dtb differs") || !strings.Contains(text, "2 files are as committed, 4 are not") || strings.Contains(text, "compiler") {
 		t.Errorf("the report is %s", text)
 	}
 
-	if err := apply(built, committed); err != nil {
+	if err := generated.Apply(built, committed); err != nil {
 		t.Fatal(err)
 	}
-	if got, err = compare(built, committed); err != nil || len(got.files)+len(got.options) > 0 {
+	if got, err = compare(generated, built, committed); err != nil || len(got.Differ)+len(got.options) > 0 {
 		t.Errorf("after it was applied: %v, %v", got, err)
 	}
 	if _, err := os.Stat(filepath.Join(committed, "gokrazy/kernel/lib/modules/1")); !os.IsNotExist(err) {
@@ -83,7 +84,7 @@ func TestCompareAndApply(t *testing.T) {
 
 func TestAnotherCompiler(t *testing.T) {
 	config := recipeDir + "/config"
-	got, err := compare(write(t, map[string]string{config: "CONFIG_CC_VERSION_TEXT=\"gcc 14\"\n"}), write(t, map[string]string{config: "CONFIG_CC_VERSION_TEXT=\"gcc 12\"\n"}))
+	got, err := compare(generated, write(t, map[string]string{config: "CONFIG_CC_VERSION_TEXT=\"gcc 14\"\n"}), write(t, map[string]string{config: "CONFIG_CC_VERSION_TEXT=\"gcc 12\"\n"}))
 	if err != nil || !strings.Contains(got.String(), "another compiler") {
 		t.Errorf("%v, %v: the reason is not told", got, err)
 	}
@@ -130,5 +131,23 @@ func TestRecipe(t *testing.T) {
 	// Every line of the fragment holds in the kernel that is committed.
 	if err := checkConfig(filepath.Join("../..", recipeDir, "pushcam.config"), filepath.Join("../..", recipeDir, "config")); err != nil {
 		t.Error(err)
+	}
+}
+
+// The modules of the simulated radios are built only for a kernel that they fit.
+func TestSameKernel(t *testing.T) {
+	committed := "CONFIG_A=y\nCONFIG_NET=y\n# CONFIG_MAC80211 is not set\n"
+	for _, tc := range []struct{ name, config, want string }{
+		{"modules only", "CONFIG_A=y\nCONFIG_NET=y\nCONFIG_MAC80211=m\nCONFIG_MAC80211_HAS_RC=y\n", ""},
+		{"more is built in", "CONFIG_A=y\nCONFIG_NET=y\nCONFIG_PAGE_POOL=y\n", `CONFIG_PAGE_POOL is "y", and ""`},
+		{"less is built in", "CONFIG_A=m\nCONFIG_NET=y\n", `CONFIG_A is "m", and "y"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := write(t, map[string]string{"now": tc.config, "committed": committed})
+			err := sameKernel(filepath.Join(dir, "now"), filepath.Join(dir, "committed"))
+			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%v, want %q in it", err, tc.want)
+			}
+		})
 	}
 }

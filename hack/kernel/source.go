@@ -6,18 +6,17 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/image/debian"
+	"github.com/pushcam/pushcam/hack/rebuild"
 )
 
 // A source is what a kernel is built from: a Debian package.
@@ -55,36 +54,11 @@ var tools = []string{
 	"device-tree-compiler", "kmod", "patch", "xz-utils",
 }
 
-// install installs the tools that are missing, or says how to.
-func install(ctx context.Context) error {
-	var missing []string
-	for _, p := range tools {
-		status, err := exec.CommandContext(ctx, "dpkg-query", "-W", "-f", "${Status}", p).Output()
-		if errors.Is(err, exec.ErrNotFound) {
-			return errors.New("the kernel is built with Debian's tools, on Debian: there is no dpkg-query here")
-		}
-		if err != nil || !strings.Contains(string(status), "install ok installed") {
-			missing = append(missing, p)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	command := append([]string{"apt-get", "install", "-y", "-qq", "--no-install-recommends"}, missing...)
-	if os.Geteuid() != 0 {
-		return fmt.Errorf("these are missing: sudo %s", strings.Join(command, " "))
-	}
-	if err := shell(ctx, "", "apt-get", "update", "-qq"); err != nil {
-		return err
-	}
-	return shell(ctx, "", command...)
-}
-
 // choose finds the package to build: the recorded version, or the newest.
 func choose(ctx context.Context, recorded source, newest bool) (source, error) {
 	versions, err := served(ctx, recorded.Package)
 	if err == nil && !slices.Contains(versions, recorded.Version) && os.Geteuid() == 0 {
-		if err := shell(ctx, "", "apt-get", "update", "-qq"); err != nil {
+		if err := rebuild.Shell(ctx, "", "apt-get", "update", "-qq"); err != nil {
 			return source{}, err
 		}
 		versions, err = served(ctx, recorded.Package)
@@ -116,12 +90,7 @@ func served(ctx context.Context, name string) (versions []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask apt for %s: %w", name, err)
 	}
-	for line := range strings.Lines(string(out)) {
-		if fields := strings.Split(line, "|"); len(fields) == 3 {
-			versions = append(versions, strings.TrimSpace(fields[1]))
-		}
-	}
-	return slices.Compact(versions), nil
+	return debian.ParseMadison(string(out)), nil
 }
 
 // fetch downloads the package and unpacks and patches the source. It fills in the fields
@@ -134,18 +103,18 @@ func (b *builder) fetch(ctx context.Context, s *source) error {
 		return err
 	}
 	fmt.Printf("fetching %s %s\n", s.Package, s.Version)
-	if err := shell(ctx, b.dir, "apt-get", "download", "-qq", s.Package+"="+s.Version); err != nil {
+	if err := rebuild.Shell(ctx, b.dir, "apt-get", "download", "-qq", s.Package+"="+s.Version); err != nil {
 		return err
 	}
 	debs, err := filepath.Glob(filepath.Join(b.dir, "*.deb"))
 	if err != nil || len(debs) != 1 {
 		return fmt.Errorf("%d packages came, not one", len(debs))
 	}
-	if err := shell(ctx, b.dir, "dpkg-deb", "-x", debs[0], "deb"); err != nil {
+	if err := rebuild.Shell(ctx, b.dir, "dpkg-deb", "-x", debs[0], "deb"); err != nil {
 		return err
 	}
 	archive := filepath.Join(b.dir, "deb/usr/src", s.Package+".tar.xz")
-	sum, err := checksum(archive)
+	sum, err := rebuild.Checksum(archive)
 	if err != nil {
 		return err
 	}
@@ -157,7 +126,7 @@ func (b *builder) fetch(ctx context.Context, s *source) error {
 		return fmt.Errorf("%s %s has another archive than the committed kernel was built from: SHA-256 %s of %v", s.Package, s.Version, sum, date)
 	}
 	s.SHA256, s.Date = sum, date
-	if err := shell(ctx, b.dir, "tar", "-xf", archive); err != nil {
+	if err := rebuild.Shell(ctx, b.dir, "tar", "-xf", archive); err != nil {
 		return err
 	}
 	if err := os.Rename(filepath.Join(b.dir, s.Package), b.tree()); err != nil {
@@ -168,22 +137,11 @@ func (b *builder) fetch(ctx context.Context, s *source) error {
 		return err
 	}
 	for _, p := range patches {
-		if err := shell(ctx, b.tree(), "patch", "-p1", "--fuzz=0", "--quiet", "-i", p); err != nil {
+		if err := rebuild.Shell(ctx, b.tree(), "patch", "-p1", "--fuzz=0", "--quiet", "-i", p); err != nil {
 			return fmt.Errorf("%s does not fit %s %s: %w", filepath.Base(p), s.Package, s.Version, err)
 		}
 	}
 	return os.RemoveAll(filepath.Join(b.dir, "deb"))
-}
-
-func checksum(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	_, err = io.Copy(sum, f)
-	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
 // changelogDate is the date of the newest entry in a Debian changelog.
@@ -206,9 +164,4 @@ func changelogDate(path string) (time.Time, error) {
 		}
 	}
 	return time.Time{}, fmt.Errorf("%s has no entry", path)
-}
-
-// shell runs a command. It shows what the command prints only if that fails.
-func shell(ctx context.Context, dir string, args ...string) error {
-	return runQuietly(command(ctx, dir, nil, args...))
 }

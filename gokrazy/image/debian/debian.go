@@ -22,9 +22,9 @@ type Apt struct {
 	// Sources are lines of a sources.list without the mirror: "deb trixie main". Lists
 	// are fetched once for all that follows, so it is not changed after that.
 	Sources []string
-	// Architectures are those of the packages, as Debian names them. None means that of
-	// the computer.
-	Architectures []string
+	// Architecture is that of the packages, as Debian names it. "" means that of the
+	// computer.
+	Architecture string
 
 	ready bool // the lists were fetched
 }
@@ -35,9 +35,9 @@ const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 // ErrNoMirror says that this computer is no Debian.
 var ErrNoMirror = errors.New("this computer's apt has no Debian mirror")
 
-// Download puts a package of this version into a folder, as the one file with the
-// returned path.
-func (a *Apt) Download(ctx context.Context, to, name, version string) (path string, err error) {
+// Download puts a package into a folder, as the one file with the returned path. The
+// package is named as for apt-get: NAME=VERSION, or NAME/SUITE for the newest of that.
+func (a *Apt) Download(ctx context.Context, to, name string) (path string, err error) {
 	if err := a.fetchLists(ctx); err != nil {
 		return "", err
 	}
@@ -46,7 +46,7 @@ func (a *Apt) Download(ctx context.Context, to, name, version string) (path stri
 		return "", err
 	}
 	defer os.RemoveAll(temp)
-	if _, err := a.run(ctx, temp, "apt-get", "download", name+"="+version); err != nil {
+	if _, err := a.run(ctx, temp, "apt-get", "download", name); err != nil {
 		return "", err
 	}
 	debs, err := filepath.Glob(filepath.Join(temp, "*.deb"))
@@ -57,12 +57,12 @@ func (a *Apt) Download(ctx context.Context, to, name, version string) (path stri
 	return path, os.Rename(debs[0], path)
 }
 
-// Source puts the files of a source package of this version into a folder.
-func (a *Apt) Source(ctx context.Context, to, name, version string) error {
+// Source puts the files of a source package into a folder. It is named as for Download.
+func (a *Apt) Source(ctx context.Context, to, name string) error {
 	if err := a.fetchLists(ctx); err != nil {
 		return err
 	}
-	_, err := a.run(ctx, to, "apt-get", "source", "--download-only", name+"="+version)
+	_, err := a.run(ctx, to, "apt-get", "source", "--download-only", name)
 	return err
 }
 
@@ -157,9 +157,11 @@ func (a *Apt) run(ctx context.Context, dir, name string, args ...string) (string
 	options := []string{"-qq", "-o", "Dir::Etc::sourcelist=" + a.list(), "-o", "Dir::Etc::sourceparts=/nonexistent",
 		"-o", "Dir::State::lists=" + filepath.Join(a.Dir, "lists"), "-o", "Dir::Cache=" + filepath.Join(a.Dir, "cache"),
 		// Its user for downloads may not read the folders of others.
-		"-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=3"}
-	for _, arch := range a.Architectures {
-		options = append(options, "-o", "APT::Architectures::="+arch)
+		"-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=3",
+		// Lists for those who read descriptions, and for software centres.
+		"-o", "Acquire::Languages=none", "-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"}
+	if a.Architecture != "" {
+		options = append(options, "-o", "APT::Architecture="+a.Architecture, "-o", "APT::Architectures="+a.Architecture)
 	}
 	return run(ctx, dir, name, append(options, args...)...)
 }
