@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -26,16 +27,23 @@ const debugFirmware = "firmware for those who debug it"
 // four entries), a boot partition, and a root file system in the second one.
 func writeCard(t *testing.T, path string) {
 	t.Helper()
-	const sector, start, partition = 512, 8192, 100 << 20 / 512
-	head := make([]byte, 4*sector)
-	head[510], head[511] = 0x55, 0xAA
-	copy(head[sector:], "EFI PART")
-	head[sector+72], head[sector+84] = 2, 128
+	const sector, start, partition, end = 512, 8192, 100 << 20 / 512, image.MinSize/512 - 1
+	entries := make([]byte, 32*sector)
 	for i := range uint64(4) {
-		entry := head[2*sector+i*128:]
+		entry := entries[i*128:]
 		binary.LittleEndian.PutUint64(entry[32:], start+i*partition)
 		binary.LittleEndian.PutUint64(entry[40:], start+(i+1)*partition-1)
 	}
+	binary.LittleEndian.PutUint64(entries[3*128+40:], end-34)
+	head := make([]byte, 2*sector)
+	head[510], head[511] = 0x55, 0xAA
+	gpt := head[sector:]
+	copy(gpt, "EFI PART\x00\x00\x01\x00\x5c")
+	for at, value := range map[int]uint64{24: 1, 32: end, 40: 34, 48: end - 33, 72: 2, 80: 128 | 128<<32, 88: uint64(crc32.ChecksumIEEE(entries))} {
+		binary.LittleEndian.PutUint64(gpt[at:], value)
+	}
+	binary.LittleEndian.PutUint32(gpt[16:], crc32.ChecksumIEEE(gpt[:92]))
+	head = append(head, entries...)
 	packed, err := os.Open("../../gokrazy/partition/testdata/gok-1.squashfs.gz")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +59,7 @@ func writeCard(t *testing.T, path string) {
 	}
 	_, err1 := f.Write(head)
 	_, err2 := io.Copy(io.NewOffsetWriter(f, (start+partition)*sector), root)
-	_, err3 := f.WriteAt(partitiontest.Boot{Filler: debugFirmware, FillerName: "start_db.elf"}.Bytes(), start*sector)
+	_, err3 := f.WriteAt(partitiontest.Boot{Filler: debugFirmware, FillerName: "start_db.elf"}.Gok(), start*sector)
 	if err := errors.Join(err1, err2, err3, f.Truncate(image.MinSize), f.Close()); err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,9 @@ import (
 )
 
 // finishArchive copies an archive of gok's with its root file system stamped and its
-// boot partition tidied.
-func finishArchive(img *Image, from, to string) (err error) {
+// boot partition made anew. Of that it has what is used, which is a quarter: a file
+// system that is written over another one needs no more.
+func (b *Builder) finishArchive(img *Image, from, to string) (err error) {
 	in, err := zip.OpenReader(from)
 	if err != nil {
 		return err
@@ -24,7 +25,12 @@ func finishArchive(img *Image, from, to string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	out := zip.NewWriter(f)
-	changes := map[string]func(partition.ReaderWriterAt) error{"root.img": img.finishRoot, "boot.img": tidyBoot}
+	changes := map[string]func(partition.ReaderWriterAt, int64) (int64, error){
+		"root.img": func(root partition.ReaderWriterAt, size int64) (int64, error) { return size, img.finishRoot(root) },
+		"boot.img": func(boot partition.ReaderWriterAt, _ int64) (int64, error) {
+			return b.makeBoot(boot, bootSize, img.Time)
+		},
+	}
 	for _, entry := range in.File {
 		if change := changes[entry.Name]; change != nil {
 			err = copyChanged(out, entry, img.Time, change)
@@ -44,8 +50,9 @@ func finishArchive(img *Image, from, to string) (err error) {
 	return f.Sync()
 }
 
-// copyChanged copies a file of an archive as change makes it.
-func copyChanged(out *zip.Writer, entry *zip.File, modified time.Time, change func(partition.ReaderWriterAt) error) error {
+// copyChanged copies a file of an archive as change makes it, which is given its size
+// and returns that of the new one.
+func copyChanged(out *zip.Writer, entry *zip.File, modified time.Time, change func(partition.ReaderWriterAt, int64) (int64, error)) error {
 	f, err := os.CreateTemp("", "pushcam-part-")
 	if err != nil {
 		return err
@@ -57,16 +64,17 @@ func copyChanged(out *zip.Writer, entry *zip.File, modified time.Time, change fu
 		return err
 	}
 	defer r.Close()
-	if _, err := io.Copy(f, r); err != nil {
+	size, err := io.Copy(f, r)
+	if err != nil {
 		return err
 	}
-	if err := change(f); err != nil {
+	if size, err = change(f, size); err != nil {
 		return err
 	}
 	w, err := out.CreateHeader(&zip.FileHeader{Name: entry.Name, Method: zip.Store, Modified: modified})
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(w, io.NewSectionReader(f, 0, int64(entry.UncompressedSize64)))
+	_, err = io.Copy(w, io.NewSectionReader(f, 0, size))
 	return err
 }

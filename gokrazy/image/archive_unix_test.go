@@ -11,14 +11,16 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pushcam/pushcam/gokrazy/fat"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
 )
 
-// An image for updates has the time of its commit, and no debug firmware; what else
-// gok wrote is there.
+// An image for updates has the time of its commit, room for the owner's files, and no
+// debug firmware; what else gok wrote is there.
 func TestFinishArchive(t *testing.T) {
 	packed, err := os.Open("../partition/testdata/gok-1.squashfs.gz")
 	if err != nil {
@@ -35,7 +37,7 @@ func TestFinishArchive(t *testing.T) {
 	}
 	const debugFirmware = "firmware for those who debug it"
 	files := map[string][]byte{
-		"boot.img":  partitiontest.Boot{Filler: debugFirmware, FillerName: "start4db.elf"}.Bytes(),
+		"boot.img":  partitiontest.Boot{Filler: debugFirmware, FillerName: "start4db.elf"}.Gok(),
 		"root.img":  root,
 		"sbom.json": []byte("{}"),
 	}
@@ -59,7 +61,8 @@ func TestFinishArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	img := &Image{Time: stampTime}
-	if err := finishArchive(img, from, to); err != nil {
+	b := &Builder{BootFiles: []fat.NewFile{{Path: "pushcam.txt", Data: []byte("# hostname=\n")}}}
+	if err := b.finishArchive(img, from, to); err != nil {
 		t.Fatal(err)
 	}
 	got, err := zip.OpenReader(to)
@@ -84,6 +87,22 @@ func TestFinishArchive(t *testing.T) {
 			if bytes.Contains(content, []byte(debugFirmware)) || !bytes.Contains(content, []byte(partitiontest.Cmdline)) {
 				t.Error("boot.img has debug firmware, or not what it needs")
 			}
+			boot, err := fat.Open(bytes.NewReader(content))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if boot.Size() != bootSize || boot.Used() != int64(len(content)) || boot.Free() < bootSize*9/10 {
+				t.Errorf("boot.img has %d bytes, of a file system of %d with %d free", len(content), boot.Size(), boot.Free())
+			}
+			root, err := boot.ReadDir("")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range root {
+				if !e.Modified.Equal(stampTime.Truncate(2*time.Second)) || !e.Dir && e.ReadOnly == (e.Name == "pushcam.txt") {
+					t.Errorf("boot.img has %+v", e)
+				}
+			}
 		case "root.img":
 			const mkfsTime = 8 // offset in a squashfs
 			if got, want := binary.LittleEndian.Uint32(content[mkfsTime:]), stampTime.Unix(); int64(got) != want {
@@ -91,9 +110,11 @@ func TestFinishArchive(t *testing.T) {
 			}
 		}
 	}
-	want := make(map[string]int)
+	want := map[string]int{"boot.img": sizes["boot.img"]}
 	for name, content := range files {
-		want[name] = len(content)
+		if name != "boot.img" {
+			want[name] = len(content)
+		}
 	}
 	if diff := cmp.Diff(want, sizes); diff != "" {
 		t.Errorf("sizes of the files (-want +got):\n%s", diff)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/fat"
 	"github.com/pushcam/pushcam/gokrazy/network/firmware"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
@@ -54,6 +55,9 @@ type Builder struct {
 	// only one with that of chips for which Debian has none. Empty means none. The rest is of
 	// this computer's /lib/firmware, or is downloaded with apt-get from Debian.
 	WiFiFirmware string
+	// BootFiles are more files for the boot partition, as pushcam.txt. Their owner can
+	// change them, and an update leaves those alone that a card has already.
+	BootFiles []fat.NewFile
 	// Size of the image in bytes. 0 means DefaultSize.
 	Size int64
 	// Version and Time are what the image calls itself. Empty means those of
@@ -150,7 +154,7 @@ func (b *Builder) BuildArchive(ctx context.Context, path string) (*Image, error)
 		if err := b.gok(ctx, inst, img, "--gaf="+part+".gok"); err != nil {
 			return fmt.Errorf("build the image: %w", err)
 		}
-		if err := finishArchive(img, part+".gok", part); err != nil {
+		if err := b.finishArchive(img, part+".gok", part); err != nil {
 			return fmt.Errorf("finish the image: %w", err)
 		}
 		return nil
@@ -214,8 +218,11 @@ func (b *Builder) finish(ctx context.Context, img *Image, path, mkfs string) err
 	if err != nil {
 		return err
 	}
-	if err := tidyBoot(newSection(f, l.boot)); err != nil {
+	if _, err := b.makeBoot(newSection(f, l.boot), l.boot.size, img.Time); err != nil {
 		return err
+	}
+	if _, err := partition.FitTable(f, img.Size, func() error { return nil }); err != nil {
+		return fmt.Errorf("partition table: %w", err)
 	}
 	if err := img.finishRoot(newSection(f, l.rootA)); err != nil {
 		return fmt.Errorf("root file system: %w", err)
@@ -240,19 +247,6 @@ func (i *Image) finishRoot(root partition.ReaderWriterAt) (err error) {
 		return err
 	}
 	i.RootSum = hex.EncodeToString(sum.Sum(nil))
-	return nil
-}
-
-// unwanted is in the boot partition as gok makes it, and of no use there: firmware
-// for those who debug it, and a boot loader for PCs.
-var unwanted = []string{"start_db.elf", "fixup_db.dat", "start4db.elf", "fixup4db.dat", "EFI/BOOT/BOOTX64.EFI"}
-
-func tidyBoot(boot partition.ReaderWriterAt) error {
-	for _, file := range unwanted {
-		if err := partition.RemoveFile(boot, file); err != nil {
-			return fmt.Errorf("boot partition: %w", err)
-		}
-	}
 	return nil
 }
 

@@ -7,7 +7,10 @@ import (
 	"io"
 )
 
-const sectorSize = 512 // bytes
+const (
+	sectorSize = 512       // bytes
+	bootSize   = 100 << 20 // bytes of the boot partition, as gok makes it
+)
 
 // layout is where the partitions of a card image are.
 type layout struct {

@@ -2,11 +2,15 @@ package partition
 
 import (
 	"bytes"
-	"encoding/binary"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/fat"
 )
 
 // kernelFile is the kernel. It is not compressed, so its release can be read in it.
@@ -18,16 +22,16 @@ const banner = "Linux version "
 // KernelRelease is the release of the kernel in a boot partition, as uname -r
 // says it.
 func KernelRelease(boot io.ReaderAt) (string, error) {
-	f, err := openFAT(boot)
+	f, err := fat.Open(boot)
 	if err != nil {
 		return "", err
 	}
-	at, err := f.find(kernelFile)
+	file, err := f.File(kernelFile)
 	if err != nil {
 		return "", err
 	}
 	const maxRelease = 65 // bytes, with what ends it (uname(2))
-	r := io.NewSectionReader(boot, at.offset, at.size)
+	r := io.NewSectionReader(file, 0, file.Size())
 	window := make([]byte, 0, 1<<20)
 	for {
 		n, err := io.ReadFull(r, window[len(window):cap(window)])
@@ -58,53 +62,74 @@ func isRelease(text []byte) bool {
 	return len(text) > 0 && text[0] >= '1' && text[0] <= '9' && !bytes.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// RemoveFile takes a file out of a boot partition, by its path as EFI/BOOT/BOOTX64.EFI,
-// and its content too. If there is none, nothing is changed.
-func RemoveFile(boot ReaderWriterAt, path string) error {
-	f, err := openFAT(boot)
-	if err != nil {
-		return err
-	}
-	file, entry, err := f.findEntry(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	clusters := (file.size + f.cluster - 1) / f.cluster
-	first := (file.offset-f.data)/f.cluster + 2
-	table := make([]byte, 2*clusters)
-	if n, err := boot.ReadAt(table, f.table+2*first); n < len(table) {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	const endOfFile = 0xFFF8 // and all above
-	for i := range clusters {
-		next := int64(binary.LittleEndian.Uint16(table[2*i:]))
-		if last := i == clusters-1; last && next < endOfFile || !last && next != first+i+1 {
-			return fmt.Errorf("%s: it is not in one piece, as gok writes files", path)
-		}
-	}
-	if _, err := boot.WriteAt(make([]byte, len(table)), f.table+2*first); err != nil {
-		return err
-	}
-	for i := range clusters {
-		if _, err := boot.WriteAt(make([]byte, f.cluster), file.offset+i*f.cluster); err != nil {
-			return err
-		}
-	}
-	for at := entry.at; at < entry.end; at += dirEntrySize {
-		if _, err := boot.WriteAt([]byte{unused}, at); err != nil {
-			return err
-		}
-	}
-	return nil
+// FormatBoot makes a boot partition of size bytes with these files, and returns how many
+// bytes of it have something in them. The files of an image are for reading only, by
+// which CarryOver tells them from the owner's.
+func FormatBoot(w io.WriterAt, size int64, t time.Time, files []fat.NewFile) (int64, error) {
+	return fat.Format(w, size, "PUSHCAM", t, files)
 }
 
-// BootSize is how many bytes of a boot partition its file system has.
-func BootSize(boot io.ReaderAt) (int64, error) {
-	f, err := openFAT(boot)
+// BootUsed is how many bytes of a boot partition, from its beginning, have something in
+// them: a copy of them is all of it.
+func BootUsed(boot io.ReaderAt) (int64, error) {
+	f, err := fat.Open(boot)
 	if err != nil {
 		return 0, err
 	}
-	return f.size, nil
+	return f.Used(), nil
 }
+
+// What CarryOver takes along at most. The smallest files come first, which those are
+// that have settings.
+const (
+	maxCarried      = 64
+	maxCarriedBytes = 1 << 20
+)
+
+// CarryOver copies the owner's files from one boot partition to another one, which is to
+// replace it: all files in the root folder that can be written to, as pushcam.txt. They
+// replace such files of the other one, but not its files for reading only. It returns
+// the names of those for which there is no room.
+func CarryOver(from io.ReaderAt, to ReaderWriterAt) (left []string, err error) {
+	old, err := fat.Open(from)
+	if err != nil {
+		return nil, err
+	}
+	replacing, err := fat.Open(to)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := replacing.ReadDir("")
+	if err != nil {
+		return nil, err
+	}
+	files, err := old.ReadDir("")
+	if err != nil {
+		return nil, err
+	}
+	files = slices.DeleteFunc(files, func(e fat.Entry) bool {
+		return e.Dir || e.ReadOnly || slices.ContainsFunc(theirs, func(t fat.Entry) bool {
+			return (t.ReadOnly || t.Dir) && strings.EqualFold(t.Name, e.Name)
+		})
+	})
+	slices.SortStableFunc(files, func(a, b fat.Entry) int { return cmp.Compare(a.Size, b.Size) })
+	room := int64(maxCarriedBytes)
+	for i, e := range files {
+		var data []byte
+		err := errNoRoom
+		if i < maxCarried && e.Size <= room {
+			data, err = old.ReadFile(e.Name, room)
+		}
+		if err == nil {
+			err = replacing.WriteFile(e.Name, data, e.Modified)
+		}
+		if err != nil {
+			left = append(left, e.Name)
+			continue
+		}
+		room -= e.Size
+	}
+	return left, nil
+}
+
+var errNoRoom = errors.New("there is no room")

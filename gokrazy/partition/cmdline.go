@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"regexp"
 	"strings"
+	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/fat"
 )
 
 // The boot partition names the root file system in two files. A Pi's firmware reads
@@ -46,15 +50,17 @@ type Next struct {
 	Try  bool // the next boot takes the other root, and the one after it Root
 }
 
+// maxCmdline is how many bytes these files have at most: those of a cluster, in which
+// gokrazy's init finds cmdline.txt in one piece whoever has written it.
+const maxCmdline = 2048
+
 // ReadNext reads in a boot partition what the next boot takes.
-func ReadNext(boot interface {
-	ReadAt([]byte, int64) (int, error)
-}) (Next, error) {
-	f, err := openFAT(boot)
+func ReadNext(boot io.ReaderAt) (Next, error) {
+	f, err := fat.Open(boot)
 	if err != nil {
 		return Next{}, err
 	}
-	_, text, err := f.read(cmdlineFile)
+	text, err := f.ReadFile(cmdlineFile, maxCmdline)
 	if err != nil {
 		return Next{}, err
 	}
@@ -75,12 +81,12 @@ func SetNext(boot ReaderWriterAt, next Next, cmdline string) error {
 		return fmt.Errorf("no root=PARTUUID=…/PARTNROFF=… in %q", strings.TrimSpace(cmdline))
 	}
 	root = root[:len(root)-1] + fmt.Sprint(next.Root-BootPartition)
-	f, err := openFAT(boot)
+	f, err := fat.Open(boot)
 	if err != nil {
 		return err
 	}
 	for _, path := range []string{loaderFile, cmdlineFile} {
-		at, text, err := f.read(path)
+		text, err := f.ReadFile(path, maxCmdline)
 		if path == loaderFile && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -91,11 +97,48 @@ func SetNext(boot ReaderWriterAt, next Next, cmdline string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		if err := writeSectors(boot, at.offset, text, changed); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+		if err := f.Overwrite(path, changed); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// padding is how many blanks gok leaves at the end of cmdline.txt, as room for tryFlag.
+const padding = 64
+
+// RestorePadding gives cmdline.txt its room for the flag back: Raspberry Pi Imager takes
+// the blanks away and appends words of its own, and an editor may end the line as
+// Windows does. It returns whether there was something to do. A power cut leaves the
+// old file or the new one.
+//
+// The words stay, because they do no harm: those that are not for the kernel mean
+// something to Raspberry Pi OS alone. If the line gets too long, the last ones go, since
+// a kernel takes no more, and the Pi's firmware adds its own. What follows the first
+// line nobody reads.
+func RestorePadding(boot *fat.FS, now time.Time) (bool, error) {
+	const (
+		longest = maxCmdline / 2
+		most    = 64 << 10 // that an editor may have made of it
+	)
+	text, err := boot.ReadFile(cmdlineFile, most)
+	if err != nil {
+		return false, err
+	}
+	words := bytes.TrimRight(flagWord.ReplaceAllLiteral(text, nil), " \n")
+	if len(words)+len(" "+tryFlag) <= len(text) && len(words) <= longest && !bytes.ContainsAny(text, "\r\n") {
+		return false, nil
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	for line = bytes.TrimSpace(line); len(line) > longest; {
+		last := bytes.LastIndexByte(line, ' ')
+		line = bytes.TrimSpace(line[:max(last, 0)])
+	}
+	if !rootWord.Match(line) {
+		return false, fmt.Errorf("%s: no root=PARTUUID=…/PARTNROFF=… in %q", cmdlineFile, line)
+	}
+	line = append(bytes.Clone(line), strings.Repeat(" ", padding)...)
+	return true, boot.WriteFile(cmdlineFile, line, now)
 }
 
 // rewrite replaces the root= word of text by root, and adds tryFlag or removes it. The
@@ -119,32 +162,4 @@ func rewrite(text []byte, root string, try bool) ([]byte, error) {
 		return nil, fmt.Errorf("%d bytes do not fit into %d", len(trimmed)+len(end), len(text))
 	}
 	return append(append(trimmed, bytes.Repeat([]byte{' '}, room)...), end...), nil
-}
-
-// writeSectors replaces the bytes before by after, which are as many, at an offset
-// where a sector begins. It writes only the sectors that differ. What follows in the
-// last sector stays.
-func writeSectors(w ReaderWriterAt, offset int64, before, after []byte) error {
-	for at := 0; at < len(after); at += sectorSize {
-		end := min(at+sectorSize, len(after))
-		if bytes.Equal(before[at:end], after[at:end]) {
-			continue
-		}
-		sector := make([]byte, sectorSize)
-		if n, err := w.ReadAt(sector, offset+int64(at)); n < len(sector) {
-			return err
-		}
-		copy(sector, after[at:end])
-		if _, err := w.WriteAt(sector, offset+int64(at)); err != nil {
-			return err
-		}
-		back := make([]byte, sectorSize)
-		if n, err := w.ReadAt(back, offset+int64(at)); n < len(back) {
-			return err
-		}
-		if !bytes.Equal(back, sector) {
-			return errors.New("what was written is not what is read: the card is worn out")
-		}
-	}
-	return nil
 }

@@ -1,17 +1,13 @@
 // Package partition knows what is in the partitions of a pushcam's card: the boot
 // partition (FAT16), with the kernel and its command line, the two root file systems
-// (squashfs), and the table of all (GPT). It reads and changes them as bytes, on the PC and on the
-// appliance, so that no kernel has to mount them.
+// (squashfs), and the table of all (GPT). It reads and changes them as bytes, on the PC
+// and on the appliance, so that no kernel has to mount them.
 //
-// It reads only what gok writes, and that by its own code, because no library
-// serves. An update must know at which bytes of the card a file lies: the command
-// line is changed where it stands, in one sector, which a power cut leaves either
-// old or new. Libraries give a file's content and not its place. go-diskfs v1.7.0
-// knows FAT32 and not FAT16, and writes a partition table whole, where a power cut may
-// leave half of it. For squashfs, go-diskfs and CalebQ42/squashfs v1.4.0
-// cannot set the times of an existing file system, which makes builds reproducible,
-// and both bring three or more decompressors into the appliance's program for a
-// format whose metadata gok does not compress.
+// The squashfs is read by its own code, because no library serves: go-diskfs v1.7.0 and
+// CalebQ42/squashfs v1.4.0 cannot set the times of an existing file system, which makes
+// builds reproducible, and both bring three or more decompressors into the appliance's
+// program for a format whose metadata gok does not compress. go-diskfs writes a partition
+// table whole, where a power cut may leave half of it.
 package partition
 
 import "io"

@@ -40,15 +40,24 @@ type gptHeader struct {
 	EntriesCRC       uint32
 }
 
-// GrowPerm has the last partition of a card end where the card of size bytes does, and
-// returns how many bytes it then has. flush has what was written be on the card.
+// The types of the boot partition, as they are in the table. gok makes it one for UEFI,
+// which neither Linux desktops nor Macs show. Machines with UEFI start from one of
+// Microsoft's data partitions as well, which are what PCs show as a drive.
+var (
+	efiSystem = [16]byte{0x28, 0x73, 0x2A, 0xC1, 0x1F, 0xF8, 0xD2, 0x11, 0xBA, 0x4B, 0x00, 0xA0, 0xC9, 0x3E, 0xC9, 0x3B}
+	basicData = [16]byte{0xA2, 0xA0, 0xD0, 0xEB, 0xE5, 0xB9, 0x33, 0x44, 0x87, 0xC0, 0x68, 0xB6, 0xB7, 0x26, 0x99, 0xC7}
+)
+
+// FitTable has the last partition of a card, /perm, end where the card of size bytes
+// does, and the boot partition be one that PCs show as a drive. It returns how many
+// bytes /perm then has. flush has what was written be on the card.
 //
 // A power cut leaves the old table or the new one, each whole, because the change is
 // one sector: the primary header, which is written when all that it points to is
 // there. Since the list of entries must not change under a header that has its
 // checksum, the new list is first put beside the old one, and then to its place in the
 // same way.
-func GrowPerm(disk ReaderWriterAt, size int64, flush func() error) (int64, error) {
+func FitTable(disk ReaderWriterAt, size int64, flush func() error) (int64, error) {
 	header, entries, err := readTable(disk)
 	if err != nil {
 		return 0, err
@@ -68,11 +77,15 @@ func GrowPerm(disk ReaderWriterAt, size int64, flush func() error) (int64, error
 		return 0, fmt.Errorf("the first partition begins at sector %d, where no room is left", f)
 	}
 	usable := end - entrySectors - 1
+	retyped := bytes.Equal(entries[:len(efiSystem)], efiSystem[:])
+	if retyped {
+		copy(entries, basicData[:])
+	}
 	if to := (usable+1)/8*8 - 1; to >= last+leastGrowth { // whole blocks of a file system
 		binary.LittleEndian.PutUint64(perm[40:], to)
 		last = to
 		header.Alternate, header.LastUsable = end, usable
-	} else if header.Entries == entriesLBA {
+	} else if header.Entries == entriesLBA && !retyped {
 		return int64(last-first+1) * tableSector, nil
 	}
 

@@ -96,11 +96,11 @@ func kernelSees(t *testing.T, d *sparseDisk) (last uint64) {
 
 // Whenever the power is cut, the table is the old one or the new one, and the next
 // boot makes it the new one.
-func TestGrowPermIsSafe(t *testing.T) {
+func TestFitTableIsSafe(t *testing.T) {
 	const image, card = 2 << 30, 32_000_000_000 - 512
 	whole := newSparseDisk(t, image)
 	old := kernelSees(t, whole)
-	size, err := GrowPerm(whole, card, whole.flush)
+	size, err := FitTable(whole, card, whole.flush)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,14 +113,14 @@ func TestGrowPermIsSafe(t *testing.T) {
 		for cut := range len(whole.order) {
 			d := newSparseDisk(t, image)
 			d.cut, d.reverse = cut, reverse
-			if _, err := GrowPerm(d, card, d.flush); !errors.Is(err, errCut) {
+			if _, err := FitTable(d, card, d.flush); !errors.Is(err, errCut) {
 				t.Fatalf("cut after %d sectors: %v", cut, err)
 			}
 			if last := kernelSees(t, d); last != old && last != grown {
 				t.Fatalf("cut after %d sectors: /perm ends at %d, want %d or %d", cut, last, old, grown)
 			}
 			d.cut = -1
-			if again, err := GrowPerm(d, card, d.flush); err != nil || again != size || kernelSees(t, d) != grown {
+			if again, err := FitTable(d, card, d.flush); err != nil || again != size || kernelSees(t, d) != grown {
 				t.Fatalf("after a cut after %d sectors it has %d bytes, %v", cut, again, err)
 			}
 			if h, _, err := readTable(d); err != nil || h.Entries != entriesLBA {
@@ -130,8 +130,62 @@ func TestGrowPermIsSafe(t *testing.T) {
 		}
 	}
 	written := len(whole.order)
-	if again, err := GrowPerm(whole, card, whole.flush); err != nil || again != size || len(whole.order) != written {
+	if again, err := FitTable(whole, card, whole.flush); err != nil || again != size || len(whole.order) != written {
 		t.Errorf("once more: %d bytes, %v, and %d sectors are written", again, err, len(whole.order)-written)
+	}
+}
+
+// The boot partition becomes one that PCs show as a drive, on a card and in an image,
+// in both tables, and it is either of the two whenever the power is cut.
+func TestFitTableMakesADrive(t *testing.T) {
+	const image = 2 << 30
+	withType := func() *sparseDisk {
+		d := newSparseDisk(t, image)
+		h, entries, err := readTable(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(entries, efiSystem[:])
+		d.WriteAt(entries, entriesLBA*tableSector)
+		d.WriteAt(h.bytes(entries), headerLBA*tableSector)
+		d.order = nil
+		return d
+	}
+	whole := withType()
+	size, err := FitTable(whole, image, whole.flush)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := range append(whole.order, 0) {
+		d := withType()
+		d.cut = cut
+		if _, err := FitTable(d, image, d.flush); !errors.Is(err, errCut) && cut < len(whole.order) {
+			t.Fatalf("cut after %d sectors: %v", cut, err)
+		}
+		_, entries, err := readTable(d)
+		if err != nil {
+			t.Fatalf("cut after %d sectors: %v", cut, err)
+		}
+		is := [16]byte(entries)
+		if is != efiSystem && is != basicData {
+			t.Fatalf("cut after %d sectors: its type is %x", cut, is)
+		}
+		d.cut = -1
+		again, err := FitTable(d, image, d.flush)
+		if _, entries, _ := readTable(d); err != nil || again != size || [16]byte(entries) != basicData {
+			t.Errorf("after a cut after %d sectors: %d bytes, %v, type %x", cut, again, err, entries[:16])
+		}
+		checkBackup(t, d, image/tableSector-1)
+	}
+	d := withType() // a cut between the two lists is mended too
+	d.cut = len(whole.order) - 1
+	FitTable(d, image, d.flush)
+	d.cut = -1
+	if _, err := FitTable(d, image, d.flush); err != nil {
+		t.Fatal(err)
+	}
+	if h, _, err := readTable(d); err != nil || h.Entries != entriesLBA {
+		t.Errorf("the list is at %d, %v", h.Entries, err)
 	}
 }
 
@@ -152,7 +206,7 @@ func checkBackup(t *testing.T, d *sparseDisk, end int64) {
 	}
 }
 
-func TestGrowPermRefuses(t *testing.T) {
+func TestFitTableRefuses(t *testing.T) {
 	const image, card = 2 << 30, 8 << 30
 	change := func(lba int64, at int, value byte) func(*sparseDisk) {
 		return func(d *sparseDisk) { d.sectors[lba][at] = value }
@@ -186,21 +240,21 @@ func TestGrowPermRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newSparseDisk(t, image)
 			tc.spoil(d)
-			if size, err := GrowPerm(d, card, d.flush); err == nil || !strings.Contains(err.Error(), tc.want) || len(d.order) > 0 {
+			if size, err := FitTable(d, card, d.flush); err == nil || !strings.Contains(err.Error(), tc.want) || len(d.order) > 0 {
 				t.Errorf("%d bytes, %v, %d sectors written; want %q", size, err, len(d.order), tc.want)
 			}
 		})
 	}
 	for name, size := range map[string]int64{"the image's own size": image, "hardly larger": image + 3<<20} {
 		d := newSparseDisk(t, image)
-		if _, err := GrowPerm(d, size, d.flush); err != nil || len(d.order) > 0 {
+		if _, err := FitTable(d, size, d.flush); err != nil || len(d.order) > 0 {
 			t.Errorf("%s: %v, %d sectors written", name, err, len(d.order))
 		}
 	}
 }
 
 // Whatever is on a card, the table is not changed to what cannot be read.
-func FuzzGrowPerm(f *testing.F) {
+func FuzzFitTable(f *testing.F) {
 	f.Add([]byte("EFI PART"), int64(1<<31))
 	f.Fuzz(func(t *testing.T, table []byte, size int64) {
 		if len(table) > 34*tableSector || size < tableSector || size > 1<<45 {
@@ -210,7 +264,7 @@ func FuzzGrowPerm(f *testing.F) {
 		padded := append(bytes.Clone(table), make([]byte, 34*tableSector-len(table))...)
 		d.WriteAt(padded, 0)
 		d.order = nil
-		if _, err := GrowPerm(d, size, d.flush); err == nil {
+		if _, err := FitTable(d, size, d.flush); err == nil {
 			if _, _, err := readTable(d); err != nil {
 				t.Error(err)
 			}

@@ -4,14 +4,19 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pushcam/pushcam/gokrazy/fat"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
 )
 
@@ -97,21 +102,33 @@ func FuzzInspectRoot(f *testing.F) {
 }
 
 func TestSetNext(t *testing.T) {
-	image := memory(partitiontest.Boot{Kernel: "6.12.47-v8"}.Bytes())
+	for name, image := range map[string][]byte{"ours": onDisk(partitiontest.Boot{Kernel: "6.12.47-v8"}), "gok's": partitiontest.Boot{Kernel: "6.12.47-v8"}.Gok()} {
+		t.Run(name, func(t *testing.T) { testSetNext(t, image) })
+	}
+}
+
+// onDisk is a boot partition with all that is free in it.
+func onDisk(b partitiontest.Boot) memory {
+	used := b.Bytes()
+	return append(used, make([]byte, partitiontest.BootSize-len(used))...)
+}
+
+func text(t *testing.T, image memory, path string) string {
+	t.Helper()
+	f, err := fat.Open(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := f.ReadFile(path, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func testSetNext(t *testing.T, image memory) {
 	original := bytes.Clone(image)
 	const uuid = "root=PARTUUID=00000000-1111-2222-3333-444444440001/PARTNROFF="
-	text := func(path string) string {
-		t.Helper()
-		f, err := openFAT(image)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, b, err := f.read(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
 	set := func(next Next, cmdline string) (changed int) {
 		t.Helper()
 		before := bytes.Clone(image)
@@ -121,8 +138,8 @@ func TestSetNext(t *testing.T) {
 		if got, err := ReadNext(image); err != nil || got != next {
 			t.Errorf("next is %+v, %v, want %+v", got, err, next)
 		}
-		for at := 0; at < len(image); at += sectorSize {
-			if !bytes.Equal(image[at:at+sectorSize], before[at:at+sectorSize]) {
+		for at := 0; at < len(image); at += tableSector {
+			if !bytes.Equal(image[at:at+tableSector], before[at:at+tableSector]) {
 				changed++
 			}
 		}
@@ -135,17 +152,9 @@ func TestSetNext(t *testing.T) {
 		t.Errorf("the flag that was there changed %d sectors", n)
 	}
 	// As gokrazy's init does when the trial begins.
-	f, err := openFAT(image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at, _, err := f.read(cmdlineFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	line := image[at.offset : at.offset+at.size]
-	line = append(bytes.ReplaceAll(line, []byte(tryFlag), []byte("gokrazy.switch_on_boot=1")), ' ', ' ')
-	copy(image[at.offset:at.offset+at.size], line)
+	line := text(t, image, cmdlineFile)
+	at := bytes.Index(image, []byte(line))
+	copy(image[at:], strings.ReplaceAll(line, tryFlag, "gokrazy.switch_on_boot=1")+"  ")
 	if next, err := ReadNext(image); err != nil || next != (Next{Root: 2}) {
 		t.Errorf("next is %+v, %v after init has seen the flag", next, err)
 	}
@@ -153,7 +162,7 @@ func TestSetNext(t *testing.T) {
 		t.Errorf("another root changed %d sectors, want two", n)
 	}
 	for _, path := range []string{cmdlineFile, loaderFile} {
-		if got := text(path); !strings.Contains(got, "PARTNROFF=2 init=/gokrazy/init") || strings.Contains(got, "gokrazy.") {
+		if got := text(t, image, path); !strings.Contains(got, "PARTNROFF=2 init=/gokrazy/init") || strings.Contains(got, "gokrazy.") {
 			t.Errorf("%s: %q", path, got)
 		}
 	}
@@ -162,7 +171,7 @@ func TestSetNext(t *testing.T) {
 		t.Error("not everything is as it was")
 	}
 	set(Next{Root: 3, Try: true}, uuid+"1 quiet")
-	if got := text(loaderFile); !strings.Contains(got, uuid+"2 ") {
+	if got := text(t, image, loaderFile); !strings.Contains(got, uuid+"2 ") {
 		t.Errorf("the boot loader's entry is not of this card: %q", got)
 	}
 }
@@ -208,8 +217,8 @@ func TestSetNextReadsBack(t *testing.T) {
 
 func FuzzSetNext(f *testing.F) {
 	const upToTheKernel = 32 << 10 // bytes, which the fuzzer can change quickly
-	f.Add(partitiontest.Boot{}.Bytes()[:upToTheKernel], 3, true)
-	f.Add(partitiontest.Boot{Cmdline: "root=PARTUUID=1/PARTNROFF=2 gokrazy.switch_on_boot=1\n"}.Bytes()[:upToTheKernel], 2, false)
+	f.Add(partitiontest.Boot{}.Gok()[:upToTheKernel], 3, true)
+	f.Add(partitiontest.Boot{Cmdline: "root=PARTUUID=1/PARTNROFF=2 gokrazy.switch_on_boot=1\n"}.Gok()[:upToTheKernel], 2, false)
 	f.Fuzz(func(t *testing.T, b []byte, root int, try bool) {
 		image, next := memory(bytes.Clone(b)), Next{2 + root&1, try}
 		if SetNext(image, next, partitiontest.Cmdline) != nil {
@@ -249,84 +258,111 @@ func TestKernelRelease(t *testing.T) {
 	if release, err := KernelRelease(memory(partitiontest.Boot{Kernel: "%s"}.Bytes())); err == nil {
 		t.Errorf("a kernel without a release is %q", release)
 	}
-	if size, err := BootSize(image); err != nil || size != int64(len(image)) {
-		t.Errorf("its size is %d, %v, want %d", size, err, len(image))
+	if used, err := BootUsed(image); err != nil || used != int64(len(image)) {
+		t.Errorf("%d bytes of it are used, %v, want %d", used, err, len(image))
 	}
 }
 
-// A file that is removed is gone with its content, and the others stay.
-func TestRemoveFile(t *testing.T) {
-	const secret = "the content"
-	for _, tt := range []struct{ path, gone string }{
-		{"filler.bin", secret},
-		{"vmlinuz", "6.12.47-v8"}, // has many clusters
-		{"loader/entries/gokrazy.conf", "title gokrazy"},
+// The owner's files come along, over templates, but not over what belongs to the image,
+// from a card that has some, and from one of an older version, which has none.
+func TestCarryOver(t *testing.T) {
+	to := partitiontest.Boot{Kernel: "6.18", Owner: map[string]string{"pushcam.txt": "a template", "new.txt": "new"}}
+	old := onDisk(partitiontest.Boot{Kernel: "6.12", Filler: "old", FillerName: "gone.bin", Owner: map[string]string{
+		"pushcam.txt": "hostname=attic", "Notes of mine.md": "text", "large.jpg": strings.Repeat("x", maxCarriedBytes), "Cmdline.old": "mine"}})
+	f, err := fat.Open(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An editor saves a file of the image's as a new one.
+	if err := errors.Join(f.Remove("cmdline.txt"), f.WriteFile("CMDLINE.TXT", []byte("edited"), built)); err != nil {
+		t.Fatal(err)
+	}
+	image := onDisk(to)
+	left, err := CarryOver(old, image)
+	if err != nil || !slices.Equal(left, []string{"large.jpg"}) {
+		t.Errorf("left behind are %q, %v", left, err)
+	}
+	for path, want := range map[string]string{
+		"pushcam.txt": "hostname=attic", "Notes of mine.md": "text", "Cmdline.old": "mine", "new.txt": "new",
+		"cmdline.txt": partitiontest.Cmdline + partitiontest.Padding,
 	} {
-		t.Run(tt.path, func(t *testing.T) {
-			image := memory(partitiontest.Boot{Kernel: "6.12.47-v8", Filler: secret}.Bytes())
+		if got := text(t, image, path); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+	if f, err = fat.Open(image); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.File("gone.bin"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file of the old image: %v", err)
+	}
+	if release, err := KernelRelease(image); err != nil || release != "6.18" {
+		t.Errorf("the kernel is %s, %v", release, err)
+	}
+	many := make(map[string]string)
+	for i := range maxCarried + 3 {
+		many[fmt.Sprint(i)] = "x"
+	}
+	if left, err := CarryOver(onDisk(partitiontest.Boot{Owner: many}), onDisk(to)); err != nil || len(left) != 3 {
+		t.Errorf("%d of %d are left behind, %v", len(left), len(many), err)
+	}
+	gok := onDisk(to)
+	if left, err := CarryOver(memory(partitiontest.Boot{Kernel: "6.12"}.Gok()), gok); err != nil || len(left) > 0 || !bytes.Equal(gok, onDisk(to)) {
+		t.Errorf("an older card: %q, %v", left, err)
+	}
+	if _, err := CarryOver(make(memory, 4096), gok); err == nil {
+		t.Error("no file system: no error")
+	}
+}
+
+func TestRestorePadding(t *testing.T) {
+	const line, imager = partitiontest.Cmdline, " systemd.run=/boot/firstrun.sh cfg80211.ieee80211_regdom=DE"
+	long := strings.Repeat(" word", 300)
+	for name, tt := range map[string]struct{ has, want string }{
+		"as it was made":     {line + partitiontest.Padding, ""},
+		"armed":              {line + " " + tryFlag + strings.Repeat(" ", 36), ""},
+		"room enough":        {line + strings.Repeat(" ", 28), ""},
+		"trimmed":            {line, line + partitiontest.Padding},
+		"by Imager":          {line + imager + "\n", line + imager + partitiontest.Padding},
+		"by an editor":       {line + partitiontest.Padding + "\r\n", line + partitiontest.Padding},
+		"with a second line": {line + "\nother\n", line + partitiontest.Padding},
+		"too long":           {line + long, (line + long)[:maxCmdline/2+1-(maxCmdline/2+1-len(line))%5] + partitiontest.Padding},
+	} {
+		t.Run(name, func(t *testing.T) {
+			image := onDisk(partitiontest.Boot{Cmdline: tt.has})
 			before := bytes.Clone(image)
-			if err := RemoveFile(image, tt.path); err != nil {
-				t.Fatal(err)
-			}
-			f, err := openFAT(image)
+			f, err := fat.Open(image)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, path := range []string{"filler.bin", "vmlinuz", "cmdline.txt", "loader/entries/gokrazy.conf"} {
-				if _, err := f.find(path); (err == nil) == (path == tt.path) {
-					t.Errorf("%s: %v", path, err)
+			changed, err := RestorePadding(f, built)
+			if err != nil || changed != (tt.want != "") {
+				t.Fatalf("changed: %v, %v", changed, err)
+			}
+			if tt.want == "" {
+				if !bytes.Equal(image, before) {
+					t.Error("it was changed")
 				}
+			} else if got := text(t, image, cmdlineFile); got != tt.want {
+				t.Errorf("it is  %q,\nwant %q", got, tt.want)
 			}
-			if bytes.Contains(image, []byte(tt.gone)) {
-				t.Error("its content is there still")
+			next := Next{Root: 2, Try: true}
+			if err := SetNext(image, next, line); err != nil {
+				t.Error(err)
 			}
-			if free, want := freeClusters(t, image)-freeClusters(t, before), clustersOf(t, before, tt.path); free != want {
-				t.Errorf("it gave back %d clusters, want %d", free, want)
-			}
-			again := bytes.Clone(image)
-			if err := RemoveFile(image, tt.path); err != nil || !bytes.Equal(image, again) {
-				t.Errorf("removed once more: %v", err)
+			if got, err := ReadNext(image); err != nil || got != next {
+				t.Errorf("%+v, %v", got, err)
 			}
 		})
 	}
-	image := memory(partitiontest.Boot{Kernel: "6.12.47-v8"}.Bytes())
-	f, err := openFAT(image)
+	image := onDisk(partitiontest.Boot{Cmdline: "quiet"})
+	f, err := fat.Open(image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	clear(image[f.table : f.table+100])
-	before := bytes.Clone(image)
-	if err := RemoveFile(image, "vmlinuz"); err == nil || !strings.Contains(err.Error(), "one piece") || !bytes.Equal(image, before) {
-		t.Errorf("a table that says otherwise: %v", err)
+	if changed, err := RestorePadding(f, built); err == nil || changed {
+		t.Errorf("a line without a root: %v, %v", changed, err)
 	}
-}
-
-// freeClusters is how many the table says are free of those that it has.
-func freeClusters(t *testing.T, image memory) (free int64) {
-	t.Helper()
-	f, err := openFAT(image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for at := f.table; at < f.root; at += 2 {
-		if image[at] == 0 && image[at+1] == 0 {
-			free++
-		}
-	}
-	return free
-}
-
-func clustersOf(t *testing.T, image memory, path string) int64 {
-	t.Helper()
-	f, err := openFAT(image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at, err := f.find(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return (at.size + f.cluster - 1) / f.cluster
 }
 
 func TestOpenArchive(t *testing.T) {

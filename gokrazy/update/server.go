@@ -235,7 +235,10 @@ func (s *Server) arm(ctx context.Context, withBoot, blind bool) (*Record, error)
 	case err != nil:
 		err = fmt.Errorf("who asked for it is gone: %w", err)
 	case withBoot:
-		err = s.Card.WriteBoot(image, next)
+		var left []string
+		if left, err = s.Card.ReplaceBoot(image, next); len(left) > 0 {
+			s.Log.Warn("files of the boot partition are not taken over", "files", left)
+		}
 	default:
 		err = s.Card.SetNext(next)
 	}

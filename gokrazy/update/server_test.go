@@ -20,6 +20,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pushcam/pushcam/gokrazy/fat"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
@@ -259,7 +260,7 @@ func TestUpdateRefuses(t *testing.T) {
 		{"nothing", "PUT", "/api/update/root", nil, digest(nil), 411, "length"},
 		{"damaged", "PUT", "/api/update/root", newRoot, digest(text), 500, "not what was sent"},
 		{"too large", "PUT", "/api/update/root", make([]byte, 4<<20), digest(text), 422, "no room"},
-		{"a boot partition too large", "PUT", "/api/update/boot", make([]byte, 4<<20), digest(text), 422, "no room"},
+		{"a boot partition too large", "PUT", "/api/update/boot", make([]byte, partitiontest.BootSize+512), digest(text), 422, "no room"},
 		{"a damaged boot partition", "PUT", "/api/update/boot", newRoot, digest(text), 500, "not what was sent"},
 		{"never uploaded", "POST", "/api/update/try?root=" + strings.Repeat("0", 64), nil, nil, 409, "upload it again"},
 		{"nothing named", "POST", "/api/update/try", nil, nil, 409, "upload it again"},
@@ -439,7 +440,8 @@ const newKernel = "6.18.0-v8"
 func kernelImages() (root, boot []byte) {
 	r := cardtest.Root("v2")
 	r.Kernels = []string{newKernel}
-	return r.Bytes(), partitiontest.Boot{Kernel: newKernel, Filler: strings.Repeat("x", 50_000)}.Bytes()
+	template := map[string]string{"pushcam.txt": "# a template\n"}
+	return r.Bytes(), partitiontest.Boot{Kernel: newKernel, Filler: strings.Repeat("x", 50_000), Owner: template}.Bytes()
 }
 
 // sendKernel uploads a root file system with its boot partition.
@@ -473,6 +475,21 @@ func (a *camera) runKernel() string {
 	return release
 }
 
+// wantSettings looks whether the owner's file is on the card still.
+func (a *camera) wantSettings() {
+	a.t.Helper()
+	err := a.Card.EditBoot(func(f *fat.FS) error {
+		got, err := f.ReadFile("pushcam.txt", 1000)
+		if string(got) != cardtest.Settings {
+			a.t.Errorf("the owner's settings are %q", got)
+		}
+		return err
+	})
+	if err != nil {
+		a.t.Error(err)
+	}
+}
+
 func (a *camera) wantNoBoots() {
 	a.t.Helper()
 	for _, name := range []string{bootFile, savedBoot} {
@@ -488,10 +505,12 @@ func TestUpdateOfTheKernel(t *testing.T) {
 	if a.runKernel() != newKernel || !a.restart() {
 		t.Fatal("the new kernel does not try the new root")
 	}
+	a.wantSettings()
 	a.start("v2")
 	synctest.Test(t, func(t *testing.T) { a.tryIt(t.Context()) })
 	a.want(Committed, "")
 	a.wantNoBoots()
+	a.wantSettings()
 }
 
 // The old root with the new kernel brings the old kernel back.
@@ -511,6 +530,7 @@ func TestUpdateOfTheKernelIsRolledBack(t *testing.T) {
 		t.Error("the old kernel is not back")
 	}
 	a.start("v1")
+	a.wantSettings()
 	a.want(RolledBack, "before it could say why")
 	a.wantNoBoots()
 	if a.reboots != 2 || a.State().Phase != Idle {

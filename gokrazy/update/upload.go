@@ -69,7 +69,7 @@ func (s *Server) keepBoot(body io.Reader, size int64, sum [sha256.Size]byte) err
 		return fmt.Errorf("%w: a boot partition of %.1f MB has no room in %.1f MB", card.ErrNotFit, float64(size)/1e6, float64(room)/1e6)
 	}
 	s.removeImages() // those of an earlier upload would take the room
-	present, err := s.Card.BootSize()
+	present, err := s.Card.BootUsed()
 	if err != nil {
 		return err
 	}

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf16"
+
+	"github.com/pushcam/pushcam/gokrazy/fat"
 )
 
 // Cmdline is the command line of a card whose next boot takes its second
@@ -16,6 +20,9 @@ const Cmdline = "console=tty1 root=PARTUUID=60c24cc1-f3f9-427a-8199-58466c240001
 // Padding is that room.
 var Padding = strings.Repeat(" ", 64)
 
+// BootSize is how many bytes the file system has that Boot.Bytes is the beginning of.
+const BootSize = 4 << 20
+
 // Boot is what a boot partition is to have.
 type Boot struct {
 	Kernel  string // release
@@ -23,17 +30,49 @@ type Boot struct {
 	Filler  string // is in another file, filler.bin
 	// FillerName is another name for that file, of 8 and 3 letters.
 	FillerName string
+	// Owner is what the owner has put there, by its names.
+	Owner map[string]string
 }
 
-// Bytes is the file system. (Microsoft, FAT: General Overview of On-Disk Format)
+// Bytes is what is used of the file system, as an image for updates has it.
 func (b Boot) Bytes() []byte {
-	const reserved, tableSectors, rootEntries, cluster = 4, 32, 32, 2048
-	cmdline := b.Cmdline
-	if cmdline == "" {
-		cmdline = Cmdline + Padding
+	conf := "title gokrazy\nlinux /vmlinuz\noptions " + b.cmdline()
+	files := []fat.NewFile{
+		{Path: "vmlinuz", Data: b.kernel(), ReadOnly: true},
+		{Path: b.fillerName(), Data: []byte(b.Filler + "!"), ReadOnly: true},
+		{Path: "cmdline.txt", Data: []byte(b.cmdline()), ReadOnly: true},
+		{Path: "loader/entries/gokrazy.conf", Data: []byte(conf), ReadOnly: true},
 	}
-	// A format and a banner that crosses what a reader may take at a time.
-	kernel := "MZ Linux version %s (%s)\x00" + strings.Repeat("x", 1<<20-40) + "Linux version " + b.Kernel + " (gcc) #1 SMP\x00"
+	for _, name := range slices.Sorted(maps.Keys(b.Owner)) {
+		files = append(files, fat.NewFile{Path: name, Data: []byte(b.Owner[name])})
+	}
+	image := make(disk, BootSize)
+	used, err := fat.Format(image, BootSize, "pushcam", time.Unix(1e9, 0), files)
+	if err != nil {
+		panic(err) // of a test that asks for too much
+	}
+	return image[:used]
+}
+
+type disk []byte
+
+func (d disk) WriteAt(p []byte, off int64) (int, error) { return copy(d[off:], p), nil }
+
+func (b Boot) cmdline() string { return cmp.Or(b.Cmdline, Cmdline+Padding) }
+
+func (b Boot) fillerName() string { return cmp.Or(b.FillerName, "filler.bin") }
+
+// kernel has a format, and a banner that crosses what a reader may take at a time.
+func (b Boot) kernel() []byte {
+	return []byte("MZ Linux version %s (%s)\x00" + strings.Repeat("x", 1<<20-40) + "Linux version " + b.Kernel + " (gcc) #1 SMP\x00")
+}
+
+// Gok is the file system as gok makes it, and as it is on cards of older versions: as
+// large as its content, so that nobody can add a file. It has nothing of an owner's.
+// (Microsoft, FAT: General Overview of On-Disk Format)
+func (b Boot) Gok() []byte {
+	const reserved, tableSectors, rootEntries, cluster = 4, 32, 32, 2048
+	cmdline, kernel := b.cmdline(), b.kernel()
 	var data []byte
 	table := []byte{0xF8, 0xFF, 0xFF, 0xFF}
 	store := func(content []byte) (first uint16) {
@@ -50,11 +89,11 @@ func (b Boot) Bytes() []byte {
 	line, conf := store([]byte(cmdline)), store(loader)
 	entries := store(slices.Concat(folderEntry(".", 2), folderEntry("..", 0), fileEntry("gokraz~1", "con", "gokrazy.conf", conf, len(loader))))
 	loaderDir := store(slices.Concat(folderEntry(".", 3), folderEntry("..", 0), folderEntry("entries", entries)))
-	filler := cmp.Or(b.FillerName, "filler.bin")
+	filler := b.fillerName()
 	short, extension, _ := strings.Cut(filler, ".")
 	root := slices.Concat(
 		[]byte("gokrazy    \x08"), make([]byte, 20),
-		fileEntry("vmlinuz", "", "vmlinuz", store([]byte(kernel)), len(kernel)),
+		fileEntry("vmlinuz", "", "vmlinuz", store(kernel), len(kernel)),
 		fileEntry(short, extension, filler, store([]byte(b.Filler+"!")), len(b.Filler)+1),
 		fileEntry("cmdline", "txt", "cmdline.txt", line, len(cmdline)),
 		folderEntry("loader", loaderDir),
@@ -113,5 +152,14 @@ func fileEntry(name, extension, long string, cluster uint16, size int) []byte {
 		all = append(all, 0, 0)
 		all = append(all, text[22:]...)
 	}
-	return append(all, shortEntry(name, extension, 1, cluster, size)...)
+	short := shortEntry(name, extension, 1, cluster, size)
+	sum := byte(0)
+	for _, c := range short[:11] {
+		sum = sum>>1 | sum<<7
+		sum += c
+	}
+	for at := 0; at < len(all); at += 32 {
+		all[at+13] = sum
+	}
+	return append(all, short...)
 }

@@ -23,3 +23,12 @@ func rootDevice() (major, minor uint32, err error) {
 	}
 	return unix.Major(uint64(s.Dev)), unix.Minor(uint64(s.Dev)), nil
 }
+
+// lock waits until no other open file of it is locked. It ends when f is closed.
+func lock(f *os.File) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != unix.EINTR {
+			return os.NewSyscallError("flock", err)
+		}
+	}
+}

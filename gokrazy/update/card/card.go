@@ -15,8 +15,8 @@ import (
 )
 
 // Card is the card from which the system runs. The zero value is the one of the
-// system on which this program runs. It has no lock: one goroutine at a time may
-// change what is on it.
+// system on which this program runs. One goroutine at a time may change the root
+// partitions; for the boot partition the others wait, in other programs too.
 //
 // The boot partition must never be mounted, not even for a moment, so everything
 // here reads and writes partitions as bytes. Before gokrazy's init tries an update,
@@ -110,7 +110,8 @@ const (
 	otherRoot
 )
 
-// open opens a partition, which the caller must close.
+// open opens a partition, which the caller must close. Who may write to the boot
+// partition has it alone, and is waited for: others that only read do not wait.
 func (c *Card) open(what role, write bool) (*block, error) {
 	parts, err := c.partitions()
 	if err != nil {
@@ -123,7 +124,13 @@ func (c *Card) open(what role, write bool) (*block, error) {
 	case otherRoot:
 		number = partition.OtherRoot(parts.running)
 	}
-	return openBlock(parts.path[number], write)
+	b, err := openBlock(parts.path[number], write)
+	if err == nil && what == bootPartition && write {
+		if err = lock(b.f); err != nil {
+			b.close()
+		}
+	}
+	return b, err
 }
 
 // partitions are those of the card, by their numbers.

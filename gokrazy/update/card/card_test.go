@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pushcam/pushcam/gokrazy/fat"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
@@ -213,8 +214,8 @@ func TestWriteBoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	size := len(partitiontest.Boot{Kernel: kernel}.Bytes())
-	if !bytes.Equal(restored[:size], original[:size]) {
+	size, err := c.BootUsed()
+	if err != nil || !bytes.Equal(restored[:size], original[:size]) {
 		t.Error("what was saved is not what is back")
 	}
 	for name, content := range map[string][]byte{"no room": make([]byte, len(original)+512), "no boot partition": make([]byte, 4096)} {
@@ -224,6 +225,88 @@ func TestWriteBoot(t *testing.T) {
 		if release, err := c.CheckBoot(image); !errors.Is(err, card.ErrNotFit) {
 			t.Errorf("%s: %q, %v", name, release, err)
 		}
+	}
+}
+
+// What the owner has put into the boot partition stays when it is replaced, also by one
+// that is made in another way, and is back with the old one.
+func TestReplaceBoot(t *testing.T) {
+	settings := func(c *card.Card) (text string) {
+		t.Helper()
+		err := c.EditBoot(func(f *fat.FS) error {
+			b, err := f.ReadFile("pushcam.txt", 1000)
+			text = string(b)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	c := testCard(t, 2)
+	dir := t.TempDir()
+	saved, image := filepath.Join(dir, "old"), filepath.Join(dir, "new")
+	if _, err := c.SaveBoot(saved); err != nil {
+		t.Fatal(err)
+	}
+	newer := partitiontest.Boot{Kernel: "6.18", Owner: map[string]string{"pushcam.txt": "# a template\n"}}
+	if err := os.WriteFile(image, newer.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next := partition.Next{Root: 2, Try: true}
+	for range 2 { // once more after a cut is the same
+		if left, err := c.ReplaceBoot(image, next); err != nil || len(left) > 0 {
+			t.Fatalf("%q, %v", left, err)
+		}
+		if got := settings(c); got != cardtest.Settings {
+			t.Errorf("its settings are %q", got)
+		}
+	}
+	if b, err := c.Boot(); err != nil || b.Next != next {
+		t.Errorf("%+v, %v, want %+v", b, err, next)
+	}
+	if err := c.WriteBoot(saved, partition.Next{Root: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if got := settings(c); got != cardtest.Settings {
+		t.Errorf("its settings are %q when the old one is back", got)
+	}
+
+	// From a card of an older version, which has no file of an owner's, and back.
+	old := cardtest.Boot(partitiontest.Boot{Kernel: kernel}.Gok())
+	if err := os.WriteFile(in(c, "dev/mmcblk0p1"), old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sum, err := c.SaveBoot(saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, err := c.ReplaceBoot(image, next); err != nil || len(left) > 0 {
+		t.Fatalf("%q, %v", left, err)
+	}
+	if got := settings(c); got != "# a template\n" {
+		t.Errorf("its settings are %q", got)
+	}
+	if release, err := c.CheckBoot(in(c, "dev/mmcblk0p1")); err != nil || release != "6.18" {
+		t.Errorf("the card's kernel is %q, %v", release, err)
+	}
+	if err := errors.Join(c.CheckCopy(saved, sum), c.WriteBoot(saved, partition.Next{Root: 2})); err != nil {
+		t.Fatal(err)
+	}
+	size := len(partitiontest.Boot{Kernel: kernel}.Gok())
+	if back, err := os.ReadFile(in(c, "dev/mmcblk0p1")); err != nil || !bytes.Equal(back[:size], old[:size]) {
+		t.Errorf("the old one is not back: %v", err)
+	}
+
+	// An image may be short, and still be of a file system that has no room.
+	if err := os.Truncate(in(c, "dev/mmcblk0p1"), partitiontest.BootSize-512); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.CheckBoot(image); !errors.Is(err, card.ErrNotFit) {
+		t.Errorf("it fits into less than it has: %v", err)
+	}
+	if _, err := c.ReplaceBoot(image, next); !errors.Is(err, card.ErrNotFit) {
+		t.Errorf("it is written to less than it has: %v", err)
 	}
 }
 
@@ -291,7 +374,9 @@ func TestCardRefuses(t *testing.T) {
 		{"WriteBoot without a kernel", noProc, func(c *card.Card) error { return c.WriteBoot(good, next) }},
 		{"WriteBoot without an image", nothing, func(c *card.Card) error { return c.WriteBoot(filepath.Join(dir, "none"), next) }},
 		{"WriteBoot of too large an image", nothing, func(c *card.Card) error { return c.WriteBoot(large, next) }},
-		{"BootSize without a card", gone, func(c *card.Card) error { _, err := c.BootSize(); return err }},
+		{"BootUsed without a card", gone, func(c *card.Card) error { _, err := c.BootUsed(); return err }},
+		{"EditBoot without a card", gone, func(c *card.Card) error { return c.EditBoot(func(*fat.FS) error { return nil }) }},
+		{"ReplaceBoot without a file system", noFAT, func(c *card.Card) error { _, err := c.ReplaceBoot(good, next); return err }},
 		{"SaveBoot without a file system", noFAT, func(c *card.Card) error { _, err := c.SaveBoot(filepath.Join(dir, "saved")); return err }},
 		{"SaveBoot to where a file is in the way", nothing, func(c *card.Card) error { _, err := c.SaveBoot(filepath.Join(good, "saved")); return err }},
 	} {

@@ -19,7 +19,8 @@ import (
 const extResize = 0x40086610
 
 // GrowPerm has /perm, which is mounted, use the whole card, and returns how many bytes
-// it then has: an image is smaller than the card that it is written to. It is done
+// it then has: an image is smaller than the card that it is written to. It also makes
+// the boot partition one that PCs show, which those of older images are not. It is done
 // already if nothing is left to do. A power cut leaves the old size, the new one, or
 // one in between, from which the next boot goes on: the partition table is changed in
 // one sector, and ext4 grows in steps, each of which its journal has whole or not at
@@ -33,7 +34,7 @@ func (c *Card) GrowPerm() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	size, err := partition.GrowPerm(disk, disk.size, disk.flush)
+	size, err := partition.FitTable(disk, disk.size, disk.flush)
 	if err == nil {
 		err = growInKernel(disk.f, parts, size)
 	}

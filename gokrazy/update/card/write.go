@@ -1,17 +1,14 @@
 package card
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
 
-	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
@@ -116,157 +113,4 @@ func listed(names []string) string {
 		return "of no version"
 	}
 	return strings.Join(names, " and ")
-}
-
-// CheckBoot looks into a boot partition's image and returns its kernel's release.
-func (c *Card) CheckBoot(image string) (kernel string, err error) {
-	_, room, err := c.Room()
-	if err != nil {
-		return "", err
-	}
-	b, err := openBlock(image, false)
-	if err != nil {
-		return "", err
-	}
-	defer b.close()
-	if b.size > room {
-		return "", fmt.Errorf("%w: a boot partition of %.1f MB has no room in %.1f MB", ErrNotFit, float64(b.size)/1e6, float64(room)/1e6)
-	}
-	if _, err := partition.ReadNext(b); err != nil {
-		return "", fmt.Errorf("%w: it is no boot partition of a pushcam: %w", ErrNotFit, err)
-	}
-	if kernel, err = partition.KernelRelease(b); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNotFit, err)
-	}
-	return kernel, nil
-}
-
-// CheckCopy returns nil if a file is the copy that SaveBoot has made. sum is what
-// SaveBoot returned, or "" if that is not known any more. If the file is something
-// else, the error wraps ErrDamaged or ErrNotFit.
-func (c *Card) CheckCopy(image, sum string) error {
-	f, err := os.Open(image)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	is := sha256.New()
-	if _, err := io.Copy(is, f); err != nil {
-		return err
-	}
-	if sum != "" && fmt.Sprintf("%x", is.Sum(nil)) != sum {
-		return fmt.Errorf("%w: %s is not what was saved", ErrDamaged, image)
-	}
-	_, err = c.CheckBoot(image)
-	return err
-}
-
-// WriteBoot writes an image to the boot partition, with next already in it. It writes
-// only what differs, because it has to be quick: a power cut meanwhile may leave a
-// card that does not boot.
-func (c *Card) WriteBoot(image string, next partition.Next) (err error) {
-	cmdline, err := c.cmdline()
-	if err != nil {
-		return err
-	}
-	file, err := openBlock(image, false)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.close()) }()
-	from := &overlay{ReaderAt: file, sectors: make(map[int64][]byte)}
-	if err := partition.SetNext(from, next, cmdline); err != nil {
-		return err
-	}
-	to, err := c.open(bootPartition, true)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, to.close()) }()
-	if file.size > to.size {
-		return fmt.Errorf("%w: a boot partition of %d bytes has no room in %d", ErrNotFit, file.size, to.size)
-	}
-	const piece = 64 << 10
-	want, is := make([]byte, piece), make([]byte, piece)
-	for at := int64(0); at < file.size; at += piece {
-		n := min(piece, file.size-at)
-		if _, err := from.ReadAt(want[:n], at); err != nil {
-			return err
-		}
-		for try := 0; ; try++ {
-			if _, err := to.ReadAt(is[:n], at); err != nil {
-				return err
-			}
-			if string(is[:n]) == string(want[:n]) {
-				break
-			}
-			if try > 0 {
-				return fmt.Errorf("%w: the card does not keep what is written to it: it is worn out", ErrDamaged)
-			}
-			if _, err := to.WriteAt(want[:n], at); err != nil {
-				return err
-			}
-		}
-	}
-	return to.flush()
-}
-
-// overlay is an image with some sectors changed. The image itself is not changed,
-// because it may be needed again and is then checked by its sum.
-type overlay struct {
-	io.ReaderAt
-	sectors map[int64][]byte // by where they are
-}
-
-// WriteAt takes whole sectors.
-func (o *overlay) WriteAt(p []byte, off int64) (int, error) {
-	for at := 0; at < len(p); at += sector {
-		o.sectors[off+int64(at)] = bytes.Clone(p[at : at+sector])
-	}
-	return len(p), nil
-}
-
-func (o *overlay) ReadAt(p []byte, off int64) (int, error) {
-	n, err := o.ReaderAt.ReadAt(p, off)
-	for at, changed := range o.sectors {
-		if from := max(at, off); from < min(at+sector, off+int64(n)) {
-			copy(p[from-off:n], changed[from-at:])
-		}
-	}
-	return n, err
-}
-
-// BootSize is how many bytes the boot partition's file system has, and so how many
-// SaveBoot copies.
-func (c *Card) BootSize() (size int64, err error) {
-	b, err := c.open(bootPartition, false)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, b.close()) }()
-	return partition.BootSize(b)
-}
-
-// SaveBoot copies the boot partition to a file, for WriteBoot, and returns the
-// copy's SHA-256 in hex. The file is there only when it is whole.
-func (c *Card) SaveBoot(image string) (sum string, err error) {
-	size, err := c.BootSize()
-	if err != nil {
-		return "", fmt.Errorf("boot partition: %w", err)
-	}
-	from, err := c.open(bootPartition, false)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, from.close()) }()
-	to, err := durable.Create(image, size)
-	if err != nil {
-		return "", err
-	}
-	defer to.Discard()
-	copied := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(to, copied), io.NewSectionReader(from, 0, size)); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%x", copied.Sum(nil)), to.Commit()
 }

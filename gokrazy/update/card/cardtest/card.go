@@ -43,7 +43,7 @@ func NewCard(t *testing.T, running int) *card.Card {
 	write("proc/cmdline", []byte(partitiontest.Cmdline+"\n"))
 	write(disk+"/size", []byte("4194304"))
 	for n, content := range map[int][]byte{
-		1: append(partitiontest.Boot{Kernel: Kernel}.Bytes(), make([]byte, 1<<20)...),
+		1: Boot(partitiontest.Boot{Kernel: Kernel, Owner: map[string]string{"pushcam.txt": Settings}}.Bytes()),
 		2: append(Root("v1").Bytes(), make([]byte, 2<<20)...),
 		3: make([]byte, 3<<20),
 		4: make([]byte, 4096),
@@ -58,6 +58,14 @@ func NewCard(t *testing.T, running int) *card.Card {
 	c := &card.Card{Root: device.Root(root), Device: func() (uint32, uint32, error) { return Major, Minor, nil }}
 	Run(t, c, running)
 	return c
+}
+
+// Settings is what the owner has written on the card.
+const Settings = "hostname=garden\n"
+
+// Boot is a boot partition that begins with an image.
+func Boot(image []byte) []byte {
+	return append(image, make([]byte, partitiontest.BootSize-len(image))...)
 }
 
 // Run makes the system one that runs from the root partition with this number.
