@@ -25,6 +25,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/fat"
+	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 )
@@ -57,7 +59,7 @@ func main() {
 	}
 	booted.Store(true)
 	fmt.Printf("model %q\n", gokrazy.Model())
-	taker := setup.Taker{Boot: new(card.Card).EditBoot, Log: log.Printf,
+	taker := setup.Taker{Boot: editBoot, Log: log.Printf,
 		SetHostname: func(name string) error { return unix.Sethostname([]byte(name)) }}
 	taker.TakeWithin(setupTime)
 	configured, err := device.Programs("")
@@ -73,6 +75,20 @@ func main() {
 	}
 	lookAfter()
 	select {}
+}
+
+// editBoot has edit work on the boot partition, in which the kernel's command line has
+// room for the next update again: what prepares a card may have taken it.
+func editBoot(edit func(*fat.FS) error) error {
+	return new(card.Card).EditBoot(func(boot *fat.FS) error {
+		switch restored, err := partition.RestorePadding(boot, time.Now()); {
+		case err != nil:
+			log.Printf("updates will fail: %v", err)
+		case restored:
+			log.Print("the kernel's command line on the card has room for updates again")
+		}
+		return edit(boot)
+	})
 }
 
 // lookAfter has the card watched, and the program, and /perm grow to the card's size.
