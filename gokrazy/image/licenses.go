@@ -60,20 +60,17 @@ func (b *Builder) licenses(ctx context.Context, inst *instance) (string, error) 
 	}
 	var all []goPackage
 	for _, cgo := range []string{"0", "1"} { // some are in programs with C only, or without
-		listed, err := b.listPackages(ctx, cgo, packages)
+		// As gok does, which adds to go.mod what an owner has added to config.json.
+		listed, err := b.listPackages(ctx, filepath.Join(b.Checkout, instanceDir, "builddir"),
+			[]string{"GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=" + cgo}, append([]string{"-mod=mod", "-tags=gokrazy,netgo,osusergo"}, packages...)...)
 		if err != nil {
-			return "", fmt.Errorf("list what the programs are made of: %w", err)
+			return "", err
 		}
 		all = append(all, listed...)
 	}
-	texts := make(map[string]string) // by title
-	for title, files := range licenseFiles(all) {
-		if !slices.ContainsFunc(files, func(f string) bool { return licenseName.MatchString(filepath.Base(f)) }) {
-			return "", fmt.Errorf("the Go module %s has no file with its licence, so an image with it must not be given to others: take another module or version", title)
-		}
-		if texts[title], err = readTexts(files); err != nil {
-			return "", err
-		}
+	texts, err := moduleTexts(all)
+	if err != nil {
+		return "", err
 	}
 	folders := []string{licensesDir}
 	if b.hasWiFi() {
@@ -93,13 +90,54 @@ func (b *Builder) licenses(ctx context.Context, inst *instance) (string, error) 
 			}
 		}
 	}
+	return joinTexts("What is on the card of a pushcam, and the licence of each part:", texts), nil
+}
+
+// ToolLicenses is the text with all licences of what is in pushcamctl, on all systems.
+func (b *Builder) ToolLicenses(ctx context.Context) (string, error) {
+	var all []goPackage
+	for _, goos := range []string{"linux", "darwin", "windows"} {
+		listed, err := b.listPackages(ctx, b.Checkout, []string{"GOOS=" + goos, "GOARCH=arm64", "CGO_ENABLED=0"}, "./cmd/pushcamctl")
+		if err != nil {
+			return "", err
+		}
+		all = append(all, listed...)
+	}
+	texts, err := moduleTexts(all)
+	if err != nil {
+		return "", err
+	}
+	for title, file := range map[string]string{"github.com/pushcam/pushcam": "LICENSE", "Go": licensesDir + "/Go.txt"} {
+		if texts[title], err = readTexts([]string{filepath.Join(b.Checkout, file)}); err != nil {
+			return "", err
+		}
+	}
+	return joinTexts("What is in pushcamctl, and the licence of each part:", texts), nil
+}
+
+// moduleTexts are the licences of the packages' modules, by the modules' titles.
+func moduleTexts(packages []goPackage) (texts map[string]string, err error) {
+	texts = make(map[string]string)
+	for title, files := range licenseFiles(packages) {
+		if !slices.ContainsFunc(files, func(f string) bool { return licenseName.MatchString(filepath.Base(f)) }) {
+			return nil, fmt.Errorf("the Go module %s has no file with its licence, so what is made of it must not be given to others: take another module or version", title)
+		}
+		if texts[title], err = readTexts(files); err != nil {
+			return nil, err
+		}
+	}
+	return texts, nil
+}
+
+// joinTexts lists the titles below a heading, and then has each text.
+func joinTexts(heading string, texts map[string]string) string {
 	var out strings.Builder
 	titles := slices.Sorted(maps.Keys(texts))
-	fmt.Fprintf(&out, "What is on the card of a pushcam, and the licence of each part:\n\n    %s\n", strings.Join(titles, "\n    "))
+	fmt.Fprintf(&out, "%s\n\n    %s\n", heading, strings.Join(titles, "\n    "))
 	for _, title := range titles {
 		fmt.Fprintf(&out, "\n%s\n%s\n\n%s", strings.Repeat("=", 80), title, texts[title])
 	}
-	return out.String(), nil
+	return out.String()
 }
 
 // goPackages are those that gok puts onto the card, with the kernel.
@@ -115,16 +153,15 @@ func (i *instance) goPackages(kernel Kernel) ([]string, error) {
 	return slices.Concat(ours, gokrazys, []string{internal.InitPkg, firmware, eeprom, kernelPackages[kernel]}), nil
 }
 
-// listPackages asks the go command for the packages and all that they import.
-func (b *Builder) listPackages(ctx context.Context, cgo string, packages []string) ([]goPackage, error) {
-	// As gok does, which adds to go.mod what an owner has added to config.json.
-	args := append([]string{"list", "-mod=mod", "-deps", "-tags=gokrazy,netgo,osusergo", "-json=Dir,Standard,Module"}, packages...)
-	cmd := b.command(ctx, filepath.Join(b.Checkout, instanceDir, "builddir"), "go", args...)
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED="+cgo, "GOWORK=off", "GOFLAGS=")
+// listPackages asks the go command in a folder, with more of an environment, for packages
+// and all that they import.
+func (b *Builder) listPackages(ctx context.Context, dir string, env []string, args ...string) ([]goPackage, error) {
+	cmd := b.command(ctx, dir, "go", append([]string{"list", "-deps", "-json=Dir,Standard,Module"}, args...)...)
+	cmd.Env = slices.Concat(os.Environ(), env, []string{"GOWORK=off", "GOFLAGS="})
 	var out bytes.Buffer
 	cmd.Stdout = &out
 	if err := b.run(ctx, cmd); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list what the programs are made of: %w", err)
 	}
 	var all []goPackage
 	for decoder := json.NewDecoder(&out); ; {

@@ -3,6 +3,7 @@ package partition
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -51,6 +52,23 @@ func TestInspectRoot(t *testing.T) {
 		if names, err := s.names(name); err == nil && len(names) != 300 {
 			t.Errorf("%s has %d files", name, len(names))
 		}
+	}
+}
+
+// A file of four blocks is read whole. Its digest is of its blocks as Python's zlib
+// unpacks them.
+func TestReadRootFile(t *testing.T) {
+	gok := fixture(t, "gok-1.squashfs")
+	if names, err := ReadRootDir(gok, "/"); err != nil || !slices.Contains(names, "blocks") {
+		t.Fatalf("%q, %v", names, err)
+	}
+	const size, digest = 400_000, "ebf58cf89e27a032ea660ca39ddfaecaabbf37325b96b5569509093706c785a5"
+	b, err := ReadRootFile(gok, "/blocks", size)
+	if err != nil || fmt.Sprintf("%x", sha256.Sum256(b)) != digest {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	if _, err := ReadRootFile(gok, "/blocks", size-1); err == nil || !strings.Contains(err.Error(), "more than 399999 bytes") {
+		t.Errorf("a limit of one byte less: %v", err)
 	}
 }
 

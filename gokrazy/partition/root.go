@@ -65,6 +65,29 @@ func InspectRoot(r io.ReaderAt, size int64) (*Root, error) {
 	return root, nil
 }
 
+// ReadRootFile returns a file of a root file system. A larger one than limit, in bytes,
+// is an error.
+func ReadRootFile(r io.ReaderAt, path string, limit int) ([]byte, error) {
+	s, err := openSquashfs(r)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.read(strings.TrimPrefix(path, "/"), limit+1)
+	if err == nil && len(b) > limit {
+		err = fmt.Errorf("%s has more than %d bytes", path, limit)
+	}
+	return b, err
+}
+
+// ReadRootDir returns the names in a folder of a root file system.
+func ReadRootDir(r io.ReaderAt, path string) ([]string, error) {
+	s, err := openSquashfs(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.names(strings.TrimPrefix(path, "/"))
+}
+
 // text returns the one word in a file, or "" if there is no such file.
 func (s *squashfs) text(path string) (string, error) {
 	b, err := s.read(path, maxText)

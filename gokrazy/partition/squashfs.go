@@ -241,39 +241,58 @@ func (s *squashfs) names(path string) ([]string, error) {
 	return names, nil
 }
 
-// read returns the first limit bytes of a file, or all that its first block has if
-// that is less.
+// read returns the first limit bytes of a file, or all of it if that is less.
 func (s *squashfs) read(path string, limit int) ([]byte, error) {
 	inode, err := s.find(path)
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.block(inode)
+	b, err := s.content(inode, int64(limit))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return b[:min(limit, len(b))], nil
+	return b, nil
 }
 
-// block returns the first block of the file that inode is.
-func (s *squashfs) block(inode []byte) ([]byte, error) {
+// content returns the first limit bytes of the file that inode is.
+func (s *squashfs) content(inode []byte, limit int64) ([]byte, error) {
 	le := binary.LittleEndian
 	if le.Uint16(inode) != file {
 		return nil, errors.New("not a file")
 	}
-	start, size := int64(le.Uint32(inode[16:])), int64(le.Uint32(inode[28:]))
-	if size == 0 {
-		return nil, nil
+	at, size := int64(le.Uint32(inode[16:])), min(int64(le.Uint32(inode[28:])), limit)
+	if size > 0 && (le.Uint32(inode[20:]) != noFragment || s.sb.BlockSize > maxBlock) {
+		return nil, errNeverSo
 	}
-	stored := int64(le.Uint32(inode[32:]))
+	b := make([]byte, 0, size)
+	for blocks := inode[32:]; int64(len(b)) < size; blocks = blocks[4:] {
+		if len(blocks) < 4 {
+			return nil, errors.New("a squashfs file is cut off")
+		}
+		stored := int64(le.Uint32(blocks))
+		block, err := s.block(at, stored, min(size-int64(len(b)), int64(s.sb.BlockSize)))
+		if err != nil {
+			return nil, err
+		}
+		b, at = append(b, block...), at+stored&^isStored
+	}
+	return b, nil
+}
+
+var errNeverSo = errors.New("a squashfs file is stored as gok never did")
+
+// block returns the first n bytes of a block at an offset. stored is its length there,
+// with isStored.
+func (s *squashfs) block(at, stored, n int64) ([]byte, error) {
 	length := stored &^ isStored
-	if le.Uint32(inode[20:]) != noFragment || s.sb.BlockSize > maxBlock || length > maxBlock {
-		return nil, errors.New("a squashfs file is stored as gok never did")
+	if length > maxBlock {
+		return nil, errNeverSo
 	}
+	b := make([]byte, n)
 	if length == 0 { // a hole
-		return make([]byte, min(size, int64(s.sb.BlockSize))), nil
+		return b, nil
 	}
-	var r io.Reader = io.NewSectionReader(s.r, start, length)
+	var r io.Reader = io.NewSectionReader(s.r, at, length)
 	if stored&isStored == 0 {
 		z, err := zlib.NewReader(r)
 		if err != nil {
@@ -282,7 +301,6 @@ func (s *squashfs) block(inode []byte) ([]byte, error) {
 		defer z.Close()
 		r = z
 	}
-	b := make([]byte, min(size, int64(s.sb.BlockSize)))
 	if _, err := io.ReadFull(r, b); err != nil {
 		return nil, fmt.Errorf("a squashfs block is damaged: %w", err)
 	}

@@ -51,7 +51,7 @@ var steps = []step{
 	{name: "no-cgo", what: "compiles without cgo", args: []string{"go", "vet", "./..."}, env: []string{"CGO_ENABLED=0"}},
 	{name: "darwin", what: "compiles for macOS", args: []string{"go", "vet", "./cmd/..."}, env: []string{"GOOS=darwin", "GOARCH=arm64"}},
 	{name: "windows", what: "compiles for Windows", args: []string{"go", "vet", "./cmd/..."}, env: []string{"GOOS=windows"}},
-	{name: "unit", what: "unit tests, with the race detector", args: []string{"go", "test", "-json", "-race", patience, "./camera/...", "./cmd/...", "./gpio/...", "./gokrazy/...", "./pusher/...", "./hack/bench/...", "./hack/bottleneck/...", "./hack/check/...", "./hack/gotest", "./hack/e2e/pictures", "./hack/hwsim", "./hack/kernel", "./hack/wifi"}, kind: goTests},
+	{name: "unit", what: "unit tests, with the race detector", args: []string{"go", "test", "-json", "-race", patience, "./camera/...", "./cmd/...", "./gpio/...", "./gokrazy/...", "./pusher/...", "./hack/bench/...", "./hack/bottleneck/...", "./hack/check/...", "./hack/gotest", "./hack/e2e/pictures", "./hack/hwsim", "./hack/kernel", "./hack/release", "./hack/wifi"}, kind: goTests},
 	{name: "conformance", what: "real browsers and players", args: []string{"go", "test", "-json", "-count=1", patience, "./hack/conformance/..."}, kind: goTests},
 	{name: "fresh", what: "the age of frames behind an emulated bottleneck", args: []string{"go", "test", "-json", "-count=1", patience, "-parallel=6", "-run=TestFreshness|TestSlowReaders", "./pusher"}, env: []string{"PUSHCAM_FRESHNESS=1"}, kind: goTests},
 	{name: "rig", what: "real kernel devices in a virtual machine", args: []string{"go", "run", "./hack/rig", "test", "-json", "-count=1", patience, "./camera/...", "./gpio/...", "./gokrazy/network/..."}, kind: goTests},

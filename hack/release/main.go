@@ -1,0 +1,46 @@
+//go:build linux
+
+// Command release makes everything that is given to others, from a clean checkout and
+// without any owner's data:
+//
+//	go run ./hack/release                    # into the folder release
+//	go run ./hack/release -o DIR -url URL    # into another one, to be served from URL
+//
+// It makes the image for a card and its manifest for Raspberry Pi Imager, the image for
+// updates, pushcamctl for all systems, the licences, a bill of materials, and the
+// checksums. The same commit gives the same bytes again, with the same versions of Go,
+// of xz and of the C compiler, and the CA certificates and the time zone of the
+// computer. Beside Go it needs what pushcamctl image needs, and xz.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/pushcam/pushcam/gokrazy/image"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	r := &release{step: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
+	flag.StringVar(&r.dir, "o", "release", "the `folder` to make; it must not be there yet")
+	flag.StringVar(&r.url, "url", "", "the `URL` of the folder from which the files will be served: Raspberry Pi Imager reads it\nin the manifest; without it the manifest has the file's name only, which Imager does not find")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "release: %q is not understood; -h shows what is\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	var err error
+	if r.checkout, err = image.FindCheckout("."); err == nil {
+		err = r.run(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "release:", err)
+		os.Exit(1)
+	}
+}
