@@ -119,8 +119,8 @@ func TestCommandsToPaste(t *testing.T) {
 	}
 }
 
-// The README's way to write a card works as it stands for a user who is not root:
-// this one is nobody, and the card is a loop device.
+// The README's ways to write a card work as they stand for a user who is not root: this
+// one is nobody, the card is a loop device, and the image is smaller.
 func TestReadmeFlash(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs a loop device and a user who may use sudo: run it as root")
@@ -130,7 +130,11 @@ func TestReadmeFlash(t *testing.T) {
 	} else if err != nil {
 		t.Skipf("%v: sudo apt-get install sudo", err)
 	}
-	commands := readmeCommands(t, "## Flash a card")
+	release := readmeCommands(t, "## Flash a card")
+	if want := []string{"sha256sum -c --ignore-missing SHA256SUMS", "xz -d pushcam-VERSION.img.xz", "sudo ./pushcamctl-linux-amd64 flash -image pushcam-VERSION.img /dev/sdX"}; !slices.Equal(release, want) {
+		t.Fatalf("the README says %q, and this test knows %q", release, want)
+	}
+	commands := readmeCommands(t, "### Build the image yourself")
 	if want := []string{"go build ./cmd/pushcamctl", "./pushcamctl image", "sudo ./pushcamctl flash /dev/sdX"}; !slices.Equal(commands, want) {
 		t.Fatalf("the README says %q, and this test knows %q", commands, want)
 	}
@@ -172,7 +176,16 @@ func TestReadmeFlash(t *testing.T) {
 	if err == nil || !ok {
 		t.Fatalf("without sudo: %v: %s", err, said)
 	}
-	for _, command := range []string{strings.TrimSpace(printed), strings.Replace(commands[2], "/dev/sdX", device, 1)} {
+	const pack = `mv pushcamctl pushcamctl-linux-amd64 && mv pushcam.img pushcam-VERSION.img && xz -0 pushcam-VERSION.img && sha256sum pushcam* >SHA256SUMS &&
+		echo "0000000000000000000000000000000000000000000000000000000000000000  not-downloaded" >>SHA256SUMS && chown -R 65534:65534 .`
+	for _, command := range []string{strings.TrimSpace(printed), strings.Replace(commands[2], "/dev/sdX", device, 1), strings.Replace(strings.Join(release, " && "), "/dev/sdX", device, 1)} {
+		if strings.Contains(command, "VERSION") { // a folder as of a release
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", pack)
+			cmd.Dir = dir
+			if said, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, said)
+			}
+		}
 		if err := os.WriteFile(backing, make([]byte, 2*len(content)), 0o600); err != nil {
 			t.Fatal(err)
 		}

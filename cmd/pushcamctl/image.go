@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/image"
 )
 
@@ -107,9 +109,11 @@ func (p *program) report(img *image.Image, origin passwordOrigin, password, file
 	}
 }
 
-// reportCard says what to do next with an image for a card. Beside that it writes the
-// file with which Raspberry Pi Imager can be used as well.
+// reportCard says what to know of an image for a card, and what to do next. Beside that it
+// writes the file with which Raspberry Pi Imager can be used as well.
 func (p *program) reportCard(img *image.Image) error {
+	fmt.Fprintf(p.stdout, "  without a network the camera opens its own, %s; its password is %s\n",
+		device.SetupNetwork(img.ID), cmp.Or(img.SetupCode, device.FixedSetupCode))
 	manifest := image.ManifestPath(img.Path)
 	if err := img.WriteManifest(manifest, nil); err != nil {
 		return fmt.Errorf("the image is made, and its file for Raspberry Pi Imager is not: %w", err)

@@ -143,6 +143,9 @@ func TestImageKeepsThePassword(t *testing.T) {
 	if !strings.Contains(stdout, "http://attic.local/") || !strings.Contains(stdout, ": sudo ./pushcamctl flash -image "+out+" DEVICE\n") {
 		t.Errorf("it does not say what to do next:\n%s", stdout)
 	}
+	if !regexp.MustCompile(`opens its own, pushcam-setup-[A-Z2-7]{4}; its password is [a-z2-7]{10}\n`).MatchString(stdout) {
+		t.Errorf("it does not say how to join its set-up network:\n%s", stdout)
+	}
 	if stdout, _, again := run(); again != generated || strings.Contains(stdout, generated) {
 		t.Errorf("the kept password, %q, is another one or is shown:\n%s", again, stdout)
 	}
@@ -156,7 +159,7 @@ func TestImageKeepsThePassword(t *testing.T) {
 	// One for everybody has no password, asks for none, and keeps none.
 	p := &program{self: "./pushcamctl", configDir: func() (string, error) { return "", errors.New("nothing is kept") }, stdin: strings.NewReader("")}
 	stdout, stderr, code := try(t, p, "image", "-generic", "-size", "1204MiB", "-o", out)
-	if code != 0 || !strings.Contains(stdout, "http://pushcam.local/") || !strings.Contains(stdout, "no owner") || !strings.Contains(stdout, " flash -image ") {
+	if code != 0 || !strings.Contains(stdout, "http://pushcam.local/") || !strings.Contains(stdout, "no owner") || !strings.Contains(stdout, "its password is "+device.FixedSetupCode+"\n") || !strings.Contains(stdout, " flash -image ") {
 		t.Errorf("-generic: exit status %d: %s%s", code, stdout, stderr)
 	}
 	if info, err := os.Stat(out); err != nil || info.Mode().Perm()&0o044 == 0 {

@@ -93,11 +93,13 @@ type Image struct {
 	Path     string
 	Hostname string
 	ID       string // of the camera (device.ID), a new one; "" in one without a password and for updates
-	Kernel   Kernel
-	Version  string
-	Time     time.Time // of the commit
-	Size     int64     // bytes
-	RootSize int64     // bytes of the root file system
+	// SetupCode is the password of the camera's set-up network; "" where ID is.
+	SetupCode string
+	Kernel    Kernel
+	Version   string
+	Time      time.Time // of the commit
+	Size      int64     // bytes
+	RootSize  int64     // bytes of the root file system
 	// RootSum is the SHA-256 of the root file system: the same for builds of
 	// one commit and host name with one version of Go and of the C compiler,
 	// and with the CA certificates and the time zone of the computer that
@@ -209,7 +211,7 @@ func (b *Builder) finish(ctx context.Context, img *Image, path, mkfs string) err
 	}
 	defer f.Close()
 	if b.Password != "" { // its hash is not for others either
-		img.ID = device.NewID()
+		img.ID, img.SetupCode = device.NewID(), device.NewSetupCode()
 		if err := f.Chmod(0o600); err != nil {
 			return err
 		}

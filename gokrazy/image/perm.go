@@ -64,7 +64,7 @@ func permContent(img *Image, password string) (dir string, err error) {
 	for _, f := range []struct {
 		name, text string
 		mode       os.FileMode
-	}{{device.OwnerFile, hash, 0o600}, {device.IDFile, img.ID, 0o644}} {
+	}{{device.OwnerFile, hash, 0o600}, {device.IDFile, img.ID, 0o644}, {device.SetupCodeFile, img.SetupCode, 0o600}} {
 		path := filepath.Join(dir, f.name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return "", err

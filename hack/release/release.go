@@ -101,8 +101,9 @@ func (r *release) compress(ctx context.Context, img *image.Image, to string) err
 		return err
 	}
 	defer f.Close()
-	// One thread, because more make other bytes of the same image.
-	xz := exec.CommandContext(ctx, "xz", "--threads=1", "-6", "--check=crc64", "--stdout", img.Path)
+	// One thread, because more make other bytes of the same image; and of the match
+	// finders the one that is twice as fast with zeros, which most of it is.
+	xz := exec.CommandContext(ctx, "xz", "--threads=1", "--lzma2=preset=6,mf=hc4", "--check=crc64", "--stdout", img.Path)
 	xz.Env = append(os.Environ(), "XZ_DEFAULTS=", "XZ_OPT=")
 	xz.Stdout, xz.Stderr = f, os.Stderr
 	if err := xz.Run(); err != nil {
