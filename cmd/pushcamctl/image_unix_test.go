@@ -158,7 +158,7 @@ func TestImageKeepsThePassword(t *testing.T) {
 
 	// One for everybody has no password, asks for none, and keeps none.
 	p := &program{self: "./pushcamctl", configDir: func() (string, error) { return "", errors.New("nothing is kept") }, stdin: strings.NewReader("")}
-	stdout, stderr, code := try(t, p, "image", "-generic", "-size", "1204MiB", "-o", out)
+	stdout, stderr, code := try(t, p, "image", "-generic", "-no-wifi", "-size", "1204MiB", "-o", out)
 	if code != 0 || !strings.Contains(stdout, "http://pushcam.local/") || !strings.Contains(stdout, "no owner") || !strings.Contains(stdout, "its password is "+device.FixedSetupCode+"\n") || !strings.Contains(stdout, " flash -image ") {
 		t.Errorf("-generic: exit status %d: %s%s", code, stdout, stderr)
 	}

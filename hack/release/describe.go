@@ -15,6 +15,8 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/image"
+	"github.com/pushcam/pushcam/gokrazy/network/firmware"
+	"github.com/pushcam/pushcam/gokrazy/network/wpa"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
@@ -135,6 +137,36 @@ func (r *release) addOthers(ctx context.Context, v *inventory, user string, img 
 		libc.Version, libc.PURL = v, debianPURL("libc6-dev-arm64-cross", v)
 	}
 	v.add("application:/user/pushcam", libc)
+	return r.addWiFi(v, user, img.WiFi)
+}
+
+// addWiFi adds the files that are there for the radio.
+func (r *release) addWiFi(v *inventory, user string, has *firmware.Contents) error {
+	if has == nil {
+		return nil
+	}
+	text, err := os.ReadFile(filepath.Join(r.checkout, wpa.Dir, "build/source.json"))
+	if err != nil {
+		return err
+	}
+	var supplicant struct{ Version string }
+	if err := json.Unmarshal(text, &supplicant); err != nil {
+		return fmt.Errorf("the supplicant's source: %w", err)
+	}
+	for path, sum := range has.SHA256 {
+		c := component{Type: "firmware", Name: path, Description: "for the radio's chip", Licenses: licensedAs("Cypress's: for use with its chips")}
+		switch {
+		case path == wpa.Path:
+			c = component{Type: "application", Name: path, Version: supplicant.Version, Description: "wpa_supplicant, with libnl and glibc linked into it",
+				PURL: debianPURL("wpa", supplicant.Version), Licenses: licensed("BSD-3-Clause", "LGPL-2.1-only", "LGPL-2.1-or-later")}
+		case path == wpa.RegulatoryDB || path == wpa.RegulatorySignature:
+			c = component{Type: "data", Name: path, Description: "what each country allows", Licenses: licensed("ISC")}
+		case strings.HasSuffix(path, ".txt"):
+			c.Licenses = licensed("GPL-2.0-only")
+		}
+		c.Hashes = []hash{{"SHA-256", sum}}
+		v.add(user, c)
+	}
 	return nil
 }
 

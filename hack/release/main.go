@@ -30,6 +30,7 @@ func main() {
 	r := &release{step: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
 	flag.StringVar(&r.dir, "o", "release", "the `folder` to make; it must not be there yet")
 	flag.StringVar(&r.url, "url", "", "the `URL` of the folder from which the files will be served: Raspberry Pi Imager reads it\nin the manifest; without it the manifest has the file's name only, which Imager does not find")
+	flag.StringVar(&r.firmware, "wifi-firmware", "", "a `folder` with firmware for Wi-Fi, as pushcamctl image has it")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "release: %q is not understood; -h shows what is\n", flag.Arg(0))

@@ -22,6 +22,7 @@ type release struct {
 	checkout string
 	dir      string // that becomes it
 	url      string // of that folder for others; may be empty
+	firmware string // a folder with firmware for Wi-Fi; may be empty
 	step     func(format string, args ...any)
 
 	version string
@@ -67,7 +68,7 @@ func (r *release) isClean(ctx context.Context) error {
 
 // fill makes all files in dir.
 func (r *release) fill(ctx context.Context, dir string) error {
-	b := &image.Builder{Checkout: r.checkout, Size: image.MinSize, Step: func(what string) { r.step("%s", what) }}
+	b := &image.Builder{Checkout: r.checkout, Size: image.MinSize, WiFiFirmware: r.firmware, Step: func(what string) { r.step("%s", what) }}
 	img, err := b.Build(ctx, filepath.Join(dir, "pushcam.img"))
 	if err != nil {
 		return err
