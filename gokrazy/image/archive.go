@@ -35,7 +35,7 @@ func (b *Builder) finishArchive(img *Image, from, to string) (err error) {
 		if change := changes[entry.Name]; change != nil {
 			err = copyChanged(out, entry, img.Time, change)
 		} else {
-			err = out.Copy(entry)
+			err = copyAsOf(out, entry, img.Time)
 		}
 		if err != nil {
 			return err
@@ -76,5 +76,21 @@ func copyChanged(out *zip.Writer, entry *zip.File, modified time.Time, change fu
 		return err
 	}
 	_, err = io.Copy(w, io.NewSectionReader(f, 0, size))
+	return err
+}
+
+// copyAsOf copies a file of an archive as it is, but for its time: gok gives it that of
+// the build, and two builds of a commit are the same.
+func copyAsOf(out *zip.Writer, entry *zip.File, modified time.Time) error {
+	r, err := entry.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := out.CreateHeader(&zip.FileHeader{Name: entry.Name, Method: zip.Store, Modified: modified})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
 	return err
 }

@@ -82,6 +82,9 @@ func TestFinishArchive(t *testing.T) {
 		}
 		r.Close()
 		sizes[entry.Name] = len(content)
+		if !entry.Modified.Equal(stampTime) {
+			t.Errorf("%s is of %v, want the time of the commit", entry.Name, entry.Modified)
+		}
 		switch entry.Name {
 		case "boot.img":
 			if bytes.Contains(content, []byte(debugFirmware)) || !bytes.Contains(content, []byte(partitiontest.Cmdline)) {

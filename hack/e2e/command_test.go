@@ -138,8 +138,8 @@ func containsAll(text string, parts ...string) bool {
 }
 
 // testKeptPassword boots a card of which this computer has kept the password, and
-// does what is its owner's without being asked for that: by the address that find
-// prints, and after the camera has another name.
+// does what is its owner's without being asked for that, by the address that find
+// prints. It updates as the README says.
 func testKeptPassword(t *testing.T, p *product, card, config, id string) {
 	tool, err := pushcamctl()
 	if err != nil {
@@ -165,12 +165,7 @@ func testKeptPassword(t *testing.T, p *product, card, config, id string) {
 		t.Errorf("the licences: status %d, %v, %d bytes; want %q in them", code, err, len(text), licenses)
 	}
 	owner("logs", "-follow=false")
-	garden := filepath.Join(t.TempDir(), "garden.gaf")
-	b := &image.Builder{Checkout: checkout(t), Hostname: "garden", Version: p.Version, Time: p.Time}
-	if _, err := b.BuildArchive(t.Context(), garden); err != nil {
-		t.Fatal(err)
-	}
-	a, err := partition.OpenArchive(garden)
+	a, err := partition.OpenArchive(good(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +180,7 @@ func testKeptPassword(t *testing.T, p *product, card, config, id string) {
 		t.Fatal(err)
 	}
 	testBootFiles(t, bootFiles)
-	owner("update", "-rename", "-yes", "-image", garden) // -yes: there is no camera
-	m.is(t, "the same camera under another name", func(s state) bool { return s.ID == id && s.Hostname == "garden" && s.Update.Phase == update.Idle })
+	owner("update", "-yes") // it builds this checkout; -yes: there is no camera
+	m.is(t, "the same camera", func(s state) bool { return s.ID == id && s.Hostname == "pushcam" && s.Update.Phase == update.Idle })
 	owner("logs", "-follow=false")
 }

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pushcam/pushcam/gokrazy/image"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 )
 
 // scratch is a folder for all tests, with a short name: a socket's path has 107
@@ -69,6 +70,7 @@ type product struct {
 	kernel   string // its file
 	cmdline  string
 	firmware string // the file of an UEFI for QEMU, which gok brings along
+	settings string // what its owner adds to a card's pushcam.txt; may be empty
 }
 
 // direct are QEMU's options to load the card's kernel without a boot loader, with the
@@ -165,7 +167,27 @@ func (p *product) card(t *testing.T) string {
 	if said, err := exec.Command("cp", "--sparse=always", "--reflink=auto", p.Path, path).CombinedOutput(); err != nil {
 		t.Fatalf("copy the image: %v: %s", err, said)
 	}
+	p.set(t, fmt.Sprintf("%s@@%d", path, bootOffset))
 	return path
+}
+
+// set adds the product's settings to the file for them in a card's boot partition, as an
+// editor on a PC does: it writes the whole file anew.
+func (p *product) set(t *testing.T, boot string) {
+	t.Helper()
+	if p.settings == "" {
+		return
+	}
+	file := "::" + setup.TextFile
+	text, err := exec.CommandContext(t.Context(), "mtype", "-i", boot, file).Output()
+	if err != nil {
+		t.Fatalf("%s on a new card: %v", setup.TextFile, err)
+	}
+	write := exec.CommandContext(t.Context(), "mcopy", "-o", "-i", boot, "-", file)
+	write.Stdin = strings.NewReader(string(text) + p.settings)
+	if said, err := write.CombinedOutput(); err != nil {
+		t.Fatalf("write %s: %v: %s", setup.TextFile, err, said)
+	}
 }
 
 // perm calls use with the superblock of the card's /perm, and with the offset of /perm

@@ -18,7 +18,9 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
-// before is the product with the name of an older version. Updates start from it.
+// before is the product with the name of an older version, as hack/release makes it: it
+// is for everybody, and its owner writes into its text file whose it is. Updates start
+// from it.
 var before = sync.OnceValues(func() (*product, error) {
 	p, err := builds[image.PushcamKernel]()
 	if err != nil {
@@ -31,10 +33,15 @@ var before = sync.OnceValues(func() (*product, error) {
 		return nil, err
 	}
 	old := *p
-	b := &image.Builder{Checkout: checkout, Password: password, Size: image.MinSize, Version: "v-before", Time: p.Time.Add(-time.Hour)}
+	b := &image.Builder{Checkout: checkout, Size: image.MinSize, Version: "v-before", Time: p.Time.Add(-time.Hour)}
+	old.settings = "hostname=" + ownName + "\r\npassword=" + password + "\r\n"
 	old.Image, err = b.Build(ctx, filepath.Join(scratch, "before.img"))
 	return &old, err
 })
+
+// ownName is what its owner calls the camera that is updated. The updates are made for
+// "pushcam".
+const ownName = "garden"
 
 // older is the product to be updated, and the version that it is updated to.
 func older(t *testing.T) (p *product, newer string) {

@@ -51,16 +51,18 @@ func (m *machine) runs(t *testing.T, version string) (s state) {
 func TestUpdate(t *testing.T) {
 	t.Parallel()
 	p, newer := older(t)
-	cam, card := newWebcam(), p.card(t)
+	cam, card := newWebcam(), flashed(t, p)
 	m := boot(t, card, p.uefi())
 	cam.plug(t, m)
 	t.Cleanup(func() { cam.unplug(t) })
-	m.runs(t, p.Version)
+	if s := m.runs(t, p.Version); s.Hostname != ownName || s.Unowned {
+		t.Fatalf("it is called %s, and has no owner: %v; want what its text file says", s.Hostname, s.Unowned)
+	}
 
 	t.Run("good", func(t *testing.T) {
 		watching := watch(m)
 		began := time.Now()
-		said, err := m.update(t) // as the README has it: it builds this checkout
+		said, err := m.update(t, "-image", good(t)) // which is for everybody
 		took := time.Since(began)
 		gap := watching.end()
 		if err != nil || !strings.Contains(said, "committed") {
@@ -73,6 +75,9 @@ func TestUpdate(t *testing.T) {
 		s := m.runs(t, newer)
 		if s.Update.Last.Outcome != update.Committed || s.Update.Last.To != newer {
 			t.Errorf("the last update is %+v", s.Update.Last)
+		}
+		if s.Hostname != ownName {
+			t.Errorf("the update calls it %s, want %s", s.Hostname, ownName)
 		}
 	})
 	t.Run("panics", func(t *testing.T) {

@@ -67,13 +67,9 @@ func testRefused(t *testing.T, m *machine, version string) {
 	old := with(t, root.Bytes())
 	root.Machine = 62
 	amd64 := with(t, root.Bytes())
-	root.Hostname = "garden"
-	root.Machine = 0
-	garden := with(t, root.Bytes())
 	for _, tc := range []struct{ name, password, gaf, want string }{
 		{"another processor", password, amd64, "the image is for amd64, and 127.0.0.1:"},
 		{"another kernel", password, old, "with -kernel"},
-		{"another name", password, garden, "the image is made for garden, and this is pushcam"},
 		{"no image", password, text, "is not an image for updates"},
 		// This is the last, because this address has to wait afterwards.
 		{"a wrong password", "a stranger's", good(t), "the password is wrong"},

@@ -125,6 +125,7 @@ type state struct {
 	} `json:"recovery"`
 	ID       string  `json:"id"`
 	Hostname string  `json:"hostname"`
+	Unowned  bool    `json:"unowned"`
 	Uptime   float64 `json:"uptime_s"`
 }
 
