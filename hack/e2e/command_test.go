@@ -99,6 +99,7 @@ func TestImageCommand(t *testing.T) {
 		t.Errorf("the password that is kept for the camera %q is %q, %v", id, kept, err)
 	}
 	testBootFiles(t, fmt.Sprintf("%s@@%d", path, bootOffset))
+	testBootPartition(t, path, p.Path)
 	testKeptPassword(t, p, path, config, id)
 }
 
@@ -176,10 +177,11 @@ func testKeptPassword(t *testing.T, p *product, card, config, id string) {
 		t.Fatal(err)
 	}
 	_, err = io.Copy(f, a.Boot)
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err := errors.Join(err, f.Truncate(bootSize), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 	testBootFiles(t, bootFiles)
+	noteStays(t, card)      // and so an update can be tried
 	owner("update", "-yes") // it builds this checkout; -yes: there is no camera
 	m.is(t, "the same camera", func(s state) bool { return s.ID == id && s.Hostname == "pushcam" && s.Update.Phase == update.Idle })
 	owner("logs", "-follow=false")

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 }
 
 // packages are Debian's, for all tests.
-const packages = "qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross e2fsprogs mtools device-tree-compiler chromium ffmpeg curl"
+const packages = "qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross e2fsprogs mtools dosfstools gdisk device-tree-compiler chromium ffmpeg curl"
 
 // need fails or skips a test for which a program is missing.
 func need(t *testing.T, programs ...string) {

@@ -3,10 +3,14 @@
 package e2e
 
 import (
+	"bytes"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/pushcam/pushcam/gokrazy/fat"
 	"github.com/pushcam/pushcam/gokrazy/image"
 )
 
@@ -27,6 +31,30 @@ func TestUpdateKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	writeNote := func(text string) {
+		t.Helper()
+		note := filepath.Join(t.TempDir(), "note")
+		err := os.WriteFile(note, []byte(text), 0o600)
+		if err == nil {
+			err = exec.CommandContext(t.Context(), "mcopy", "-i", img.Path+"@@4M", note, "::Notes of mine.txt").Run()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	note := func() string {
+		t.Helper()
+		f, err := fat.Open(bytes.NewReader(bootPartition(t, img.Path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := f.ReadFile("Notes of mine.txt", 100)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(text)
+	}
+	writeNote("mine")
 	cam := newWebcam()
 	m := boot(t, img.Path, p.uefi())
 	cam.plug(t, m)
@@ -46,6 +74,9 @@ func TestUpdateKernel(t *testing.T) {
 		if s := m.runs(t, p.Version); s.Kernel.Release != old {
 			t.Errorf("the kernel is %s afterwards, not %s", s.Kernel.Release, old)
 		}
+		if got := note(); got != "mine" {
+			t.Errorf("the owner's file is %q afterwards", got)
+		}
 	})
 	t.Run("good", func(t *testing.T) {
 		said, err := m.update(t, "-kernel", "-yes", "-image", good(t))
@@ -54,6 +85,9 @@ func TestUpdateKernel(t *testing.T) {
 		}
 		if s := m.runs(t, newer); s.Kernel.Package != string(image.PushcamKernel) {
 			t.Errorf("the kernel is %+v afterwards", s.Kernel)
+		}
+		if got := note(); got != "mine" {
+			t.Errorf("the owner's file is %q afterwards", got)
 		}
 	})
 	t.Run("not asked for", func(t *testing.T) {
