@@ -14,12 +14,12 @@ import (
 )
 
 // listen opens the address that -listen names, or takes what systemd opened for
-// us. Its errors say what to do.
-func listen(ctx context.Context, address string) ([]net.Listener, error) {
+// us. Its errors say what to do. shared is for the appliance; see share.
+func listen(ctx context.Context, address string, shared bool) ([]net.Listener, error) {
 	if all, err := activated(); len(all) > 0 || err != nil {
 		return all, err
 	}
-	l, err := listenOn(ctx, address)
+	l, err := listenOn(ctx, address, shared)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func activated() ([]net.Listener, error) {
 	return all, nil
 }
 
-func listenOn(ctx context.Context, address string) (net.Listener, error) {
+func listenOn(ctx context.Context, address string, shared bool) (net.Listener, error) {
 	var lc net.ListenConfig
 	// By default Go speaks multipath TCP, whose sockets lack TCP_INFO, without which a
 	// stream cannot be kept fresh.
@@ -63,6 +63,9 @@ func listenOn(ctx context.Context, address string) (net.Listener, error) {
 	}
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return nil, fmt.Errorf("-listen %s is not an address with a port, as :8080 or 127.0.0.1:8080", address)
+	}
+	if shared {
+		share(&lc)
 	}
 	l, err := lc.Listen(ctx, "tcp", address)
 	switch {

@@ -23,7 +23,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 
 	panel := openPanel(c, log.With("component", "panel"))
 	defer panel.light(ctx)() // the last to end, because the LEDs show the end too
-	listeners, err := listen(ctx, c.listen)
+	listeners, err := listen(ctx, c.listen, c.appliance)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/network/clock"
@@ -51,16 +52,13 @@ func run(ctx context.Context, args []string) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%q is not a flag: this program takes only those that -h lists", flags.Arg(0))
 	}
-	hostname, err := os.Hostname()
-	if err != nil {
-		return fmt.Errorf("this computer's name: %w", err)
-	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	server := new(status.Server)
 	radio := &wifi.Manager{Root: device.Root(*root), Supplicant: *supplicant, Status: server, Log: log}
 	server.Reload = radio.Reload
+	radio.Portal = (&setUp{root: device.Root(*root), reload: radio.Reload, rename: unix.Sethostname, log: log}).serve
 	links := &link.Manager{Hostname: hostname, ResolvConf: *resolvConf, Status: server, Serves: radio.Serves, Log: log}
-	cable := &gadget.Link{Product: hostname, Log: log}
+	cable := &gadget.Link{Product: hostname(), Log: log}
 	timekeeper := &clock.Clock{NotBefore: made(), Log: log}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Run(ctx, *socket) })

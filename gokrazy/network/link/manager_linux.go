@@ -29,8 +29,9 @@ const (
 // A Manager gives all interfaces that have a cable or a radio their addresses and
 // routes, as they come and go.
 type Manager struct {
-	// Hostname is told to DHCP servers; many routers make a name of it.
-	Hostname string
+	// Hostname is asked for when a link comes, and told to DHCP servers; many routers
+	// make a name of it.
+	Hostname func() string
 	// ResolvConf is the file that the name servers go to.
 	ResolvConf string
 	// Status gets what there is to say.
@@ -294,7 +295,7 @@ func (m *Manager) add(now time.Time, i iface) *link {
 	l := &link{iface: i, sockets: s, since: now}
 	l.machine = &machine{
 		hw:       i.hw,
-		hostname: m.Hostname,
+		hostname: m.Hostname(),
 		out:      s,
 		log:      m.Log.With("link", i.name),
 		rand:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),

@@ -113,10 +113,10 @@ func (p *Portal) check(f *form) typed {
 	} else if host != p.Hostname {
 		t.host = host
 	}
-	switch {
-	case p.Verify != nil && f.password == "":
+	switch free := p.Owner.Free(); {
+	case !free && f.password == "":
 		wrong(passwordField, words.noPassword)
-	case p.Verify == nil:
+	case free:
 		if err := device.CheckPassword(f.password); err != nil {
 			wrong(passwordField, sentence(err))
 		}

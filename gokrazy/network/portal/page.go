@@ -101,7 +101,7 @@ func formPage(p *Portal, f *form, trouble string) string {
 	b.add("<fieldset><legend>Your camera</legend>\n")
 	b.country(f)
 	b.text(f, hostField, "Its name", f.host, "You find it as http://"+p.Hostname+".local/ or by another name that you give it.")
-	if p.Verify != nil {
+	if !p.Owner.Free() {
 		b.secret(f, passwordField, "The owner’s password", "current-password", "The one that this camera has already.")
 	} else {
 		b.secret(f, passwordField, "A password for its owner", "new-password", "Choose one of at least 8 characters: whoever changes the camera’s settings needs it.")

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/network/dhcp"
 	"github.com/pushcam/pushcam/gokrazy/setup"
 )
@@ -61,9 +62,8 @@ type Portal struct {
 	Failure string
 	// Settings are those that serve.
 	Settings setup.Settings
-	// Verify tells whether a password is the owner's; what is typed is taken from nobody
-	// else. nil: there is no owner yet, and whoever sets the camera up becomes it.
-	Verify func(password string) (bool, error)
+	// Owner is who may set the camera up.
+	Owner Owner
 	// Submit keeps what was typed, and has the camera leave for the new network, but not
 	// before it has returned for two seconds, in which the page says so. Its error means
 	// that change was not called, or that the settings serve and are not kept.
@@ -71,6 +71,18 @@ type Portal struct {
 	// Log gets a line per change. nil discards.
 	Log *slog.Logger
 }
+
+// An Owner knows whose the camera is: nobody's yet, by which whoever sets it up becomes
+// its owner, or the one's who has the password.
+type Owner interface {
+	// Free tells whether it is nobody's, as far as is known without waiting for the card.
+	Free() bool
+	// Verify tells whether a password is the owner's. Before, it finds out whether there
+	// is one by now.
+	Verify(password string) (bool, error)
+}
+
+var _ Owner = (*device.Ownership)(nil)
 
 // Seen is a network on the air.
 type Seen struct {

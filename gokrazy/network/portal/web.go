@@ -164,9 +164,12 @@ func (s *web) post(w http.ResponseWriter, r *http.Request) {
 		s.write(w, http.StatusOK, leavingPage(s.Portal, t))
 		return
 	}
+	if s.Owner.Free() {
+		s.Owner.Verify("") // somebody may have become it on the camera's own page
+	}
 	f := read(r.PostForm)
 	t := s.check(f)
-	if len(f.wrong) == 0 && s.Verify != nil {
+	if len(f.wrong) == 0 && t.password == "" {
 		s.verify(r.Context(), f)
 	}
 	if len(f.wrong) > 0 {
@@ -185,7 +188,7 @@ func (s *web) post(w http.ResponseWriter, r *http.Request) {
 
 // verify compares the owner's password, and takes its time if it is another one.
 func (s *web) verify(ctx context.Context, f *form) {
-	right, err := s.Verify(f.password)
+	right, err := s.Owner.Verify(f.password)
 	switch {
 	case err != nil:
 		f.wrong[passwordField] = sentence(err)

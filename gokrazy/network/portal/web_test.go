@@ -31,6 +31,22 @@ type site struct {
 	refuse   bool  // without calling change
 }
 
+// An owner is one who has this password; nobody is, if it is empty.
+type owner struct {
+	password string
+	err      error
+	late     string // the password of who becomes the owner on another page
+}
+
+func (o *owner) Free() bool { return o.password == "" && o.err == nil }
+
+func (o *owner) Verify(password string) (bool, error) {
+	if o.late != "" {
+		o.password, o.late = o.late, ""
+	}
+	return password == o.password && password != "", o.err
+}
+
 func newSite(change func(*Portal)) *site {
 	s := new(site)
 	p := &Portal{
@@ -44,6 +60,7 @@ func newSite(change func(*Portal)) *site {
 			return s.err
 		},
 	}
+	p.Owner = new(owner)
 	if change != nil {
 		change(p)
 	}
@@ -141,7 +158,7 @@ func TestFirstPage(t *testing.T) {
 		hasNot   []string
 	}{
 		{"new", nil, "", []string{"Café", "value=486f6d65><label class=row for=n0><b>Home</b>", "signal 4 of 4, with a password", "A password for its owner", `value="pushcam"`}, []string{"alert", "checked", "selected"}},
-		{"has an owner", func(p *Portal) { p.Verify = func(string) (bool, error) { return false, nil } }, "", []string{"The owner’s password"}, []string{"A password for its owner"}},
+		{"has an owner", func(p *Portal) { p.Owner = &owner{password: "sesame open"} }, "", []string{"The owner’s password"}, []string{"A password for its owner"}},
 		{"failed", func(p *Portal) {
 			p.Failure = `The password for "Home" is wrong.`
 			p.Settings = setup.Settings{Country: "AT", Networks: []setup.Network{{SSID: []byte("Home")}}}
@@ -229,7 +246,7 @@ func TestSubmit(t *testing.T) {
 // What is wrong is said at its field; what was typed is still there, but for passwords.
 func TestWrong(t *testing.T) {
 	owned := func(p *Portal) {
-		p.Verify = func(password string) (bool, error) { return password == "sesame open", nil }
+		p.Owner = &owner{password: "sesame open"}
 	}
 	for _, c := range []struct {
 		name   string
@@ -255,9 +272,10 @@ func TestWrong(t *testing.T) {
 		{"no owner's password", nil, filled(passwordField, ""), passwordField, "too short"},
 		{"a short owner's password", nil, filled(passwordField, "1234567"), passwordField, "too short"},
 		{"not the owner's password", owned, filled(), passwordField, words.wrongPassword},
+		{"somebody was faster", func(p *Portal) { p.Owner = &owner{late: "sesame open"} }, filled(), passwordField, words.wrongPassword},
 		{"nothing for the owner's password", owned, filled(passwordField, ""), passwordField, "If nobody knows it"},
 		{"the owner's password cannot be read", func(p *Portal) {
-			p.Verify = func(string) (bool, error) { return false, errors.New("the card is gone") }
+			p.Owner = &owner{err: errors.New("the card is gone")}
 		}, filled(), passwordField, "The card is gone."},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -292,7 +310,7 @@ func TestWrong(t *testing.T) {
 // A wrong owner's password costs its time, and one at a time is compared.
 func TestGuesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(func(p *Portal) { p.Verify = func(string) (bool, error) { return false, nil } })
+		s := newSite(func(p *Portal) { p.Owner = &owner{password: "sesame open"} })
 		began := time.Now()
 		done := make(chan int)
 		for range 5 {
