@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/network/status"
 )
 
@@ -33,6 +34,13 @@ const patience = 4 * time.Minute
 const programEnv = "PUSHCAM_NETWORK_PROGRAM"
 
 func TestMain(m *testing.M) {
+	if link := os.Getenv(portalEnv); link != "" {
+		if err := servePortal(link, device.Root(os.Args[1])); err != nil {
+			fmt.Fprintln(os.Stderr, "portal:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if os.Getenv(programEnv) != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
