@@ -42,7 +42,7 @@ func (s *setUp) serve(ctx context.Context, o wifi.Opening) {
 		}
 		owner <- device.OpenOwnership(s.root, known)
 	}()
-	p := &portal.Portal{Link: o.Link, Network: o.Name, Hostname: hostname(), Failure: o.Failure, Settings: settings.Settings, Submit: s.submit, Log: s.log.With("component", "portal")}
+	p := &portal.Portal{Link: o.Link, Network: o.SSID, Hostname: hostname(), Failure: o.Failure, Settings: settings.Settings, Submit: s.submit, Log: s.log.With("component", "portal")}
 	for _, h := range o.Air {
 		p.Seen = append(p.Seen, portal.Seen{SSID: h.SSID, Signal: h.Signal, Security: h.Security})
 	}

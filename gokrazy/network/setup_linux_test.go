@@ -48,7 +48,7 @@ func servePortal(link string, root device.Root) error {
 	s := &setUp{root: root, log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		reload: func() { fmt.Println("reload") },
 		rename: func(name []byte) error { fmt.Printf("rename %s\n", name); return nil }}
-	s.serve(ctx, wifi.Opening{Link: link, Name: "pushcam-setup-3F2A", Air: []wifi.Heard{{SSID: []byte("Home"), Signal: -50, Security: "WPA2"}, {SSID: []byte("Next door"), Signal: -80, Security: "WPA2"}}})
+	s.serve(ctx, wifi.Opening{Link: link, SSID: "pushcam-setup-3F2A", Air: []wifi.Heard{{SSID: []byte("Home"), Signal: -50, Security: "WPA2"}, {SSID: []byte("Next door"), Signal: -80, Security: "WPA2"}}})
 	return nil
 }
 

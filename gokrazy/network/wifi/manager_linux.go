@@ -43,9 +43,9 @@ const maxCode = 128
 
 // An Opening is the set-up network that has come: what a portal needs.
 type Opening struct {
-	// Link is the network's, which has no address yet, and Name is what the network is
+	// Link is the network's, which has no address yet, and SSID is what the network is
 	// called.
-	Link, Name string
+	Link, SSID string
 	// Air are the networks that were heard before, the strongest first. SSID has any
 	// bytes.
 	Air []Heard
@@ -531,7 +531,7 @@ func (m *Manager) openPortal(ctx context.Context) {
 	if m.closePort != nil || m.Portal == nil {
 		return
 	}
-	o := Opening{Link: m.linkName, Name: m.setUpSSID(), Failure: m.machine.setUp.failure}
+	o := Opening{Link: m.linkName, SSID: m.setUpSSID(), Failure: m.machine.setUp.failure}
 	for _, b := range strongest(m.machine.air) {
 		if len(o.Air) < maxSeen {
 			o.Air = append(o.Air, Heard{[]byte(b.ssid), b.signal, string(b.security)})
