@@ -27,11 +27,12 @@ import (
 // has the computer for itself there, and does what other programs do on other systems.
 // It is nil on a PC, where its methods do nothing.
 type appliance struct {
-	root device.Root
-	id   string // device.ID; empty if there is none
-	log  *slog.Logger
-	end  func(why error)       // ends the program, and with errOff or errReboot the system
-	lock func() (int64, error) // is device.LockText
+	root     device.Root
+	id       string // device.ID; empty if there is none
+	log      *slog.Logger
+	end      func(why error)        // ends the program, and with errOff or errReboot the system
+	lock     func() (int64, error)  // is device.LockText
+	hostname func() (string, error) // is os.Hostname
 
 	card     *card.Card
 	watch    *cardWatch
@@ -57,7 +58,7 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, ca
 	if c.ownerHash != "" {
 		owner = device.NewOwner(c.ownerHash)
 	}
-	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, card: &card.Card{Root: c.root}, owners: device.OpenOwnership(c.root, owner)}
+	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, hostname: os.Hostname, card: &card.Card{Root: c.root}, owners: device.OpenOwnership(c.root, owner)}
 	a.system = system{settle: a.card.Settle, endOthers: device.EndOthers, off: device.PowerOff, restart: device.Restart}
 	a.watch = &cardWatch{root: c.root, show: p.onCard, log: log.With("component", "card")}
 	var err error
@@ -85,7 +86,7 @@ func (a *appliance) reboot(context.Context) error {
 }
 
 func (a *appliance) newAnnouncer(address net.Addr, s *settings) *discovery.Announcer {
-	host, err := os.Hostname()
+	host, err := a.hostname()
 	if err != nil {
 		a.log.Warn("the host name is not known", "err", err)
 	}
@@ -147,6 +148,12 @@ func (a *appliance) run(ctx context.Context) error {
 	})
 	all.Go(func() error { a.updates.Run(ctx); return nil })
 	all.Go(func() error { a.keepName(); return nil })
+	all.Go(func() error {
+		if awaitOtherName(ctx, a.name.Hostname, a.hostname) {
+			a.end(errRenamed)
+		}
+		return nil
+	})
 	all.Go(func() error { a.watchdog.run(ctx); return nil })
 	all.Go(func() error { a.screen.run(ctx); return nil })
 	all.Go(func() error { a.reporter.run(ctx); return nil })

@@ -51,7 +51,7 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 				cam := &camera.Camera{Source: source, AlwaysOn: true}
 				var off time.Time
 				m := &appliance{
-					root: root, log: log, lock: func() (int64, error) { return 0, nil },
+					root: root, log: log, lock: func() (int64, error) { return 0, nil }, hostname: func() (string, error) { return "", nil },
 					system: system{
 						endOthers: func() error { return device.ErrNotGokrazy },
 						settle: func() error {

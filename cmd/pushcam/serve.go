@@ -87,7 +87,7 @@ func end(all *parts, a *appliance, p *panel, log *slog.Logger) error {
 	why := context.Cause(all.ctx)
 	log.Info("stopped", "why", why)
 	switch {
-	case errors.Is(why, errRestart):
+	case errors.Is(why, errRestart), errors.Is(why, errRenamed):
 		return errors.Join(why, err)
 	case a == nil || !errors.Is(why, errOff) && !errors.Is(why, errReboot):
 		return err
