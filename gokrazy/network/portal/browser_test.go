@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,14 +26,15 @@ const patience = 4 * time.Minute
 // A phone is Chromium, with a phone's screen, in a network where every name leads to the
 // portal: it is the proxy for all names and addresses.
 type phone struct {
-	t   *testing.T
-	ctx context.Context
+	t    *testing.T
+	ctx  context.Context
+	site atomic.Pointer[site]
 
 	mu   sync.Mutex
 	said []string // what a script has thrown, or the page's policy has refused
 }
 
-func newPhone(t *testing.T, s *site, script bool) *phone {
+func newPhone(t *testing.T) *phone {
 	t.Helper()
 	if _, err := exec.LookPath("chromium"); err != nil {
 		if os.Getenv("CI") != "" {
@@ -44,7 +46,8 @@ func newPhone(t *testing.T, s *site, script bool) *phone {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: s}
+	p := &phone{t: t}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.site.Load().ServeHTTP(w, r) })}
 	var serving sync.WaitGroup
 	serving.Go(func() { server.Serve(l) })
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -53,7 +56,7 @@ func newPhone(t *testing.T, s *site, script bool) *phone {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("proxy-server", "http://"+l.Addr().String()), chromedp.Flag("proxy-bypass-list", "<-loopback>"))...)
 	ctx, cancelTab := chromedp.NewContext(ctx)
-	p := &phone{t: t, ctx: ctx}
+	p.ctx = ctx
 	p.do(chromedp.Navigate("about:blank"))
 	var listening sync.WaitGroup
 	listening.Go(func() {
@@ -77,10 +80,17 @@ func newPhone(t *testing.T, s *site, script bool) *phone {
 		serving.Wait()
 	})
 	p.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
-	if _, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !script}); err != nil {
+	return p
+}
+
+// join joins the set-up network of another camera.
+func (p *phone) join(t *testing.T, s *site, script bool) {
+	t.Helper()
+	p.t = t
+	p.site.Store(s)
+	if _, err := chromedp.Call(p.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !script}); err != nil {
 		t.Fatal(err)
 	}
-	return p
 }
 
 func (p *phone) do(steps ...chromedp.Action[chromedp.Void]) {
@@ -128,6 +138,7 @@ func (p *phone) wantQuiet() {
 // A phone's own check opens the page, which is filled in and sent by the keyboard alone,
 // with a mistake first, with scripts and without.
 func TestBrowser(t *testing.T) {
+	p := newPhone(t)
 	for name, script := range map[string]bool{"with scripts": true, "without scripts": false} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(func(p *Portal) {
@@ -136,7 +147,7 @@ func TestBrowser(t *testing.T) {
 					p.Seen = append(p.Seen, Seen{[]byte(name), -80, "WPA2"})
 				}
 			})
-			p := newPhone(t, s, script)
+			p.join(t, s, script)
 			p.do(chromedp.Navigate("http://connectivitycheck.gstatic.com/generate_204"))
 			p.until("location.href", pageURL)
 			p.until(`document.documentElement.scrollWidth`, "390")

@@ -257,7 +257,7 @@ func leavingPage(p *Portal, t *taken) string {
 `, t.network, t.network, t.host, t.host, t.host)
 	b.add(`<h2>What the camera’s light says</h2>
 <p><b>One short flash every 3 seconds:</b> it is there and ready.</p>
-<p><b>Three flashes and a pause:</b> it has not got in. After about a minute its own network <b>%s</b> is there again: join that, and this page says why.</p>
+<p><b>Two long flashes and a pause:</b> it has not got in, and its own network <b>%s</b> is there again, after a minute or two. Join that, and its page says why.</p>
 </main>
 </html>
 `, p.Network)
