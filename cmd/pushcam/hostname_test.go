@@ -25,8 +25,8 @@ func TestAwaitOtherName(t *testing.T) {
 		if awaitOtherName(ctx, "pushcam", hostname) {
 			t.Error("it has the same name")
 		}
-		if !awaitOtherName(t.Context(), "pushcam", hostname) || time.Since(began) != 2*time.Minute {
-			t.Errorf("it has another one: noticed after %v", time.Since(began))
+		if has := awaitOtherName(t.Context(), "pushcam", hostname); !has || time.Since(began) > 2*time.Minute+renameLook {
+			t.Errorf("it has another one: %v after %v", has, time.Since(began))
 		}
 	})
 }
