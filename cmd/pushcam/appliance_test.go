@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/network/status"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/pusher"
@@ -27,19 +29,15 @@ func (calm) Health() error            { return nil }
 func (calm) FrameTime() time.Duration { return time.Second }
 
 // The appliance's owner reads the log and sees gokrazy's interface, with the
-// password that the image was made with.
+// password that was chosen first.
 func TestOwner(t *testing.T) {
 	root := t.TempDir()
-	for _, dir := range []string{"run", "perm/pushcam"} {
+	for _, dir := range []string{"run", "perm/pushcam", "proc"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	hash, err := device.HashPassword("the owner's")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(root, "perm", device.OwnerFile), []byte(hash+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "proc/mounts"), []byte("/dev/mmcblk0p4 /perm ext4 rw 0 0\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	socket, err := net.Listen("unix", filepath.Join(root, "run/gokrazy-http.sock"))
@@ -70,7 +68,19 @@ func TestOwner(t *testing.T) {
 	defer func() { cancel(); <-served }()
 
 	log.Info("hello, owner")
-	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if resp, err := web.Get("http://" + l.Addr().String() + "/api/log"); err != nil || resp.Body.Close() != nil || resp.StatusCode != 403 {
+		t.Errorf("before there is an owner: %v, %v", resp, err)
+	}
+	for _, first := range []struct {
+		password string
+		code     int
+	}{{"short", 422}, {"the owner's", 303}, {"a stranger's", 409}} {
+		resp, err := web.PostForm("http://"+l.Addr().String()+"/welcome", url.Values{"password": {first.password}, "again": {first.password}})
+		if err != nil || resp.Body.Close() != nil || resp.StatusCode != first.code {
+			t.Errorf("%q is chosen: %v, %v; want %d", first.password, resp, err, first.code)
+		}
+	}
 	tests := []struct {
 		host, path, password string
 		code                 int
@@ -112,5 +122,24 @@ func TestOwner(t *testing.T) {
 	}
 	if text, _, _, _ := book.from(0); strings.Contains(string(text), "the owner's\"") || !strings.Contains(string(text), "a wrong password for the owner") {
 		t.Errorf("the log is %s", text)
+	}
+}
+
+// An update may be made for any name as soon as the name is on /perm, and not before.
+func TestKeepName(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	for name, kept := range map[string]bool{"perm": true, "perm that is no folder": false} {
+		root := t.TempDir()
+		if !kept {
+			if err := os.WriteFile(filepath.Join(root, "perm"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a := &appliance{root: device.Root(root), log: log, name: &discovery.Announcer{Hostname: "garden"}, updates: &update.Server{}}
+		a.keepName()
+		now, err := setup.Load(a.root)
+		if a.updates.KeepsName.Load() != kept || (now.Hostname == "garden") != kept || err != nil {
+			t.Errorf("%s: it keeps its name: %v; %+v, %v", name, a.updates.KeepsName.Load(), now, err)
+		}
 	}
 }
