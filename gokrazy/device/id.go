@@ -11,8 +11,8 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/durable"
 )
 
-// IDFile is where the camera's id is, below /perm. The image is made with it;
-// updates of the root file system leave it alone.
+// IDFile is where the camera's id is, below /perm. An owner's image is made with it, one
+// for everybody without; updates of the root file system leave it alone.
 const IDFile = "pushcam/id"
 
 const maxIDFile = 256 // bytes
@@ -31,8 +31,8 @@ func IsID(text string) bool { return idText.MatchString(text) }
 // Cards that were written with one image have the same id, as they have the same
 // password.
 //
-// A card that was made before there were ids, or whose id is damaged, is given one
-// for good. The error says why there is none.
+// A card that was made without one, or whose id is damaged, is given one for good. The
+// error says why there is none.
 func ID(root Root) (string, error) {
 	path := root.Path("perm", IDFile)
 	text, err := durable.ReadFile(path, maxIDFile)

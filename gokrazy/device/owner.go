@@ -17,8 +17,8 @@ import (
 	"unicode"
 )
 
-// OwnerFile is where the hash of the owner's password is, below /perm. The image
-// is made with it; updates of the root file system leave it alone.
+// OwnerFile is where the hash of the owner's password is, below /perm. An
+// owner's image is made with it; updates of the root file system leave it alone.
 const OwnerFile = "pushcam/owner-password"
 
 // ErrNoOwner means that the image was made without a password, or that /perm

@@ -61,6 +61,8 @@ func TestImageCommand(t *testing.T) {
 		t.Logf("this checkout differs from its commit: its root file system is not compared with the commit's")
 	} else if string(root[2]) != p.RootSum {
 		t.Errorf("two builds of one commit differ: %s and %s", root[2], p.RootSum)
+	} else if at := firstDifference(t, p.Path, path); at < firstPartitions {
+		t.Errorf("two builds of one commit differ at byte %d of the image", at)
 	}
 	if changed, err := exec.CommandContext(t.Context(), "git", "-C", clone, "status", "--porcelain").Output(); err != nil || len(changed) > 0 {
 		t.Errorf("the build changed its checkout: %v: %s", err, changed)
@@ -101,6 +103,42 @@ func TestImageCommand(t *testing.T) {
 	testBootFiles(t, fmt.Sprintf("%s@@%d", path, bootOffset))
 	testBootPartition(t, path, p.Path)
 	testKeptPassword(t, p, path, config, id)
+}
+
+// firstPartitions is in bytes what an image has up to the end of what is written in its
+// first root: the partition table, the boot partition, and that root.
+const firstPartitions = bootOffset + 100<<20 + maxRoot*1e6
+
+// firstDifference is the offset of the first of firstPartitions bytes in which two images
+// differ.
+func firstDifference(t *testing.T, a, b string) int64 {
+	t.Helper()
+	var files [2]*os.File
+	for i, path := range []string{a, b} {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		files[i] = f
+	}
+	var pieces [2][1 << 20]byte
+	for at := int64(0); at < firstPartitions; at += int64(len(pieces[0])) {
+		for i := range files {
+			if _, err := files[i].ReadAt(pieces[i][:], at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if pieces[0] == pieces[1] {
+			continue
+		}
+		for i := range pieces[0] {
+			if pieces[0][i] != pieces[1][i] {
+				return at + int64(i)
+			}
+		}
+	}
+	return firstPartitions
 }
 
 // testBootFiles looks at what mtools finds in a boot partition: what boards and
