@@ -189,7 +189,9 @@ func TestKeptName(t *testing.T) {
 		{"with a number", "pushcam", "pushcam-3", nil, "pushcam-3", nil},
 		{"of another hostname", "garden", "pushcam-3", nil, "garden", []string{"garden"}},
 		{"no name of ours", "pushcam", "pushcam-100", nil, "pushcam", []string{"pushcam"}},
-		{"taken meanwhile", "pushcam", "pushcam-2", []string{"pushcam-2"}, "pushcam-3", []string{"pushcam-3"}},
+		{"taken meanwhile", "pushcam", "pushcam-2", []string{"pushcam-2"}, "pushcam", []string{"pushcam"}},
+		{"taken as the wanted one is", "pushcam", "pushcam-2", []string{"pushcam", "pushcam-2"}, "pushcam-3", []string{"pushcam-3"}},
+		{"taken, and a lower one free", "pushcam", "pushcam-3", []string{"pushcam", "pushcam-3"}, "pushcam-2", []string{"pushcam-2"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, s *segment) {

@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -67,6 +66,7 @@ type responder struct {
 	sent      int         // how many probes were sent, or announcements if it is ours
 	wake      time.Time   // when the next one is sent; zero is never
 	conflicts []time.Time // when others claimed the name, the last conflictLimit times
+	lost      []int       // numbers that turned out to be others' since a name was last held
 }
 
 // A link is what a responder knows of one network.
@@ -138,7 +138,7 @@ func (r *responder) advance(now time.Time) {
 		r.wake = now.Add(probeInterval)
 		return
 	case !r.held:
-		r.held, r.sent = true, 0
+		r.held, r.sent, r.lost = true, 0, nil
 	}
 	for _, l := range r.links {
 		for i, rec := range l.records {
@@ -201,78 +201,6 @@ func (r *responder) link(n *network) *link {
 		}
 	}
 	return nil
-}
-
-// disputed says whether another host has one of our names: it gives the name other
-// data than we do. Data that we announce in another network are no dispute, because
-// some routers carry packets from one network to the other.
-func (r *responder) disputed(rrs []dns.RR) bool {
-	for _, rr := range rrs {
-		if claimed(rr) && rr.Header().Ttl > 0 && r.claims(rr.Header().Name) && !r.mine(rr) {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *responder) claims(name string) bool {
-	for _, rec := range r.links[0].records {
-		if rec.rr.Header().Rrtype != dns.TypePTR && strings.EqualFold(rec.rr.Header().Name, name) {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *responder) mine(rr dns.RR) bool {
-	for _, l := range r.links {
-		for _, rec := range l.records {
-			if dns.IsDuplicate(rec.rr, rr) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// loses says whether another host, which probes for one of our names while we do, is
-// the one to get it (RFC 6762, 8.2).
-func (r *responder) loses(l *link, theirs []dns.RR) bool {
-	if !r.disputed(theirs) {
-		return false
-	}
-	for _, q := range r.claim(l).Question {
-		of := func(rrs []dns.RR) (own []dns.RR) {
-			for _, rr := range rrs {
-				if claimed(rr) && strings.EqualFold(rr.Header().Name, q.Name) {
-					own = append(own, rr)
-				}
-			}
-			return own
-		}
-		if a, b := of(r.claim(l).Ns), of(theirs); len(b) > 0 && compareClaims(a, b) < 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// conflict is called when another host turns out to have our name. A name that we held
-// is probed for again, because the other host may be wrong or gone; one that we only
-// wanted is left to the other host, and the next one is tried (RFC 6762, 9).
-func (r *responder) conflict(now time.Time) {
-	pause := time.Duration(0)
-	r.conflicts = append(r.conflicts, now)
-	if over := len(r.conflicts) - conflictLimit; over >= 0 {
-		r.conflicts = r.conflicts[over:]
-		if now.Sub(r.conflicts[0]) < conflictTime {
-			pause = conflictPause
-		}
-	}
-	if !r.held {
-		r.number = r.number%maxNumber + 1
-	}
-	r.probe(now, pause)
 }
 
 // query answers questions for our names.
