@@ -220,7 +220,7 @@ func (h *Hub) repeat() {
 	}
 	over := !p.placeholder && time.Since(p.frame.Time) >= staleAfter || p.placeholder && h.down == nil
 	if !over {
-		h.replace(&part{frame: p.frame, head: p.head, placeholder: p.placeholder})
+		h.replace(&part{frame: p.frame, head: p.headNow(), placeholder: p.placeholder})
 	}
 }
 
@@ -237,8 +237,13 @@ func (h *Hub) watch() (*part, func()) {
 		h.demand(true)
 	}
 	fresh := p.frame != nil && (p.placeholder && h.down != nil || !p.placeholder && time.Since(p.frame.Time) < resendAfter)
-	if !fresh {
+	switch {
+	case !fresh:
 		p = &part{n: p.n}
+	case p.placeholder:
+		now := *p
+		now.head = p.headNow()
+		p = &now
 	}
 	return p, sync.OnceFunc(h.leave)
 }
@@ -270,6 +275,17 @@ func (h *Hub) lastFrame() *camera.Frame {
 		return p.frame
 	}
 	return nil
+}
+
+// headNow is the part's header as of now. A placeholder is shown for as long as there is
+// no camera, and the clock may have been set since it was drawn.
+func (p *part) headNow() []byte {
+	if !p.placeholder {
+		return p.head
+	}
+	f := *p.frame
+	f.Time = time.Now().Add(-time.Since(f.Time)) // by the monotonic clock
+	return partHead(&f)
 }
 
 // partHead is what precedes a frame's bytes in a multipart stream. X-Timestamp

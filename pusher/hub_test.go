@@ -3,9 +3,12 @@ package pusher
 import (
 	"bytes"
 	"errors"
+	"math"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -102,6 +105,43 @@ func TestHubFirstPart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A camera without a battery for its clock draws placeholders in 1970: when the clock
+// has been set, they have the time that it was, for newcomers and for those who watch.
+func TestHubPlaceholderOfAnUnsetClock(t *testing.T) {
+	drawn := time.Now()
+	f := testFrame(1)
+	f.Time = onUnsetClock(t, drawn)
+	h := NewHub(nil)
+	h.ShowPlaceholder(f, errors.New("unplugged"), 0)
+	newcomer, leave := h.watch()
+	defer leave()
+	h.newest.Load().since = drawn.Add(-resendAfter)
+	h.repeat()
+	for who, p := range map[string]*part{"a newcomer": newcomer, "who watches": h.newest.Load()} {
+		_, rest, _ := bytes.Cut(p.head, []byte("X-Timestamp: "))
+		stamp, _, _ := bytes.Cut(rest, []byte("\r"))
+		got, err := strconv.ParseFloat(string(stamp), 64)
+		// Package time has taken both clocks one after the other, not at the same time.
+		if err != nil || math.Abs(got-float64(drawn.UnixMicro())/1e6) > 3600 {
+			t.Errorf("%s gets %q for a picture of %v", who, stamp, drawn)
+		}
+	}
+}
+
+// onUnsetClock is a time as it was taken before the clock was set, which moved it by
+// decades and left the monotonic clock alone. Package time has no way to say that.
+func onUnsetClock(t *testing.T, at time.Time) time.Time {
+	t.Helper()
+	const years = 20 * 365 * 24 * time.Hour
+	before := at
+	wall := (*uint64)(unsafe.Pointer(&before)) // its first field: seconds above 30 bits
+	*wall -= uint64(years/time.Second) << 30
+	if moved, since := at.Round(0).Sub(before.Round(0)), at.Sub(before); moved != years || since != 0 {
+		t.Fatalf("the time was moved by %v, and by %v on the monotonic clock", moved, since)
+	}
+	return before
 }
 
 // Covers the players that show each frame when the next one comes.

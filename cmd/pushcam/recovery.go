@@ -110,7 +110,7 @@ func newRecovery(root device.Root, dir string, reboot func(context.Context) erro
 	}
 	if a := &r.record.Reboot; a.Boot != "" && a.Boot != r.boot && a.Next == "" {
 		a.Next = r.boot
-		log.Warn("the system was rebooted, because the camera gave no frames", "reason", a.Reason, "time", a.Time, "times", a.Count)
+		log.Warn("the system was rebooted, because the camera gave no frames", "reason", a.Reason, "times", a.Count)
 		if err := r.keep(context.Background()); err != nil {
 			log.Warn("that the system was rebooted for its camera is not kept", "err", err)
 		}

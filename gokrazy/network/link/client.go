@@ -202,7 +202,7 @@ func (m *machine) bind(now time.Time) {
 	m.keep(now)
 	isNew := before == nil || before.address != c.lease.address
 	if isNew {
-		m.log.Info("the link has an address", "address", c.lease.address, "router", c.lease.gateway(), "server", c.lease.server, "until", c.lease.until)
+		m.log.Info("the link has an address", "address", c.lease.address, "router", c.lease.gateway(), "server", c.lease.server)
 		m.router.forget()
 		m.startRouter(now)
 	}
