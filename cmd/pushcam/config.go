@@ -14,6 +14,7 @@ import (
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/camera/v4l2"
+	"github.com/pushcam/pushcam/gokrazy/commandline"
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/gpio"
@@ -135,6 +136,7 @@ func (c *config) flags() *flag.FlagSet {
 	fs.IntVar(&c.memory, "memory", pusher.DefaultMemory>>20, "memory budget of the whole program in `MiB`")
 	fs.TextVar(&c.verbose, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
+	commandline.Explain(fs)
 	return fs
 }
 

@@ -131,6 +131,10 @@ func TestParseErrors(t *testing.T) {
 		{args: []string{"-size", "0x720"}, want: "1280x720"},
 		{args: []string{"-fps", "0"}, want: "-fps"},
 		{args: []string{"-fps", "NaN"}, want: "-fps"},
+		{args: []string{"-fps", "x"}, want: "it takes a number, as 30 or 12.5; pushcam -h"},
+		{args: []string{"-memory", "64MiB"}, want: "it takes a whole number"},
+		{args: []string{"-idle-hold", "10"}, want: "as 500ms, 10s"},
+		{args: []string{"-always-on=maybe"}, want: "it takes true or false"},
 		{args: []string{"-quality", "101"}, want: "-quality"},
 		{args: []string{"-bitrate", "fast"}, want: "8M or 800k"},
 		{args: []string{"-bitrate", "8kM"}, want: "8M or 800k"},
@@ -148,10 +152,10 @@ func TestParseErrors(t *testing.T) {
 		{args: []string{"-button-hold", "1ms"}, want: "-button-hold"},
 		{args: []string{"-viewer-timeout", "1ms"}, want: "-viewer-timeout"},
 		{args: []string{"-session-timeout", "0"}, want: "-session-timeout"},
-		{args: []string{"-log-level", "loud"}, want: "log-level"},
+		{args: []string{"-log-level", "loud"}, want: "debug, info, warn or error"},
 		{args: []string{"-nonsense"}, want: "nonsense"},
 		{args: []string{"picture.jpg"}, want: `not "picture.jpg"`},
-		{env: "PUSHCAM_FPS=fast", want: `PUSHCAM_FPS is "fast"`},
+		{env: "PUSHCAM_FPS=fast", want: `PUSHCAM_FPS is "fast": it takes a number`},
 		{env: "PUSHCAM_MAX_SESSIONS=-1", want: "-max-sessions"},
 	}
 	for _, tt := range tests {

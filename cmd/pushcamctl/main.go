@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pushcam/pushcam/gokrazy/commandline"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/image"
 )
@@ -101,6 +102,7 @@ func (p *program) runCommand(ctx context.Context, c command, args []string) erro
 	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // errors are printed once, here
 	run := c.prepare(p, fs)
+	commandline.Explain(fs)
 	operands, err := parse(fs, args)
 	if errors.Is(err, flag.ErrHelp) {
 		p.help(c, fs)

@@ -42,6 +42,7 @@ func TestCommandLine(t *testing.T) {
 		{"unknown flag", []string{"image", "-colour"}, 2, "", "-colour"},
 		{"operand of image", []string{"image", "pushcam.img"}, 2, "", `takes flags only, not "pushcam.img"`},
 		{"bad size", []string{"image", "-size", "big"}, 2, "", "as 2GiB, 1500MiB, 2GB or 1.5GB"},
+		{"bad yes", []string{"update", "-yes=maybe", "pushcam"}, 2, "", "it takes true or false; pushcamctl update -h helps"},
 		{"small size", []string{"image", "-size", "1GiB"}, 2, "", "at least 1204 MiB"},
 		{"bad name", []string{"image", "-hostname", "a/b"}, 2, "", `the host name "a/b"`},
 		{"firmware and no Wi-Fi", []string{"image", "-no-wifi", "-wifi-firmware", "."}, 2, "", "take only one of -wifi-firmware and -no-wifi"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -24,7 +25,7 @@ func TestRigOwnPort(t *testing.T) {
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := run(ctx, []string{"-socket", socket, "-resolv-conf", filepath.Join(dir, "resolv.conf")}); err != nil {
+		if err := run(ctx, []string{"-socket", socket, "-resolv-conf", filepath.Join(dir, "resolv.conf")}, io.Discard); err != nil {
 			t.Error(err)
 		}
 	})
@@ -33,7 +34,7 @@ func TestRigOwnPort(t *testing.T) {
 	var last status.Status
 	var err error
 	for ctx.Err() == nil {
-		if last, err = status.Get(ctx, socket); err == nil {
+		if last, err = statusOf(ctx, socket); err == nil {
 			for _, l := range last.Links {
 				if l.Kind == status.USB && l.Carrier && !l.Default && l.Why == "" && len(l.Addresses) == 1 && l.Addresses[0].From == status.Own {
 					return

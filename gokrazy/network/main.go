@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/pushcam/pushcam/gokrazy/commandline"
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/network/clock"
 	"github.com/pushcam/pushcam/gokrazy/network/gadget"
@@ -28,29 +30,44 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
+	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
-	if err != nil {
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "network: %v; network -h lists the flags\n", err)
+		os.Exit(2)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "network:", err)
 		os.Exit(1)
 	}
 }
 
+// usageError is what is wrong with the command line.
+type usageError struct{ error }
+
 // run is the whole program. It returns when ctx is done.
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("network", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // errors are printed once, by main
 	socket := flags.String("socket", status.Socket, "where the status is served, a unix `socket`")
 	resolvConf := flags.String("resolv-conf", "/tmp/resolv.conf", "the `file` that the name servers go to")
 	root := flags.String("root", "/", "the `folder` below which the settings and the system's files are")
 	supplicant := flags.String("supplicant", "/lib/pushcam/wpa_supplicant", "the `program` wpa_supplicant")
 	setClock := flags.Bool("clock", true, "set the computer's clock by time servers")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+	commandline.Explain(flags)
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(stdout, "network gives every network link of the appliance its addresses, and sets the clock.")
+		flags.SetOutput(stdout)
+		flags.PrintDefaults()
 		return nil
-	} else if err != nil {
-		return err
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("%q is not a flag: this program takes only those that -h lists", flags.Arg(0))
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("this program takes flags only, not %q", flags.Arg(0))
+	}
+	if err != nil {
+		return usageError{err}
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	server := new(status.Server)

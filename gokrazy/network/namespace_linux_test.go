@@ -3,12 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -42,12 +42,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	if os.Getenv(programEnv) != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-		defer stop()
-		if err := run(ctx, os.Args[1:]); err != nil {
-			fmt.Fprintln(os.Stderr, "network:", err)
-			os.Exit(1)
-		}
+		main()
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -297,12 +292,24 @@ func (c *camera) move(name string, from, to *router) {
 	to.ip("link set p-" + name + " master lan up")
 }
 
+// statusOf is what the program that serves at socket says now.
+func statusOf(ctx context.Context, socket string) (s status.Status, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	err = errors.New("the network program says nothing")
+	status.Follow(ctx, socket, func(now status.Status, trouble error) {
+		s, err = now, trouble
+		cancel()
+	})
+	return s, err
+}
+
 // await waits for a state, and returns it.
 func (c *camera) await(what string, is func(status.Status) bool) (s status.Status) {
 	c.t.Helper()
 	await(c.t, what, func() error {
 		var err error
-		if s, err = status.Get(c.t.Context(), c.socket()); err != nil {
+		if s, err = statusOf(c.t.Context(), c.socket()); err != nil {
 			return err
 		}
 		if !is(s) {

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -258,7 +255,7 @@ func TestNoServer(t *testing.T) {
 	var again netip.Prefix
 	await(t, "another address of its own", func() error {
 		ear.WriteTo(claim, everybody)
-		s, err := status.Get(t.Context(), c.socket())
+		s, err := statusOf(t.Context(), c.socket())
 		if again = own(find(s, "eth0")); err == nil && (!again.IsValid() || again == a) {
 			err = fmt.Errorf("it has %v", again)
 		}
@@ -308,7 +305,7 @@ func TestLeaseEnds(t *testing.T) {
 	c := newCamera(t)
 	c.plug("eth0", r)
 	a := c.awaitAddress("eth0", r)
-	s, err := status.Get(t.Context(), c.socket())
+	s, err := statusOf(t.Context(), c.socket())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -398,22 +395,5 @@ func TestIPv6(t *testing.T) {
 	c.wantResolvConf("nameserver 192.168.88.1\n")
 	if said := c.ip("-6 route show default"); strings.TrimSpace(said) != "" {
 		t.Errorf("a router of the old network is left: %s", said)
-	}
-}
-
-// Bad flags get one sentence.
-func TestFlags(t *testing.T) {
-	for _, args := range [][]string{{"extra"}, {"-nonsense"}} {
-		if err := run(t.Context(), args); err == nil {
-			t.Errorf("%q is taken", args)
-		}
-	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("ip is not installed: sudo apt-get install iproute2")
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := run(ctx, []string{"-h"}); err != nil && !errors.Is(err, context.Canceled) {
-		t.Errorf("-h: %v", err)
 	}
 }

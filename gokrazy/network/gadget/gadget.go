@@ -38,24 +38,11 @@ type Link struct {
 	Root device.Root
 	// Product is what the other computer calls the adapter.
 	Product string
-	// Tell is called with what is known at first and after each change, by Run's
-	// goroutine. nil tells nobody.
-	Tell func(State)
 	// Log gets a line per change. nil discards.
 	Log *slog.Logger
 
 	mount func(dir string) error                        // mounts configfs; nil means the kernel's
 	up    func(name string, address netip.Prefix) error // nil means the kernel's
-}
-
-// State is what there is of a Link.
-type State struct {
-	// Interface is this side's network interface, as "usb0". It is empty on a board
-	// whose port cannot be a device.
-	Interface string
-	// Address is this computer's on it, with the network that it shares with the
-	// other one.
-	Address netip.Prefix
 }
 
 // leaseTime is how long the other computer may keep its address without asking again.
@@ -85,12 +72,10 @@ func (l *Link) Run(ctx context.Context) {
 			return
 		}
 		if errors.Is(err, errGone) {
-			l.tell(State{})
 			continue // serve has looked for a while
 		}
 		if err.Error() != said {
 			said = err.Error()
-			l.tell(State{})
 			if errors.Is(err, errNoPort) {
 				l.Log.Debug("no network on a USB cable", "err", err)
 			} else {
@@ -102,12 +87,6 @@ func (l *Link) Run(ctx context.Context) {
 			return
 		case <-time.After(checkPause):
 		}
-	}
-}
-
-func (l *Link) tell(s State) {
-	if l.Tell != nil {
-		l.Tell(s)
 	}
 }
 
@@ -135,7 +114,6 @@ func (l *Link) serve(ctx context.Context) error {
 		return err
 	}
 	l.Log.Info("network on the board's own USB port", "interface", name, "address", id.here)
-	l.tell(State{Interface: name, Address: id.here})
 	ctx, end := context.WithCancelCause(ctx)
 	var checking sync.WaitGroup
 	checking.Go(func() {

@@ -195,32 +195,37 @@ func cable(t *testing.T, in bool) {
 }
 
 // runLink runs the board's end until the end of the test or until stop is called.
-func runLink(t *testing.T, root device.Root) (states <-chan State, stop func()) {
+func runLink(t *testing.T, root device.Root) (stop func()) {
 	t.Helper()
-	told := make(chan State, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		(&Link{Root: root, Product: "pushcam", Tell: func(s State) { told <- s }}).Run(ctx)
+		(&Link{Root: root, Product: "pushcam"}).Run(ctx)
 	})
 	stop = sync.OnceFunc(func() { cancel(); running.Wait() })
 	t.Cleanup(stop)
-	return told, stop
+	return stop
 }
 
-// next is the next state that has an interface.
-func next(t *testing.T, states <-chan State) State {
+// awaitBoard waits for the interface that has the board's address.
+func awaitBoard(t *testing.T, address netip.Prefix) net.Interface {
 	t.Helper()
-	for {
-		select {
-		case s := <-states:
-			if s.Interface != "" {
-				return s
+	for deadline := time.Now().Add(rigPatience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		all, err := net.Interfaces()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range all {
+			addresses, _ := i.Addrs() // it may go meanwhile
+			for _, a := range addresses {
+				if a.String() == address.String() {
+					return i
+				}
 			}
-		case <-time.After(rigPatience):
-			t.Fatal("no network on the USB port")
 		}
 	}
+	t.Fatalf("no network on the USB port: nothing has %v", address)
+	return net.Interface{}
 }
 
 // TestRigLaptop plugs the board into a laptop: it gets an adapter, an address and
@@ -245,10 +250,9 @@ func TestRigLaptop(t *testing.T) {
 		}
 	})
 
-	states, stop := runLink(t, root)
-	board := next(t, states)
-	if mac, err := readLine("/sys/class/net/" + board.Interface + "/address"); err != nil || mac != id.mac.String() || board.Address != id.here {
-		t.Errorf("the board has %+v with %s, %v; want %v with %v", board, mac, err, id.here, id.mac)
+	stop := runLink(t, root)
+	if board := awaitBoard(t, id.here); board.HardwareAddr.String() != id.mac.String() {
+		t.Errorf("the board's end is %+v, want %v", board, id.mac)
 	}
 	web, err := net.Listen("tcp", netip.AddrPortFrom(id.here.Addr(), 80).String())
 	if err != nil {
@@ -300,10 +304,7 @@ func TestRigLaptop(t *testing.T) {
 	if page := laptop.get(id.here.Addr()); !strings.HasPrefix(page, "the camera") {
 		t.Errorf("without the program, the laptop sees %q", page)
 	}
-	states, _ = runLink(t, root)
-	if again := next(t, states); again != board {
-		t.Errorf("started anew, the board has %+v, want %+v", again, board)
-	}
+	runLink(t, root)
 	if page := laptop.get(id.here.Addr()); !strings.HasPrefix(page, "the camera") {
 		t.Errorf("with the program started anew, the laptop sees %q", page)
 	}
@@ -312,8 +313,6 @@ func TestRigLaptop(t *testing.T) {
 		t.Fatal(err)
 	}
 	laptop.unplugged(adapter)
-	if again := next(t, states); again.Address != board.Address {
-		t.Errorf("set up again, the board has %+v, want %v", again, board.Address)
-	}
+	awaitBoard(t, id.here)
 	see("set up again")
 }

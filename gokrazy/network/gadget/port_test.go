@@ -5,6 +5,7 @@ package gadget
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -208,13 +209,14 @@ func TestSerial(t *testing.T) {
 // A board whose port cannot be a device is told once, and costs nothing.
 func TestNoPort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var told []State
-		l := &Link{Root: device.Root(t.TempDir()), Tell: func(s State) { told = append(told, s) }, mount: noMount}
+		var log strings.Builder
+		l := &Link{Root: device.Root(t.TempDir()), mount: noMount,
+			Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		l.Run(ctx)
-		if len(told) != 1 || told[0] != (State{}) {
-			t.Errorf("told %v", told)
+		if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, errNoPort.Error()) {
+			t.Errorf("it said %q, want one line with %q", said, errNoPort)
 		}
 	})
 }

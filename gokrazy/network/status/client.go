@@ -14,8 +14,8 @@ import (
 const (
 	changesPath = "/changes"
 	reloadPath  = "/reload"
-	// getTimeout is for one answer of a program on the same computer.
-	getTimeout = 3 * time.Second
+	// reloadTimeout is for the answer of a program on the same computer.
+	reloadTimeout = 3 * time.Second
 	// silence is how long a followed program may say nothing, not even what is known.
 	silence = 3 * heartbeat
 	// retryPause is between two tries to follow a program that is not there.
@@ -26,19 +26,10 @@ const (
 
 var errSilent = errors.New("the network program says nothing more")
 
-// Get asks the program that serves at socket. It takes three seconds at most.
-func Get(ctx context.Context, socket string) (Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, getTimeout)
-	defer cancel()
-	var s Status
-	err := read(ctx, socket, "/", func(line []byte) error { return json.Unmarshal(line, &s) })
-	return s, err
-}
-
 // Reload tells the program that serves at socket that the settings have changed
 // (setup.Save). It takes three seconds at most.
 func Reload(ctx context.Context, socket string) error {
-	ctx, cancel := context.WithTimeout(ctx, getTimeout)
+	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
 	defer cancel()
 	return ask(ctx, socket, http.MethodPost, reloadPath, http.StatusNoContent, func([]byte) error { return nil })
 }
@@ -74,7 +65,7 @@ func follow(ctx context.Context, socket string, tell func(Status)) error {
 	watch := time.AfterFunc(silence, func() { cancel(errSilent) })
 	defer watch.Stop()
 	var before string
-	err := read(ctx, socket, changesPath, func(line []byte) error {
+	err := ask(ctx, socket, http.MethodGet, changesPath, http.StatusOK, func(line []byte) error {
 		watch.Reset(silence)
 		if string(line) == before {
 			return nil // a heartbeat
@@ -96,12 +87,7 @@ func follow(ctx context.Context, socket string, tell func(Status)) error {
 	return err
 }
 
-// read calls use for each line of an answer, and returns its error.
-func read(ctx context.Context, socket, path string, use func([]byte) error) error {
-	return ask(ctx, socket, http.MethodGet, path, http.StatusOK, use)
-}
-
-// ask is read with another method, and another answer that is right.
+// ask calls use for each line of an answer with the status want, and returns its error.
 func ask(ctx context.Context, socket, method, path string, want int, use func([]byte) error) error {
 	transport := &http.Transport{
 		DisableKeepAlives: true,

@@ -99,8 +99,8 @@ func (s *Server) Run(ctx context.Context, path string) error {
 	return err
 }
 
-// ServeHTTP answers POST /reload by Reload, GET / with the status, and GET /changes with a line for it now
-// and one for each change, until the client goes.
+// ServeHTTP answers POST /reload by Reload, and GET /changes with a line for the status
+// now and one for each change, until the client goes.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == reloadPath && r.Method == http.MethodPost {
 		if s.Reload != nil {
@@ -109,8 +109,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	if r.URL.Path != "/" && r.URL.Path != changesPath {
-		http.Error(w, "The network's status is at / and at "+changesPath+".", http.StatusNotFound)
+	if r.URL.Path != changesPath {
+		http.Error(w, "The network's status is at "+changesPath+".", http.StatusNotFound)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -125,7 +125,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for {
 		status, changed := s.Status()
 		control.SetWriteDeadline(time.Now().Add(sendTimeout)) // a recorder in a test has none
-		if lines.Encode(status) != nil || r.URL.Path == "/" || control.Flush() != nil {
+		if lines.Encode(status) != nil || control.Flush() != nil {
 			return
 		}
 		select {

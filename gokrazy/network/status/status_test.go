@@ -114,31 +114,29 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-func TestGet(t *testing.T) {
+// A socket that is left over is replaced, and is for the owner of the process alone.
+func TestSocket(t *testing.T) {
 	socket := filepath.Join(shortDir(t), "run", "network.sock")
-	if _, err := Get(t.Context(), socket); err == nil || !strings.Contains(err.Error(), "the network program does not answer") {
-		t.Errorf("without a program: %v", err)
-	}
 	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(socket, nil, 0o644); err != nil { // left over
+	if err := os.WriteFile(socket, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var s Server
 	s.Update(func(s *Status) { *s = example })
 	serve(t, &s, socket)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	var got Status
-	var err error
-	for range 1000 { // it is being started
-		if got, err = Get(t.Context(), socket); err == nil {
-			break
+	Follow(ctx, socket, func(s Status, err error) {
+		if err == nil {
+			got = s
+			cancel()
+		} else if !strings.Contains(err.Error(), "the network program does not answer") {
+			t.Error(err)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	})
 	if diff := cmp.Diff(example, got, compareAddr); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -222,9 +220,9 @@ func TestRefused(t *testing.T) {
 		method, path string
 		status       int
 	}{
-		{http.MethodPost, "/", http.StatusMethodNotAllowed},
+		{http.MethodPost, changesPath, http.StatusMethodNotAllowed},
 		{http.MethodDelete, changesPath, http.StatusMethodNotAllowed},
-		{http.MethodGet, "/else", http.StatusNotFound},
+		{http.MethodGet, "/", http.StatusNotFound},
 	} {
 		answer := httptest.NewRecorder()
 		new(Server).ServeHTTP(answer, httptest.NewRequest(c.method, c.path, nil))
