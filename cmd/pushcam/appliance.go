@@ -139,6 +139,10 @@ func (a *appliance) run(ctx context.Context) error {
 		}
 		return nil
 	})
+	all.Go(func() error {
+		device.OnEnding(ctx, func() { a.end(errOff) }, func() { a.end(errReboot) })
+		return nil
+	})
 	all.Go(func() error { a.network.run(ctx); return nil })
 	all.Go(func() error {
 		if err := a.name.Run(ctx); err != nil {

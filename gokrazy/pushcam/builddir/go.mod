@@ -11,6 +11,7 @@ require (
 	github.com/gokrazy/gokrazy v0.0.0-20260418085648-c38c3134b8a7
 	github.com/gokrazy/kernel.rpi v0.0.0-20251127164438-9778ec0261de
 	github.com/gokrazy/rpi-eeprom v0.0.0-20260518070910-95f7328a8228
+	github.com/kenshaw/evdev v0.1.0
 	github.com/pushcam/pushcam v0.0.0-00010101000000-000000000000
 	github.com/pushcam/pushcam/gokrazy/kernel v0.0.0-00010101000000-000000000000
 	golang.org/x/sys v0.49.0
@@ -25,7 +26,6 @@ require (
 	github.com/gokrazy/updater v0.0.0-20250705135802-db129c40879c // indirect
 	github.com/google/renameio/v2 v2.0.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
-	github.com/kenshaw/evdev v0.1.0 // indirect
 	github.com/mattn/go-isatty v0.0.20 // indirect
 	github.com/mdlayher/watchdog v0.0.0-20201005150459-8bdc4f41966b // indirect
 	github.com/spf13/cobra v1.9.1 // indirect

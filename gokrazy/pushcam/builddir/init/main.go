@@ -74,7 +74,7 @@ func main() {
 		log.Fatal(err)
 	}
 	lookAfter()
-	select {}
+	log.Fatal(end()) // the kernel panics and starts anew
 }
 
 // editBoot has edit work on the boot partition, in which the kernel's command line has
