@@ -24,14 +24,17 @@ import (
 func TestAddress(t *testing.T) {
 	t.Parallel()
 	r := newRouter(t, "192.168.77.1/24", "--dhcp-option=option:domain-name,fritz.box", "--dhcp-option=option:dns-server,192.168.77.1,192.168.77.2",
-		"--dhcp-option=option:ntp-server,192.168.77.3", "--dhcp-option=option:router,192.168.77.1,192.168.77.2") // two of these were gokrazy's end
+		"--dhcp-option=option:ntp-server,192.168.77.3", "--dhcp-option=option:router,192.168.77.2,192.168.77.1") // two of these were gokrazy's end
 	c := newCamera(t)
 	c.await("no link", func(s status.Status) bool { return s.Links != nil && len(s.Links) == 0 })
 	c.plug("eth0", r)
 	a := c.awaitAddress("eth0", r)
 	c.wantAddresses("eth0 " + a.String() + "/24")
 	c.wantRoute("8.8.8.8", "eth0")
-	s := c.await("the default route", func(s status.Status) bool { return find(s, "eth0").Default })
+	s := c.await("the default route by the router that answers", func(s status.Status) bool {
+		l := find(s, "eth0")
+		return l.Default && l.Router == r.prefix.Addr()
+	})
 	l := find(s, "eth0")
 	if l.Kind != status.Ethernet || l.Router != r.prefix.Addr() || l.Why != "" || time.Until(l.LeaseUntil) > 2*time.Minute || l.Since.IsZero() {
 		t.Errorf("the link: %+v", l)

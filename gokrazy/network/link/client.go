@@ -129,7 +129,7 @@ func (m *machine) stepClient(now time.Time) {
 		address := c.lease.address.Addr()
 		m.send(now, dhcpv4.MessageTypeRequest, dhcpv4.OptRequestedIPAddress(address.AsSlice()))
 		m.out.arp(probeARP(m.hw, address)) // in another network it may be another computer's
-		m.askRouter()
+		m.askRouters(m.gateway())
 		c.wake = now.Add(rebootPause)
 	case selecting:
 		c.unanswered++
@@ -202,8 +202,8 @@ func (m *machine) bind(now time.Time) {
 	m.keep(now)
 	isNew := before == nil || before.address != c.lease.address
 	if isNew {
-		m.log.Info("the link has an address", "address", c.lease.address, "router", c.lease.gateway(), "server", c.lease.server)
 		m.router.forget()
+		m.log.Info("the link has an address", "address", c.lease.address, "router", m.gateway(), "server", c.lease.server)
 		m.startRouter(now)
 	}
 	if isNew || rebooted {

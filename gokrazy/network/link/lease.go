@@ -103,29 +103,41 @@ func leaseOf(m *dhcpv4.DHCPv4, now time.Time) (*lease, error) {
 // over says whether the lease has ended.
 func (l *lease) over(now time.Time) bool { return !l.until.IsZero() && !l.until.After(now) }
 
-// gateway is the router of the default route; it is not valid if there is none.
-func (l *lease) gateway() netip.Addr {
-	for _, r := range l.way() {
-		if r.to == defaultRoute {
-			return r.via
-		}
-	}
-	return netip.Addr{}
-}
-
-// way are the routes besides that to the link's own network.
-func (l *lease) way() []route {
+// gateways are the routers that can be that of the default route, the best first.
+func (l *lease) gateways() (all []netip.Addr) {
 	if len(l.routes) > 0 {
-		return l.routes
+		for _, r := range l.routes {
+			if r.to == defaultRoute && r.via.IsValid() {
+				return []netip.Addr{r.via}
+			}
+		}
+		return nil
 	}
 	// The servers' list is by preference (RFC 2132, 3.5), but some name routers that
 	// are not in the network: these come last.
-	routers := slices.DeleteFunc(slices.Clone(l.routers), func(r netip.Addr) bool { return r == l.address.Addr() })
-	if len(routers) == 0 {
+	for _, r := range l.routers {
+		if r != l.address.Addr() && l.address.Contains(r) {
+			all = append(all, r)
+		}
+	}
+	for _, r := range l.routers {
+		if !l.address.Contains(r) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// way are the routes besides that to the link's own network, the default one by
+// gateway, which is one of gateways.
+func (l *lease) way(gateway netip.Addr) []route {
+	if len(l.routes) > 0 {
+		return l.routes
+	}
+	if !gateway.IsValid() {
 		return nil
 	}
-	i := max(slices.IndexFunc(routers, l.address.Contains), 0)
-	return []route{{defaultRoute, routers[i]}}
+	return []route{{defaultRoute, gateway}}
 }
 
 // hostAddr is an address that one computer can have.

@@ -56,7 +56,7 @@ type config struct {
 func (m *machine) config() config {
 	switch l := m.client.lease; {
 	case l != nil:
-		return config{address: l.address, lease: l, until: l.until, carrier: m.carrier, routes: l.way()}
+		return config{address: l.address, lease: l, until: l.until, carrier: m.carrier, routes: l.way(m.gateway())}
 	case m.local.up:
 		return config{address: netip.PrefixFrom(m.local.address, 16), own: true, carrier: m.carrier}
 	}

@@ -591,6 +591,49 @@ func TestAnotherRouterBehindASwitch(t *testing.T) {
 	})
 }
 
+// Of two routers the second serves while the first is silent.
+func TestTwoRouters(t *testing.T) {
+	first, second, third := netip.MustParseAddr("192.168.77.1"), netip.MustParseAddr("192.168.77.2"), netip.MustParseAddr("192.168.77.3")
+	w := newWorld(t)
+	w.server = newServer("192.168.77.0/24")
+	w.server.options = []dhcpv4.Option{dhcpv4.OptRouter(first.AsSlice(), second.AsSlice(), third.AsSlice())}
+	w.hosts = map[netip.Addr]hardwareAddr{second: otherHW, third: {2, 0, 0, 0, 0, 0x33}}
+	by := func(router netip.Addr) func() bool {
+		return func() bool { return ways(w.m.config().routes) == fmt.Sprintf("[0.0.0.0/0 by %v]", router) }
+	}
+	want := func(within time.Duration, router netip.Addr, what string) {
+		t.Helper()
+		if began := w.now; !w.until(within, by(router)) {
+			t.Fatalf("%s: after %v the way is %s, want it by %v; sent %q", what, within, ways(w.m.config().routes), router, w.sent)
+		} else {
+			t.Logf("%s: by %v after %v", what, router, w.now.Sub(began))
+		}
+	}
+	w.carrier(true)
+	want(5*time.Second, second, "the first is silent from the beginning")
+	w.sent = nil
+	if w.until(time.Hour, func() bool { return !by(second)() }) || w.count("REQUEST 192") > 0 {
+		t.Errorf("the second does not go on to serve, or the servers are asked for its sake: %q", w.sent)
+	}
+	w.hosts[first] = routerHW
+	want(time.Minute, first, "the first is there")
+	w.sent = nil
+	w.run(5 * time.Minute)
+	if n := w.count("ask 192.168.77.2"); n > 0 {
+		t.Errorf("the second is asked for %d times while the first serves", n)
+	}
+	delete(w.hosts, first)
+	want(time.Minute, second, "the first falls silent")
+	delete(w.hosts, second)
+	want(time.Minute, third, "the second falls silent")
+	delete(w.hosts, third)
+	w.sent = nil
+	w.run(10 * time.Minute)
+	if n := w.count("REQUEST 192"); !by(third)() || n == 0 {
+		t.Errorf("nobody answers: the servers are asked %d times, and the way is %s", n, ways(w.m.config().routes))
+	}
+}
+
 // A link is silent where neither the router nor a server answers, which for a radio
 // means that it may have to be started anew.
 func TestSilent(t *testing.T) {
@@ -682,7 +725,7 @@ func TestLease(t *testing.T) {
 			if len(l.ntp) > 0 {
 				ntp = fmt.Sprint(l.ntp)
 			}
-			if got := fmt.Sprint(l.address, " ", ways(l.way()), " ", l.dns) + " " + ntp + " " + l.domain; got != c.want {
+			if got := fmt.Sprint(l.address, " ", ways((&machine{client: client{lease: l}}).config().routes), " ", l.dns) + " " + ntp + " " + l.domain; got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		})

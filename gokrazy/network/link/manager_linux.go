@@ -334,7 +334,7 @@ func (m *Manager) publish(now time.Time) {
 			out.Addresses = append(out.Addresses, status.Address{Prefix: p, From: status.IPv6})
 		}
 		if c.lease != nil {
-			out.Router, out.LeaseUntil = c.lease.gateway(), c.lease.until
+			out.Router, out.LeaseUntil = l.machine.gateway(), c.lease.until
 			out.Default = l.machine.carrier && out.Router.IsValid() && !haveDefault
 			haveDefault = haveDefault || out.Default
 		}
