@@ -33,6 +33,8 @@ type appliance struct {
 	end      func(why error)        // ends the program, and with errOff or errReboot the system
 	lock     func() (int64, error)  // is device.LockText
 	hostname func() (string, error) // is os.Hostname
+	// onEnding is device.OnEnding.
+	onEnding func(ctx context.Context, off, restart func())
 
 	card     *card.Card
 	watch    *cardWatch
@@ -59,6 +61,7 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, ca
 		owner = device.NewOwner(c.ownerHash)
 	}
 	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, hostname: os.Hostname, card: &card.Card{Root: c.root}, owners: device.OpenOwnership(c.root, owner)}
+	a.onEnding = device.OnEnding
 	a.system = system{settle: a.card.Settle, endOthers: device.EndOthers, off: device.PowerOff, restart: device.Restart}
 	a.watch = &cardWatch{root: c.root, show: p.onCard, log: log.With("component", "card")}
 	var err error
@@ -140,7 +143,7 @@ func (a *appliance) run(ctx context.Context) error {
 		return nil
 	})
 	all.Go(func() error {
-		device.OnEnding(ctx, func() { a.end(errOff) }, func() { a.end(errReboot) })
+		a.onEnding(ctx, func() { a.end(errOff) }, func() { a.end(errReboot) })
 		return nil
 	})
 	all.Go(func() error { a.network.run(ctx); return nil })

@@ -22,16 +22,18 @@ import (
 // settleSilence is how long a card that hangs is waited for (card.Settle).
 const settleSilence = 5 * time.Second
 
-// A button that is held switches the appliance off within 15 s, whatever hangs.
+// A button that is held switches the appliance off within 15 s, whatever hangs. So does
+// a power key of the kernel's, which process 1 hears.
 func TestHeldButtonSwitchesOff(t *testing.T) {
 	const limit = 15 * time.Second
 	tests := []struct {
 		name   string
-		hangs  string        // of "driver", "camera", "card", "another part"
+		hangs  string        // of "driver", "camera", "card", "another part"; "key" is the other key
 		within time.Duration // of the press
 		shows  gpio.Pattern  // in the end
 	}{
 		{"nothing hangs", "", gpio.DefaultHold + 2*time.Second, gpio.SafeToUnplug},
+		{"a power key", "key", 2 * time.Second, gpio.SafeToUnplug},
 		{"a kernel module does not get ready", "driver", gpio.DefaultHold + 2*time.Second, gpio.SafeToUnplug},
 		{"the camera does not close", "camera", limit, gpio.SafeToUnplug},
 		{"the card does not answer", "card", limit, gpio.NotWritten},
@@ -47,11 +49,23 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 				hang := make(chan struct{})
 				log := slog.New(slog.NewTextHandler(t.Output(), nil))
 				p := &panel{button: gpio.Button{Input: &fakeButton{from: press, to: time.Hour}}}
+				if tt.hangs == "key" {
+					p = new(panel)
+				}
+				all := newParts(ctx)
 				source := new(cameratest.Source)
 				cam := &camera.Camera{Source: source, AlwaysOn: true}
 				var off time.Time
 				m := &appliance{
 					root: root, log: log, lock: func() (int64, error) { return 0, nil }, hostname: func() (string, error) { return "", nil },
+					end: func(why error) { all.stop(why) },
+					onEnding: func(ctx context.Context, off, _ func()) {
+						if tt.hangs == "key" {
+							time.Sleep(press)
+							off()
+						}
+						<-ctx.Done()
+					},
 					system: system{
 						endOthers: func() error { return device.ErrNotGokrazy },
 						settle: func() error {
@@ -83,7 +97,6 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 				}
 				s.togglePrivacy()
 				began := time.Now()
-				all := newParts(ctx)
 				all.run("the camera", cam.Run)
 				all.run("the settings", s.run)
 				all.run("the appliance's own work", m.run)
