@@ -21,7 +21,8 @@ import (
 )
 
 // TestClock boots in 1970, as a Pi without a clock does. For a minute and a half there is
-// no Internet. Then the time comes from the network while somebody watches.
+// no Internet. Then the time comes from the network while somebody watches. At last the
+// router itself names a time server.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	p := built(t)
@@ -72,6 +73,7 @@ func TestClock(t *testing.T) {
 	if err != nil || bytes.Contains(log, []byte("time=1970-")) || !bytes.Contains(log, began.UTC().AppendFormat(nil, "time=2006-01-02")) {
 		t.Errorf("the log, %v, has lines of 1970:\n%s", err, log)
 	}
+	m.toRouterThatTellsMore(t, p.Hostname)
 }
 
 // clock is what the machine's clock says.
