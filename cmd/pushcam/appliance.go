@@ -52,7 +52,7 @@ type appliance struct {
 
 // newAppliance returns nil on a PC. The program answers at address, and itself by web;
 // end ends it. If it hangs, what it was doing is written to stderr.
-func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, cam *camera.Camera, p *panel, end func(error), stderr io.Writer, log *slog.Logger) *appliance {
+func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, cam *camera.Camera, p *panel, end func(error), book *logbook, stderr io.Writer, log *slog.Logger) *appliance {
 	if !c.appliance {
 		return nil
 	}
@@ -71,7 +71,7 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, ca
 	a.drivers = newDrivers(a.root, c.size, log.With("component", "modules"))
 	a.network = newNetwork(a.root.Path(status.Socket), p.noNetwork, log.With("component", "network"))
 	a.name = a.newAnnouncer(address, s)
-	a.updates = a.newUpdates(c.stateDir, cam, p, web)
+	a.updates = a.newUpdates(c.stateDir, cam, p, web, book)
 	a.recovery = newRecovery(a.root, c.stateDir, a.reboot, log.With("component", "recovery"))
 	a.watchdog = newWatchdog(cam, web, stderr, log.With("component", "watchdog"))
 	a.watchdog.beat = func() error { return device.Beat(c.root) }
@@ -112,7 +112,7 @@ func (a *appliance) newAnnouncer(address net.Addr, s *settings) *discovery.Annou
 
 // newUpdates is for the owner's updates over the network, and tries this one if
 // it is new.
-func (a *appliance) newUpdates(dir string, cam *camera.Camera, p *panel, web *http.Client) *update.Server {
+func (a *appliance) newUpdates(dir string, cam *camera.Camera, p *panel, web *http.Client, book *logbook) *update.Server {
 	return &update.Server{
 		Card:      a.card,
 		Dir:       dir,
@@ -122,6 +122,7 @@ func (a *appliance) newUpdates(dir string, cam *camera.Camera, p *panel, web *ht
 		Health:    &health{root: a.root, web: web, cam: cam},
 		Reboot:    a.reboot,
 		ShowTrial: p.onTrial,
+		LastLines: book.last,
 		Log:       a.log.With("component", "update"),
 	}
 }

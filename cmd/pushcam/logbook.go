@@ -82,6 +82,16 @@ func (b *logbook) from(number uint64) (text []byte, first, next uint64, more <-c
 	return text, first, next, b.more
 }
 
+// last are the last whole lines, of max bytes at most.
+func (b *logbook) last(max int) []byte {
+	text, _, _, _ := b.from(0)
+	if len(text) <= max {
+		return text
+	}
+	text = text[len(text)-max-1:]
+	return text[bytes.IndexByte(text, '\n')+1:]
+}
+
 // ServeHTTP answers with the lines as text. With ?follow=1 it goes on with those
 // to come until the request ends. Log-Run names this run of the program, and
 // Log-From is the number of the first line; ?run=RUN&from=NUMBER begins there,

@@ -65,6 +65,18 @@ func TestLogbook(t *testing.T) {
 	}
 }
 
+func TestLogbookLast(t *testing.T) {
+	b := newLogbook()
+	for _, line := range []string{"one\n", "two\n", "three\n"} {
+		b.Write([]byte(line))
+	}
+	for max, want := range map[int]string{0: "", 5: "", 6: "three\n", 9: "three\n", 10: "two\nthree\n", 13: "two\nthree\n", 14: "one\ntwo\nthree\n", 100: "one\ntwo\nthree\n"} {
+		if got := string(b.last(max)); got != want {
+			t.Errorf("of %d bytes: %q, want %q", max, got, want)
+		}
+	}
+}
+
 // Two runs of the program have nothing in common, though the lines have the same
 // numbers.
 func TestLogbookRuns(t *testing.T) {

@@ -42,7 +42,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		placeholders.show(s)
 	}
 	all := newParts(ctx)
-	appliance := newAppliance(c, settings, address, itself.Client(), cam, panel, all.stop, stderr, log)
+	appliance := newAppliance(c, settings, address, itself.Client(), cam, panel, all.stop, book, stderr, log)
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
 	server.Owner = appliance.owner(settings, book, controls)
 	server.Metrics = func(w io.Writer) {

@@ -173,6 +173,12 @@ func (p *program) send(ctx context.Context, up *uploader, a *partition.Archive, 
 		fmt.Fprintf(p.stdout, "%s: %s runs %s, %v after the beginning\n", update.Committed, cam, to, time.Since(began).Round(time.Second))
 		return nil
 	}
+	if after.Log != "" {
+		fmt.Fprintf(p.stdout, "what %s logged last on its trial:\n", to)
+		for line := range strings.Lines(after.Log) {
+			fmt.Fprintf(p.stdout, "  %s\n", discovery.Printable(strings.TrimSuffix(line, "\n")))
+		}
+	}
 	return fmt.Errorf("%s: %s runs %s again, because %s. %s", after.Last.Outcome, cam, discovery.Printable(after.Version),
 		discovery.Printable(after.Last.Why), advice(after.Last, cam))
 }

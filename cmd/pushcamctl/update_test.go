@@ -153,6 +153,12 @@ func TestUpdate(t *testing.T) {
 			arrived: "map[root:1]"},
 		{name: "rolled back", roof: newRoof(onTrial, ended(update.RolledBack, "no camera is found\x1b")), root: for6, code: 1,
 			stdout: []string{"runs v2 on trial"}, stderr: []string{"rolled back: attic runs v1 again, because no camera is found�. It works as before. If that may have been a matter of the moment, as a cut of the power, give the same command again; ", "pushcamctl logs -follow=false attic"}, arrived: "map[root:1]"},
+		{name: "rolled back with its log", roof: newRoof(onTrial, func() update.Status {
+			s := ended(update.RolledBack, "it hung")
+			s.Log = "msg=one\nmsg=two\x1b[2J\n"
+			return s
+		}()), root: for6, code: 1,
+			stdout: []string{"what v2 logged last on its trial:\n  msg=one\n  msg=two\ufffd[2J\n"}, stderr: []string{"because it hung"}, arrived: "map[root:1]"},
 		{name: "rolled back without a picture", roof: newRoof(onTrial, ended(update.RolledBack, "it was not well within 1m0s: "+update.PictureGone+": it is stuck")), root: for6, code: 1,
 			stderr: []string{"See whether its page shows a picture now, and whether the camera's cable is seated, then give the same command again"}, arrived: "map[root:1]"},
 		{name: "it forgets", roof: newRoof(update.Status{State: update.State{Phase: update.Idle}, Version: "v1", Root: 2}), root: for6, code: 1,

@@ -3,6 +3,7 @@ package discovery
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -131,15 +132,20 @@ func hosted(host, address string) (string, func(State) bool) {
 func (n *namespace) browse(wanted func([]Found) bool) (found []Found) {
 	n.t.Helper()
 	for deadline := time.Now().Add(patience); ; {
+		var err error
 		n.start(func() {
 			ctx, cancel := context.WithTimeout(n.t.Context(), 2500*time.Millisecond)
 			defer cancel()
-			var err error
-			if found, err = new(Browser).Browse(ctx); err != nil {
-				n.t.Errorf("Browse: %v", err)
-			}
+			found, err = new(Browser).Browse(ctx)
 		})()
-		if wanted(found) || time.Now().After(deadline) {
+		late := time.Now().After(deadline)
+		switch {
+		case errors.Is(err, errNoNetwork) && !late: // the kernel tells of a carrier when it comes to that
+			time.Sleep(10 * time.Millisecond)
+		case err != nil:
+			n.t.Errorf("Browse: %v", err)
+			return found
+		case wanted(found) || late:
 			return found
 		}
 	}

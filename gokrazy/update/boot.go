@@ -18,6 +18,8 @@ import (
 const (
 	recordFile = "update.json"
 	maxRecord  = 64 << 10 // bytes
+	logFile    = "update.log"
+	maxLog     = 16 << 10 // bytes
 )
 
 // Run finds out whether this boot is the trial of an update, and decides about the
@@ -49,9 +51,13 @@ func (s *Server) open(ctx context.Context) {
 		}
 		err = cmp.Or(err, trouble)
 	}
+	said := s.readLog()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Phase, s.status.Root, s.trouble = phase, boot.Running, err
+	if last := s.status.Last; last != nil && last.Outcome == RolledBack {
+		s.status.Log = said
+	}
 }
 
 // inspect reads what is constant until the next boot.
@@ -191,9 +197,40 @@ func (s *Server) rollBack(ctx context.Context, why error) {
 	r := *s.now().Last
 	r.Why = why.Error()
 	s.keepRecord(&r)
+	s.keepLog()
 	if err := s.Reboot(ctx); err != nil {
 		s.Log.Error("cannot restart; init will, when the trial's time is over", "err", err, "time", card.TrialTime)
 	}
+}
+
+// keepLog keeps the last lines that this trial has logged: the log itself is in memory,
+// and ends with the trial.
+func (s *Server) keepLog() {
+	if s.LastLines == nil {
+		return
+	}
+	if err := durable.WriteFile(filepath.Join(s.Dir, logFile), s.LastLines(maxLog)); err != nil {
+		s.Log.Warn("what the update logged is not kept", "err", err)
+	}
+}
+
+// readLog is what keepLog has kept.
+func (s *Server) readLog() string {
+	text, err := durable.ReadFile(filepath.Join(s.Dir, logFile), maxLog)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.Log.Warn("what the last update logged cannot be read", "err", err)
+	}
+	return string(text)
+}
+
+// forgetLog is for an update that comes: what the one before it logged is not its own.
+func (s *Server) forgetLog() {
+	if err := os.Remove(filepath.Join(s.Dir, logFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.Log.Warn("what the last update logged stays", "err", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Log = ""
 }
 
 // cause guesses why an update was rolled back that left no reason.

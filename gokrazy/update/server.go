@@ -40,6 +40,9 @@ type Server struct {
 	Reboot func(context.Context) error
 	// ShowTrial tells the LEDs that a trial begins or was good.
 	ShowTrial func(bool)
+	// LastLines are the last whole lines of the program's log, of max bytes at most. nil
+	// keeps none of a trial.
+	LastLines func(max int) []byte
 	Log       *slog.Logger
 
 	// boot is what runs and what the next boot takes. It belongs to whoever has set
@@ -230,6 +233,7 @@ func (s *Server) arm(ctx context.Context, withBoot, blind bool) (*Record, error)
 	if err := s.writeRecord(record); err != nil {
 		return nil, fmt.Errorf("what becomes of the update cannot be kept: %w", err)
 	}
+	s.forgetLog()
 	next := partition.Next{Root: running.Root, Try: true}
 	switch err = ctx.Err(); {
 	case err != nil:

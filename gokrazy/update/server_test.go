@@ -63,6 +63,7 @@ func (c *camera) begin(version string) {
 		Card: c.Card, Dir: c.Dir, Version: version, ID: "THE-CAMERAS", Hostname: "garden", Log: slog.New(slog.NewTextHandler(c.t.Output(), nil)), Health: &c.checks,
 		Reboot:    func(context.Context) error { c.reboots++; return nil },
 		ShowTrial: func(on bool) { c.shown = append(c.shown, on) },
+		LastLines: func(max int) []byte { return fmt.Appendf(nil, "%s has %d bytes\n", version, max) },
 	}
 }
 
@@ -137,6 +138,48 @@ func (a *camera) want(state Outcome, why string) {
 }
 
 var newRoot = cardtest.Root("v2").Bytes()
+
+// What a trial logged last is kept for its owner, until another update comes, and is not
+// in what everybody sees.
+func TestLogOfTheTrial(t *testing.T) {
+	a := newCamera(t)
+	logged := func() string {
+		var s Status
+		if code, said := a.ask("GET", "/api/update/", nil, nil); code != http.StatusOK || json.Unmarshal([]byte(said), &s) != nil {
+			t.Fatalf("%d %s", code, said)
+		}
+		return s.Log
+	}
+	fails := func(context.Context) error { return errors.New("no camera is found") }
+	for range 2 {
+		a.send(newRoot)
+		a.restart()
+		a.start("v2")
+		a.picture = fails
+		synctest.Test(t, func(t *testing.T) { a.tryIt(t.Context()) })
+		a.picture = fine
+		a.restart()
+		a.start("v1")
+		a.want(RolledBack, "no camera is found")
+		if got, want := logged(), fmt.Sprintf("v2 has %d bytes\n", maxLog); got != want {
+			t.Errorf("%q is kept of the trial, want %q", got, want)
+		}
+		if public, err := json.Marshal(a.State()); err != nil || strings.Contains(string(public), "bytes") {
+			t.Errorf("everybody sees %s, %v", public, err)
+		}
+	}
+	a.send(newRoot)
+	if got := logged(); got != "" {
+		t.Errorf("of another update %q is kept", got)
+	}
+	a.restart() // and it does not begin
+	a.restart()
+	a.start("v1")
+	a.want(RolledBack, "never began")
+	if got := logged(); got != "" {
+		t.Errorf("%q is kept of an update that never began", got)
+	}
+}
 
 // Two updates in a row, from one partition to the other and back.
 func TestUpdate(t *testing.T) {

@@ -90,14 +90,17 @@ type Status struct {
 	Hostname string `json:"hostname"`
 	// KeepsName says that an update may be made for another name: the camera keeps its
 	// own. One that does not say it has its name only in its root file system.
-	KeepsName bool      `json:"keeps_name"`
-	Version   string    `json:"version"`
-	Built     time.Time `json:"built"` // the time of its commit
-	Arch      string    `json:"arch"`
-	Kernel    string    `json:"kernel"`   // release
-	Root      int       `json:"root"`     // number of the partition that runs
-	MaxRoot   int64     `json:"max_root"` // bytes that a root file system may have
-	MaxBoot   int64     `json:"max_boot"` // bytes that a boot partition may have
+	KeepsName bool `json:"keeps_name"`
+	// Log has the last lines that the last update logged on its trial, if it was rolled
+	// back and could still write them down.
+	Log     string    `json:"log,omitempty"`
+	Version string    `json:"version"`
+	Built   time.Time `json:"built"` // the time of its commit
+	Arch    string    `json:"arch"`
+	Kernel  string    `json:"kernel"`   // release
+	Root    int       `json:"root"`     // number of the partition that runs
+	MaxRoot int64     `json:"max_root"` // bytes that a root file system may have
+	MaxBoot int64     `json:"max_boot"` // bytes that a boot partition may have
 }
 
 // PictureGone is in the reason of an update that was rolled back because its trial saw

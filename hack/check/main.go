@@ -132,6 +132,9 @@ func run(ctx context.Context, steps []step, out io.Writer) (ok bool) {
 func (s step) run(ctx context.Context, total *report, out io.Writer) error {
 	cmd := exec.CommandContext(ctx, s.args[0], s.args[1:]...)
 	cmd.Env = append(os.Environ(), s.env...)
+	if s.name == "unit" { // its files are small and many
+		cmd.Env = append(cmd.Env, inMemory("/dev/shm")...)
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
 	if s.kind != goTests {
