@@ -75,7 +75,8 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 							}
 							return nil
 						},
-						off: func() error { off = time.Now(); return nil },
+						unkept: func() bool { return false },
+						off:    func() error { off = time.Now(); return nil },
 					},
 					watch: &cardWatch{root: root, show: p.onCard, log: log},
 					drivers: &drivers{root: root, log: log, load: func(string) error {

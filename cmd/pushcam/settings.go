@@ -252,8 +252,16 @@ func (s *settings) try() {
 	}
 }
 
+// unkept tells whether a power cut would take back the last change.
+func (s *settings) unkept() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dir != "" && s.changes != s.kept
+}
+
 // state is the part of /state.
 func (s *settings) state() any {
+	unkept := s.unkept()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := s.values
@@ -261,7 +269,7 @@ func (s *settings) state() any {
 	v.NetworkName = ""      // is part of the network's state
 	return struct {
 		values
-		Unkept  bool   `json:"unkept,omitempty"` // a power cut would take back the last change
+		Unkept  bool   `json:"unkept,omitempty"`
 		Trouble string `json:"trouble,omitempty"`
-	}{v, s.dir != "" && s.changes != s.kept, s.trouble}
+	}{v, unkept, s.trouble}
 }

@@ -18,6 +18,9 @@ var (
 type system struct {
 	endOthers func() error // asks all other programs to end
 	settle    func() error // returns when everything is on the card, or why it is not
+	// unkept tells whether a change was not written at all: a card that fails is for
+	// reading only from then on, and has nothing left to write.
+	unkept func() bool
 	// The power goes at once: these return only if they fail.
 	off, restart func() error
 }
@@ -40,7 +43,11 @@ func (s *system) finish(why error, p *panel, log *slog.Logger) error {
 		time.Sleep(othersTime)
 	}
 	last := gpio.SafeToUnplug
-	if err := s.settle(); err != nil {
+	err := s.settle()
+	if err == nil && s.unkept() {
+		err = errors.New("the card did not take what was changed last")
+	}
+	if err != nil {
 		log.Error("what was written last may be lost", "err", err)
 		last = gpio.NotWritten
 	}

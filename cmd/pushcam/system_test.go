@@ -23,14 +23,16 @@ func TestSystem(t *testing.T) {
 		why    error
 		others error // of ending the other programs
 		card   error
+		unkept bool
 		want   []string
 	}{
-		{"off", errOff, nil, nil, []string{"end others", "settle after 300ms showing shutting-down", "off after 600ms showing safe-to-unplug"}},
-		{"off, because the button was held", fmt.Errorf("%w: its button was held", errOff), device.ErrNotGokrazy, nil,
+		{"off", errOff, nil, nil, false, []string{"end others", "settle after 300ms showing shutting-down", "off after 600ms showing safe-to-unplug"}},
+		{"off, because the button was held", fmt.Errorf("%w: its button was held", errOff), device.ErrNotGokrazy, nil, false,
 			[]string{"end others", "settle after 0s showing shutting-down", "off after 300ms showing safe-to-unplug"}},
-		{"off, and the card hangs", errOff, nil, lost, []string{"end others", "settle after 300ms showing shutting-down", "off after 4.8s showing not-written"}},
-		{"reboot", errReboot, nil, nil, []string{"end others", "settle after 300ms showing shutting-down", "restart after 300ms showing shutting-down"}},
-		{"reboot, and the card hangs", errReboot, nil, lost, []string{"end others", "settle after 300ms showing shutting-down", "restart after 300ms showing shutting-down"}},
+		{"off, and the card hangs", errOff, nil, lost, false, []string{"end others", "settle after 300ms showing shutting-down", "off after 4.8s showing not-written"}},
+		{"off, and the card has failed", errOff, nil, nil, true, []string{"end others", "settle after 300ms showing shutting-down", "off after 4.8s showing not-written"}},
+		{"reboot", errReboot, nil, nil, false, []string{"end others", "settle after 300ms showing shutting-down", "restart after 300ms showing shutting-down"}},
+		{"reboot, and the card hangs", errReboot, nil, lost, false, []string{"end others", "settle after 300ms showing shutting-down", "restart after 300ms showing shutting-down"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -46,6 +48,7 @@ func TestSystem(t *testing.T) {
 				}
 				failed := errors.New("the kernel refuses")
 				s := system{
+					unkept:    func() bool { return tt.unkept },
 					endOthers: func() error { got = append(got, "end others"); return tt.others },
 					settle:    note("settle", tt.card), off: note("off", failed), restart: note("restart", failed),
 				}

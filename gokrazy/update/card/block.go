@@ -65,7 +65,10 @@ func (b *block) ReadAt(p []byte, off int64) (n int, err error) {
 			n += copy(p[n:], b.buf[skip:got])
 		}
 		if n < len(p) && (err != nil || got <= skip) {
-			return n, errors.Join(err, io.ErrUnexpectedEOF)
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF // of a read that failed nobody is to think that the card is short
+			}
+			return n, err
 		}
 	}
 	return n, nil
