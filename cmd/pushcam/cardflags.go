@@ -63,6 +63,9 @@ func cardFlags(card setup.Setup, known *flag.FlagSet, try func(map[string]string
 			flags[name] = value
 		}
 	}
+	defer func() {
+		slices.SortStableFunc(problems, func(a, b setup.Problem) int { return a.Line - b.Line })
+	}()
 	if try(flags) == nil {
 		return flags, problems
 	}

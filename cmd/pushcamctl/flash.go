@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/pushcam/pushcam/gokrazy/image"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 )
 
 func (p *program) flash(fs *flag.FlagSet) func(context.Context, []string) error {
@@ -15,6 +16,9 @@ func (p *program) flash(fs *flag.FlagSet) func(context.Context, []string) error 
 		path  = fs.String("image", "pushcam.img", "the image's `file`")
 		large = fs.Bool("large", false, "write to a disk even if it is larger than 256 GB")
 		yes   = fs.Bool("yes", false, "do not ask")
+
+		ssid    = fs.String("wifi-ssid", "", "the `name` of the wireless network, for pushcam.txt on the card, instead of what the\nimage has there; its password is asked for, or a line of the standard input")
+		country = fs.String("wifi-country", "", "the `country`, as DE or US, by whose rules the radio sends, for pushcam.txt too")
 	)
 	return func(ctx context.Context, operands []string) error {
 		if len(operands) == 0 {
@@ -27,6 +31,13 @@ func (p *program) flash(fs *flag.FlagSet) func(context.Context, []string) error 
 			return fmt.Errorf("%w: %s", err, p.asRoot("flash", "-image", *path, operands[0]))
 		} else if err != nil {
 			return err
+		}
+		if *ssid != "" || *country != "" {
+			set, err := p.wifi(ctx, *ssid, *country)
+			if err != nil {
+				return err
+			}
+			f.Text = setup.Text(set)
 		}
 		if !*yes {
 			if err := p.confirm(disk); err != nil {

@@ -22,6 +22,8 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		given   = fs.String("password", "", "the owner's `password`; - reads a line from the standard input, which other users of\nthis computer cannot see; without it the one that is kept for this name, or a new one")
 		kernel  = fs.String("kernel", string(image.PushcamKernel), "the `kernel`: pushcam, with the Pi camera's driver, or stock, gokrazy's, for USB webcams\nonly and for a Pi 5")
 		generic = fs.Bool("generic", false, "make an image for everybody, as a release has it: without a password, which the camera's\npage asks for at first sight")
+		ssid    = fs.String("wifi-ssid", "", "the `name` of the wireless network; its password is asked for, or a line of the standard\ninput. Only the key that is made of it is in the image. Other networks can be written\ninto pushcam.txt on the card")
+		country = fs.String("wifi-country", "", "the `country`, as DE or US, by whose rules the radio sends")
 		verbose = fs.Bool("v", false, "show what the compiler and gok print")
 	)
 	radio := wifiFlags(fs)
@@ -42,7 +44,11 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		if err := b.Check(); err != nil {
 			return p.misused(err, "pushcamctl image -h")
 		}
-		if strings.HasSuffix(*output, ".gaf") {
+		gaf := strings.HasSuffix(*output, ".gaf")
+		if (gaf || *generic) && (*ssid != "" || *country != "") {
+			return p.misused(errors.New("an image for everybody and one for updates have no wireless network in them"), "pushcamctl image -h")
+		}
+		if gaf {
 			img, err := b.BuildArchive(ctx, *output)
 			if err != nil {
 				return err
@@ -74,6 +80,9 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 			return err
 		}
 		b.Password = password
+		if b.Settings, err = p.wifi(ctx, *ssid, *country); err != nil {
+			return err
+		}
 		img, err := b.Build(ctx, *output)
 		if err != nil {
 			return err

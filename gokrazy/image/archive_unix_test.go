@@ -61,7 +61,7 @@ func TestFinishArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	img := &Image{Time: stampTime}
-	b := &Builder{BootFiles: []fat.NewFile{{Path: "pushcam.txt", Data: []byte("# hostname=\n")}}}
+	b := new(Builder)
 	if err := b.finishArchive(img, from, to); err != nil {
 		t.Fatal(err)
 	}

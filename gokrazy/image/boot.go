@@ -8,6 +8,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/fat"
 	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 )
 
 // unwanted is in the boot partition as gok makes it, and of no use there: firmware
@@ -15,7 +16,7 @@ import (
 var unwanted = []string{"start_db.elf", "fixup_db.dat", "start4db.elf", "fixup4db.dat", "EFI/BOOT/BOOTX64.EFI"}
 
 // makeBoot makes a boot partition of size bytes in the place of gok's, with the same
-// files but for those that are unwanted, and b.BootFiles. gok's is as large as its
+// files but for those that are unwanted, and the owner's. gok's is as large as its
 // content, so that nobody could add a file. It returns how many bytes have something in
 // them.
 func (b *Builder) makeBoot(boot partition.ReaderWriterAt, size int64, modified time.Time) (used int64, err error) {
@@ -32,7 +33,8 @@ func (b *Builder) makeBoot(boot partition.ReaderWriterAt, size int64, modified t
 	if err != nil {
 		return 0, err
 	}
-	if used, err = partition.FormatBoot(boot, size, modified, append(files, b.BootFiles...)); err != nil {
+	files = append(files, fat.NewFile{Path: setup.TextFile, Data: setup.Text(b.Settings)})
+	if used, err = partition.FormatBoot(boot, size, modified, files); err != nil {
 		return 0, err
 	}
 	if rest := gok.Size() - used; rest > 0 {

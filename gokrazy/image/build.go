@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
-	"github.com/pushcam/pushcam/gokrazy/fat"
 	"github.com/pushcam/pushcam/gokrazy/network/firmware"
 	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 )
 
 // DefaultSize of an image in bytes. It fits every card that is sold, and QEMU's
@@ -55,9 +55,9 @@ type Builder struct {
 	// only one with that of chips for which Debian has none. Empty means none. The rest is of
 	// this computer's /lib/firmware, or is downloaded with apt-get from Debian.
 	WiFiFirmware string
-	// BootFiles are more files for the boot partition, as pushcam.txt. Their owner can
-	// change them, and an update leaves those alone that a card has already.
-	BootFiles []fat.NewFile
+	// Settings are in the image's pushcam.txt (setup.Text): name, country and networks.
+	// The owner can change the file, and an update leaves it alone.
+	Settings setup.Settings
 	// Size of the image in bytes. 0 means DefaultSize.
 	Size int64
 	// Version and Time are what the image calls itself. Empty means those of

@@ -10,6 +10,9 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/fat"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 )
 
 // Flasher writes an image to a card and reads it back.
@@ -18,6 +21,9 @@ type Flasher struct {
 	System *System
 	// Large allows disks larger than Large.
 	Large bool
+	// Text is written to the card as setup.TextFile, in the place of the image's. nil
+	// leaves that as it is.
+	Text []byte
 	// Progress is called after each piece that was written, and then after each
 	// that was compared, from the goroutine of Flash. nil is fine.
 	Progress func(Progress)
@@ -87,7 +93,28 @@ func (f *Flasher) Flash(ctx context.Context, image, path string) error {
 	if err := f.compare(ctx, img, card); err != nil {
 		return fmt.Errorf("read back from %s: %w", disk, err)
 	}
+	if f.Text != nil {
+		if err := writeText(card, img.size, f.Text); err != nil {
+			return fmt.Errorf("%s is written, but not its %s: %w", disk, setup.TextFile, err)
+		}
+	}
 	return card.Close()
+}
+
+// writeText makes text the file that the owner sets the camera with.
+func writeText(card *os.File, size int64, text []byte) error {
+	l, err := readLayout(card, size)
+	if err != nil {
+		return err
+	}
+	boot, err := fat.Open(newSection(card, l.boot))
+	if err != nil {
+		return err
+	}
+	if err := boot.WriteFile(setup.TextFile, text, time.Now()); err != nil {
+		return err
+	}
+	return card.Sync()
 }
 
 func (f *Flasher) write(ctx context.Context, img *imageFile, card *os.File) error {

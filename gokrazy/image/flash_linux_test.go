@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -13,10 +14,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
+
+	"github.com/pushcam/pushcam/gokrazy/fat"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 )
 
 // smallImage is an image for tests: with a partition table, and far smaller than
@@ -82,6 +87,50 @@ func TestFlash(t *testing.T) {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
 }
+
+// TestFlashText has the owner's file on the card, in the place of the image's.
+func TestFlashText(t *testing.T) {
+	const boot, size = 6, 2_200_064 // in sectors, and in bytes
+	content := make([]byte, boot*sectorSize+size+3*sectorSize)
+	header := cardHeader(DefaultSize)
+	first := uint64(boot)
+	for i, n := range []uint64{size / sectorSize, 1, 1, 1} {
+		entry := header[2*sectorSize+i*128:]
+		binary.LittleEndian.PutUint64(entry[32:], first)
+		binary.LittleEndian.PutUint64(entry[40:], first+n-1)
+		first += n
+	}
+	copy(content, header)
+	part := memory(content[boot*sectorSize:])
+	files := []fat.NewFile{{Path: "cmdline.txt", Data: []byte("x"), ReadOnly: true}, {Path: setup.TextFile, Data: []byte("# the image's")}}
+	if _, err := fat.Format(part, size, "PUSHCAM", time.Unix(1e9, 0), files); err != nil {
+		t.Fatal(err)
+	}
+	image := filepath.Join(t.TempDir(), "pushcam.img")
+	if err := os.WriteFile(image, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := computer(t)
+	device := card(t, s, len(content))
+	if err := (&Flasher{System: s, Text: []byte("hostname=garden")}).Flash(t.Context(), image, "/dev/sdb"); err != nil {
+		t.Fatal(err)
+	}
+	written, err := fat.Open(memory(readCard(t, device, len(content))[boot*sectorSize:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{setup.TextFile: "hostname=garden", "cmdline.txt": "x"} {
+		if text, err := written.ReadFile(name, 100); err != nil || string(text) != want {
+			t.Errorf("%s on the card is %q, %v", name, text, err)
+		}
+	}
+}
+
+// memory is a partition in memory.
+type memory []byte
+
+func (m memory) ReadAt(p []byte, off int64) (int, error)  { return copy(p, m[off:]), nil }
+func (m memory) WriteAt(p []byte, off int64) (int, error) { return copy(m[off:], p), nil }
 
 func readCard(t *testing.T, device string, n int) []byte {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"image/jpeg"
 	"net/http"
 	"os"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/gokrazy/image"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
 )
 
@@ -83,6 +85,17 @@ func testAppliance(t *testing.T, p *product) {
 		m.metrics(t, `pushcam_camera_phase{phase="live"} 1`, "pushcam_viewers 1")
 	})
 	tell("name on the network", func(t *testing.T) { testName(t, m, p.Hostname) })
+	tell("the card says how it went", func(t *testing.T) {
+		m.await(t, "the report on the card", func() error {
+			text := readOnCard(t, card, setup.ReportFile)
+			for _, want := range []string{"The camera is found at http://" + p.Hostname + ".local/", "The camera's picture comes from " + cam.Name, "Nothing is wrong"} {
+				if !strings.Contains(text, want) {
+					return fmt.Errorf("%q is not in the report %q", want, text)
+				}
+			}
+			return nil
+		})
+	})
 	tell("ffmpeg", func(t *testing.T) { testFFmpeg(t, m) })
 	tell("Chromium", func(t *testing.T) { testChromium(t, m) })
 	tell("unplug and replug", func(t *testing.T) {

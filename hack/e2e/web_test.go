@@ -123,6 +123,13 @@ type state struct {
 			Reason string `json:"reason"`
 		} `json:"reboot"`
 	} `json:"recovery"`
+	Setup struct {
+		Problems []struct {
+			Line int    `json:"line"`
+			Text string `json:"text"`
+		} `json:"problems"`
+		Trouble string `json:"trouble"`
+	} `json:"setup"`
 	ID       string  `json:"id"`
 	Hostname string  `json:"hostname"`
 	Unowned  bool    `json:"unowned"`
