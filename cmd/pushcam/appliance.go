@@ -68,6 +68,10 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, ca
 	if a.id, err = device.ID(c.root); err != nil {
 		log.Error("this pushcam has no id, so its owner's computer knows it by its name only", "err", err)
 	}
+	code, err := device.SetupCode(c.root)
+	if err != nil {
+		log.Warn("the set-up network has the password that is in README", "err", err)
+	}
 	a.drivers = newDrivers(a.root, c.size, log.With("component", "modules"))
 	a.network = newNetwork(a.root.Path(status.Socket), p.noNetwork, log.With("component", "network"))
 	a.name = a.newAnnouncer(address, s)
@@ -77,7 +81,7 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, ca
 	a.watchdog.beat = func() error { return device.Beat(c.root) }
 	a.watchdog.cardAnswers = a.watch.answers
 	a.screen = &screen{root: a.root, port: a.name.Port, name: a.name.State, means: p.means, log: log.With("component", "screen")}
-	a.reporter = &reporter{problems: c.problems, network: a.network.latest.Load, camera: cam.State, model: a.root.Model(), edit: a.card.EditBoot,
+	a.reporter = &reporter{problems: c.problems, network: a.network.latest.Load, camera: cam.State, model: a.root.Model(), code: code, edit: a.card.EditBoot,
 		links: func() []string { return a.screen.links(a.name.State()) }, log: log.With("component", "setup")}
 	return a
 }

@@ -32,6 +32,7 @@ type reporter struct {
 	camera   func() camera.State
 	links    func() []string // URLs at which the camera is found
 	model    string
+	code     string                          // the password of the set-up network
 	edit     func(func(*fat.FS) error) error // of the card's boot partition
 	log      *slog.Logger
 }
@@ -117,7 +118,7 @@ func (r *reporter) lines() []string {
 			all = append(all, linkLine(l))
 		}
 		if s.WiFi != nil {
-			all = append(all, wifiLines(s.WiFi)...)
+			all = append(all, wifiLines(s.WiFi, r.code)...)
 		}
 	}
 	cam := r.camera()
@@ -152,7 +153,7 @@ func linkLine(l status.Link) string {
 	return text + "."
 }
 
-func wifiLines(w *status.Radio) (all []string) {
+func wifiLines(w *status.Radio, code string) (all []string) {
 	if n := w.Network; n != nil {
 		text := fmt.Sprintf("Wi-Fi: in the network %q", n.SSID)
 		if n.Signal != 0 {
@@ -161,7 +162,7 @@ func wifiLines(w *status.Radio) (all []string) {
 		all = append(all, text+".")
 	}
 	if w.SetUp != nil {
-		all = append(all, fmt.Sprintf("Wi-Fi: it opens the network %q for your phone.", w.SetUp.SSID))
+		all = append(all, fmt.Sprintf("Wi-Fi: it opens the network %q for your phone, whose password is %q.", w.SetUp.SSID, code))
 	}
 	if w.Why != "" {
 		all = append(all, "Wi-Fi: "+w.Why)

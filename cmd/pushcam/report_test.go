@@ -153,3 +153,10 @@ func TestSetupState(t *testing.T) {
 		}
 	}
 }
+
+func TestReportSetUp(t *testing.T) {
+	all := wifiLines(&status.Radio{SetUp: &status.SetUp{SSID: "pushcam-setup-ABCD"}}, "abcdefgh12")
+	if want := []string{`Wi-Fi: it opens the network "pushcam-setup-ABCD" for your phone, whose password is "abcdefgh12".`}; !cmp.Equal(all, want) {
+		t.Errorf("%q, want %q", all, want)
+	}
+}
