@@ -10,6 +10,7 @@ import (
 	"image/jpeg"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -85,9 +86,15 @@ func testAppliance(t *testing.T, p *product) {
 		m.metrics(t, `pushcam_camera_phase{phase="live"} 1`, "pushcam_viewers 1")
 	})
 	tell("name on the network", func(t *testing.T) { testName(t, m, p.Hostname) })
+	tell("ffmpeg", func(t *testing.T) { testFFmpeg(t, m) })
+	tell("Chromium", func(t *testing.T) { testChromium(t, m) })
 	tell("the card says how it went", func(t *testing.T) {
 		m.await(t, "the report on the card", func() error {
-			text := readOnCard(t, card, setup.ReportFile)
+			said, err := exec.CommandContext(t.Context(), "mtype", "-i", bootOf(card), "::"+setup.ReportFile).CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, said)
+			}
+			text := string(said)
 			for _, want := range []string{"The camera is found at http://" + p.Hostname + ".local/", "The camera's picture comes from " + cam.Name, "Nothing is wrong"} {
 				if !strings.Contains(text, want) {
 					return fmt.Errorf("%q is not in the report %q", want, text)
@@ -96,8 +103,6 @@ func testAppliance(t *testing.T, p *product) {
 			return nil
 		})
 	})
-	tell("ffmpeg", func(t *testing.T) { testFFmpeg(t, m) })
-	tell("Chromium", func(t *testing.T) { testChromium(t, m) })
 	tell("unplug and replug", func(t *testing.T) {
 		stream := m.stream(t)
 		stream.await(t, true)

@@ -3,14 +3,10 @@
 package e2e
 
 import (
-	"context"
-	"fmt"
 	"net/http"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // The program gets its flags and its environment from the image's configuration, and
@@ -25,7 +21,7 @@ func TestFlags(t *testing.T) {
 		options["CommandLineFlags"] = []string{"-fps", "7", "-session-frames=33"}
 		options["Environment"] = []string{"PUSHCAM_FPS=5", "PUSHCAM_SIZE=640x480"}
 	}, nil), card)
-	writeOnCard(t, card, "pushcam.txt", "\uFEFFhostname = porch\r\npassword=“tulip and rose”\r\nwifi-ssid=Café\r\nwifi-password=hyacinth 7\r\n"+
+	writeBootFile(t, bootOf(card), "pushcam.txt", "\uFEFFhostname = porch\r\npassword=“tulip and rose”\r\nwifi-ssid=Café\r\nwifi-password=hyacinth 7\r\n"+
 		"fps=3\r\nsize=320x240\r\nidle-hold=20s\r\nquality=high\r\nfsp=3\r\n")
 	m := boot(t, card, p.direct())
 	s := m.is(t, "a program that runs", func(s state) bool { return s.Uptime > 0 })
@@ -54,30 +50,8 @@ func TestFlags(t *testing.T) {
 	if err != nil || code != http.StatusOK {
 		t.Errorf("with the owner's password of the card: status %d, %v", code, err)
 	}
-	text := readOnCard(t, card, "pushcam.txt")
+	text := readBootFile(t, bootOf(card), "pushcam.txt")
 	if strings.Contains(text, "tulip") || strings.Contains(text, "hyacinth") || !strings.Contains(text, "wifi-password=**********\r\n") || !strings.Contains(text, "idle-hold=20s\r\n") {
 		t.Errorf("pushcam.txt is now %q", text)
 	}
-}
-
-// writeOnCard writes a file to the card's boot partition, as a PC does.
-func writeOnCard(t *testing.T, card, name, text string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "mcopy", "-o", "-i", fmt.Sprintf("%s@@%d", card, bootOffset), "-", "::"+name)
-	cmd.Stdin = strings.NewReader(text)
-	if said, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("write %s: %v: %s", name, err, said)
-	}
-}
-
-// readOnCard reads a file of the card's boot partition; "" if there is none.
-func readOnCard(t *testing.T, card, name string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	text, err := exec.CommandContext(ctx, "mtype", "-i", fmt.Sprintf("%s@@%d", card, bootOffset), "::"+name).Output()
-	if err != nil {
-		return ""
-	}
-	return string(text)
 }

@@ -167,7 +167,7 @@ func (p *product) card(t *testing.T) string {
 	if said, err := exec.Command("cp", "--sparse=always", "--reflink=auto", p.Path, path).CombinedOutput(); err != nil {
 		t.Fatalf("copy the image: %v: %s", err, said)
 	}
-	p.set(t, fmt.Sprintf("%s@@%d", path, bootOffset))
+	p.set(t, bootOf(path))
 	return path
 }
 
@@ -178,16 +178,30 @@ func (p *product) set(t *testing.T, boot string) {
 	if p.settings == "" {
 		return
 	}
-	file := "::" + setup.TextFile
-	text, err := exec.CommandContext(t.Context(), "mtype", "-i", boot, file).Output()
+	writeBootFile(t, boot, setup.TextFile, readBootFile(t, boot, setup.TextFile)+p.settings)
+}
+
+// bootOf is the boot partition of a card's image, as mtools know it.
+func bootOf(card string) string { return fmt.Sprintf("%s@@%d", card, bootOffset) }
+
+// writeBootFile writes a file to a card's boot partition, as a PC does.
+func writeBootFile(t *testing.T, boot, name, text string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "mcopy", "-o", "-i", boot, "-", "::"+name)
+	cmd.Stdin = strings.NewReader(text)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("write %s: %v: %s", name, err, said)
+	}
+}
+
+// readBootFile reads a file of a card's boot partition.
+func readBootFile(t *testing.T, boot, name string) string {
+	t.Helper()
+	text, err := exec.CommandContext(t.Context(), "mtype", "-i", boot, "::"+name).Output()
 	if err != nil {
-		t.Fatalf("%s on a new card: %v", setup.TextFile, err)
+		t.Fatalf("read %s: %v", name, err)
 	}
-	write := exec.CommandContext(t.Context(), "mcopy", "-o", "-i", boot, "-", file)
-	write.Stdin = strings.NewReader(string(text) + p.settings)
-	if said, err := write.CombinedOutput(); err != nil {
-		t.Fatalf("write %s: %v: %s", setup.TextFile, err, said)
-	}
+	return string(text)
 }
 
 // perm calls use with the superblock of the card's /perm, and with the offset of /perm

@@ -25,10 +25,10 @@ func TestSetupCuts(t *testing.T) {
 	p := built(t)
 	for n := range *setupCuts {
 		card := p.card(t)
-		writeOnCard(t, card, "pushcam.txt", "hostname=porch\r\npassword=tulip and rose\r\nwifi-ssid=home\r\nwifi-password=hyacinth 7\r\n")
+		writeBootFile(t, bootOf(card), "pushcam.txt", "hostname=porch\r\npassword=tulip and rose\r\nwifi-ssid=home\r\nwifi-password=hyacinth 7\r\n")
 		m := boot(t, card, p.direct())
 		written := m.cutAtWrite(t, 1+n*between)
-		text := readOnCard(t, card, "pushcam.txt")
+		text := readBootFile(t, bootOf(card), "pushcam.txt")
 		t.Logf("the power is cut after %d writes; in the file: owner's password %v, Wi-Fi's %v", written, strings.Contains(text, "tulip"), strings.Contains(text, "hyacinth"))
 
 		m = boot(t, card, p.direct())
@@ -39,7 +39,7 @@ func TestSetupCuts(t *testing.T) {
 		if err != nil || code != http.StatusOK {
 			t.Errorf("after %d writes: with the owner's password: status %d, %v", written, code, err)
 		}
-		if text := readOnCard(t, card, "pushcam.txt"); strings.Contains(text, "tulip") || strings.Contains(text, "hyacinth") || strings.Count(text, "*") < 20 {
+		if text := readBootFile(t, bootOf(card), "pushcam.txt"); strings.Contains(text, "tulip") || strings.Contains(text, "hyacinth") || strings.Count(text, "*") < 20 {
 			t.Errorf("after %d writes: pushcam.txt is %q", written, text)
 		}
 		m.cut()
