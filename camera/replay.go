@@ -19,6 +19,12 @@ import (
 // maxFolder bounds the pictures of a folder, whose names are held in memory.
 const maxFolder = 100_000
 
+// A file is read slowly while there is no picture in it: barrenRest after each barrenBytes.
+const (
+	barrenBytes = maxPicture
+	barrenRest  = 400 * time.Millisecond
+)
+
 // A Replay is a Source that shows a recording again and again: the JPEGs of a
 // folder in the order of their names (2.jpg before 10.jpg), the pictures of an
 // .mjpeg or .mjpg file, or a single .jpg.
@@ -124,6 +130,9 @@ func (r *Replay) lap(ctx context.Context, buf *bytes.Buffer, framer *Framer, yie
 			return splitFile(ctx, path, framer, yield)
 		}
 		frame, kind, err := readPicture(path, buf, framer)
+		if err != nil && path != r.Path { // of many pictures one may be a named pipe, or lead nowhere
+			kind, err = DropLost, nil
+		}
 		if err != nil {
 			return fmt.Errorf("reading the recording: %w", err)
 		}
@@ -222,12 +231,19 @@ func splitFile(ctx context.Context, path string, framer *Framer, yield func(*Fra
 		return fmt.Errorf("reading the recording: %w", err)
 	}
 	defer file.Close()
-	// A large file without a picture must not keep Run from ending.
+	// A large file without a picture must neither keep Run from ending nor a core busy.
+	barren := 0 // bytes since the last picture
 	split := newSplitter(readerFunc(func(p []byte) (int, error) {
+		if barren >= barrenBytes {
+			barren = 0
+			sleep(ctx, barrenRest)
+		}
 		if err := context.Cause(ctx); err != nil {
 			return 0, err
 		}
-		return file.Read(p)
+		n, err := file.Read(p)
+		barren += n
+		return n, err
 	}), framer)
 	for {
 		frame, kind, err := split.next(time.Now())
@@ -239,6 +255,9 @@ func splitFile(ctx context.Context, path string, framer *Framer, yield func(*Fra
 		}
 		if err != nil {
 			return fmt.Errorf("reading the recording: %w", err)
+		}
+		if kind == "" {
+			barren = 0
 		}
 		if err := yield(frame, kind); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,6 +90,45 @@ func TestReplay(t *testing.T) {
 			}
 			wantNoDescriptor(t, filepath.Dir(tt.path))
 		})
+	}
+}
+
+// What is no file, or leads nowhere, does not fail the folder.
+func TestReplayFolderWithOtherThings(t *testing.T) {
+	folder := write(t, map[string][]byte{"2.jpg": wide(t, 2), "5.jpg": wide(t, 5)})
+	if err := syscall.Mkfifo(filepath.Join(folder, "1.jpg"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"3.jpg": "3.jpg", "4.jpg": folder, "6.jpg": "nowhere", "7.jpg": "/dev/zero"} {
+		if err := os.Symlink(target, filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := record(t, &Replay{Path: folder}, 4, nil)
+	if !errors.Is(err, errEnough) {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]int{2, 5, 2, 5}, s.widths()); diff != "" {
+		t.Errorf("widths (-want +got):\n%s", diff)
+	}
+	if n := s.drops[DropLost]; n < 8 {
+		t.Errorf("%d pictures are lost, want 5 a lap", n)
+	}
+}
+
+// A file with next to nothing in it is read slowly, so that it keeps no core busy.
+func TestReplayOfZeros(t *testing.T) {
+	const size = 4 * barrenBytes
+	path := filepath.Join(write(t, map[string][]byte{"film.mjpeg": wide(t, 1)}), "film.mjpeg")
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+	s, err := record(t, &Replay{Path: path}, 2, nil)
+	if !errors.Is(err, errEnough) {
+		t.Fatal(err)
+	}
+	if lap := s.at[1] - s.at[0]; lap < (size/barrenBytes-1)*barrenRest {
+		t.Errorf("%d MB of zeros took %v", size>>20, lap)
 	}
 }
 
