@@ -15,12 +15,22 @@ import (
 //go:embed web/index.html
 var indexPage []byte
 
-// page answers with the viewer page.
+//go:embed web/page.js
+var pageScript []byte
+
+// page answers with the viewer page, whose script is a file of its own, so that nothing
+// that gets into the page runs.
 func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(indexPage)))
-	w.Header().Set("Content-Security-Policy", "default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors *")
+	w.Header().Set("Content-Security-Policy", "default-src 'self'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "+s.framers())
 	w.Write(indexPage)
+}
+
+func (s *Server) script(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(pageScript)))
+	w.Write(pageScript)
 }
 
 // snapshot answers with a frame that was captured after the request came, because
@@ -71,6 +81,7 @@ func (s *Server) writeFrame(w http.ResponseWriter, code int, p *part) {
 	var h hold
 	s.frames.take(&h, p, func() { http.NewResponseController(w).SetWriteDeadline(time.Now()) })
 	defer s.frames.give(&h)
+	w.Header().Del("Content-Security-Policy") // browsers put a picture into a page of their own, and style that
 	w.Header().Set("Content-Type", "image/jpeg")
 	w.Header().Set("Content-Length", strconv.Itoa(len(p.frame.JPEG)))
 	w.WriteHeader(code)
@@ -93,7 +104,6 @@ func (s *Server) licenses(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, http.StatusNotFound, "There are no licences here: they are on the image of a card, and with the source")
 		return
 	}
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(s.Licenses)))
 	w.Write(s.Licenses) // a client that is gone has nobody to tell

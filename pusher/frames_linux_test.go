@@ -41,13 +41,13 @@ func TestFramesOfStalledClientsFit(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const fit = 5
-				r := newRig(t, func(s *Server) { s.Memory, s.MaxViewers = baseMemory+2*fit*200_000, 1000 })
+				r := newRig(t, func(s *Server) { s.Memory, s.MaxViewers = baseMemory+3*fit*200_000, 1000 })
 				film := reel{size: 200_000}
 				const clients = 10 * fit
 				for i := range clients {
 					conn := r.request("GET", path)
 					if path == "/stream" {
-						conn.Read(make([]byte, len(streamHead)+len("--frame\r\n"))) // the rest waits for a frame
+						conn.Read(make([]byte, len(streamHead)+len("\r\n--frame\r\n"))) // the rest waits for a frame
 					}
 					synctest.Wait()
 					time.Sleep(time.Millisecond)

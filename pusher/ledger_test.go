@@ -1,10 +1,15 @@
 package pusher
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -208,6 +213,54 @@ func TestSessionsShare(t *testing.T) {
 		}
 		if n, known := r.server.sessions.count(), len(r.server.sessions.byID); n > 4 || known > 4 {
 			t.Errorf("%d sessions, %d known", n, known)
+		}
+	})
+}
+
+// short is a listener on a system that has no descriptors left for a while.
+type short struct {
+	net.Listener
+	times int
+}
+
+func (l *short) Accept() (net.Conn, error) {
+	if l.times--; l.times >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+// A lack of descriptors is said once, costs those their connections who ask for nothing,
+// and passes.
+func TestNoDescriptorsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		r := newRig(t, func(s *Server) { s.Log = slog.New(slog.NewTextHandler(&said, nil)) })
+		quiet := r.dial()
+		synctest.Wait()
+		l := &pipeListener{make(chan net.Conn), make(chan struct{})}
+		d := &door{Listener: &short{l, 100}, connections: r.server.connections}
+		accepted := make(chan net.Conn)
+		go func() {
+			conn, err := d.Accept()
+			if err != nil {
+				t.Error(err)
+			}
+			accepted <- conn
+		}()
+		if _, err := quiet.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("a quiet connection: %v, want its end", err)
+		}
+		client, server := net.Pipe()
+		defer client.Close()
+		l.conns <- server
+		if conn := <-accepted; conn != server {
+			t.Error("no connection is accepted when there are descriptors again")
+		}
+		server.Close()
+		r.stop()
+		if n := strings.Count(said.String(), "nothing left for another connection"); n != 1 {
+			t.Errorf("it is said %d times:\n%s", n, said.String())
 		}
 	})
 }

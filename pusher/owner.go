@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,7 +66,6 @@ func (o *Owner) find(path string) http.Handler {
 // serveOwner answers the owner, and refuses everybody else.
 func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.Handler) {
 	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "frame-ancestors 'self'") // no clicks through a frame
 	if !s.Owner.isNamed(r.Host) {
 		fail(w, r, http.StatusForbidden, "This is not for %q: open the camera by its address or by its own name", r.Host)
@@ -113,37 +110,14 @@ func address(r *http.Request) string {
 	return r.RemoteAddr // of a unix socket
 }
 
-// isNamed tells whether a Host header (RFC 9110, 7.2) means this host.
+// isNamed tells whether a Host header means this host. Of names below a home's domains
+// only our own do, because the owner's password goes there.
 func (o *Owner) isNamed(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		return true // DNS rebinding needs a name
-	}
-	host = strings.TrimSuffix(host, ".")
-	same := func(name string) bool { return host != "" && strings.EqualFold(host, name) }
-	return same("localhost") || o.Names != nil && slices.ContainsFunc(o.Names(), same)
-}
-
-// isSameOrigin tells whether a request comes from a page of ours, a person or a program,
-// and not from a page of another site. On plain http browsers send no Sec-Fetch-Site.
-// They send Origin with each request of a foreign page except its GETs to navigate and to
-// load pictures. So the owner's answers to GET must change nothing.
-func isSameOrigin(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "same-origin", "none":
-		return true
-	case "":
-	default:
+	name := hostName(host)
+	if o == nil || name == "" {
 		return false
 	}
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return true
-	}
-	u, err := url.Parse(origin)
-	return err == nil && strings.EqualFold(u.Host, r.Host)
+	return isAddress(name) || name == "localhost" || o.Names != nil && slices.ContainsFunc(o.Names(), func(n string) bool { return isNamed(name, n) })
 }
 
 // serveLong answers without the server's deadlines for a whole request. Instead each read

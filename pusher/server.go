@@ -41,6 +41,13 @@ type Server struct {
 	// Owner has answers of their own. nil: nobody does, and those paths are
 	// unknown.
 	Owner *Owner
+	// Names returns the names under which the camera is viewed, besides its addresses and
+	// those that only home networks have, as pushcam and pushcam.local. One that begins
+	// with a dot stands for all below it, as .fritz.box. nil: there are no others.
+	Names func() []string
+	// AllowOrigins are those whose pages may read what viewers can, as
+	// https://home.example, and show the camera's page in a frame; or AnyOrigin.
+	AllowOrigins []string
 
 	Memory         int64         // bytes that the whole process may use, DefaultMemory
 	MaxViewers     int           // open streams, as many as Memory allows; fewer if frames are large
@@ -85,7 +92,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.Log = cmp.Or(s.Log, slog.New(slog.DiscardHandler))
 	s.Memory = cmp.Or(s.Memory, DefaultMemory)
 	s.MaxViewers = cmp.Or(s.MaxViewers, ViewersFor(s.Memory))
-	s.frames.max = max(s.Memory-baseMemory, 0) / 2 // the kernel needs as much
+	s.frames.max = max(s.Memory-baseMemory, 0) / 3 // the kernel needs as much, and what is freed later
 	s.ViewerTimeout = cmp.Or(s.ViewerTimeout, 10*time.Second)
 	s.started = time.Now()
 	s.viewers = make(map[*viewer]struct{})
@@ -175,15 +182,18 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 // mjpg-streamer's and ustreamer's clients ask for.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	noStore(w.Header())
+	s.protect(w.Header())
 	if answer := s.Owner.find(r.URL.Path); answer != nil {
 		s.serveOwner(w, r, answer)
 		return
 	}
-	// Pages of other origins may read this, as JPGPusher's client page does, but the
-	// browser sends no credentials for them.
-	w.Header().Set("Access-Control-Allow-Origin", "*")
+	if !s.isForThisHost(r) {
+		name := hostName(r.Host)
+		fail(w, r, http.StatusForbidden, "This camera does not know that it is called %q. Open it by its address or its own name; if that is its name behind a proxy, start it with -allow-host %s", name, name)
+		return
+	}
 
-	methods := []string{"GET", "HEAD"}
+	methods, open := []string{"GET", "HEAD"}, false // for pages of other origins, as JPGPusher's client page is
 	var answer http.HandlerFunc
 	path := cmp.Or(r.URL.Path, "/") // "GET http://pushcam.local" has none (RFC 9112, 3.2.1)
 	// mjpg-streamer is usually at /webcam behind a proxy, and some proxies do not remove
@@ -194,8 +204,11 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	switch path {
 	case "/":
 		answer = s.root
+	case "/page.js":
+		answer = s.script
 	case "/stream":
 		answer = s.stream
+		open = wantsSession(r) || r.Method == http.MethodOptions
 	case "/stream.mjpg":
 		answer = s.multipart
 	case "/snapshot", "/snapshot.jpg":
@@ -211,21 +224,24 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	case welcomePath:
 		methods, answer = []string{"POST"}, s.choosePassword
 	case "/sessions":
-		methods, answer = []string{"POST"}, s.newSession
+		methods, answer, open = []string{"POST"}, s.newSession, true
 	default:
 		if id := path[1:]; isSessionID(id) {
-			methods, answer = []string{"GET", "HEAD", "POST"}, s.session
+			methods, answer, open = []string{"GET", "HEAD", "POST"}, s.session, true
 			break
 		}
 		fail(w, r, http.StatusNotFound, "There is nothing at %q; the camera is at /", path)
 		return
 	}
+	s.allowOrigin(w.Header(), r, open)
 	allow := strings.Join(methods, ", ")
 	switch {
 	case r.Method == http.MethodOptions:
 		w.Header().Set("Allow", allow)
-		w.Header().Set("Access-Control-Allow-Methods", allow)
-		w.Header().Set("Access-Control-Allow-Headers", "*")
+		if w.Header().Get("Access-Control-Allow-Origin") != "" {
+			w.Header().Set("Access-Control-Allow-Methods", allow)
+			w.Header().Set("Access-Control-Allow-Headers", "*")
+		}
 		w.WriteHeader(http.StatusNoContent)
 	case !slices.Contains(methods, r.Method):
 		w.Header().Set("Allow", allow)
@@ -267,7 +283,6 @@ func fail(w http.ResponseWriter, r *http.Request, code int, format string, args 
 		writeJSON(w, code, map[string]string{"error": message})
 		return
 	}
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(code)
 	fmt.Fprintln(w, message)

@@ -28,6 +28,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/", 200, "<!DOCTYPE html>"},
 		{"HEAD", "/", 200, ""},
 		{"GET", "/webcam/", 200, "<!DOCTYPE html>"},
+		{"GET", "/page.js", 200, "use strict"},
 		{"GET", "/webcam/healthz", 200, "ok\n"},
 		{"GET", "/webcamera", 404, `nothing at "/webcamera"`},
 		{"GET", "/?action=dance", 400, `not "dance"`},
@@ -80,7 +81,7 @@ func TestLicenses(t *testing.T) {
 // Behind a proxy that has the camera at /webcam/ and nowhere else, a link that
 // begins with a slash leads to the proxy's own pages.
 func TestPageLinksAreRelative(t *testing.T) {
-	if links := regexp.MustCompile("(src|href|action) *= *[\"'`]?/|(fetch|import|Worker|WebSocket|open)\\([\"'`]/").FindAll(indexPage, -1); len(links) > 0 {
+	if links := regexp.MustCompile("(src|href|action) *= *[\"'`]?/|(fetch|import|Worker|WebSocket|open)\\([\"'`]/").FindAll(append(indexPage, pageScript...), -1); len(links) > 0 {
 		t.Errorf("the page has absolute links: %q", links)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/pushcam/pushcam/camera"
 )
 
-// streamHead is the head of the answer to a stream's request. The stream ends with the
+// streamHead is the head of the answer to a stream's request, without its end. The stream ends with the
 // connection, because chunked encoding breaks simple players (esphome feature 960). All
 // players take HTTP/1.0 with Connection: close.
 const streamHead = "HTTP/1.0 200 OK\r\n" +
@@ -20,9 +20,7 @@ const streamHead = "HTTP/1.0 200 OK\r\n" +
 	"Content-Type: multipart/x-mixed-replace; boundary=" + boundary + "\r\n" +
 	"Cache-Control: no-store, no-cache, must-revalidate, private, max-age=0\r\n" +
 	"Pragma: no-cache\r\n" +
-	"X-Accel-Buffering: no\r\n" +
-	"Access-Control-Allow-Origin: *\r\n" +
-	"\r\n"
+	"X-Accel-Buffering: no\r\n"
 
 // maxName bounds the name that a viewer gives itself, in bytes.
 const maxName = 64
@@ -96,6 +94,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 	v := newViewer(conn, s.ViewerTimeout, &s.ages)
 	ctx, cancel := context.WithCancel(o.ctx)
 	v.from, v.cancel, v.frames = from, cancel, &s.frames
+	v.origin = s.allowedOrigin(r, false)
 	v.session, v.interval, v.ahead, v.name = o.session, query.interval, query.ahead, query.name
 	// A browser's network process reads everything at once, however slowly the browser
 	// shows it. To ask it would tell nothing.
@@ -123,7 +122,11 @@ func (v *viewer) run(ctx context.Context, h *Hub) error {
 	if err := v.conn.SetDeadline(time.Now().Add(v.timeout)); err != nil {
 		return err
 	}
-	greeting := streamHead + "--" + boundary + "\r\n"
+	greeting := streamHead
+	if v.origin != "" {
+		greeting += "Access-Control-Allow-Origin: " + v.origin + "\r\n"
+	}
+	greeting += "\r\n--" + boundary + "\r\n"
 	if v.ahead {
 		greeting += headAhead
 	}

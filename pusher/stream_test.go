@@ -25,7 +25,6 @@ func TestStreamOnTheWire(t *testing.T) {
 			"Cache-Control: no-store, no-cache, must-revalidate, private, max-age=0\r\n" +
 			"Pragma: no-cache\r\n" +
 			"X-Accel-Buffering: no\r\n" +
-			"Access-Control-Allow-Origin: *\r\n" +
 			"\r\n" +
 			"--frame\r\n"
 		partHead = "Content-Type: image/jpeg\r\nContent-Length: 5\r\nX-Timestamp: 1700000000.000042\r\nX-Frame: 5\r\n\r\n"

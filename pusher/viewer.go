@@ -48,6 +48,7 @@ type viewer struct {
 	letGo    func()        // is yield
 	name     string        // what it calls itself
 	session  bool          // belongs to a push session
+	origin   string        // whose pages may read the stream; "" is none
 	ahead    bool          // each part's header is sent ahead, together with the part before
 	since    time.Time     // when it came
 	interval time.Duration // between two of its frames at least; 0 sends all

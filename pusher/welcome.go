@@ -36,7 +36,6 @@ func welcome(w http.ResponseWriter, code int, message string) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(page)))
-	h.Set("X-Content-Type-Options", "nosniff")
 	// Nobody is to choose a password through a frame of another site.
 	h.Set("Content-Security-Policy", "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'")
 	w.WriteHeader(code)
@@ -51,7 +50,6 @@ func welcome(w http.ResponseWriter, code int, message string) {
 // late. What pages of other sites send is refused, so a stranger must be in the
 // network.
 func (s *Server) choosePassword(w http.ResponseWriter, r *http.Request) {
-	w.Header().Del("Access-Control-Allow-Origin")
 	switch {
 	case s.Owner == nil || s.Owner.Choose == nil:
 		fail(w, r, http.StatusNotFound, "There is nothing at %q; the camera is at /", r.URL.Path)

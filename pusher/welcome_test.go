@@ -90,7 +90,8 @@ func TestFirstSight(t *testing.T) {
 		}{
 			{"from another site", good, good, []string{"Origin: http://evil.example"}, 403, "another site"},
 			{"from no site that it tells", good, good, []string{"Origin: null"}, 403, "another site"},
-			{"by a name that is made to lead here", good, good, []string{"Host: evil.example"}, 403, "not for"},
+			{"by a name that is made to lead here", good, good, []string{"Host: evil.example"}, 403, "does not know that it is called"},
+			{"by another's name", good, good, []string{"Host: other.local"}, 403, "not for"},
 			{"typed differently", good, "a god password", nil, 422, "differ"},
 			{"too short", "short", "short", nil, 422, "it is &lt;short&gt;."},
 			{"none", "", "", nil, 422, "&lt;short&gt;"},

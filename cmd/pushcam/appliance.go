@@ -48,6 +48,8 @@ type appliance struct {
 	system   system
 	screen   *screen
 	reporter *reporter
+
+	allowHosts []string // names that the owner has given with -allow-host
 }
 
 // newAppliance returns nil on a PC. The program answers at address, and itself by web;
@@ -61,6 +63,7 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, ca
 		owner = device.NewOwner(c.ownerHash)
 	}
 	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, hostname: os.Hostname, card: &card.Card{Root: c.root}, owners: device.OpenOwnership(c.root, owner)}
+	a.allowHosts = c.allowHosts.all
 	a.onEnding = device.OnEnding
 	a.system = system{settle: a.card.Settle, unkept: s.unkept, endOthers: device.EndOthers, off: device.PowerOff, restart: device.Restart}
 	a.watch = &cardWatch{root: c.root, show: p.onCard, log: log.With("component", "card")}
@@ -227,7 +230,7 @@ func (a *appliance) owner(s *settings, log, controls http.Handler) *pusher.Owner
 		Verify: a.owners.Verify,
 		Free:   a.owners.Free,
 		Choose: a.chooseOwner,
-		Names:  a.names,
+		Names:  a.ownNames,
 		Answers: map[string]http.Handler{
 			"/api/log":      log,
 			"/api/controls": controls,
@@ -248,10 +251,23 @@ func (a *appliance) chooseOwner(password string) error {
 	return a.owners.Choose(password)
 }
 
-// names are what browsers on the network may call the appliance: its host name and the
-// one that it has, which may have a number, as they are, and in the domains of multicast
-// DNS and of the router.
+// names are what viewers may call the appliance: its own names, and those of the network
+// that the router has given a name.
 func (a *appliance) names() []string {
+	if a == nil {
+		return nil
+	}
+	all := a.ownNames()
+	if domain := a.network.domain(); domain != "" {
+		all = append(all, "."+domain)
+	}
+	return all
+}
+
+// ownNames are what browsers on the network may call the appliance: its host name and the
+// one that it has, which may have a number, as they are, and in the domains of multicast
+// DNS and of the router; and what the owner has named.
+func (a *appliance) ownNames() []string {
 	all := []string{a.name.Hostname, strings.TrimSuffix(a.name.State().Host, ".local")}
 	for _, name := range all[:len(all):len(all)] {
 		for _, domain := range []string{"local", a.network.domain()} {
@@ -260,7 +276,7 @@ func (a *appliance) names() []string {
 			}
 		}
 	}
-	return all
+	return append(all, a.allowHosts...)
 }
 
 // boardState is the part of /state about the board, which a PC may have too.

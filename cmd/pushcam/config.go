@@ -54,6 +54,9 @@ type config struct {
 	idleHold time.Duration
 	alwaysOn bool
 
+	allowHosts   list
+	allowOrigins list
+
 	memory         int // MiB
 	maxViewers     int
 	viewerTimeout  time.Duration
@@ -72,7 +75,7 @@ var groups = []struct {
 	flags []string
 }{
 	{"Camera", []string{"source", "device", "size", "fps", "quality", "bitrate", "format", "control", "idle-hold", "always-on"}},
-	{"Viewers", []string{"listen", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout"}},
+	{"Viewers", []string{"listen", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout", "allow-host", "allow-origin"}},
 	{"LED and button", []string{"led-sys", "led-gpio", "led-active-low", "button-gpio", "button-hold", "privacy-button", "gpio-chip"}},
 	{"Program", []string{"state-dir", "memory", "log-level", "version"}},
 }
@@ -123,6 +126,10 @@ func (c *config) flags() *flag.FlagSet {
 	fs.IntVar(&c.maxSessions, "max-sessions", 0, "`number` of push sessions at most; 0 is half of the viewers that -memory allows")
 	fs.IntVar(&c.sessionFrames, "session-frames", 60, "`number` of frames without a keep-alive after which a push session ends,")
 	fs.DurationVar(&c.sessionTimeout, "session-timeout", 5*time.Second, "or `time`, if that is longer")
+
+	c.allowHosts.check, c.allowOrigins.check = checkHost, checkOrigin
+	fs.Var(&c.allowHosts, "allow-host", "`name` under which the camera is opened too, as behind a proxy: cam.example.org, or\n.example.org for all below it; several with commas. Its addresses, names without a dot and those below\n.local, .lan, .home.arpa and .internal are allowed")
+	fs.Var(&c.allowOrigins, "allow-origin", "`origin` of a page whose scripts may read pictures and the state, and which may show the\ncamera's page in a frame: https://home.example:8123, or * for all; several with commas")
 
 	fs.StringVar(&c.ledSys, "led-sys", d.ledSys, "the board's own LED, by its `name` in /sys/class/leds; auto is a Pi's ACT LED, none is none")
 	fs.IntVar(&c.ledGPIO, "led-gpio", d.ledGPIO, "GPIO `line` of a status LED; -1 is none")

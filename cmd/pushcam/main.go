@@ -16,6 +16,9 @@ import (
 )
 
 func main() {
+	// A log that nobody reads any more is no reason to end: without this a write to a
+	// closed pipe would (os/signal, SIGPIPE).
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(exitCode(run(ctx, "/", os.Args[1:], os.Getenv, os.Stdout, os.Stderr)))

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -175,6 +176,50 @@ func TestSocketActivation(t *testing.T) {
 	out, err := cmd.Output()
 	if want := "pushcam is at http://" + l.Addr().String() + "/"; err != nil || !strings.Contains(string(out), want) {
 		t.Errorf("%v, output %q, want %q", err, out, want)
+	}
+}
+
+// Whoever reads the log may leave, and the program goes on.
+func TestBrokenStderr(t *testing.T) {
+	const inside = "PUSHCAM_TEST_MAIN"
+	if os.Getenv(inside) != "" {
+		os.Args = []string{"pushcam", "-source", "pattern", "-size", "320x240", "-listen", "127.0.0.1:0", "-state-dir", os.Getenv(inside)}
+		main()
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read.Close()
+	defer write.Close()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestBrokenStderr$")
+	cmd.Env = append(os.Environ(), inside+"="+t.TempDir())
+	cmd.Stderr = write
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	greeting, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("no greeting: %v, %v", err, cmd.Wait())
+	}
+	out.Close() // nobody reads that either
+	url := strings.TrimSpace(greeting[strings.Index(greeting, "http"):])
+	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for range 3 { // each viewer is logged when it comes and when it leaves
+		resp, err := web.Get(url + "stream")
+		if err != nil {
+			t.Fatalf("%v: %v", err, cmd.Wait())
+		}
+		io.ReadFull(resp.Body, make([]byte, 1000))
+		resp.Body.Close()
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the program ended with: %v", err)
 	}
 }
 

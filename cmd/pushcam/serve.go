@@ -49,6 +49,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		writeCameraMetrics(w, cam.State())
 		appliance.writeMetrics(w)
 	}
+	server.Names = func() []string { return append(appliance.names(), c.allowHosts.all...) }
 	server.Licenses = appliance.licenses()
 	server.State = map[string]func() any{
 		"camera":   func() any { return cameraState(cam) },
@@ -111,6 +112,7 @@ func newServer(c *config, hub *pusher.Hub, cam *camera.Camera, log *slog.Logger)
 		Hub:            hub,
 		Camera:         cam,
 		Log:            log,
+		AllowOrigins:   c.allowOrigins.all,
 		Memory:         int64(c.memory) << 20,
 		MaxViewers:     c.maxViewers,
 		ViewerTimeout:  c.viewerTimeout,

@@ -42,7 +42,7 @@ func TestJPGPusherClient(t *testing.T) {
 			t.Parallel()
 			covers(t, "Chromium", "the JPGPusher README's client, "+tt.name)
 			// Frames are few and small: this is about the session.
-			p := start(t, "-listen", tt.listen, "-idle-hold", "1s", "-fps", "10", "-size", "640x360", "-session-frames", "40", "-session-timeout", "4s")
+			p := start(t, "-listen", tt.listen, "-allow-host", "pushcam.test", "-idle-hold", "1s", "-fps", "10", "-size", "640x360", "-session-frames", "40", "-session-timeout", "4s")
 			address, err := url.Parse(p.url)
 			if err != nil {
 				t.Fatal(err)

@@ -216,7 +216,7 @@ func TestHiddenPage(t *testing.T) {
 // only with https or on localhost, and its console stays empty.
 func TestInsecureContext(t *testing.T) {
 	eachBrowser(t, "plain http under a LAN's name: no secure context, nothing in the console", func(t *testing.T, b browser) {
-		p := start(t)
+		p := start(t, "-allow-host", "pushcam.test")
 		tb := b.newTab(t)
 		tb.open("http://pushcam.test:" + p.port + "/")
 		var secure bool
@@ -232,18 +232,20 @@ func TestInsecureContext(t *testing.T) {
 	})
 }
 
-// A page of another origin, for instance a home automation's, may show the stream and
-// read a snapshot and the state without credentials (CORS).
+// A page of another origin, for instance a home automation's, may show the stream. If its
+// owner has named it, it may also read a snapshot and the state, without credentials
+// (CORS).
 func TestPageFromElsewhere(t *testing.T) {
-	eachBrowser(t, "a third-party page shows the stream and reads a snapshot (CORS)", func(t *testing.T, b browser) {
-		p := start(t)
+	eachBrowser(t, "a third-party page shows the stream and, if it is named, reads a snapshot (CORS)", func(t *testing.T, b browser) {
 		site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			w.Write([]byte("<!DOCTYPE html><title>elsewhere</title><img>"))
 		}))
 		t.Cleanup(site.Close)
+		origin := strings.Replace(site.URL, "127.0.0.1", "page.test", 1)
+		p := start(t, "-allow-host", "pushcam.test", "-allow-origin", origin)
 		tb := b.newTab(t)
-		tb.open(strings.Replace(site.URL, "127.0.0.1", "page.test", 1) + "/")
+		tb.open(origin + "/")
 		camera := `"http://pushcam.test:` + p.port
 		var answer string
 		tb.eval(`document.querySelector("img").src = `+camera+`/stream"`, &answer)
@@ -260,6 +262,13 @@ func TestPageFromElsewhere(t *testing.T) {
 		tb.eval(`fetch(`+camera+`/state", { credentials: "include" }).then(() => false, () => true)`, &refused)
 		if !refused {
 			t.Error("a script of another origin reads the answer to a request with credentials")
+		}
+		stranger := start(t, "-allow-host", "pushcam.test")
+		for _, path := range []string{"/snapshot.jpg", "/state"} {
+			tb.eval(`fetch("http://pushcam.test:`+stranger.port+path+`").then(() => false, () => true)`, &refused)
+			if !refused {
+				t.Errorf("a script of a page that nobody has named reads %s", path)
+			}
 		}
 	})
 }

@@ -1,0 +1,107 @@
+package pusher
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// Whom a foreign domain that leads to our address (DNS rebinding) does not let look in.
+func TestHosts(t *testing.T) {
+	tests := map[string]int{ // the answer's code, by the Host
+		"192.0.2.7": 200, "192.0.2.7:8080": 200, "[2001:db8::7]": 200, "[fe80::7]:80": 200,
+		"pushcam": 200, "anything": 200, "localhost:8080": 200, "PushCam.Local.": 200, "garden.lan": 200,
+		"a.b.home.arpa": 200, "cam.internal:81": 200, "x.localhost": 200, "": 200,
+		"other.fritz.box": 200, "cam.example.org": 200, "fritz.box": 403,
+		"evil.example": 403, "local.evil.example": 403, "pushcam.local.evil.example": 403, "192.0.2.7.evil.example": 403,
+		"xcam.example.org": 403, "a.cam.example.org": 403, "evil.localx": 403, "x.notlocal": 403, "..": 403,
+	}
+	for host, want := range tests {
+		t.Run(host, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, func(s *Server) { s.Names = func() []string { return []string{"", "Cam.Example.org", ".fritz.box"} } })
+				r.film()
+				for _, path := range []string{"/healthz", "/", "/snapshot.jpg", "/state", "/?action=snapshot"} {
+					a := r.ask(host, path)
+					if a.Code != want || want == 403 && !strings.Contains(a.Body, "-allow-host "+strings.TrimSuffix(host, ".")) {
+						t.Errorf("%s: %d %.100q, want %d", path, a.Code, a.Body, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// What scripts of other pages may read: session ids and keep-alives. What else viewers
+// see, only those of pages that the owner has named.
+func TestOrigins(t *testing.T) {
+	const named, other = "https://home.example:8123", "http://other.example"
+	tests := []struct {
+		method, path, origin string
+		allow                []string // Server.AllowOrigins
+		want                 string
+	}{
+		{"GET", "/stream", other, nil, "*"}, // a session's id
+		{"POST", "/sessions", other, nil, "*"},
+		{"GET", "/123456789012345", other, nil, "*"}, // its keep-alive
+		{"OPTIONS", "/stream", other, nil, "*"},
+		{"OPTIONS", "/state", other, nil, ""},
+		{"GET", "/state", other, nil, ""},
+		{"GET", "/snapshot.jpg", other, nil, ""},
+		{"GET", "/metrics", other, nil, ""},
+		{"GET", "/", other, nil, ""},
+		{"GET", "/state", other, []string{named}, ""},
+		{"GET", "/state", named, []string{named}, named},
+		{"OPTIONS", "/state", named, []string{named}, named},
+		{"GET", "/snapshot.jpg", named, []string{named}, named},
+		{"GET", "/state", other, []string{AnyOrigin}, "*"},
+		{"GET", "/own", named, []string{named, AnyOrigin}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.method+" "+tt.path+" for "+tt.origin, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, withOwner(map[string]http.Handler{"/own": says("own")}), func(s *Server) { s.AllowOrigins = tt.allow })
+				r.film()
+				a := r.do(tt.method, tt.path, "Origin: "+tt.origin)
+				if got := a.Header.Get("Access-Control-Allow-Origin"); got != tt.want || (tt.method == "OPTIONS") != (a.Header.Get("Access-Control-Allow-Methods") != "") && tt.want != "" {
+					t.Errorf("%q, want %q; header %v", got, tt.want, a.Header)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // an <img crossorigin>, for a canvas
+		for origin, want := range map[string]string{named: named, other: ""} {
+			r := newRig(t, func(s *Server) { s.AllowOrigins = []string{named} })
+			s, conn := r.stream("/stream.mjpg", "Origin: "+origin)
+			if got := s.Header.Get("Access-Control-Allow-Origin"); got != want {
+				t.Errorf("a stream for %s: %q, want %q", origin, got, want)
+			}
+			conn.Close()
+			r.stop()
+		}
+	})
+}
+
+// No answer is taken for something else, nor run.
+func TestProtectedAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, withOwner(map[string]http.Handler{"/own": says("own")}))
+		r.film()
+		for _, path := range []string{"/", "/page.js", "/state", "/metrics", "/healthz", "/licenses", "/nowhere", "/snapshot.jpg", "/123456789012345", "/own", "/sessions"} {
+			h := r.do("GET", path).Header
+			policy := h.Get("Content-Security-Policy")
+			framed := strings.Contains(policy, "frame-ancestors 'self'") || path == "/snapshot.jpg"
+			if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "same-origin" || !framed {
+				t.Errorf("%s: %v", path, h)
+			}
+			if path != "/own" && (!strings.HasPrefix(policy, "default-src 'none'") && !strings.HasPrefix(policy, "default-src 'self'") && policy != "" || strings.Contains(policy, "script")) {
+				t.Errorf("%s lets scripts in a page run: %s", path, policy)
+			}
+		}
+	})
+	if regexp.MustCompile(`<script>| on[a-z]+=`).Match(indexPage) {
+		t.Error("the page has a script in it, which its policy keeps from running")
+	}
+}
