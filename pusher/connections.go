@@ -35,7 +35,7 @@ const (
 	maxConnections = 128
 	// requestShare is how many requests of one address are answered at a time. It has
 	// more connections than that, of which some ask for nothing.
-	requestShare = 32
+	requestShare = 16
 
 	// A connection that is refused is read before it is closed, up to these bounds. If
 	// bytes were unread then, the client would see a reset instead of the answer.

@@ -274,7 +274,7 @@ func TestRequestsShare(t *testing.T) {
 			r.request("GET", "/snapshot") // there is no frame yet
 		}
 		synctest.Wait()
-		if a := r.do("GET", "/healthz"); a.Code != 503 || !strings.Contains(a.Body, "Your address has 32 requests under way") {
+		if a := r.do("GET", "/healthz"); a.Code != 503 || !strings.Contains(a.Body, fmt.Sprintf("Your address has %d requests under way", requestShare)) {
 			t.Errorf("one too many: %+v", a)
 		}
 		r.from("10.0.0.2")

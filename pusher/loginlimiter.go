@@ -29,7 +29,9 @@ import (
 //
 // After a start there is no right password to compare with. Until one has come, all
 // that come from known addresses are verified, in their order: each of those who
-// guess at the owner's own address delays the owner by the time of one hash.
+// guess at the owner's own address delays the owner by the time of one hash. And the
+// first tries of every other address have a bucket of their own, so that an owner at a
+// new address is not shut out by those who have had theirs.
 type loginLimiter struct {
 	owner *Owner
 	log   *slog.Logger
@@ -42,6 +44,7 @@ type loginLimiter struct {
 	rightUntil time.Time
 	clients    map[string]*loginClient // by address
 	backlog    time.Time               // when the leaky bucket of wrong passwords is empty
+	firsts     time.Time               // when that of first tries is
 }
 
 // loginClient is an address that has tried a password.
@@ -64,7 +67,11 @@ const (
 
 	knownInterval = 2 * time.Second // between two wrong passwords of a known address
 
-	maxLoginClients = 64
+	firstTries = 3    // of an unknown address, until the right password has come
+	firstBurst = 1024 // wrong ones of those that fit into their bucket, which leaks as the other
+
+	maxLoginClients = 1024 // as many as a home or an office network has addresses
+	maxKnown        = 64   // of them, those that knew the password
 )
 
 // errPassword is returned for a password that is missing or wrong.
@@ -86,7 +93,7 @@ func newLoginLimiter(o *Owner, log *slog.Logger) *loginLimiter {
 		clients:   make(map[string]*loginClient),
 	}
 	rand.Read(l.salt)
-	for _, address := range o.Known[max(0, len(o.Known)-maxLoginClients):] {
+	for _, address := range o.Known[max(0, len(o.Known)-maxKnown):] {
 		l.clients[address] = &loginClient{known: true}
 	}
 	return l
@@ -169,7 +176,8 @@ func (l *loginLimiter) try(address string, c *loginClient, password string) erro
 	if !ok {
 		switch {
 		case !c.known:
-			l.backlog = later(l.backlog, now).Add(unknownInterval)
+			bucket, _ := l.bucket(c)
+			*bucket = later(*bucket, now).Add(unknownInterval)
 			c.next = now.Add(min(firstWait<<min(c.wrong, 10), maxWait))
 		case !c.next.After(now): // it has not reserved its time
 			c.next = now.Add(knownInterval)
@@ -181,6 +189,9 @@ func (l *loginLimiter) try(address string, c *loginClient, password string) erro
 	}
 	c.wrong = 0
 	if !c.known {
+		if known := l.known(); len(known) >= maxKnown {
+			delete(l.clients, known[0])
+		}
 		c.known = true
 		l.keep(address, c)
 		l.log.Info("the owner came", "from", address)
@@ -212,7 +223,17 @@ func (l *loginLimiter) wait(c *loginClient, now time.Time) time.Duration {
 	case c.known:
 		return wait
 	}
-	return max(wait, l.backlog.Add(-(unknownBurst-1)*unknownInterval).Sub(now))
+	bucket, burst := l.bucket(c)
+	return max(wait, bucket.Add(-time.Duration(burst-1)*unknownInterval).Sub(now))
+}
+
+// bucket is the leaky bucket of an unknown address, and how much fits into it. l is
+// locked.
+func (l *loginLimiter) bucket(c *loginClient) (empty *time.Time, burst int) {
+	if l.right == nil && c.wrong < firstTries {
+		return &l.firsts, firstBurst
+	}
+	return &l.backlog, unknownBurst
 }
 
 // keep remembers a client. When there are too many it forgets another one, an

@@ -283,6 +283,37 @@ func TestLoginBesideGuessersAfterARestart(t *testing.T) {
 	}
 }
 
+// After a restart those who have guessed before, from all the addresses of a network, do
+// not keep the owner out who comes from a new one and mistypes.
+func TestLoginFromANewAddressAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newCountedLogin(t, "right")
+		ctx, cancel := context.WithCancel(t.Context())
+		var guessing sync.WaitGroup
+		defer guessing.Wait()
+		defer cancel()
+		for k := range 8 {
+			guessing.Go(func() {
+				for i := k; ctx.Err() == nil; i += 8 {
+					if l.try(fmt.Sprint("10.99.1.", i%220), "wrong") == "wait" {
+						time.Sleep(50 * time.Millisecond)
+					}
+				}
+			})
+		}
+		time.Sleep(10 * time.Minute)
+		for _, password := range []string{"rihgt", "right"} {
+			start := time.Now()
+			if got, want := l.try("10.99.0.3", password), map[string]string{"rihgt": "no", "right": "in"}[password]; got != want || time.Since(start) > 5*time.Second {
+				t.Errorf("%s: %s after %v", password, got, time.Since(start))
+			}
+		}
+		if limit := 220*firstTries + unknownBurst + int(10*time.Minute/unknownInterval) + 10; l.verified > limit {
+			t.Errorf("verified %d times, at most %d", l.verified, limit)
+		}
+	})
+}
+
 // A client that leaves while its try is delayed is not waited for.
 func TestLoginClientLeavesWhileDelayed(t *testing.T) {
 	for name, after := range map[string]time.Duration{"before its time": knownInterval / 2, "in its turn": knownInterval + time.Millisecond} {
@@ -332,7 +363,7 @@ func TestLoginRemembersSoMany(t *testing.T) {
 		l := newCountedLogin(t, "right")
 		var known []string
 		l.owner.Remember = func(k []string) { known = k }
-		for i := range 2 * maxLoginClients {
+		for i := range 2 * maxKnown {
 			if got := l.try(fmt.Sprint("owner ", i), "right"); got != "in" {
 				t.Fatal(got)
 			}
@@ -342,7 +373,7 @@ func TestLoginRemembersSoMany(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		l.fromStrangers(ctx)
-		if diff := cmp.Diff(known, l.known(), cmpopts.SortSlices(strings.Compare)); len(known) != maxLoginClients || diff != "" {
+		if diff := cmp.Diff(known, l.known(), cmpopts.SortSlices(strings.Compare)); len(known) != maxKnown || diff != "" {
 			t.Errorf("%d are known (-want +got):\n%s", len(known), diff)
 		}
 	})
