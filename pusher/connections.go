@@ -108,6 +108,7 @@ func (d *door) Accept() (net.Conn, error) {
 		case err == nil && d.connections.admit(conn):
 			return conn, nil
 		case err == nil:
+			d.connections.log.Warn("a connection was refused", "from", conn.RemoteAddr())
 			d.connections.refuse(conn)
 		case !isShortage(err):
 			return nil, err

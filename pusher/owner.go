@@ -72,6 +72,7 @@ func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.
 		return
 	}
 	if !isSameOrigin(r) {
+		s.Log.Warn("a page of another site asked for what is the owner's", "from", address(r), "page", r.Header.Get("Origin"))
 		fail(w, r, http.StatusForbidden, "A page of another site may not do this; open %s itself", r.URL.Path)
 		return
 	}

@@ -171,6 +171,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		defer func() { control.SetReadDeadline(time.Now().Add(bodyTime)) }()
 	}
 	if !s.connections.begin(c) {
+		s.Log.Warn("a request was refused: its address has too many under way", "from", address(r))
 		busy(w, r, "Your address has %d requests under way, and may have no more; try again in a few seconds", requestShare)
 		return
 	}
@@ -189,6 +190,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	}
 	if !s.isForThisHost(r) {
 		name := hostName(r.Host)
+		s.Log.Warn("a request for another name was refused", "from", address(r), "name", name[:min(len(name), maxName)])
 		fail(w, r, http.StatusForbidden, "This camera does not know that it is called %q. Open it by its address or its own name; if that is its name behind a proxy, start it with -allow-host %s", name, name)
 		return
 	}

@@ -233,6 +233,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		s.mu.Lock()
 		s.totals.refusedSessions++
 		s.mu.Unlock()
+		s.Log.Warn("a session was refused", "from", address(r))
 		busy(w, r, "All %d places for sessions are taken, or the %d that one address may have; try again in a few seconds", s.sessions.live.max, s.sessions.live.share)
 	case errors.Is(err, errUnknownSession):
 		w.Header().Set("Connection", "close")

@@ -82,6 +82,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 	}
 	from := guest(r)
 	if why := s.reservePlace(from, o.replaces); why != "" {
+		s.Log.Warn("a viewer was refused", "from", address(r), "why", why)
 		busy(w, r, "%s; try again in a few seconds", why)
 		return false
 	}

@@ -220,9 +220,9 @@ func (a *appliance) licenses() []byte {
 	return text
 }
 
-// owner gives the appliance's owner what is theirs alone: the log, the camera's
-// controls, updates and gokrazy's own pages.
-func (a *appliance) owner(s *settings, log, controls http.Handler) *pusher.Owner {
+// owner gives the appliance's owner what is theirs alone: the log, who was there, the
+// camera's controls, updates and gokrazy's own pages.
+func (a *appliance) owner(s *settings, log, visitors, controls http.Handler) *pusher.Owner {
 	if a == nil {
 		return nil
 	}
@@ -233,6 +233,7 @@ func (a *appliance) owner(s *settings, log, controls http.Handler) *pusher.Owner
 		Names:  a.ownNames,
 		Answers: map[string]http.Handler{
 			"/api/log":      log,
+			"/api/visitors": visitors,
 			"/api/controls": controls,
 			update.Path:     a.updates,
 			"/gokrazy/": &device.WebInterface{Prefix: "/gokrazy/", Root: a.root, Log: a.log.With("component", "gokrazy"),

@@ -18,7 +18,8 @@ import (
 // held, or one of them fails.
 func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	book := newLogbook()
-	log := slog.New(slog.NewTextHandler(io.MultiWriter(book, stderr), &slog.HandlerOptions{Level: c.verbose}))
+	visitors := newVisitors(slog.NewTextHandler(io.MultiWriter(book, stderr), &slog.HandlerOptions{Level: c.verbose}))
+	log := slog.New(visitors)
 	debug.SetMemoryLimit(int64(c.memory) << 20)
 
 	panel := openPanel(c, log.With("component", "panel"))
@@ -44,7 +45,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	all := newParts(ctx)
 	appliance := newAppliance(c, settings, address, itself.Client(), cam, panel, all.stop, book, stderr, log)
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
-	server.Owner = appliance.owner(settings, book, controls)
+	server.Owner = appliance.owner(settings, book, visitors, controls)
 	server.Metrics = func(w io.Writer) {
 		writeCameraMetrics(w, cam.State())
 		appliance.writeMetrics(w)
