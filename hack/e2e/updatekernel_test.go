@@ -104,7 +104,9 @@ func TestUpdateFull(t *testing.T) {
 		t.Skip("is tried with the other updates: run it with \"go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all\"")
 	}
 	p, newer := older(t)
-	cam, card := newWebcam(), p.card(t)
+	unnamed := *p // a name of its own could not be kept, and the update is for another
+	unnamed.settings = "password=" + password + "\r\n"
+	cam, card := newWebcam(), unnamed.card(t)
 	fillPerm(t, card)
 	m := boot(t, card, p.uefi())
 	cam.plug(t, m)
