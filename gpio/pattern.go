@@ -16,6 +16,7 @@ const (
 	Privacy                     // the owner closed the camera
 	NoCamera                    // no camera is found
 	NoNetwork                   // nobody can reach the appliance
+	SetUp                       // its own network waits for its owner
 	Fault                       // the camera does not work
 	Trial                       // an update is on trial
 	Card                        // the card does not answer
@@ -54,6 +55,8 @@ var patterns = [...]struct {
 		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
 	NoNetwork: {"no-network", "three flashes, pause", "no network: check the cable and the router",
 		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
+	SetUp: {"set-up", "two long flashes, pause", "set-up: join the network pushcam-setup with your phone, and a page opens",
+		[]time.Duration{800 * ms, 400 * ms, 800 * ms, 1600 * ms}},
 	Fault: {"fault", "four flashes, pause", "there is a camera and it does not work: the page says why",
 		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
 	Trial: {"trial", "one long, one short flash", "an update is on trial: leave the power on",

@@ -76,7 +76,7 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, ca
 		log.Warn("the set-up network has the password that is in README", "err", err)
 	}
 	a.drivers = newDrivers(a.root, c.size, log.With("component", "modules"))
-	a.network = newNetwork(a.root.Path(status.Socket), p.noNetwork, log.With("component", "network"))
+	a.network = newNetwork(a.root.Path(status.Socket), p.noNetwork, p.settingUp, log.With("component", "network"))
 	a.name = a.newAnnouncer(address, s)
 	a.updates = a.newUpdates(c.stateDir, cam, p, web, book)
 	a.recovery = newRecovery(a.root, c.stateDir, a.reboot, log.With("component", "recovery"))

@@ -51,7 +51,7 @@ func TestOwner(t *testing.T) {
 
 	book := newLogbook()
 	log := slog.New(slog.NewTextHandler(book, nil))
-	network := newNetwork("", nil, log)
+	network := newNetwork("", nil, func(bool) {}, log)
 	network.take(status.Status{Domain: "fritz.box"})
 	appliance := &appliance{root: device.Root(root), log: log, network: network, owners: device.OpenOwnership(device.Root(root), device.ReadOwner(device.Root(root))), name: &discovery.Announcer{Hostname: "attic"}, updates: &update.Server{Card: &card.Card{Root: device.Root(root)}, Dir: t.TempDir(), Log: log}}
 	server := &pusher.Server{

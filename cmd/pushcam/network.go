@@ -22,6 +22,7 @@ import (
 type network struct {
 	log     *slog.Logger
 	missing func(bool)    // is told whether there is none
+	setUp   func(bool)    // is told whether there is the one that waits for its owner
 	changed chan struct{} // holds one when something has changed
 	latest  atomic.Pointer[status.Status]
 
@@ -36,9 +37,9 @@ const networkPatience = 15 * time.Second
 
 var errNoNetwork = errors.New("nobody can reach this pushcam")
 
-func newNetwork(socket string, missing func(bool), log *slog.Logger) *network {
+func newNetwork(socket string, missing, setUp func(bool), log *slog.Logger) *network {
 	return &network{
-		log: log, missing: missing, changed: make(chan struct{}, 1),
+		log: log, missing: missing, setUp: setUp, changed: make(chan struct{}, 1),
 		follow: func(ctx context.Context, tell func(status.Status, error)) { status.Follow(ctx, socket, tell) },
 	}
 }
@@ -91,6 +92,7 @@ func (n *network) take(s status.Status) error {
 	case n.changed <- struct{}{}:
 	default:
 	}
+	n.setUp(s.WiFi != nil && s.WiFi.SetUp != nil)
 	why := "it has no network adapter"
 	for i, l := range s.Links {
 		// An address that nobody has given is one, too: a laptop at the other end of the
@@ -101,6 +103,9 @@ func (n *network) take(s status.Status) error {
 		if i == 0 {
 			why = l.Name + ": " + l.Why
 		}
+	}
+	if s.WiFi != nil && s.WiFi.Why != "" { // of the radio there is more to say than of a cable
+		why = s.WiFi.Why
 	}
 	return fmt.Errorf("%w: %s", errNoNetwork, why)
 }
@@ -120,6 +125,7 @@ type networkState struct {
 	discovery.State
 	Links []status.Link `json:"links,omitempty"`
 	Clock *status.Clock `json:"clock,omitempty"`
+	WiFi  *status.Radio `json:"wifi,omitempty"`
 }
 
 func (n *network) state(name discovery.State) networkState {
@@ -132,7 +138,18 @@ func (n *network) state(name discovery.State) networkState {
 		l.Router, l.LeaseUntil = netip.Addr{}, time.Time{}
 		links[i] = l
 	}
-	return networkState{name, links, &s.Clock}
+	state := networkState{name, links, &s.Clock, nil}
+	if s.WiFi != nil {
+		radio := *s.WiFi
+		radio.Seen = nil // by which a place can be found
+		if radio.Network != nil {
+			in := *radio.Network
+			in.BSSID = "" // by that, too
+			radio.Network = &in
+		}
+		state.WiFi = &radio
+	}
+	return state
 }
 
 // writeMetrics writes the network's part of /metrics.
@@ -143,6 +160,20 @@ func (n *network) writeMetrics(w io.Writer) {
 	}
 	for _, l := range s.Links {
 		metrics.WriteGaugeUint64(w, fmt.Sprintf("pushcam_link_up{link=%q,kind=%q}", l.Name, l.Kind), one(l.Carrier && len(l.Addresses) > 0))
+	}
+	if r := s.WiFi; r != nil {
+		metrics.WriteGaugeUint64(w, "pushcam_wifi_connected", one(r.Network != nil))
+		metrics.WriteGaugeUint64(w, "pushcam_wifi_setup", one(r.SetUp != nil))
+		if n := r.Network; n != nil && n.Signal != 0 {
+			metrics.WriteGaugeFloat64(w, "pushcam_wifi_signal_dbm", float64(n.Signal))
+			metrics.WriteGaugeFloat64(w, "pushcam_wifi_rate_mbit", float64(n.Rate))
+		}
+		for _, did := range []struct {
+			what  string
+			count int
+		}{{"reassociation", r.Recovered.Reassociated}, {"restart", r.Recovered.Restarted}, {"reload", r.Recovered.Reloaded}, {"reboot", r.Recovered.Reboots}} {
+			metrics.WriteCounterUint64(w, fmt.Sprintf("pushcam_wifi_recovered_total{by=%q}", did.what), uint64(did.count))
+		}
 	}
 	metrics.WriteGaugeUint64(w, "pushcam_clock_set", one(s.Clock.Set))
 	metrics.WriteGaugeFloat64(w, "pushcam_clock_offset_seconds", s.Clock.Offset.Seconds())

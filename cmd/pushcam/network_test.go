@@ -38,7 +38,7 @@ func follows(t *testing.T) (n *network, tell func(status.Status, error), missing
 	log = new(lockedBuffer)
 	var mu sync.Mutex
 	var none bool
-	n = newNetwork("", func(is bool) { mu.Lock(); defer mu.Unlock(); none = is }, slog.New(slog.NewTextHandler(log, nil)))
+	n = newNetwork("", func(is bool) { mu.Lock(); defer mu.Unlock(); none = is }, func(bool) {}, slog.New(slog.NewTextHandler(log, nil)))
 	n.follow = func(ctx context.Context, tell func(status.Status, error)) {
 		for {
 			select {
@@ -94,6 +94,7 @@ func TestNoNetwork(t *testing.T) {
 		{"a cable to a laptop", alone, nil, false, ""},
 		{"no cable", unplugged, nil, true, "nobody can reach this pushcam: eth0: nothing is plugged in"},
 		{"no address yet", waiting, nil, true, "nobody can reach this pushcam: eth0: no router answers"},
+		{"no wireless network", status.Status{Links: unplugged.Links, WiFi: &status.Radio{Why: "The password is wrong."}}, nil, true, "nobody can reach this pushcam: The password is wrong."},
 		{"no adapter", status.Status{}, nil, true, "nobody can reach this pushcam: it has no network adapter"},
 		{"not known", status.Status{}, errors.New("the network program does not answer"), false, "the network program does not answer"},
 	} {
@@ -178,4 +179,40 @@ func TestNetworkState(t *testing.T) {
 			t.Errorf("metrics (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// Of the radio, /state and the metrics tell what is the camera's own: what else is on
+// the air tells where it is.
+func TestRadioState(t *testing.T) {
+	n := newNetwork("", func(bool) {}, func(bool) {}, slog.New(slog.DiscardHandler))
+	s := lan
+	s.WiFi = &status.Radio{
+		Link: "wlan0", Network: &status.WiFiNetwork{SSID: "home", BSSID: "02:00:00:00:00:01", Signal: -50, Rate: 65, Frequency: 2437, Channel: 6},
+		Seen: []status.SeenNetwork{{SSID: "neighbour"}}, Recovered: status.Recovered{Restarted: 2},
+	}
+	if err := n.take(s); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(n.state(discovery.State{}).WiFi)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"link":"wlan0","network":{"ssid":"home","signal_dbm":-50,"rate_mbit":65,"frequency_mhz":2437,"channel":6},` +
+		`"recovered":{"reassociated":0,"restarted":2,"reloaded":0,"reboots":0}}`
+	if diff := cmp.Diff(want, string(text)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if s.WiFi.Network.BSSID == "" {
+		t.Error("the status itself was changed")
+	}
+	var b strings.Builder
+	n.writeMetrics(&b)
+	_, got, _ := strings.Cut(b.String(), "} 1\n")
+	wantMetrics := "pushcam_wifi_connected 1\npushcam_wifi_setup 0\npushcam_wifi_signal_dbm -50\npushcam_wifi_rate_mbit 65\n" +
+		"pushcam_wifi_recovered_total{by=\"reassociation\"} 0\npushcam_wifi_recovered_total{by=\"restart\"} 2\n" +
+		"pushcam_wifi_recovered_total{by=\"reload\"} 0\npushcam_wifi_recovered_total{by=\"reboot\"} 0\n" +
+		"pushcam_clock_set 1\npushcam_clock_offset_seconds -0.001\n"
+	if diff := cmp.Diff(wantMetrics, got); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
 }

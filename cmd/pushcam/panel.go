@@ -21,6 +21,7 @@ type panel struct {
 	mu      sync.Mutex
 	camera  gpio.Pattern // what the camera's state looks like
 	offline bool         // there is no network
+	setUp   bool         // there is the one that waits for its owner
 	trial   bool         // an update is on trial
 	card    bool         // there is trouble with the card
 	held    bool         // the button is pressed: the LEDs count down
@@ -135,6 +136,10 @@ func (p *panel) press(held bool) { p.change(func() { p.held = held }) }
 // noNetwork shows that there is no network, or that there is one again.
 func (p *panel) noNetwork(missing bool) { p.change(func() { p.offline = missing }) }
 
+// settingUp shows that the camera's own network waits for its owner, or is not there any
+// more.
+func (p *panel) settingUp(there bool) { p.change(func() { p.setUp = there }) }
+
 // onTrial shows that an update is on trial, or is not any more.
 func (p *panel) onTrial(trial bool) { p.change(func() { p.trial = trial }) }
 
@@ -166,6 +171,8 @@ func (p *panel) change(what func()) {
 		p.shown = gpio.Card
 	case p.offline && p.camera != gpio.Privacy: // whoever presses the button sees what that does
 		p.shown = gpio.NoNetwork
+	case p.setUp && p.camera != gpio.Privacy:
+		p.shown = gpio.SetUp
 	default:
 		p.shown = p.camera
 	}

@@ -42,6 +42,11 @@ func TestPanelFollows(t *testing.T) {
 	if p.shown != gpio.Live {
 		t.Errorf("after the trial: %v", p.shown)
 	}
+	p.settingUp(true)
+	if p.shown != gpio.SetUp {
+		t.Errorf("with the set-up network: %v", p.shown)
+	}
+	p.settingUp(false)
 	p.noNetwork(true)
 	if p.shown != gpio.NoNetwork {
 		t.Errorf("without a network: %v", p.shown)

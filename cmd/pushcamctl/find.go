@@ -118,6 +118,12 @@ func (f *found) state() string {
 	if f.State.Update != "" {
 		text += "; " + f.State.Update
 	}
+	if f.State.WiFi != "" {
+		text += "; Wi-Fi " + f.State.WiFi
+	}
+	if f.State.Signal != 0 {
+		text += fmt.Sprintf(" (%d dBm)", f.State.Signal)
+	}
 	if f.State.Unowned {
 		text += "; it has no owner yet: open its page and choose a password"
 	}

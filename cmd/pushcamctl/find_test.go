@@ -39,7 +39,7 @@ func finds(all ...discovery.Found) *program {
 func TestFind(t *testing.T) {
 	live, liveURL := there(t, "pushcam", `{"camera":{"phase":"live"},"program":{"version":"v1.2"},"update":{"message":"the update to v1.3 was rolled back: no\u001b camera"}}`)
 	live.Model = "Raspberry Pi 3 Model B"
-	fault, faultURL := there(t, "pushcam-2", `{"camera":{"phase":"no-camera","reason":"there is none"},"unowned":true}`)
+	fault, faultURL := there(t, "pushcam-2", `{"camera":{"phase":"no-camera","reason":"there is none"},"network":{"wifi":{"network":{"ssid":"ho\u001bme","signal_dbm":-63}}},"unowned":true}`)
 	other, _ := there(t, "pushcam-3", `<html>`)
 	stdout, stderr, code := try(t, finds(live, fault, other, discovery.Found{Host: "pushcam-4.local"}), "find")
 	if code != 0 || stderr != "" {
@@ -58,7 +58,7 @@ func TestFind(t *testing.T) {
 	want := [][]string{
 		{"NAME", "ADDRESS", "VERSION", "MODEL", "STATE"},
 		{"pushcam.local", liveURL, "v1.2", "Raspberry Pi 3 Model B", "live; the update to v1.3 was rolled back: no\ufffd camera"},
-		{"pushcam-2.local", faultURL, "v0", "-", "no-camera: there is none; it has no owner yet: open its page and choose a password"},
+		{"pushcam-2.local", faultURL, "v0", "-", "no-camera: there is none; Wi-Fi ho\ufffdme (-63 dBm); it has no owner yet: open its page and choose a password"},
 		{"pushcam-3.local", "-", "v0", "-", "not known: what it gives as its state is not a pushcam's"},
 		{"pushcam-4.local", "-", "-", "-", "not known: it has announced no address"},
 	}

@@ -31,7 +31,10 @@ type Status struct {
 	Version string `json:"version"`          // of the program that runs
 	Update  string `json:"update,omitempty"` // what there is to say of one: on trial, or rolled back and why
 	Host    string `json:"-"`                // its name on the network, as pushcam.local; empty if it has none now
-	ID      string `json:"id,omitempty"`     // of the camera (device.ID); older pushcams have none
+	WiFi    string `json:"wifi,omitempty"`   // the wireless network that it is in; empty if it is in none
+	// Signal is how strong that is heard, in dBm; 0 if it is not known.
+	Signal int    `json:"signal_dbm,omitempty"`
+	ID     string `json:"id,omitempty"` // of the camera (device.ID); older pushcams have none
 	// Hostname is the name that its image was made for. On the network it may have
 	// another one, with a number, which is what older pushcams tell here.
 	Hostname string `json:"hostname,omitempty"`
@@ -142,10 +145,18 @@ func ReadStatus(body io.Reader) (Status, error) {
 
 func parseStatus(text []byte) (Status, error) {
 	var all struct {
-		Camera       struct{ Phase, Reason string }
-		Program      struct{ Version string }
-		Update       struct{ Message string }
-		Network      struct{ Host string }
+		Camera  struct{ Phase, Reason string }
+		Program struct{ Version string }
+		Update  struct{ Message string }
+		Network struct {
+			Host string
+			WiFi struct {
+				Network struct {
+					SSID   string
+					Signal int `json:"signal_dbm"`
+				}
+			}
+		}
 		ID, Hostname string
 		Unowned      bool
 	}
@@ -158,6 +169,8 @@ func parseStatus(text []byte) (Status, error) {
 		Version:  printable(all.Program.Version),
 		Update:   printable(all.Update.Message),
 		Host:     printable(all.Network.Host),
+		WiFi:     printable(all.Network.WiFi.Network.SSID),
+		Signal:   all.Network.WiFi.Network.Signal,
 		ID:       printable(all.ID),
 		Hostname: printable(cmp.Or(all.Hostname, strings.TrimSuffix(all.Network.Host, "."+domain))),
 		Unowned:  all.Unowned,

@@ -26,6 +26,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/network/link"
 	"github.com/pushcam/pushcam/gokrazy/network/status"
 	"github.com/pushcam/pushcam/gokrazy/network/wifi"
+	"github.com/pushcam/pushcam/gokrazy/network/wpa"
 )
 
 func main() {
@@ -53,7 +54,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	socket := flags.String("socket", status.Socket, "where the status is served, a unix `socket`")
 	resolvConf := flags.String("resolv-conf", "/tmp/resolv.conf", "the `file` that the name servers go to")
 	root := flags.String("root", "/", "the `folder` below which the settings and the system's files are")
-	supplicant := flags.String("supplicant", "/lib/pushcam/wpa_supplicant", "the `program` wpa_supplicant")
+	supplicant := flags.String("supplicant", wpa.Path, "the `program` wpa_supplicant")
 	setClock := flags.Bool("clock", true, "set the computer's clock by time servers")
 	commandline.Explain(flags)
 	err := flags.Parse(args)

@@ -27,7 +27,9 @@
 // interface, the loopback.
 //
 // uvcvideo and vhci-hcd are loaded for [camera/cameratest/usbcam], gpio-sim for
-// [gpio/gpiotest], dummy_hcd for [gokrazy/network/gadget]. The exit status is the test's. A kernel that warned or oopsed
+// [gpio/gpiotest], dummy_hcd for [gokrazy/network/gadget]. In /run/modules are those
+// that a test loads itself, in the order of later.list there: the radios of
+// [gokrazy/network/wifi]. The exit status is the test's. A kernel that warned or oopsed
 // during the test makes it fail, and its messages are shown. A test that cannot
 // do without a warning announces it first, in /dev/kmsg: "rig: expect a warning
 // from FUNCTION".

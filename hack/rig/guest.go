@@ -21,8 +21,10 @@ import (
 const (
 	guestInit    = "/init"
 	guestJob     = "/job.json"
-	guestModules = "/modules"      // *.ko
-	guestOrder   = "/modules.list" // their names, in the order to load them in
+	guestModules = "/modules"                   // *.ko
+	guestOrder   = "/modules.list"              // their names, in the order to load them in
+	guestLater   = guestModules + "/later.list" // the names of those that a test loads
+	guestShown   = "/run/modules"               // in guestRoot: guestModules, for a test
 	guestRoot    = "/root"
 	guestTmp     = "/run/tmp" // in guestRoot; the host's /tmp may hold the checkout
 )
@@ -184,6 +186,7 @@ func mountHost(writable []string) error {
 		{"configfs", guestRoot + "/sys/kernel/config", "configfs", 0, ""},
 		{"run", guestRoot + "/run", "tmpfs", 0, ""},
 		{"tmp", guestRoot + guestTmp, "tmpfs", 0, "mode=1777"},
+		{guestModules, guestRoot + guestShown, "", unix.MS_BIND, ""},
 	}
 	for i, dir := range writable {
 		// Without a cache, because the host reads the files as soon as the job is done.

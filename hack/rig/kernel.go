@@ -23,6 +23,12 @@ var wantedModules = []string{
 	"dummy_hcd", "usb_f_ncm", "cdc_ncm", // a USB port that is a device, and its host
 }
 
+// laterModules are those that a test loads itself, because it counts how often, or
+// because they come with devices of their own. All that they depend on goes with them.
+var laterModules = []string{
+	"mac80211_hwsim", "ccm", "gcm", "cmac", "ctr", // radios, and the ciphers of Wi-Fi
+}
+
 // packages are the Debian packages of one kernel version.
 type packages struct {
 	Release  string   // "6.1.0-56-amd64"
@@ -242,30 +248,35 @@ func (b builder) collectModules(ctx context.Context, p packages) error {
 	c := cpio{w: w}
 	c.Add(guestModules[1:], modeDir, nil)
 	seen := map[string]bool{}
-	var order strings.Builder
-	for _, wanted := range wantedModules {
-		steps, err := output(ctx, "", "modprobe", "-S", p.Release, "-d", b.root, "--show-depends", wanted)
-		if err != nil {
-			return err
-		}
-		for step := range strings.Lines(steps) {
-			path, ok := strings.CutPrefix(strings.TrimSpace(step), "insmod ")
-			if !ok || seen[path] { // "builtin name" needs nothing
-				continue
-			}
-			seen[path] = true
-			if _, err := output(ctx, "", "strip", "--strip-debug", path); err != nil {
-				return err
-			}
-			data, err := os.ReadFile(path)
+	for _, list := range []struct {
+		path   string
+		wanted []string
+	}{{guestOrder, wantedModules}, {guestLater, laterModules}} {
+		var order strings.Builder
+		for _, wanted := range list.wanted {
+			steps, err := output(ctx, "", "modprobe", "-S", p.Release, "-d", b.root, "--show-depends", wanted)
 			if err != nil {
 				return err
 			}
-			c.Add(guestModules[1:]+"/"+filepath.Base(path), modeFile, data)
-			fmt.Fprintln(&order, filepath.Base(path))
+			for step := range strings.Lines(steps) {
+				path, ok := strings.CutPrefix(strings.TrimSpace(step), "insmod ")
+				if !ok || seen[path] { // "builtin name" needs nothing
+					continue
+				}
+				seen[path] = true
+				if _, err := output(ctx, "", "strip", "--strip-debug", path); err != nil {
+					return err
+				}
+				data, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				c.Add(guestModules[1:]+"/"+filepath.Base(path), modeFile, data)
+				fmt.Fprintln(&order, filepath.Base(path))
+			}
 		}
+		c.Add(list.path[1:], modeFile, []byte(order.String()))
 	}
-	c.Add(guestOrder[1:], modeFile, []byte(order.String()))
 	if err := c.Close(); err != nil {
 		return err
 	}

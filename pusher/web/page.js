@@ -33,10 +33,10 @@ async function ask() {
   if (document.hidden) return;
   try {
     const answer = await fetch("state?viewer=" + stream, { signal: AbortSignal.timeout(4000) });
-    const { camera, card, frame, viewers, watching, settings, setup, update } = await answer.json();
+    const { camera, card, frame, network, viewers, watching, settings, setup, update } = await answer.json();
     document.getElementById("update").textContent = update?.message ?? "";
     const adjusted = camera.format?.adjusted ? ` · ${camera.format.adjusted}` : "";
-    const trouble = [card?.trouble, settings?.trouble, setup?.trouble].filter(Boolean).map(t => ` · ${t}`).join("");
+    const trouble = [card?.trouble, settings?.trouble, setup?.trouble, network?.wifi?.why].filter(Boolean).map(t => ` · ${t}`).join("");
     missed = viewers.length > 0 ? 0 : missed + 1;
     if (missed > 1) show(); // once may be a stream that is only just coming
     if (camera.reason) say(camera.reason, true);

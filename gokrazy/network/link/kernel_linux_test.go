@@ -43,6 +43,7 @@ func TestManageable(t *testing.T) {
 	}{
 		{"an adapter", "device", 0, hw, 0, true},
 		{"a test's", "veth", unix.IFF_UP, hw, 0, true},
+		{"a radio", "wlan", unix.IFF_UP, hw, 0, true},
 		{"loopback", "device", unix.IFF_LOOPBACK, make(net.HardwareAddr, 6), 0, false},
 		{"a tunnel", "device", 0, nil, 0, false},
 		{"of IP over InfiniBand", "device", 0, make(net.HardwareAddr, 20), 0, false},

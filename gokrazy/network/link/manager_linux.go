@@ -316,5 +316,5 @@ func (m *Manager) remove(l *link) {
 // manageable says whether an interface is one for a Manager: an Ethernet-like device,
 // and no part of another one.
 func manageable(kind string, flags uint32, hw net.HardwareAddr, master int) bool {
-	return (kind == "device" || kind == "veth") && flags&unix.IFF_LOOPBACK == 0 && len(hw) == len(hardwareAddr{}) && master == 0
+	return (kind == "device" || kind == "wlan" || kind == "veth") && flags&unix.IFF_LOOPBACK == 0 && len(hw) == len(hardwareAddr{}) && master == 0
 }

@@ -18,6 +18,9 @@ func (m *Manager) publish(now time.Time) {
 	for _, l := range links {
 		c := l.machine.config()
 		out := status.Link{Name: l.name, Kind: kindOf(l.name), Carrier: l.machine.carrier, Why: l.machine.why(), Silent: l.machine.silent()}
+		if out.Kind == status.WiFi && !out.Carrier {
+			out.Why = "it is in no wireless network" // more is in Status.WiFi
+		}
 		if c.address.IsValid() {
 			from := status.DHCP
 			if c.own {

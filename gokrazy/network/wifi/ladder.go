@@ -53,9 +53,9 @@ type ladder struct {
 // trouble is a sentence on a radio that has to be helped, and the first rung that can.
 func (m *machine) trouble(now time.Time) (string, int) {
 	switch {
-	case m.phase == absent && m.hasRadio && len(m.missing) == 0 && !m.ladder.absent.IsZero() && now.Sub(m.ladder.absent) >= absentFor:
+	case m.phase == absent && m.hasRadio && m.missing == "" && !m.ladder.absent.IsZero() && now.Sub(m.ladder.absent) >= absentFor:
 		return "the driver does not find the radio", ofAbsent
-	case m.phase == client && m.net.connected && !m.link.silent.IsZero() && now.Sub(m.link.silent) >= silentFor && now.Sub(m.net.since) >= silentFor:
+	case m.phase == client && m.net.connected && !m.link.silentSince.IsZero() && now.Sub(m.link.silentSince) >= silentFor && now.Sub(m.net.since) >= silentFor:
 		return "the radio is in a network where nobody answers", ofSilent
 	case m.phase == client && !m.net.connected && len(m.settings.Networks) > 0 && now.Sub(m.heard) >= deafFor:
 		return "the radio hears nothing at all", ofDeaf

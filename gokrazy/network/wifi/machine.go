@@ -75,8 +75,8 @@ type machine struct {
 	typed bool
 	// reached says that the radio was of use in a network.
 	reached bool
-	missing []string // firmware that the driver did not find
-	said    string   // what was logged last
+	missing string // firmware that the driver did not find, in a sentence
+	said    string // what was logged last
 }
 
 // bands are the ones in which the radio works.
@@ -102,11 +102,16 @@ type trouble struct {
 // troubleAge is for how long a trouble counts that has not come again.
 const troubleAge = 5 * time.Minute
 
-// A linkState is what package link makes of the radio's link, and of others.
+// links is what package link makes of the radio's link, and of others.
+type links struct {
+	address bool // a router has given one
+	silent  bool // nobody answers
+	wired   bool // another link has an address
+}
+
 type linkState struct {
-	address bool      // a router has given one
-	silent  time.Time // since when nobody answers; zero: somebody does
-	wired   bool      // another link has an address
+	links
+	silentSince time.Time // zero: somebody answers
 }
 
 func newMachine(now, booted time.Time, log *slog.Logger) *machine {
@@ -130,16 +135,16 @@ func (m *machine) configure(now time.Time, s setup.Settings) {
 	m.typed = m.phase == serving
 	switch m.phase {
 	case client:
-		m.enterClient(now, m.setUp.wait)
+		m.enterClient(now, m.setUpAfter())
 	case looking, serving:
 		// The page still has to say that the camera leaves now.
 		m.setUp.leave = now.Add(leaveDelay)
 	}
 }
 
-// setRadio tells whether the board has a radio, and which files its driver has not
-// found.
-func (m *machine) setRadio(has bool, missing []string) { m.hasRadio, m.missing = has, missing }
+// setRadio tells whether the board has a radio, and, in a sentence, what of its firmware
+// is not there.
+func (m *machine) setRadio(has bool, missing string) { m.hasRadio, m.missing = has, missing }
 
 // ready tells that wpa_supplicant can be told something, or no longer. It knows nothing
 // when it starts.
@@ -163,7 +168,7 @@ func (m *machine) fail(now time.Time) {
 	}
 }
 
-// setUpAfter is how long after the start the set-up network may come.
+// setUpAfter is how long after the start, or after a change, the set-up network may come.
 func (m *machine) setUpAfter() time.Duration {
 	if len(m.settings.Networks) == 0 {
 		return settle
@@ -176,7 +181,7 @@ func (m *machine) setUpAfter() time.Duration {
 func (m *machine) enterClient(now time.Time, wait time.Duration) {
 	m.leaveNetwork(now)
 	m.phase = client
-	m.setUp.due, m.setUp.wait = now.Add(wait), wait
+	m.setUp.due = now.Add(wait)
 	m.heard = now // the time for the first look begins
 	if c := m.settings.Country; c != "" && c != m.country {
 		m.want(setCountry)
@@ -194,24 +199,23 @@ func (m *machine) leaveNetwork(now time.Time) {
 }
 
 // setLink tells what package link has made of it.
-func (m *machine) setLink(now time.Time, address, silent, wired bool) {
+func (m *machine) setLink(now time.Time, are links) {
 	l := &m.link
-	l.address = address
 	switch {
-	case !silent:
-		l.silent = time.Time{}
-	case l.silent.IsZero():
-		l.silent = now
+	case !are.silent:
+		l.silentSince = time.Time{}
+	case l.silentSince.IsZero():
+		l.silentSince = now
 	}
-	if l.wired && !wired && m.setUp.due.Before(now.Add(settle)) {
+	if l.wired && !are.wired && m.setUp.due.Before(now.Add(settle)) {
 		m.setUp.due = now.Add(settle) // whoever moves a cable is not to find the set-up network
 	}
-	l.wired = wired
+	l.links = are
 }
 
 // works says whether the radio is of use.
 func (m *machine) works() bool {
-	return m.phase == client && m.net.connected && m.link.address && m.link.silent.IsZero()
+	return m.phase == client && m.net.connected && m.link.address && m.link.silentSince.IsZero()
 }
 
 // event takes what wpa_supplicant has told.
@@ -244,6 +248,9 @@ func (m *machine) clientEvent(now time.Time, e event) {
 		}
 		n.connected, n.troubles, n.rejected = true, nil, 0
 		n.poll.BSSID = e.station
+		if e.network >= 0 && e.network < len(m.settings.Networks) { // until it is polled
+			n.poll.SSID = text(string(m.settings.Networks[e.network].SSID))
+		}
 		m.want(savePower, poll)
 		m.nextPoll = now.Add(pollInterval)
 	case disconnected:

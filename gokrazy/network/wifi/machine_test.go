@@ -28,7 +28,7 @@ type world struct {
 func newWorld(t *testing.T, networks ...string) *world {
 	now := time.Date(1970, 1, 1, 0, 0, 20, 0, time.UTC)
 	w := &world{t: t, began: now, now: now, m: newMachine(now, now, slog.New(slog.DiscardHandler))}
-	w.m.setRadio(true, nil)
+	w.m.setRadio(true, "")
 	w.m.configure(now, settings(networks...))
 	w.ready()
 	return w
@@ -96,7 +96,7 @@ func (w *world) tell(events ...event) {
 func (w *world) in() {
 	w.tell(event{kind: connected, station: "02:00:00:00:00:01"})
 	w.m.polled(w.now, true, status.WiFiNetwork{SSID: "home", BSSID: "02:00:00:00:00:01", Signal: -50})
-	w.m.setLink(w.now, true, false, false)
+	w.m.setLink(w.now, links{address: true})
 	w.settle()
 }
 
@@ -134,7 +134,7 @@ func TestJoin(t *testing.T) {
 	w.settle()
 	w.want("1m4s no power save")
 	// The network goes, for an hour and a day.
-	w.m.setLink(w.now, false, false, false)
+	w.m.setLink(w.now, links{})
 	w.tell(event{kind: disconnected})
 	w.air = []bss{heard("other", -40, wpa2)}
 	w.run(3 * time.Hour)
@@ -193,14 +193,14 @@ func TestSetUpWhenNoneIsReached(t *testing.T) {
 
 func TestSetUpNotBesideACable(t *testing.T) {
 	w := newWorld(t)
-	w.m.setLink(w.now, false, false, true)
+	w.m.setLink(w.now, links{wired: true})
 	w.run(time.Hour)
 	w.want("0s join")
 	w.wantFailure("", "")
-	w.m.setLink(w.now, false, false, false)
+	w.m.setLink(w.now, links{})
 	w.run(time.Minute)
 	w.want("1h0m15s scan", "1h0m15s serve")
-	w.m.setLink(w.now, false, false, true)
+	w.m.setLink(w.now, links{wired: true})
 	w.run(time.Minute)
 	w.want("1h1m1s join")
 }
@@ -254,16 +254,16 @@ func TestNobodyAnswers(t *testing.T) {
 	w.in()
 	w.run(2 * time.Minute)
 	w.did = nil
-	w.m.setLink(w.now, true, true, false)
+	w.m.setLink(w.now, links{address: true, silent: true})
 	w.run(10 * time.Minute)
 	w.want("2m20s reassociate", "2m50s restart link", "3m35s reload", "4m35s reassociate", "5m35s restart link", "7m5s reload", "9m5s reassociate", "11m5s restart link")
 	w.wantFailure(status.Silent, `Nobody answers in "home"`)
-	w.m.setLink(w.now, true, false, false)
+	w.m.setLink(w.now, links{address: true})
 	w.run(59 * time.Minute)
 	w.want()
 	// It helps for a while only: the next trouble begins from below, and after an hour
 	// the system may be rebooted.
-	w.m.setLink(w.now, true, true, false)
+	w.m.setLink(w.now, links{address: true, silent: true})
 	w.run(5 * time.Minute)
 	w.want("1h11m20s reassociate", "1h11m50s restart link", "1h12m35s reload", "1h13m35s reboot", "1h14m35s reassociate", "1h15m35s restart link")
 }
@@ -273,7 +273,7 @@ func TestNoRebootBesideACable(t *testing.T) {
 	w.in()
 	w.run(2 * time.Hour)
 	w.did = nil
-	w.m.setLink(w.now, true, true, true)
+	w.m.setLink(w.now, links{address: true, silent: true, wired: true})
 	w.run(4 * time.Minute)
 	w.want("2h0m20s reassociate", "2h0m50s restart link", "2h1m35s reload", "2h2m35s reassociate", "2h3m35s restart link")
 }
@@ -281,7 +281,7 @@ func TestNoRebootBesideACable(t *testing.T) {
 func TestNoAddress(t *testing.T) {
 	w := newWorld(t, "home")
 	w.in()
-	w.m.setLink(w.now, false, true, false)
+	w.m.setLink(w.now, links{silent: true})
 	w.run(19 * time.Second)
 	w.wantFailure("", "")
 	w.run(2 * time.Second)
@@ -301,7 +301,7 @@ func TestDeaf(t *testing.T) {
 	w.in()
 	w.run(time.Minute)
 	w.did = nil
-	w.m.setLink(w.now, false, false, false)
+	w.m.setLink(w.now, links{})
 	w.tell(event{kind: disconnected})
 	w.deaf = true
 	w.run(3 * time.Minute)
@@ -321,10 +321,10 @@ func TestAbsent(t *testing.T) {
 	w.run(2 * time.Minute)
 	w.want("1m15s reload", "2m15s reload")
 	w.wantFailure(status.NoRadio, "does not start")
-	w.m.setRadio(true, []string{"brcm/x.bin"})
+	w.m.setRadio(true, "This image has no firmware.")
 	w.run(time.Hour)
 	w.want() // nothing helps but the file
-	w.wantFailure(status.FirmwareMissing, "brcm/x.bin")
+	w.wantFailure(status.FirmwareMissing, "no firmware")
 }
 
 // An access point whose radio has crashed sends nothing any more.

@@ -3,6 +3,7 @@ package wifi
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/network/firmware"
 )
 
 // The driver of the Pis' radios (Broadcom's, on SDIO), and what must be loaded right
@@ -55,11 +57,6 @@ func (r *radio) link() string {
 // that went.
 func (r *radio) index(link string) string {
 	text, _ := os.ReadFile(r.root.Path("sys/class/net", link, "ifindex"))
-	return strings.TrimSpace(string(text))
-}
-
-func (r *radio) address(link string) string {
-	text, _ := os.ReadFile(r.root.Path("sys/class/net", link, "address"))
 	return strings.TrimSpace(string(text))
 }
 
@@ -170,6 +167,23 @@ func missingFirmware(kernelLog string) (files []string) {
 	}
 	return files
 }
+
+// whatIsMissing is a sentence on files that the driver has looked for in vain.
+func (r *radio) whatIsMissing(files []string) string {
+	c, err := firmware.Load(r.root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return sentence(firmware.NoWiFi)
+	}
+	if err == nil {
+		if here := c.Here(r.root); len(here) > 0 {
+			return sentence(here[0].String())
+		}
+	}
+	return "This image has no firmware for the board's radio: " + files[0] + " is not in it."
+}
+
+// sentence begins a text with a capital letter and ends it with a full stop.
+func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
 
 // kernelLog are the kernel's latest messages.
 func kernelLog() string {

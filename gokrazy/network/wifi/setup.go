@@ -32,9 +32,8 @@ const (
 
 // A setUpState is what there is of the set-up network.
 type setUpState struct {
-	due     time.Time     // when it may come, if no network is reached until then
-	wait    time.Duration // until that, when the networks were last begun with
-	started time.Time     // looking, or the network itself
+	due     time.Time // when it may come, if no network is reached until then
+	started time.Time // looking, or the network itself
 	until   time.Time
 	leave   time.Time // when to leave it for what somebody has typed; zero: not
 	up      bool      // it is there

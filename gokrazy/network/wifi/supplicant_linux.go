@@ -3,7 +3,9 @@ package wifi
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,8 +16,9 @@ import (
 )
 
 const (
-	// dialTimeout is for wpa_supplicant to start; it takes a second.
-	dialTimeout = 20 * time.Second
+	// dialTimeout is for wpa_supplicant to start. It takes less than a second, and half a
+	// minute in an emulator that has little of its computer.
+	dialTimeout = time.Minute
 	dialPause   = 50 * time.Millisecond
 	// endTimeout is for it to end when it is asked to.
 	endTimeout = 3 * time.Second
@@ -34,6 +37,10 @@ type supplicant struct {
 // startSupplicant starts the program for a link, and returns when it answers.
 func startSupplicant(ctx context.Context, program, dir, link string) (*supplicant, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, link)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // of one that was killed
 		return nil, err
 	}
 	s := &supplicant{done: make(chan struct{})}
@@ -57,7 +64,6 @@ func startSupplicant(ctx context.Context, program, dir, link string) (*supplican
 	if err := <-started; err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, link)
 	for deadline := time.Now().Add(dialTimeout); ; {
 		var err error
 		if s.control, err = dial(path); err == nil {

@@ -40,13 +40,12 @@ func (m *machine) radio(now time.Time) *status.Radio {
 func (m *machine) why(now time.Time) (status.Failure, string) {
 	networks := m.settings.Networks
 	switch {
-	case len(m.missing) > 0:
-		return status.FirmwareMissing, "The card has no firmware for this board's radio: " + m.missing[0] +
-			" is missing. Raspberry Pi OS has it in /lib/firmware/brcm: make the image anew with that folder (pushcamctl image -wifi-firmware)."
-	case m.phase == absent && !m.ladder.absent.IsZero() && now.Sub(m.ladder.absent) >= absentFor:
-		return status.NoRadio, "The radio does not start. If it stays so, take the power away for a minute."
 	case len(networks) == 0 && m.link.wired:
 		return "", ""
+	case m.missing != "":
+		return status.FirmwareMissing, m.missing
+	case m.phase == absent && !m.ladder.absent.IsZero() && now.Sub(m.ladder.absent) >= absentFor:
+		return status.NoRadio, "The radio does not start. If it stays so, take the power away for a minute."
 	case len(networks) == 0:
 		return status.NoNetworks, "The camera was told no wireless network. Write one into pushcam.txt on the card, or type it on the page of the camera's own set-up network."
 	case m.phase == looking || m.phase == serving:
@@ -55,7 +54,7 @@ func (m *machine) why(now time.Time) (status.Failure, string) {
 		return m.notIn(now)
 	}
 	name := m.net.poll.SSID
-	silent := !m.link.silent.IsZero() && now.Sub(m.link.silent) >= silentFor
+	silent := !m.link.silentSince.IsZero() && now.Sub(m.link.silentSince) >= silentFor
 	switch s := m.net.poll.Signal; {
 	case silent && !m.link.address:
 		return status.NoAddress, fmt.Sprintf("The router of \"%s\" lets the camera in and gives it no address. Start the router anew; on its page, DHCP must be switched on and have addresses left.", name)

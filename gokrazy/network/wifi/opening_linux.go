@@ -1,0 +1,118 @@
+package wifi
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/durable"
+	"github.com/pushcam/pushcam/gokrazy/setup"
+)
+
+// maxCode is how much of device.SetupCodeFile is read, in bytes.
+const maxCode = 128
+
+// An Opening is the set-up network that has come: what a portal needs.
+type Opening struct {
+	// Link is the network's. It has no address yet. SSID is the network's name.
+	Link, SSID string
+	// Air are the networks that were heard before, the strongest first. SSID has any
+	// bytes.
+	Air []Heard
+	// Failure is a sentence on why the owner's networks are not reached; empty if there
+	// are none.
+	Failure string
+}
+
+// A Heard is a network on the air.
+type Heard struct {
+	SSID     []byte
+	Signal   int    // dBm
+	Security string // as in status.SeenNetwork
+}
+
+// setUpSSID is the name of the set-up network: a part of the camera's id tells two
+// cameras apart.
+func (m *Manager) setUpSSID() string {
+	if m.ssid == "" {
+		id, err := device.ID(m.Root)
+		if err != nil {
+			m.Log.Warn("the set-up network's name does not tell this camera from others", "err", err)
+		}
+		m.ssid = device.SetupNetwork(id)
+	}
+	return m.ssid
+}
+
+// setUpCode is the password of the set-up network.
+func (m *Manager) setUpCode() string {
+	if m.code == "" {
+		text, err := durable.ReadFile(m.Root.Path("perm", device.SetupCodeFile), maxCode)
+		if m.code = strings.TrimSpace(string(text)); err != nil || len(m.code) < 8 || len(m.code) > 63 {
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				m.Log.Warn("the code of the set-up network is the one in README", "err", err)
+			}
+			m.code = device.FixedSetupCode
+		}
+	}
+	return m.code
+}
+
+// serve makes the set-up network. What comes then is apEnabled.
+func (m *Manager) serve() error {
+	link := m.linkName
+	m.serving.Store(&link)
+	if err := flush(m.linkName); err != nil {
+		m.Log.Warn("an address of the radio is left over", "err", err)
+	}
+	ssid := m.setUpSSID()
+	psk, err := setup.ParseKey([]byte(ssid), m.setUpCode())
+	if err != nil {
+		return fmt.Errorf("%w: the code of the set-up network: %w", errRefused, err)
+	}
+	if err := m.supplicant.control.tell("REMOVE_NETWORK all"); err != nil {
+		return err
+	}
+	id, err := m.addNetwork()
+	if err != nil {
+		return err
+	}
+	set := fmt.Sprintf("SET_NETWORK %d ", id)
+	return m.tellAll(set+"ssid "+hex.EncodeToString([]byte(ssid)), set+"mode 2", set+"frequency 2437",
+		set+"key_mgmt WPA-PSK", set+"proto RSN", set+"pairwise CCMP", set+"group CCMP", set+"psk "+hex.EncodeToString(psk[:]),
+		set+"ieee80211w 0", // the firmware of these boards fails with it as access point
+		fmt.Sprintf("SELECT_NETWORK %d", id))
+}
+
+// leaveSetUp ends the portal; the network itself ends with the next one.
+func (m *Manager) leaveSetUp() {
+	if m.closePort != nil {
+		m.closePort()
+		m.closePort = nil
+	}
+	m.serving.Store(nil)
+}
+
+func (m *Manager) openPortal(ctx context.Context) {
+	if m.closePort != nil || m.Portal == nil {
+		return
+	}
+	o := Opening{Link: m.linkName, SSID: m.setUpSSID(), Failure: m.machine.setUp.failure}
+	for _, b := range strongest(m.machine.air) {
+		if len(o.Air) < maxSeen {
+			o.Air = append(o.Air, Heard{[]byte(b.ssid), b.signal, string(b.security)})
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { m.Portal(ctx, o) })
+	m.closePort = func() {
+		cancel()
+		running.Wait()
+	}
+}
