@@ -34,6 +34,9 @@ import (
 // camera's program does.
 const portalEnv = "PUSHCAM_NETWORK_PORTAL"
 
+// answerPatience is for one answer of the page, on the way to which passwords are hashed.
+const answerPatience = 30 * time.Second
+
 func servePortal(link string, root device.Root) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -52,18 +55,34 @@ func servePortal(link string, root device.Root) error {
 	return nil
 }
 
+// captiveChecks are what systems ask for, to see whether a network leads to the
+// Internet.
+var captiveChecks = []string{
+	"http://connectivitycheck.gstatic.com/generate_204", // Android
+	"http://captive.apple.com/hotspot-detect.html",      // iOS
+	"http://www.msftconnecttest.com/connecttest.txt",    // Windows
+	"http://detectportal.firefox.com/canonical.html",    // Firefox
+}
+
 // get is what a phone here gets; it does not follow where it is sent.
-func (n *namespace) get(method string, host netip.Addr, to string, body string) (res *http.Response, text string) {
+func (n *namespace) get(method string, host netip.Addr, to, body string) (*http.Response, string) {
 	n.t.Helper()
-	var err error
+	res, text, err := n.tryGet(method, host, to, body)
+	if err != nil {
+		n.t.Fatalf("%s %s: %v", method, to, err)
+	}
+	return res, text
+}
+
+func (n *namespace) tryGet(method string, host netip.Addr, to, body string) (res *http.Response, text string, err error) {
 	n.do(func() {
 		err = func() error {
-			conn, err := net.DialTimeout("tcp", netip.AddrPortFrom(host, 80).String(), patience)
+			conn, err := net.DialTimeout("tcp", netip.AddrPortFrom(host, 80).String(), answerPatience)
 			if err != nil {
 				return err
 			}
 			defer conn.Close()
-			conn.SetDeadline(time.Now().Add(patience))
+			conn.SetDeadline(time.Now().Add(answerPatience))
 			r, err := http.NewRequest(method, to, strings.NewReader(body))
 			if err != nil {
 				return err
@@ -83,10 +102,7 @@ func (n *namespace) get(method string, host netip.Addr, to string, body string) 
 			return err
 		}()
 	})
-	if err != nil {
-		n.t.Fatalf("%s %s: %v", method, to, err)
-	}
-	return res, text
+	return res, text, err
 }
 
 // resolve asks a name server here for the IPv4 address of a name.
@@ -176,13 +192,7 @@ func TestSetUpNetwork(t *testing.T) {
 		t.Errorf("the phone has the router %v and the name servers %v", l.Router, s.DNS)
 	}
 
-	for system, check := range map[string]string{
-		"Android":  "http://connectivitycheck.gstatic.com/generate_204",
-		"iOS":      "http://captive.apple.com/hotspot-detect.html",
-		"Windows":  "http://www.msftconnecttest.com/connecttest.txt",
-		"Firefox":  "http://detectportal.firefox.com/canonical.html",
-		"a person": "http://pushcam.local/",
-	} {
+	for _, check := range append(captiveChecks, "http://pushcam.local/") {
 		u, err := url.Parse(check)
 		if err != nil {
 			t.Fatal(err)
@@ -193,7 +203,7 @@ func TestSetUpNetwork(t *testing.T) {
 		}
 		res, _ := phone.get("GET", at, check, "")
 		if to := res.Header.Get("Location"); res.StatusCode != http.StatusFound || to != "http://4.3.2.1/" {
-			t.Errorf("%s: %s to %q", system, res.Status, to)
+			t.Errorf("%s: %s to %q", check, res.Status, to)
 		}
 	}
 	if res, page := phone.get("GET", here, "http://4.3.2.1/", ""); res.StatusCode != http.StatusOK || !strings.Contains(page, "Next door") {

@@ -1,19 +1,13 @@
 package main
 
 import (
-	"encoding/hex"
 	"fmt"
-	"net"
-	"net/http"
-	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
-	"github.com/pushcam/pushcam/gokrazy/network/portal"
 	"github.com/pushcam/pushcam/gokrazy/network/status"
 	"github.com/pushcam/pushcam/gokrazy/setup"
 )
@@ -188,34 +182,7 @@ func TestRigWiFi(t *testing.T) {
 	// The camera was in a network since it was started: without networks it makes one of
 	// its own all the same.
 	t.Log("the set-up network")
-	c.set()
-	s = c.await("the set-up network", func(s status.Status) bool { return s.WiFi.SetUp != nil })
-	if !strings.HasPrefix(s.WiFi.SetUp.SSID, "pushcam-setup-") || len(s.WiFi.Seen) == 0 {
-		t.Errorf("%+v", s.WiFi)
-	}
-	phone := newNamespace(t)
-	phone.take(3)
-	phone.joinAsPhone("wlan3", s.WiFi.SetUp.SSID, device.FixedSetupCode)
-	phone.ip("addr add 4.3.2.20/24 dev wlan3")
-	here := portal.Address.Addr()
-	await(t, "the way to the page", func() (err error) {
-		phone.do(func() {
-			var conn net.Conn
-			if conn, err = net.DialTimeout("tcp", netip.AddrPortFrom(here, 80).String(), time.Second); err == nil {
-				conn.Close()
-			}
-		})
-		return err
-	})
-	if _, page := phone.get("GET", here, "http://4.3.2.1/", ""); !strings.Contains(page, "transition") {
-		t.Errorf("the page does not list what is heard: %s", page)
-	}
-	form := url.Values{"network": {hex.EncodeToString([]byte("transition"))}, "key": {password}, "country": {"DE"}, "camera": {"garden"}, "password": {ownersPassword}}
-	if res, page := phone.get("POST", here, "http://4.3.2.1/", form.Encode()); res.StatusCode != http.StatusOK {
-		t.Errorf("%s: %s", res.Status, page)
-	}
-	s = c.awaitNetwork("transition", "10.0.2")
-	c.wantAddresses(fmt.Sprintf("wlan0 %v", given(find(s, "wlan0")))) // none of the set-up network
+	setUpByPhone(t, c, 3, "transition", "10.0.2")
 }
 
 // at has the helpers report to a part of the test.
