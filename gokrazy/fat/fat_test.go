@@ -171,6 +171,28 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+// A folder may need more than a cluster, as that of the stock kernel's overlays.
+func TestFormatLargeFolder(t *testing.T) {
+	var files []NewFile
+	want := make(map[string]string)
+	for i := range 300 {
+		f := NewFile{Path: fmt.Sprintf("overlays/overlay-number-%d.dtbo", i), Data: []byte{byte(i)}}
+		files = append(files, f)
+		want[f.Path] = string(f.Data)
+	}
+	files = append(files, NewFile{Path: "overlays/below/x", Data: []byte("x")})
+	want["overlays/below/x"] = "x"
+	d := newDisk(make([]byte, diskSize))
+	if _, err := Format(d, diskSize, "x", made, files); err != nil {
+		t.Fatal(err)
+	}
+	f := open(t, d)
+	if diff := cmp.Diff(want, everything(t, f)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	check(t, f, 0)
+}
+
 // The card's own size has the clusters that gok's file systems have, and none of the
 // sizes has a number of clusters that another FAT would have.
 func TestFormatSizes(t *testing.T) {

@@ -2,7 +2,6 @@ package fat
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -205,20 +204,29 @@ func (b *builder) entries(d *folder, first int) (all []byte, err error) {
 	return all, nil
 }
 
-// folder stores a folder in one cluster, and returns that. Its own cluster is kept free
-// for it, because those below it have to name it.
+// folder stores a folder, and returns its first cluster. Its own clusters are kept free
+// for it, because those below it have to name the first.
 func (b *builder) folder(d *folder, parent int) (first int, err error) {
-	first = b.store(make([]byte, b.cluster))
-	at := int64(len(b.content)) - b.cluster
+	at := len(b.content)
+	first = b.store(make([]byte, d.size()))
 	below, err := b.entries(d, first)
 	if err != nil {
 		return 0, err
 	}
-	dots := append(rawEntry(shortName([]byte(".          ")), isFolder, b.modified, first, 0),
-		rawEntry(shortName([]byte("..         ")), isFolder, b.modified, parent, 0)...)
-	if below = append(dots, below...); int64(len(below)) > b.cluster {
-		return 0, errors.New("the folder " + d.name + " has too many files")
-	}
-	copy(b.content[at:], below)
+	copy(b.content[at:], rawEntry(shortName([]byte(".          ")), isFolder, b.modified, first, 0))
+	copy(b.content[at+entrySize:], rawEntry(shortName([]byte("..         ")), isFolder, b.modified, parent, 0))
+	copy(b.content[at+2*entrySize:], below)
 	return first, nil
+}
+
+// size is how many bytes the entries of a folder have, with . and .. .
+func (d *folder) size() int {
+	n := 2 * entrySize
+	for _, f := range d.files {
+		n += len(longName(f.Path, shortName{})) + entrySize
+	}
+	for _, c := range d.folders {
+		n += len(longName(c.name, shortName{})) + entrySize
+	}
+	return n
 }
