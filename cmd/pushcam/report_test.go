@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,14 +36,17 @@ func newMemoryCard(t *testing.T) memoryCard {
 func TestReporter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		card := newMemoryCard(t)
-		var network *status.Status
-		var cam camera.State
-		var links []string
+		type world struct {
+			network *status.Status
+			camera  camera.State
+			links   []string
+		}
+		var now atomic.Pointer[world]
 		var writes []time.Duration
 		began := time.Now()
 		r := &reporter{
 			problems: []setup.Problem{{File: setup.TextFile, Line: 3, Text: "No."}},
-			network:  func() *status.Status { return network }, camera: func() camera.State { return cam }, links: func() []string { return links },
+			network:  func() *status.Status { return now.Load().network }, camera: func() camera.State { return now.Load().camera }, links: func() []string { return now.Load().links },
 			model: "Raspberry Pi 3", log: slog.New(slog.DiscardHandler),
 			edit: func(use func(*fat.FS) error) error {
 				writes = append(writes, time.Since(began))
@@ -54,6 +58,7 @@ func TestReporter(t *testing.T) {
 			},
 		}
 		report := func() string {
+			synctest.Wait()
 			f, err := fat.Open(card)
 			if err != nil {
 				t.Fatal(err)
@@ -70,39 +75,41 @@ func TestReporter(t *testing.T) {
 				t.Errorf("%q is not in the report %q", want, text)
 			}
 		}
+		now.Store(&world{camera: camera.State{Phase: camera.NoCamera, Reason: "there is no camera"}})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); r.run(ctx) }()
 
-		cam = camera.State{Phase: camera.NoCamera, Reason: "there is no camera"}
 		time.Sleep(2 * time.Minute)
 		has("The camera is in no network.\nThe camera's picture: there is no camera\n\nWhat to mend:\n- pushcam.txt, line 3: No.\n")
 
-		network = &status.Status{Links: []status.Link{{Name: "eth0", Why: "no cable is plugged in"}, {Name: "wlan0", Carrier: true, Addresses: []status.Address{{Prefix: netip.MustParsePrefix("192.168.1.5/24")}}}},
+		network := &status.Status{Links: []status.Link{{Name: "eth0", Why: "no cable is plugged in"}, {Name: "wlan0", Carrier: true, Addresses: []status.Address{{Prefix: netip.MustParsePrefix("192.168.1.5/24")}}}},
 			Clock: status.Clock{Set: true}, WiFi: &status.Radio{Network: &status.WiFiNetwork{SSID: "Café", Signal: -61}}}
-		links = []string{"http://garden.local/"}
-		cam = camera.State{Phase: camera.Idle, Device: camera.Device{Name: "USB Camera"}}
+		cam := camera.State{Phase: camera.Idle, Device: camera.Device{Name: "USB Camera"}}
+		now.Store(&world{network, cam, []string{"http://garden.local/"}})
 		time.Sleep(time.Minute)
 		has("on Raspberry Pi 3.\nWritten on 1 January 2000 at 00:0")
 		has("The camera is found at http://garden.local/ .\neth0: not connected (no cable is plugged in).\nwlan0: address 192.168.1.5.\n" +
 			"Wi-Fi: in the network \"Café\", signal -61 dBm (-50 is good, -75 is weak).\nThe camera's picture comes from USB Camera.\n")
 
 		network = &status.Status{WiFi: &status.Radio{Failure: status.WrongPassword, Why: "the password is wrong.", Seen: []status.SeenNetwork{{SSID: "Home", Signal: -50, Security: "WPA2"}}}}
-		links = nil
+		now.Store(&world{network, cam, nil})
 		time.Sleep(time.Minute)
 		has("Wi-Fi: the password is wrong.\nWi-Fi networks here: \"Home\" (-50 dBm, WPA2).\n")
 
 		for i := range 20 { // a link that comes and goes
-			if links = nil; i%2 == 0 {
-				links = []string{"http://garden.local/"}
+			w := &world{network, cam, nil}
+			if i%2 == 0 {
+				w.links = []string{"http://garden.local/"}
 			}
+			now.Store(w)
 			time.Sleep(time.Minute)
-		}
-		if len(writes) != maxReports || writes[0] != reportAfter {
-			t.Errorf("reports were written after %v", writes)
 		}
 		cancel()
 		<-done
+		if len(writes) != maxReports || writes[0] != reportAfter {
+			t.Errorf("reports were written after %v", writes)
+		}
 	})
 }
 
