@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -133,8 +134,12 @@ func answerJSON(w http.ResponseWriter, v any) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	text = append(text, '\n')
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(append(text, '\n')) // a client that is gone has nobody to tell
+	// With its length the answer is whole once it was flushed, though the system
+	// restarts before the handler returns.
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.Write(text) // a client that is gone has nobody to tell
 }
 
 // enter makes this request the only one that changes something, or says why it cannot

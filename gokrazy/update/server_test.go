@@ -453,6 +453,34 @@ func TestRestartFails(t *testing.T) {
 	}
 }
 
+// The answer is whole though the restart ends the program before try returns.
+func TestAnswerBeforeRestart(t *testing.T) {
+	a := newCamera(t)
+	cut := make(chan struct{})
+	a.Reboot = func(context.Context) error { <-cut; panic(http.ErrAbortHandler) }
+	web := httptest.NewServer(a)
+	defer web.Close()
+	if code, said := a.ask("PUT", "/api/update/root", newRoot, digest(newRoot)); code != http.StatusNoContent {
+		t.Fatalf("upload: %d %s", code, said)
+	}
+	resp, err := http.Post(fmt.Sprintf("%s/api/update/try?root=%x", web.URL, sha256.Sum256(newRoot)), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatal(resp.Status)
+	}
+	cut <- struct{}{} // the system restarts now
+	text, err := io.ReadAll(resp.Body)
+	if err == nil {
+		err = json.Unmarshal(text, new(Record))
+	}
+	if err != nil {
+		t.Errorf("the answer is not whole: %v", err)
+	}
+}
+
 // A record that cannot be read says nothing, and does no harm.
 func TestBadRecord(t *testing.T) {
 	for name, text := range map[string]string{"damaged": "{", "of another kind": `{"root": "no number"}`, "empty": ""} {
