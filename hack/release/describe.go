@@ -149,18 +149,33 @@ func (r *release) addWiFi(v *inventory, user string, has *firmware.Contents) err
 	if err != nil {
 		return err
 	}
-	var supplicant struct{ Version string }
-	if err := json.Unmarshal(text, &supplicant); err != nil {
+	var source struct {
+		Fetched map[string]struct{ Version string } // by Debian's package
+	}
+	if err := json.Unmarshal(text, &source); err != nil {
 		return fmt.Errorf("the supplicant's source: %w", err)
+	}
+	for _, name := range []string{"wpa", "libnl-3-dev", "wireless-regdb"} {
+		if source.Fetched[name].Version == "" {
+			return fmt.Errorf("the supplicant's source names no version of %s", name)
+		}
+	}
+	debian := func(name string) (version, purl string) {
+		version = source.Fetched[name].Version
+		return version, debianPURL(name, version)
 	}
 	for path, sum := range has.SHA256 {
 		c := component{Type: "firmware", Name: path, Description: "for the radio's chip", Licenses: licensedAs("Cypress's: for use with its chips")}
 		switch {
 		case path == wpa.Path:
-			c = component{Type: "application", Name: path, Version: supplicant.Version, Description: "wpa_supplicant, with libnl and glibc linked into it",
-				PURL: debianPURL("wpa", supplicant.Version), Licenses: licensed("BSD-3-Clause", "LGPL-2.1-only", "LGPL-2.1-or-later")}
+			c = component{Type: "application", Name: path, Description: "wpa_supplicant, with libnl and glibc linked into it", Licenses: licensed("BSD-3-Clause")}
+			c.Version, c.PURL = debian("wpa")
+			libnl := component{Type: "library", Name: "libnl", Description: "linked into " + path, Licenses: licensed("LGPL-2.1-only")}
+			libnl.Version, libnl.PURL = debian("libnl-3-dev")
+			v.add(c.PURL, libnl)
 		case path == wpa.RegulatoryDB || path == wpa.RegulatorySignature:
-			c = component{Type: "data", Name: path, Description: "what each country allows", Licenses: licensed("ISC")}
+			c = component{Type: "data", Name: path, Description: "what each country allows, of Debian's wireless-regdb", Licenses: licensed("ISC")}
+			c.Version, _ = debian("wireless-regdb") // not its purl, which names one of the two files only
 		case strings.HasSuffix(path, ".txt"):
 			c.Licenses = licensed("GPL-2.0-only")
 		}
@@ -174,5 +189,5 @@ var firmwareModules = [2]string{"github.com/gokrazy/firmware", "github.com/gokra
 
 // debianPURL names a package of Debian's.
 func debianPURL(name, version string) string {
-	return "pkg:deb/debian/" + name + "@" + strings.ReplaceAll(version, "+", "%2B")
+	return "pkg:deb/debian/" + name + "@" + strings.NewReplacer("+", "%2B", ":", "%3A").Replace(version)
 }

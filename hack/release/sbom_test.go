@@ -10,6 +10,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/image"
+	"github.com/pushcam/pushcam/gokrazy/network/firmware"
+	"github.com/pushcam/pushcam/gokrazy/network/wpa"
 )
 
 // The bill of a program tells what it was built of, who uses what, and is the same
@@ -79,5 +83,34 @@ func TestBill(t *testing.T) {
 	}
 	if err := newInventory().addProgram("pushcam", "text", "v1", []byte("text")); err == nil {
 		t.Error("what is no program is taken for one")
+	}
+}
+
+// What is there for the radio is in the bill with the versions that it was built of.
+func TestBillOfTheRadio(t *testing.T) {
+	checkout, err := image.FindCheckout(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newInventory()
+	has := &firmware.Contents{SHA256: map[string]string{wpa.Path: "00", wpa.RegulatoryDB: "01", firmware.Folder + "/a.bin": "02", firmware.Folder + "/a.txt": "03"}}
+	if err := (&release{checkout: checkout}).addWiFi(v, "pushcam", has); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for ref, c := range v.components {
+		switch {
+		case c.Type == "firmware":
+		case c.Version == "" || strings.HasSuffix(ref, "@"):
+			t.Errorf("%s has no version", ref)
+		}
+		for _, h := range c.Hashes {
+			if seen++; has.SHA256[c.Name] != h.Content {
+				t.Errorf("%s has the digest %s", c.Name, h.Content)
+			}
+		}
+	}
+	if seen != len(has.SHA256) {
+		t.Errorf("%d of %d files are in the bill: %+v", seen, len(has.SHA256), v.components)
 	}
 }
