@@ -54,7 +54,7 @@ type Manager struct {
 	loaded     time.Time
 	closePort  func() // ends the portal; nil: there is none
 	recovered  status.Recovered
-	code       string
+	code       string // the password of the set-up network
 	ssid       string
 }
 
@@ -75,6 +75,11 @@ func (m *Manager) Run(ctx context.Context) {
 	m.radio = newRadio(m.Root, m.Log)
 	m.machine = newMachine(now, now.Add(-time.Duration(m.Root.Uptime()*float64(time.Second))), m.Log)
 	m.recall()
+	// It is read now, because a card may hang when the set-up network is wanted.
+	var err error
+	if m.code, err = device.SetupCode(m.Root); err != nil {
+		m.Log.Warn("the password of the set-up network is the one in README", "err", err)
+	}
 	m.configure(now)
 	defer func() { m.stop(time.Now()) }()
 	ticker := time.NewTicker(tick)

@@ -3,19 +3,12 @@ package wifi
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
-	"strings"
 	"sync"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
-	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/setup"
 )
-
-// maxCode is how much of device.SetupCodeFile is read, in bytes.
-const maxCode = 128
 
 // An Opening is the set-up network that has come: what a portal needs.
 type Opening struct {
@@ -49,20 +42,6 @@ func (m *Manager) setUpSSID() string {
 	return m.ssid
 }
 
-// setUpCode is the password of the set-up network.
-func (m *Manager) setUpCode() string {
-	if m.code == "" {
-		text, err := durable.ReadFile(m.Root.Path("perm", device.SetupCodeFile), maxCode)
-		if m.code = strings.TrimSpace(string(text)); err != nil || len(m.code) < 8 || len(m.code) > 63 {
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				m.Log.Warn("the code of the set-up network is the one in README", "err", err)
-			}
-			m.code = device.FixedSetupCode
-		}
-	}
-	return m.code
-}
-
 // serve makes the set-up network. What comes then is apEnabled.
 func (m *Manager) serve() error {
 	link := m.linkName
@@ -71,7 +50,7 @@ func (m *Manager) serve() error {
 		m.Log.Warn("an address of the radio is left over", "err", err)
 	}
 	ssid := m.setUpSSID()
-	psk, err := setup.ParseKey([]byte(ssid), m.setUpCode())
+	psk, err := setup.ParseKey([]byte(ssid), m.code)
 	if err != nil {
 		return fmt.Errorf("%w: the code of the set-up network: %w", errRefused, err)
 	}
