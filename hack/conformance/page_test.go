@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -61,12 +63,18 @@ func TestNewestFrame(t *testing.T) {
 }
 
 // The same on other pages, whose <img> shows the camera itself or a relay that passes
-// the stream on by a request of its own, as Home Assistant does.
+// the stream on by a request of its own, as Home Assistant does. The page comes from
+// another server, because the camera's answers, apart from its own page, let no picture
+// be put into them; browsers' requests for the stream reach the camera as they are.
 func TestNewestFrameInImg(t *testing.T) {
 	eachEngine(t, "an <img> of the stream shows the newest frame, not the one before", func(t *testing.T, b browser) {
 		h := hold(t, start(t, "-source", "replay:"+recording(t), "-fps", "0.4"))
+		camera, err := url.Parse(h.url)
+		if err != nil {
+			t.Fatal(err)
+		}
 		tb := b.newTab(t)
-		tb.open(h.url + "/healthz")
+		tb.open(otherSite(t, (&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(camera) }, FlushInterval: -1}).ServeHTTP))
 		showsTheNewest(t, h, tb, withImage(tb))
 	})
 }
@@ -74,18 +82,21 @@ func TestNewestFrameInImg(t *testing.T) {
 func TestNewestFrameOfRelay(t *testing.T) {
 	eachEngine(t, "an <img> of a relay of /stream?advance_headers=1 shows the newest frame, not the one before", func(t *testing.T, b browser) {
 		h := hold(t, start(t, "-source", "replay:"+recording(t), "-fps", "0.4"))
-		site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/stream" {
-				relay(w, r, h.url+"/stream?advance_headers=1")
-				return
-			}
-			io.WriteString(w, "a page")
-		}))
-		t.Cleanup(func() { site.CloseClientConnections(); site.Close() })
 		tb := b.newTab(t)
-		tb.open(site.URL + "/")
+		tb.open(otherSite(t, func(w http.ResponseWriter, r *http.Request) { relay(w, r, h.url+"/stream?advance_headers=1") }))
 		showsTheNewest(t, h, tb, withImage(tb))
 	})
+}
+
+// otherSite is a page that is not the camera's, beside a stream.
+func otherSite(t *testing.T, stream http.HandlerFunc) (url string) {
+	t.Helper()
+	pages := http.NewServeMux()
+	pages.HandleFunc("/stream", stream)
+	pages.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "a page") })
+	site := httptest.NewServer(pages)
+	t.Cleanup(func() { site.CloseClientConnections(); site.Close() })
+	return site.URL + "/"
 }
 
 // withImage gives the page an <img> of its origin's /stream, which the returned
