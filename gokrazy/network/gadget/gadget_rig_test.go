@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -119,6 +120,12 @@ func (l *peer) do(f func() error) {
 		}()
 	}()
 	if err := <-done; err != nil {
+		for _, args := range [][]string{{"-s", "addr"}, {"-n", l.name, "-s", "addr"}, {"-n", l.name, "neigh"}} {
+			out, _ := exec.Command("ip", args...).CombinedOutput()
+			l.t.Logf("ip %q:\n%s", args, out)
+		}
+		out, _ := exec.Command("dmesg").CombinedOutput()
+		l.t.Logf("%s", out[max(0, len(out)-4000):])
 		l.t.Fatal(err)
 	}
 }
@@ -200,7 +207,7 @@ func runLink(t *testing.T, root device.Root) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		(&Link{Root: root, Product: "pushcam"}).Run(ctx)
+		(&Link{Root: root, Product: "pushcam", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}).Run(ctx)
 	})
 	stop = sync.OnceFunc(func() { cancel(); running.Wait() })
 	t.Cleanup(stop)
@@ -309,9 +316,9 @@ func TestRigLaptop(t *testing.T) {
 		t.Errorf("with the program started anew, the laptop sees %q", page)
 	}
 
-	if err := p.remove(); err != nil {
-		t.Fatal(err)
-	}
+	// The program looks at the port when it starts: if that is now, it sets it up while it
+	// is taken away.
+	until(t, "the port taken away", func() bool { return p.remove() == nil })
 	laptop.unplugged(adapter)
 	awaitBoard(t, id.here)
 	see("set up again")
