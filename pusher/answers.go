@@ -146,7 +146,7 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	viewers, watching := s.viewerStates(name)
-	all := map[string]any{"frame": nil, "viewers": viewers, "watching": watching}
+	all := map[string]any{"frame": nil, "viewers": viewers, "watching": watching, "clock_us": s.Hub.clock(time.Now())}
 	if f := s.Hub.lastFrame(); f != nil {
 		all["frame"] = frameState{f.Seq, f.Width, f.Height, len(f.JPEG), milliseconds(time.Since(f.Time))}
 	}

@@ -213,6 +213,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		open = wantsSession(r) || r.Method == http.MethodOptions
 	case "/stream.mjpg":
 		answer = s.multipart
+	case "/frames":
+		answer = s.records
 	case "/snapshot", "/snapshot.jpg":
 		answer = s.snapshot
 	case "/state":
