@@ -108,7 +108,7 @@ func TestRecordsViewer(t *testing.T) {
 		if a := r.do("GET", "/frames"); a.Code != 503 {
 			t.Errorf("one too many gets %+v", a)
 		}
-		if states, _ := r.server.viewerStates("page"); len(states) != 1 || states[0].Sent < 70 {
+		if states, _ := r.server.viewerStates("page", false); len(states) != 1 || states[0].Sent < 70 {
 			t.Errorf("%+v", states)
 		}
 	})

@@ -238,7 +238,7 @@ func TestState(t *testing.T) {
 			"watching": 1.0,
 			"clock_us": 250000.0,
 			"viewers": []any{map[string]any{
-				"address": "pipe", "name": strings.Repeat("k", 64), "session": false, "seconds": 0.25,
+				"name": strings.Repeat("k", 64), "session": false, "seconds": 0.25,
 				"frames_sent": 1.0, "frames_skipped": 0.0, "bytes": got["viewers"].([]any)[0].(map[string]any)["bytes"], "age_ms": 0.0,
 				"link_bits_per_s": 0.0, "link_rtt_ms": 0.0,
 			}},

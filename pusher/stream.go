@@ -105,7 +105,12 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 	// shows it. To ask it would tell nothing.
 	v.link.asks = !v.ahead && !strings.HasPrefix(r.Header.Get("User-Agent"), "Mozilla/")
 	s.addViewer(v)
+	stay := func() bool { return true }
+	if p := passOf(r); p != nil {
+		stay = context.AfterFunc(p.ctx, cancel)
+	}
 	go func() {
+		defer stay()
 		s.Log.Info("viewer came", "viewer", v.address)
 		err := v.run(ctx, s.Hub)
 		cancel()
