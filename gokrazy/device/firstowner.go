@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/durable"
 )
@@ -22,12 +23,18 @@ type Ownership struct {
 	root Root
 	mine atomic.Pointer[Owner] // the owner that is known
 	free atomic.Bool           // nobody has chosen a password yet, as far as is known
-	mu   sync.Mutex            // one looks at the card, or writes, at a time
+	one  chan struct{}         // holds a token while one looks at the card, or writes
+	mu   sync.Mutex            // one hashes at a time
 }
+
+// ownerTime is how long the card may take. A slow one takes some seconds.
+const ownerTime = 15 * time.Second
+
+var errCard = fmt.Errorf("the card has not answered for %v", ownerTime)
 
 // OpenOwnership begins with an owner that was read from root.
 func OpenOwnership(root Root, owner *Owner) *Ownership {
-	o := &Ownership{root: root}
+	o := &Ownership{root: root, one: make(chan struct{}, 1)}
 	o.mine.Store(owner)
 	_, err := owner.Verify("")
 	o.free.Store(errors.Is(err, ErrNoOwner) && o.isFree())
@@ -44,44 +51,77 @@ func (o *Ownership) isFree() bool {
 // Free tells whether nobody has chosen a password yet. It does not wait for the card.
 func (o *Ownership) Free() bool { return o.free.Load() }
 
+// withCard lets one at a time do something with the card. It does not wait for ever: what
+// a card that hangs keeps from its end goes on by itself when the card answers.
+func (o *Ownership) withCard(do func() error) error {
+	limit := time.NewTimer(ownerTime)
+	defer limit.Stop()
+	select {
+	case o.one <- struct{}{}:
+	case <-limit.C:
+		return errCard
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := do()
+		<-o.one
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-limit.C:
+		return errCard
+	}
+}
+
 // Verify is Owner.Verify. While nobody is known to be the owner it looks at the card
 // again: the page of the set-up network belongs to another program.
 func (o *Ownership) Verify(password string) (bool, error) {
 	if o.Free() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.look()
+		if err := o.withCard(o.look); err != nil && !errors.Is(err, ErrOwned) {
+			return false, fmt.Errorf("%w: %w", ErrNoOwner, err)
+		}
 	}
 	return o.mine.Load().Verify(password)
 }
 
-// look finds out whether there is an owner now. o.mu is held.
-func (o *Ownership) look() {
-	if o.Free() && !o.isFree() {
+// look returns ErrOwned if there is an owner now. It is called by withCard.
+func (o *Ownership) look() error {
+	if o.Free() {
+		if o.isFree() {
+			return nil
+		}
 		o.mine.Store(ReadOwner(o.root))
 		o.free.Store(false)
 	}
+	return ErrOwned
 }
 
 // Choose makes whoever knows the password the owner, for good: it is on the card when
 // this returns nil. Its error wraps ErrOwned if there is an owner already; that one's
 // password is changed in other ways. The password must have passed CheckPassword.
 func (o *Ownership) Choose(password string) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.look(); !o.Free() {
+	if !o.Free() {
 		return ErrOwned
 	}
+	o.mu.Lock()
 	hash, err := HashPassword(password)
+	o.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if err := durable.WriteFile(o.root.Path("perm", OwnerFile), []byte(hash+"\n")); err != nil {
-		return fmt.Errorf("keep the password: %w", err)
-	}
-	o.mine.Store(&Owner{hash: hash})
-	o.free.Store(false)
-	return nil
+	return o.withCard(func() error {
+		if err := o.look(); err != nil {
+			return err
+		}
+		if err := durable.WriteFile(o.root.Path("perm", OwnerFile), []byte(hash+"\n")); err != nil {
+			return fmt.Errorf("keep the password: %w", err)
+		}
+		o.mine.Store(&Owner{hash: hash})
+		o.free.Store(false)
+		return nil
+	})
 }
 
 // permMounted tells whether /perm is a file system of its own that can be written to

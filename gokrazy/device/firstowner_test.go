@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 )
 
 const mounted = "/dev/root / squashfs ro 0 0\n/dev/mmcblk0p4 /perm ext4 rw,relatime 0 0\n"
@@ -104,4 +105,36 @@ func TestNotFree(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A card that hangs keeps nobody waiting for ever, and those who ask meanwhile do not
+// wait for it one after the other: when it answers, the first is the owner.
+func TestFirstOwnerWhileTheCardHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := freeRoot(t, mounted)
+		o := OpenOwnership(root, ReadOwner(root))
+		answers := make(chan struct{})
+		var first sync.WaitGroup
+		first.Go(func() {
+			if err := o.withCard(func() error { <-answers; return nil }); !errors.Is(err, errCard) {
+				t.Errorf("over a card that hangs: %v", err)
+			}
+		})
+		synctest.Wait()
+		if err := o.Choose("the second's password"); !errors.Is(err, errCard) || !o.Free() {
+			t.Errorf("a password is chosen: %v, and it is free: %v", err, o.Free())
+		}
+		if ok, err := o.Verify("the second's password"); ok || !errors.Is(err, ErrNoOwner) || !errors.Is(err, errCard) {
+			t.Errorf("somebody proves to be the owner: %v, %v", ok, err)
+		}
+		close(answers)
+		first.Wait()
+		synctest.Wait()
+		if err := o.Choose("the third's password"); err != nil {
+			t.Error(err)
+		}
+		if ok, err := o.Verify("the third's password"); !ok || err != nil {
+			t.Errorf("the owner: %v, %v", ok, err)
+		}
+	})
 }

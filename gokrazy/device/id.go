@@ -1,6 +1,7 @@
 package device
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -31,20 +32,38 @@ func IsID(text string) bool { return idText.MatchString(text) }
 // Cards that were written with one image have the same id, as they have the same
 // password.
 //
-// A card that was made without one, or whose id is damaged, is given one for good. The
-// error says why there is none.
+// A card that was made without one, or whose id is damaged, is given one for good: the
+// same to all programs that ask. The error says why there is none.
 func ID(root Root) (string, error) {
-	path := root.Path("perm", IDFile)
-	text, err := durable.ReadFile(path, maxIDFile)
+	if id, err := readID(root); id != "" || err != nil {
+		return id, err
+	}
+	unlock, err := durable.Lock(context.Background(), idLock(root))
+	if err != nil {
+		return "", fmt.Errorf("the camera's id: %w", err)
+	}
+	defer unlock()
+	if id, err := readID(root); id != "" || err != nil { // another program was faster
+		return id, err
+	}
+	id := NewID()
+	if err := durable.WriteFile(root.Path("perm", IDFile), []byte(id+"\n")); err != nil {
+		return "", fmt.Errorf("keep the camera's id: %w", err)
+	}
+	return id, nil
+}
+
+// idLock is had by the one program that makes an id.
+func idLock(root Root) string { return root.Path("run", IDFile) + ".lock" }
+
+// readID returns "" if there is none.
+func readID(root Root) (string, error) {
+	text, err := durable.ReadFile(root.Path("perm", IDFile), maxIDFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("the camera's id: %w", err)
 	}
 	if id := strings.TrimSpace(string(text)); IsID(id) {
 		return id, nil
 	}
-	id := NewID()
-	if err := durable.WriteFile(path, []byte(id+"\n")); err != nil {
-		return "", fmt.Errorf("keep the camera's id: %w", err)
-	}
-	return id, nil
+	return "", nil
 }

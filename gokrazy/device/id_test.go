@@ -4,7 +4,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+
+	"github.com/pushcam/pushcam/gokrazy/durable"
 )
 
 func TestIsID(t *testing.T) {
@@ -58,5 +63,46 @@ func TestID(t *testing.T) {
 	}
 	if id, err := ID(Root(path)); err == nil || id != "" {
 		t.Errorf("without /perm: %q, %v", id, err)
+	}
+}
+
+// Programs that ask while another one makes an id wait, and get that, also on a card whose
+// id is damaged.
+func TestIDSideBySide(t *testing.T) {
+	for name, before := range map[string]string{"none": "", "a damaged one": "damaged"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				root := Root(t.TempDir())
+				path := root.Path("perm", IDFile)
+				if err := durable.WriteFile(path, []byte(before)); err != nil {
+					t.Fatal(err)
+				}
+				done, err := durable.Lock(t.Context(), idLock(root))
+				if err != nil {
+					t.Fatal(err)
+				}
+				var ids atomic.Int32
+				made := NewID()
+				var all sync.WaitGroup
+				for range 8 {
+					all.Go(func() {
+						id, err := ID(root)
+						if err != nil || id != made {
+							t.Errorf("it is told %q, %v; want %q", id, err, made)
+						}
+						ids.Add(1)
+					})
+				}
+				synctest.Wait()
+				if n := ids.Load(); n > 0 {
+					t.Errorf("%d have not waited", n)
+				}
+				if err := durable.WriteFile(path, []byte(made+"\n")); err != nil {
+					t.Fatal(err)
+				}
+				done()
+				all.Wait()
+			})
+		})
 	}
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 
@@ -61,6 +62,9 @@ func (s *setUp) submit(change func(*setup.Settings)) error {
 		name = settings.Hostname
 		return nil
 	})
+	if err != nil && !errors.Is(err, setup.ErrNotKept) {
+		return err
+	}
 	if name != "" && name != hostname() {
 		if err := s.rename([]byte(name)); err != nil {
 			s.log.Error("the camera has its new name only after its next start", "name", name, "err", err)

@@ -43,3 +43,19 @@ func TestKeepHostnameFails(t *testing.T) {
 		t.Error("it says that the name is kept")
 	}
 }
+
+// A name that was typed and is not kept yet comes before the one that the system has.
+func TestKeepHostnameThatWasTyped(t *testing.T) {
+	root := device.Root(t.TempDir())
+	if err := changeRunning(root, func(s *Settings) error { s.Hostname = "garden"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := KeepHostname(root, "pushcam"); err != nil {
+		t.Fatal(err)
+	}
+	served, err := Load(root)
+	kept, err2 := readKept(root)
+	if err != nil || err2 != nil || served.Hostname != "garden" || kept.Settings.Hostname != "garden" {
+		t.Errorf("%q is served, %v, and %q kept, %v", served.Hostname, err, kept.Settings.Hostname, err2)
+	}
+}

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/durable"
@@ -99,36 +101,93 @@ func Load(root device.Root) (Setup, error) {
 	return Setup{r.Settings, r.Problems, r.Places}, err
 }
 
-// Save changes the settings, in /perm and in /run, each file whole and durable. change
-// gets what is kept; it may keep the slices and maps. A Password goes to
-// device.OwnerFile.
+// keepTime is how long Save waits for the card. A slow one takes some seconds.
+const keepTime = 15 * time.Second
+
+var errCard = fmt.Errorf("the card has not answered for %v", keepTime)
+
+// Save changes the settings: first in /run, where they serve from then on, then in /perm,
+// each file whole and durable. change gets what serves; it may keep the slices and maps.
+// A Password goes to device.OwnerFile.
 //
-// If /perm cannot be written, what was changed serves all the same until the power
-// goes, and the error says that it is not kept. Programs may call it side by side.
-func Save(root device.Root, change func(*Settings) error) error {
-	unlock, err := lock(root)
+// If /perm cannot be written, or the card hangs, what was changed serves all the same
+// until the power goes, and the error wraps ErrNotKept. Programs may call it side by
+// side.
+func Save(root device.Root, change func(*Settings) error) error { return save(root, change, keepNow) }
+
+// ErrNotKept is wrapped by errors that mean that settings serve, and are not kept.
+var ErrNotKept = errors.New("the settings last only until the power goes")
+
+func save(root device.Root, change func(*Settings) error, keep func(device.Root) error) error {
+	if err := changeRunning(root, change); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), keepTime, errCard)
+	defer cancel()
+	// Whoever waits for a card that hangs has this lock, so there is one at most.
+	unlock, err := lockCard(ctx, root)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotKept, err)
+	}
+	kept := make(chan error, 1)
+	go func() {
+		defer unlock()
+		kept <- keep(root)
+	}()
+	select {
+	case err = <-kept:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrNotKept, err)
+	}
+	return err
+}
+
+// lockCard lets one at a time write to /perm.
+func lockCard(ctx context.Context, root device.Root) (unlock func(), err error) {
+	return durable.Lock(ctx, root.Path("run", File)+".keep")
+}
+
+// changeRunning changes the settings that serve.
+func changeRunning(root device.Root, change func(*Settings) error) error {
+	path := root.Path("run", File)
+	unlock, err := durable.Lock(context.Background(), path+".lock") // nobody who has it waits for the card
 	if err != nil {
 		return fmt.Errorf("change the settings: %w", err)
 	}
 	defer unlock()
 	var now running
-	if err := read(root.Path("run", File), &now); err != nil {
+	if err := read(path, &now); err != nil {
 		return err
 	}
 	if err := change(&now.Settings); err != nil {
 		return err
 	}
+	return durable.WriteJSON(path, now)
+}
+
+// keepNow has /perm keep what serves.
+func keepNow(root device.Root) error {
+	now, err := Load(root)
+	if err != nil {
+		return err
+	}
 	k, err := readKept(root)
-	if err == nil {
-		k.Settings = now.Settings
-		err = keep(root, k)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		now.Settings.Password = "" // it is kept
-	} else {
-		err = fmt.Errorf("the settings last only until the power goes: %w", err)
+	k.Settings = now.Settings
+	if err := keep(root, k); err != nil {
+		return err
 	}
-	return errors.Join(err, durable.WriteJSON(root.Path("run", File), now))
+	return changeRunning(root, func(s *Settings) error {
+		if s.Password == now.Password {
+			s.Password = "" // it is kept
+		}
+		return nil
+	})
 }
 
 // keep writes to /perm: the password first, because the other file says that it was

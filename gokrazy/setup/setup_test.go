@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -102,6 +103,44 @@ func TestSaveWithoutPerm(t *testing.T) {
 	if got, err := Load(root); err != nil || got.Hostname != "garden" || got.Password != "hash" {
 		t.Errorf("what serves: %+v, %v", got, err)
 	}
+}
+
+// What was typed serves at once, also while the card hangs, over which only one waits.
+// Once the card answers, all that was typed is kept.
+func TestSaveWhileTheCardHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := device.Root(t.TempDir())
+		answers := make(chan struct{})
+		hanging := 0
+		hang := func(root device.Root) error {
+			hanging++
+			if s, err := Load(root); err != nil || s.Hostname != "first" {
+				t.Errorf("while it is kept, %q serves, %v", s.Hostname, err)
+			}
+			<-answers
+			return keepNow(root)
+		}
+		for _, name := range []string{"first", "second"} {
+			err := save(root, func(s *Settings) error { s.Hostname, s.Password = name, "hash of "+name; return nil }, hang)
+			if !errors.Is(err, ErrNotKept) || !errors.Is(err, errCard) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if s, err := Load(root); err != nil || s.Hostname != name || s.Password != "hash of "+name {
+				t.Errorf("what serves: %+v, %v", s, err)
+			}
+		}
+		if hanging != 1 {
+			t.Errorf("%d wait for the card", hanging)
+		}
+		close(answers)
+		synctest.Wait()
+		if k, err := readKept(root); err != nil || k.Settings.Hostname != "second" {
+			t.Errorf("kept is %+v, %v", k, err)
+		}
+		if s, err := Load(root); err != nil || s.Password != "" {
+			t.Errorf("a password that is kept serves a second time: %+v, %v", s, err)
+		}
+	})
 }
 
 func TestParseKey(t *testing.T) {

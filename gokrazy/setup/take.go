@@ -179,7 +179,7 @@ func (t *Taker) keep(now *kept, was kept, s *said) error {
 	if reflect.DeepEqual(*now, was) {
 		return nil
 	}
-	unlock, err := lock(t.Root)
+	unlock, err := lockCard(context.Background(), t.Root) // TakeWithin is for a card that hangs
 	if err != nil {
 		return err
 	}

@@ -335,12 +335,12 @@ func TestCmdlineCountry(t *testing.T) {
 	if err := os.WriteFile(root.Path("proc/cmdline"), []byte("root=x cfg80211.ieee80211_regdom=de\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for text, want := range map[string]string{"": "DE", "wifi-country=at": "AT"} {
-		if err := taker(t, root, newDisk(t, map[string]string{"pushcam.txt": text})).Take(); err != nil {
+	for _, tt := range []struct{ text, want string }{{"", "DE"}, {"wifi-country=at", "AT"}, {"", "AT"}} {
+		if err := taker(t, root, newDisk(t, map[string]string{"pushcam.txt": tt.text})).Take(); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := Load(root); err != nil || got.Country != want {
-			t.Errorf("%q: %q, %v", text, got.Country, err)
+		if got, err := Load(root); err != nil || got.Country != tt.want {
+			t.Errorf("%q: %q, %v", tt.text, got.Country, err)
 		}
 	}
 }

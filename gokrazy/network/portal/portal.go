@@ -65,8 +65,8 @@ type Portal struct {
 	// Owner is who may set the camera up.
 	Owner Owner
 	// Submit keeps what was typed, and has the camera leave for the new network, but not
-	// before it has returned for two seconds, in which the page says so. Its error means
-	// that change was not called, or that the settings serve and are not kept.
+	// before it has returned for two seconds, in which the page says so. Its error wraps
+	// setup.ErrNotKept if the settings serve all the same; with any other they do not.
 	Submit func(change func(*setup.Settings)) error
 	// Log gets a line per change. nil discards.
 	Log *slog.Logger

@@ -212,12 +212,8 @@ func (s *web) submit(t typed) (*taken, error) {
 			return nil, err
 		}
 	}
-	called := false
-	err := s.Submit(func(settings *setup.Settings) {
-		called = true
-		t.apply(settings, hash)
-	})
-	if err != nil && !called {
+	err := s.Submit(func(settings *setup.Settings) { t.apply(settings, hash) })
+	if err != nil && !errors.Is(err, setup.ErrNotKept) {
 		return nil, err
 	}
 	took := &taken{at: time.Now(), network: text(t.network.SSID), host: s.Hostname}

@@ -28,7 +28,6 @@ type site struct {
 	settings setup.Settings
 	submits  int
 	err      error // of Submit
-	refuse   bool  // without calling change
 }
 
 // An owner is one who has this password; nobody is, if it is empty.
@@ -54,7 +53,7 @@ func newSite(change func(*Portal)) *site {
 		Seen: []Seen{{[]byte("Home"), -48, "WPA2"}, {[]byte("Café"), -66, "open"}, {[]byte("eduroam"), -70, "EAP"}, {[]byte("New"), -71, "WPA3"}, {[]byte("Home"), -80, "open"}, {nil, -81, "WPA2"}},
 		Submit: func(change func(*setup.Settings)) error {
 			s.submits++
-			if !s.refuse {
+			if s.err == nil || errors.Is(s.err, setup.ErrNotKept) {
 				change(&s.settings)
 			}
 			return s.err
@@ -390,13 +389,13 @@ func TestTwice(t *testing.T) {
 // take at all is said on the form.
 func TestNotKept(t *testing.T) {
 	s := newSite(nil)
-	s.err = errors.New("the settings last only until the power goes: no room")
+	s.err = fmt.Errorf("%w: no room", setup.ErrNotKept)
 	if code, page := s.submitForm(filled()); code != http.StatusOK || !strings.Contains(page, "could not keep this: The settings last only until the power goes: no room.") {
 		t.Errorf("%d %s", code, page)
 	}
 	s = newSite(nil)
-	s.err, s.refuse = errors.New("the card is gone"), true
-	if code, page := s.submitForm(filled()); code != http.StatusInternalServerError || !strings.Contains(page, "could not take this: The card is gone.") {
+	s.err = errors.New("the settings are damaged")
+	if code, page := s.submitForm(filled()); code != http.StatusInternalServerError || !strings.Contains(page, "could not take this: The settings are damaged.") {
 		t.Errorf("%d %s", code, page)
 	}
 }

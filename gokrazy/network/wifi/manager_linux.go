@@ -54,8 +54,8 @@ type Manager struct {
 	loaded     time.Time
 	closePort  func() // ends the portal; nil: there is none
 	recovered  status.Recovered
-	code       string // the password of the set-up network
-	ssid       string
+	ssid       string // of the set-up network
+	code       string // its password
 }
 
 // Reload tells that the settings have changed (setup.Save). Run takes them within a
@@ -75,11 +75,6 @@ func (m *Manager) Run(ctx context.Context) {
 	m.radio = newRadio(m.Root, m.Log)
 	m.machine = newMachine(now, now.Add(-time.Duration(m.Root.Uptime()*float64(time.Second))), m.Log)
 	m.recall()
-	// It is read now, because a card may hang when the set-up network is wanted.
-	var err error
-	if m.code, err = device.SetupCode(m.Root); err != nil {
-		m.Log.Warn("the password of the set-up network is the one in README", "err", err)
-	}
 	m.configure(now)
 	defer func() { m.stop(time.Now()) }()
 	ticker := time.NewTicker(tick)
@@ -211,6 +206,9 @@ func (m *Manager) look(ctx context.Context) {
 			return
 		}
 		m.supplicant, m.said = s, ""
+		if m.ssid == "" {
+			m.nameSetUp()
+		}
 		m.Log.Info("the radio is ready", "link", link, "driver", m.driver)
 		m.askBands()
 		m.machine.ready(time.Now(), true)
@@ -256,7 +254,7 @@ func (m *Manager) publish(now time.Time) {
 	if r != nil {
 		r.Link, r.Recovered = m.linkName, m.recovered
 		if r.SetUp != nil {
-			r.SetUp.SSID = m.setUpSSID()
+			r.SetUp.SSID = m.ssid
 		}
 	}
 	m.Status.Update(func(s *status.Status) { s.WiFi = r })

@@ -29,17 +29,18 @@ type Heard struct {
 	Security string // as in status.SeenNetwork
 }
 
-// setUpSSID is the name of the set-up network: a part of the camera's id tells two
-// cameras apart.
-func (m *Manager) setUpSSID() string {
-	if m.ssid == "" {
-		id, err := device.ID(m.Root)
-		if err != nil {
-			m.Log.Warn("the set-up network's name does not tell this camera from others", "err", err)
-		}
-		m.ssid = device.SetupNetwork(id)
+// nameSetUp finds out the set-up network's name and password: as soon as there is a radio,
+// because a card may hang when the network is wanted. A part of the camera's id tells two cameras
+// apart.
+func (m *Manager) nameSetUp() {
+	id, err := device.ID(m.Root)
+	if err != nil {
+		m.Log.Warn("the set-up network's name does not tell this camera from others", "err", err)
 	}
-	return m.ssid
+	m.ssid = device.SetupNetwork(id)
+	if m.code, err = device.SetupCode(m.Root); err != nil {
+		m.Log.Warn("the password of the set-up network is the one in README", "err", err)
+	}
 }
 
 // serve makes the set-up network. What comes then is apEnabled.
@@ -49,8 +50,7 @@ func (m *Manager) serve() error {
 	if err := flush(m.linkName); err != nil {
 		m.Log.Warn("an address of the radio is left over", "err", err)
 	}
-	ssid := m.setUpSSID()
-	psk, err := setup.ParseKey([]byte(ssid), m.code)
+	psk, err := setup.ParseKey([]byte(m.ssid), m.code)
 	if err != nil {
 		return fmt.Errorf("%w: the code of the set-up network: %w", errRefused, err)
 	}
@@ -62,7 +62,7 @@ func (m *Manager) serve() error {
 		return err
 	}
 	set := fmt.Sprintf("SET_NETWORK %d ", id)
-	return m.tellAll(set+"ssid "+hex.EncodeToString([]byte(ssid)), set+"mode 2", set+"frequency 2437",
+	return m.tellAll(set+"ssid "+hex.EncodeToString([]byte(m.ssid)), set+"mode 2", set+"frequency 2437",
 		set+"key_mgmt WPA-PSK", set+"proto RSN", set+"pairwise CCMP", set+"group CCMP", set+"psk "+hex.EncodeToString(psk[:]),
 		set+"ieee80211w 0", // the firmware of these boards fails with it as access point
 		fmt.Sprintf("SELECT_NETWORK %d", id))
@@ -81,7 +81,7 @@ func (m *Manager) openPortal(ctx context.Context) {
 	if m.closePort != nil || m.Portal == nil {
 		return
 	}
-	o := Opening{Link: m.linkName, SSID: m.setUpSSID(), Failure: m.machine.setUp.failure}
+	o := Opening{Link: m.linkName, SSID: m.ssid, Failure: m.machine.setUp.failure}
 	for _, b := range strongest(m.machine.air) {
 		if len(o.Air) < maxSeen {
 			o.Air = append(o.Air, Heard{[]byte(b.ssid), b.signal, string(b.security)})
