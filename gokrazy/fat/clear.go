@@ -3,6 +3,7 @@ package fat
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // maxRun is how much of the disk ClearFree looks at at once, in bytes.
@@ -15,7 +16,7 @@ const maxRun = 1 << 20
 // takes a card some seconds; clusters that have nothing in them are not written.
 //
 // Names of files that were removed stay in the root folder, and so does all that lost
-// clusters have.
+// clusters have, and what is behind the end of a file that shares clusters with another.
 func (f *FS) ClearFree(ctx context.Context) (cleared int64, err error) {
 	buf := make([]byte, maxRun)
 	zero := func(at, size int64) error {
@@ -50,21 +51,53 @@ func (f *FS) ClearFree(ctx context.Context) (cleared int64, err error) {
 			c += run
 		}
 	}
+	leads := f.leads()
 	for _, e := range list(f.root) {
 		chain, err := f.chain(e.first, e.Size)
 		if e.Dir || e.ReadOnly || err != nil {
 			continue
 		}
+		rest := f.rest(chain, e.first)
+		if slices.ContainsFunc(slices.Concat(chain, rest), func(c int) bool { return leads[c] > 1 }) {
+			continue // another file has a part of it
+		}
 		if err := f.clearTail(e, chain, &cleared); err != nil {
 			return cleared, err
 		}
-		for _, c := range f.rest(chain, e.first) {
+		for _, c := range rest {
 			if err := zero(f.offset(c), f.cluster); err != nil {
 				return cleared, err
 			}
 		}
 	}
 	return cleared, nil
+}
+
+// leads are how many files and clusters lead to each cluster: more than one only if the
+// table is damaged.
+func (f *FS) leads() []int {
+	leads := make([]int, len(f.table)/2)
+	for c := firstCluster; f.isCluster(c); c++ {
+		if next := f.next(c); f.isCluster(next) {
+			leads[next]++
+		}
+	}
+	var count func(raw []byte)
+	count = func(raw []byte) {
+		for _, e := range list(raw) {
+			if !f.isCluster(e.first) {
+				continue
+			}
+			if leads[e.first]++; leads[e.first] > 1 || !e.Dir {
+				continue // a folder is looked at once, also if it is in itself
+			}
+			if below, err := f.folder(e); err == nil {
+				count(below)
+			}
+		}
+	}
+	count(f.root)
+	return leads
 }
 
 // clearTail is for the last cluster of a file, behind its end.

@@ -3,7 +3,9 @@ package fat
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -64,5 +66,50 @@ func TestClearFree(t *testing.T) {
 	cancel()
 	if _, err := f.ClearFree(done); !errors.Is(err, context.Canceled) {
 		t.Errorf("without time: %v", err)
+	}
+}
+
+// A file whose chain runs on into another file, or in a circle, as on a damaged disk,
+// costs nobody anything.
+func TestClearFreeDamaged(t *testing.T) {
+	first := func(t *testing.T, f *FS, path string) int {
+		t.Helper()
+		dir, name := "", path
+		if i := strings.LastIndexByte(path, '/'); i >= 0 {
+			dir, name = path[:i], path[i+1:]
+		}
+		all, err := f.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := find(all, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.first
+	}
+	const damaged = "pushcam.txt"
+	for name, to := range map[string]func(t *testing.T, f *FS) int{
+		"another's beginning":              func(t *testing.T, f *FS) int { return first(t, f, "vmlinuz") },
+		"another's middle":                 func(t *testing.T, f *FS) int { return f.next(first(t, f, "vmlinuz")) },
+		"the beginning of one in a folder": func(t *testing.T, f *FS) int { return first(t, f, "EFI/BOOT/BOOTAA64.EFI") },
+		"the beginning of a folder":        func(t *testing.T, f *FS) int { return first(t, f, "EFI/BOOT") },
+		"itself":                           func(t *testing.T, f *FS) int { return first(t, f, damaged) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := format(t)
+			f := open(t, d)
+			if err := f.WriteFile(damaged, text(100), changed); err != nil {
+				t.Fatal(err)
+			}
+			want := everything(t, f)
+			binary.LittleEndian.PutUint16(f.table[2*first(t, f, damaged):], uint16(to(t, f)))
+			if _, err := f.ClearFree(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(want, everything(t, open(t, d))); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
 	}
 }
