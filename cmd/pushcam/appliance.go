@@ -16,6 +16,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/durable"
+	"github.com/pushcam/pushcam/gokrazy/network/firmware"
 	"github.com/pushcam/pushcam/gokrazy/network/status"
 	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/gokrazy/update"
@@ -126,6 +127,7 @@ func (a *appliance) newUpdates(dir string, cam *camera.Camera, p *panel, web *ht
 		Version:   programInfo().Version,
 		ID:        a.id,
 		Hostname:  a.name.Hostname,
+		Chips:     firmware.Chips(a.root),
 		Health:    &health{root: a.root, web: web, cam: cam},
 		Reboot:    a.reboot,
 		ShowTrial: p.onTrial,

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/image"
+	"github.com/pushcam/pushcam/gokrazy/network/firmware"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/update"
 )
@@ -108,6 +110,9 @@ func (p *program) updateOne(ctx context.Context, cam *remote, f *updateFlags) er
 		return err
 	}
 	fmt.Fprintf(p.stdout, "%s: pushcam %s → %s%s\n", cam, discovery.Printable(before.Version), cmp.Or(a.RootInfo.Version, "of no version"), direction(a.RootInfo, before))
+	if err := p.confirmWiFi(cam, a, before, f.yes); err != nil {
+		return err
+	}
 	if f.kernel {
 		if err := p.confirmKernel(cam, a, before, f.yes); err != nil {
 			return err
@@ -308,6 +313,38 @@ func direction(root *partition.Root, from *update.Status) string {
 	}
 	return ""
 }
+
+// confirmWiFi asks whether to update to an image without firmware for the board's radio
+// that what runs has: the trial does not notice that the camera has lost its Wi-Fi.
+func (p *program) confirmWiFi(cam *remote, a *partition.Archive, from *update.Status, yes bool) error {
+	if len(from.Chips) == 0 {
+		return nil
+	}
+	has := new(firmware.Contents)
+	text, err := partition.ReadRootFile(a.Root, firmware.File, maxFirmwareFile)
+	if err == nil {
+		has, err = firmware.Parse(text)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("the image's Wi-Fi: %w", err)
+	}
+	lacks := slices.DeleteFunc(slices.Clone(from.Chips), func(chip string) bool { return !has.Lacks(chip) })
+	if len(lacks) == 0 {
+		return nil
+	}
+	fmt.Fprintf(p.stdout, "This image has no firmware for the Wi-Fi chip %s, which what %s runs has: its Wi-Fi would not work any more.\n"+
+		"To keep it, make the image with -wifi-firmware and the folder that the camera's own image was made with.\n", discovery.Printable(strings.Join(lacks, ", ")), cam)
+	if yes {
+		return nil
+	}
+	fmt.Fprintf(p.stdout, "Update %s without that Wi-Fi? [y/N] ", cam)
+	return p.askYes(fmt.Sprintf("%s was left as it is; -yes updates without asking", cam))
+}
+
+// maxFirmwareFile bounds what is read of firmware.File, in bytes.
+const maxFirmwareFile = 64 << 10
 
 // confirmKernel explains the risk and asks.
 func (p *program) confirmKernel(cam *remote, a *partition.Archive, from *update.Status, yes bool) error {

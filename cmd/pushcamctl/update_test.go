@@ -49,6 +49,12 @@ func keepsName(r *roof) *roof {
 	return r
 }
 
+// hasChips says for which Wi-Fi chips the roof's own image has firmware.
+func hasChips(r *roof, names ...string) *roof {
+	r.status.Chips = names
+	return r
+}
+
 func (r *roof) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -136,6 +142,10 @@ func TestUpdate(t *testing.T) {
 	garden := partitiontest.Root{Hostname: "garden", Kernels: []string{"6.12.47-v8"}}
 	amd64 := partitiontest.Root{Hostname: "attic", Machine: 62, Kernels: []string{"6.12.47-v8"}}
 	large := partitiontest.Root{Hostname: "attic", Kernels: []string{"6.12.47-v8"}, Size: 2 << 20}
+	wifi := for6
+	wifi.WiFi = `{"sha256": {"/lib/pushcam/wpa_supplicant": "00"}, "missing": [{"compatible": "raspberrypi,400", "chip": "BCM43456"}]}`
+	damagedWiFi := for6
+	damagedWiFi.WiFi = "{"
 	good := []update.Status{{}, {}, onTrial, onTrial, ended(update.Committed, "")}
 	tests := []struct {
 		name           string
@@ -202,6 +212,13 @@ func TestUpdate(t *testing.T) {
 			stdout: []string{"gives no picture"}, stderr: []string{"attic was left as it is; -yes updates without asking"}, arrived: "map[root:1]"},
 		{name: "no picture, and not to be asked", roof: func() *roof { r := newRoof(good...); r.dark = true; return r }(), root: for6, args: []string{"-yes"},
 			stdout: []string{"gives no picture", "committed"}, arrived: "map[root:1]"},
+		{name: "with firmware for its radio", roof: hasChips(newRoof(good...), "BCM43455"), root: wifi, stdout: []string{"committed"}, arrived: "map[root:1]"},
+		{name: "without firmware for its radio", roof: hasChips(newRoof(), "BCM43456"), root: wifi, answer: "n\n", code: 1,
+			stdout: []string{"This image has no firmware for the Wi-Fi chip BCM43456, which what attic runs has", "make the image with -wifi-firmware", "Update attic without that Wi-Fi? [y/N] "},
+			stderr: []string{"attic was left as it is; -yes updates without asking"}, arrived: "map[]"},
+		{name: "without Wi-Fi, and it has one", roof: hasChips(newRoof(good...), "BCM43430/1", "BCM43430/2"), root: for6, args: []string{"-yes"},
+			stdout: []string{"chip BCM43430/1, BCM43430/2, which", "committed"}, arrived: "map[root:1]"},
+		{name: "what it says of Wi-Fi is damaged", roof: hasChips(newRoof(), "BCM43456"), root: damagedWiFi, code: 1, stderr: []string{"the image's Wi-Fi: /etc/pushcam-wifi.json: "}, arrived: "map[]"},
 		{name: "all there are", roof: newRoof(good...), root: for6, args: []string{"-all", "-password", "the owner's"}, code: 0,
 			stdout: []string{"cellar restarts into it", "committed"}, arrived: "map[root:1]"},
 	}

@@ -36,6 +36,7 @@ type Server struct {
 	// /perm, and so keeps it whatever name an update's root file system is made for.
 	Hostname  string
 	KeepsName atomic.Bool
+	Chips     []string // as in Status
 	Health    Health
 	// Reboot has the system restart, and returns before that ends this program.
 	Reboot func(context.Context) error
@@ -105,7 +106,7 @@ func (s *Server) now() Status {
 	defer s.mu.Unlock()
 	status := s.status
 	status.Message, status.ID, status.Version, status.Arch = s.message(), s.ID, s.Version, runtime.GOARCH
-	status.Hostname, status.KeepsName = s.Hostname, s.KeepsName.Load()
+	status.Hostname, status.KeepsName, status.Chips = s.Hostname, s.KeepsName.Load(), s.Chips
 	if s.trouble != nil {
 		status.Trouble = s.trouble.Error()
 	}

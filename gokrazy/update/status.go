@@ -91,6 +91,9 @@ type Status struct {
 	// KeepsName says that an update may be made for another name: the camera keeps its
 	// own. One that does not say it has its name only in its root file system.
 	KeepsName bool `json:"keeps_name"`
+	// Chips are the names of the Wi-Fi chips that the board may have, and for which what
+	// runs has firmware (firmware.Chips).
+	Chips []string `json:"wifi_chips,omitempty"`
 	// Log has the last lines that the last update logged on its trial, if it was rolled
 	// back and could still write them down.
 	Log     string    `json:"log,omitempty"`

@@ -87,6 +87,11 @@ func Load(root device.Root) (*Contents, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Parse(text)
+}
+
+// Parse reads the text of File.
+func Parse(text []byte) (*Contents, error) {
 	c := new(Contents)
 	if err := json.Unmarshal(text, c); err != nil {
 		return nil, fmt.Errorf("%s: %w", File, err)
@@ -96,12 +101,41 @@ func Load(root device.Root) (*Contents, error) {
 
 // Here is what is missing on the board that this program runs on.
 func (c *Contents) Here(root device.Root) []Missing {
-	compatible, err := os.ReadFile(root.Path("proc/device-tree/compatible"))
+	here := board(root)
+	return slices.DeleteFunc(slices.Clone(c.Missing), func(m Missing) bool { return m.Compatible != here })
+}
+
+// board is the Compatible of the board that this program runs on, empty if it is no Pi.
+func board(root device.Root) string {
+	text, err := os.ReadFile(root.Path("proc/device-tree/compatible"))
 	if err != nil {
-		return nil // no Pi
+		return ""
 	}
-	first, _, _ := strings.Cut(string(compatible), "\x00")
-	return slices.DeleteFunc(slices.Clone(c.Missing), func(m Missing) bool { return m.Compatible != first })
+	first, _, _ := strings.Cut(string(text), "\x00")
+	return first
+}
+
+// Chips are the names of the chips that a board of this kind may have, and for which
+// the image that runs has firmware.
+func Chips(root device.Root) (names []string) {
+	c, err := Load(root)
+	if err != nil {
+		return nil
+	}
+	here := board(root)
+	for _, b := range Boards() {
+		for _, chip := range b.Chips {
+			if b.Compatible == here && !c.Lacks(chip.Name) {
+				names = append(names, chip.Name)
+			}
+		}
+	}
+	return names
+}
+
+// Lacks tells whether there is no firmware for the chip of this name.
+func (c *Contents) Lacks(chip string) bool {
+	return len(c.SHA256) == 0 || slices.ContainsFunc(c.Missing, func(m Missing) bool { return m.Chip == chip })
 }
 
 // String is a sentence for an owner: what is missing, and what to do.

@@ -144,3 +144,33 @@ func TestLoad(t *testing.T) {
 		t.Errorf("a file that is cut: %v", err)
 	}
 }
+
+// What an update must not take away is told of the board that it is.
+func TestChipsOfTheBoard(t *testing.T) {
+	for _, tt := range []struct {
+		name, compatible, text string
+		want                   []string
+	}{
+		{"all", "raspberrypi,model-zero-2-w\x00brcm,bcm2837\x00", `{"sha256": {"x": "00"}}`, []string{"BCM43430/1", "BCM43430/2"}},
+		{"some", "raspberrypi,model-zero-2-w\x00brcm,bcm2837\x00", `{"sha256": {"x": "00"}, "missing": [{"chip": "BCM43430/2"}]}`, []string{"BCM43430/1"}},
+		{"none", "raspberrypi,400\x00", `{"sha256": {"x": "00"}, "missing": [{"chip": "BCM43456"}]}`, nil},
+		{"no Wi-Fi", "raspberrypi,400\x00", "", nil},
+		{"no Pi", "", `{"sha256": {"x": "00"}}`, nil},
+	} {
+		root := device.Root(t.TempDir())
+		for path, text := range map[string]string{"proc/device-tree/compatible": tt.compatible, File: tt.text} {
+			if text == "" {
+				continue
+			}
+			if err := os.MkdirAll(filepath.Dir(root.Path(path)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(root.Path(path), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := Chips(root); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}

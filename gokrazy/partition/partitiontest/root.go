@@ -20,6 +20,7 @@ type Root struct {
 	Built             time.Time
 	Without           string // path of a file that it does not have
 	Size              int    // bytes of its program, at least
+	WiFi              string // of firmware.File; empty is none
 }
 
 // Bytes is the file system.
@@ -40,6 +41,9 @@ func (r Root) Bytes() []byte {
 	}
 	for _, k := range r.Kernels {
 		files["lib/modules/"+k+"/modules.dep"] = nil
+	}
+	if r.WiFi != "" {
+		files["etc/pushcam-wifi.json"] = []byte(r.WiFi)
 	}
 	delete(files, r.Without)
 	return squashfs(files, r.Built)
