@@ -17,8 +17,10 @@ import (
 	"testing"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/fat"
 	"github.com/pushcam/pushcam/gokrazy/image"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 )
 
 const debugFirmware = "firmware for those who debug it"
@@ -65,12 +67,12 @@ func writeCard(t *testing.T, path string) {
 	}
 }
 
-// The command makes an image with programs that tell what they were told. The
-// owner's password is shown once, is kept for this user only, and no program is
-// given it as an argument or in its environment.
-func TestImageKeepsThePassword(t *testing.T) {
-	dir, config := t.TempDir(), t.TempDir()
-	card, told, out := filepath.Join(dir, "card"), filepath.Join(dir, "told"), filepath.Join(dir, "out.img")
+// imageTools has the command find programs that tell what they were told, and returns
+// the file in which they do.
+func imageTools(t *testing.T) (told string) {
+	t.Helper()
+	dir := t.TempDir()
+	card, told := filepath.Join(dir, "card"), filepath.Join(dir, "told")
 	writeCard(t, card)
 	checkout, err := image.FindCheckout(".")
 	if err != nil {
@@ -89,6 +91,14 @@ func TestImageKeepsThePassword(t *testing.T) {
 		}
 	}
 	t.Setenv("PATH", dir)
+	return told
+}
+
+// The owner's password is shown once, is kept for this user only, and no program is
+// given it as an argument or in its environment.
+func TestImageKeepsThePassword(t *testing.T) {
+	dir, config, told := t.TempDir(), t.TempDir(), imageTools(t)
+	out := filepath.Join(dir, "out.img")
 	runs := 0
 	run := func(args ...string) (stdout, stderr, password string) {
 		t.Helper()
@@ -167,5 +177,60 @@ func TestImageKeepsThePassword(t *testing.T) {
 	}
 	if _, stderr, code := try(t, p, "image", "-generic", "-password", "a good password"); code != 2 || !strings.Contains(stderr, "-generic") {
 		t.Errorf("-generic with a password: exit status %d: %s", code, stderr)
+	}
+}
+
+// README's command for a wireless network: the image's pushcam.txt has the network, and
+// of its password the key only, which no program is told.
+func TestImageWithAWirelessNetwork(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := regexp.MustCompile("`pushcamctl (image -wifi-ssid \"(.*)\" -wifi-country (..))` asks for the password").FindSubmatch(readme)
+	if command == nil {
+		t.Fatal("README has no command that makes an image with a wireless network")
+	}
+	ssid, country := string(command[2]), string(command[3])
+	var args []string // as a shell splits it
+	for i, part := range strings.Split(string(command[1]), `"`) {
+		if i%2 == 0 {
+			args = append(args, strings.Fields(part)...)
+		} else {
+			args = append(args, part)
+		}
+	}
+	const password = "hyacinth 7"
+	told, out, config := imageTools(t), filepath.Join(t.TempDir(), "out.img"), t.TempDir()
+	p := &program{self: "./pushcamctl", configDir: func() (string, error) { return config, nil }, stdin: strings.NewReader(password + "\n")}
+	stdout, stderr, code := try(t, p, append(args, "-v", "-no-wifi", "-size", "1204MiB", "-o", out)...)
+	if code != 0 {
+		t.Fatalf("exit status %d: %s", code, stderr)
+	}
+	f, err := os.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	boot, err := fat.Open(io.NewSectionReader(f, 4<<20, 100<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := boot.ReadFile(setup.TextFile, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := setup.ParseKey([]byte(ssid), password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{fmt.Sprintf("wifi-ssid=%q", ssid), fmt.Sprintf("wifi-password=%x", key[:]), "wifi-country=" + country} {
+		if !strings.Contains(string(text), "\n"+line+"\r\n") {
+			t.Errorf("pushcam.txt lacks %q:\n%s", line, text)
+		}
+	}
+	programs, err := os.ReadFile(told)
+	if err != nil || strings.Contains(string(text)+string(programs)+stdout+stderr, password) {
+		t.Errorf("the network's password is in the image, told to programs, or shown: %v\n%s\n%s%s", err, programs, stdout, stderr)
 	}
 }
