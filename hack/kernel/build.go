@@ -127,7 +127,7 @@ func (b *builder) pack(s source, maker maker) error {
 	if err := prune(filepath.Join(dir, "lib/modules")); err != nil {
 		return err
 	}
-	return s.write(filepath.Join(recipe, "source.json"))
+	return rebuild.WriteRecord(filepath.Join(recipe, "source.json"), s)
 }
 
 // prune removes everything but the modules and the two indexes that device.Modules

@@ -124,7 +124,7 @@ func TestChangelogDate(t *testing.T) {
 
 // The recipe that is committed is complete.
 func TestRecipe(t *testing.T) {
-	s, err := readSource(filepath.Join("../..", recipeDir, "source.json"))
+	s, err := rebuild.ReadRecord[source](filepath.Join("../..", recipeDir, "source.json"))
 	if err != nil || s.Package == "" || s.Version == "" || len(s.SHA256) != 64 || s.Date.IsZero() {
 		t.Errorf("the source is %+v, %v", s, err)
 	}

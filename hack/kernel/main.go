@@ -17,30 +17,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/pushcam/pushcam/hack/rebuild"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	newest := flag.Bool("newest", false, "build the newest version that Debian has")
-	write := flag.Bool("write", false, "put what was built into the checkout")
 	hwsim := flag.Bool("hwsim", false, "build only the modules of hack/hwsim, for the committed kernel")
-	dir := flag.String("dir", "", "the `folder` to build in; .cache beside this program if empty")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "kernel: %q is not understood; -h shows what is\n", flag.Arg(0))
-		os.Exit(2)
-	}
-	if err := run(ctx, *dir, *newest, *write, *hwsim); err != nil {
-		fmt.Fprintln(os.Stderr, "kernel:", err)
-		os.Exit(1)
-	}
+	rebuild.Main("kernel", tools, func(ctx context.Context, o rebuild.Options) error { return run(ctx, o, *hwsim) })
 }
 
 // Where the parts are in a checkout.
@@ -50,29 +34,16 @@ const (
 	vcsimDir  = "hack/vcsim"
 )
 
-func run(ctx context.Context, dir string, newest, write, hwsim bool) error {
-	checkout, err := rebuild.Checkout(ctx)
+func run(ctx context.Context, o rebuild.Options, hwsim bool) error {
+	recorded, err := rebuild.ReadRecord[source](filepath.Join(o.Checkout, recipeDir, "source.json"))
 	if err != nil {
 		return err
 	}
-	if dir == "" {
-		dir = filepath.Join(checkout, "hack/kernel/.cache")
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return err
-	}
-	recorded, err := readSource(filepath.Join(checkout, recipeDir, "source.json"))
+	source, err := choose(ctx, recorded, o.Newest)
 	if err != nil {
 		return err
 	}
-	if err := rebuild.Install(ctx, tools); err != nil {
-		return err
-	}
-	source, err := choose(ctx, recorded, newest)
-	if err != nil {
-		return err
-	}
-	b := &builder{checkout: checkout, dir: dir}
+	b := &builder{checkout: o.Checkout, dir: o.Dir}
 	if err := b.fetch(ctx, &source); err != nil {
 		return err
 	}
@@ -88,14 +59,14 @@ func run(ctx context.Context, dir string, newest, write, hwsim bool) error {
 	if err != nil {
 		return err
 	}
-	changes, err := compare(files, b.result(), checkout)
+	changes, err := compare(files, b.result(), o.Checkout)
 	if err != nil {
 		return err
 	}
 	fmt.Print(changes)
 	switch {
-	case write:
-		return files.Apply(b.result(), checkout)
+	case o.Write:
+		return files.Apply(b.result(), o.Checkout)
 	case len(changes.Differ) > 0 && source.Version == recorded.Version:
 		return errors.New("what was built is not what is committed")
 	}

@@ -70,7 +70,7 @@ func (b *builder) build(ctx context.Context, recorded source, newest bool) (sour
 		}
 		s.Installed[name] = string(version)
 	}
-	return s, s.write(filepath.Join(b.result(), sourceFile))
+	return s, rebuild.WriteRecord(filepath.Join(b.result(), sourceFile), s)
 }
 
 // fetchAll fetches all packages and unpacks them.

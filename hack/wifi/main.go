@@ -15,33 +15,14 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/pushcam/pushcam/gokrazy/network/wpa"
 	"github.com/pushcam/pushcam/hack/rebuild"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	newest := flag.Bool("newest", false, "build the newest versions that Debian has")
-	write := flag.Bool("write", false, "put what was built into the checkout")
-	dir := flag.String("dir", "", "the `folder` to build in; .cache beside this program if empty")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "wifi: %q is not understood; -h shows what is\n", flag.Arg(0))
-		os.Exit(2)
-	}
-	if err := run(ctx, *dir, *newest, *write); err != nil {
-		fmt.Fprintln(os.Stderr, "wifi:", err)
-		os.Exit(1)
-	}
-}
+func main() { rebuild.Main("wifi", tools, run) }
 
 const (
 	configFile = wpa.Dir + "/build/wpa.config"
@@ -51,30 +32,17 @@ const (
 // generated are the files in a checkout that a build makes.
 var generated = rebuild.Files{wpa.Dir + "/wpa_supplicant", wpa.Dir + "/regulatory.db*", sourceFile}
 
-func run(ctx context.Context, dir string, newest, write bool) error {
-	checkout, err := rebuild.Checkout(ctx)
+func run(ctx context.Context, o rebuild.Options) error {
+	recorded, err := rebuild.ReadRecord[source](filepath.Join(o.Checkout, sourceFile))
 	if err != nil {
 		return err
 	}
-	if dir == "" {
-		dir = filepath.Join(checkout, "hack/wifi/.cache")
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return err
-	}
-	recorded, err := readSource(filepath.Join(checkout, sourceFile))
+	b := &builder{config: filepath.Join(o.Checkout, configFile), dir: o.Dir}
+	built, err := b.build(ctx, recorded, o.Newest)
 	if err != nil {
 		return err
 	}
-	if err := rebuild.Install(ctx, tools); err != nil {
-		return err
-	}
-	b := &builder{config: filepath.Join(checkout, configFile), dir: dir}
-	built, err := b.build(ctx, recorded, newest)
-	if err != nil {
-		return err
-	}
-	changes, err := generated.Compare(b.result(), checkout)
+	changes, err := generated.Compare(b.result(), o.Checkout)
 	if err != nil {
 		return err
 	}
@@ -84,11 +52,11 @@ func run(ctx context.Context, dir string, newest, write bool) error {
 	}
 	fmt.Print(changes)
 	switch {
-	case write:
-		return generated.Apply(b.result(), checkout)
+	case o.Write:
+		return generated.Apply(b.result(), o.Checkout)
 	case len(changes.Differ) > 0 && len(differ) == 0:
 		return errors.New("what was built is not what is committed")
-	case len(changes.Differ) > 0 && !newest:
+	case len(changes.Differ) > 0 && !o.Newest:
 		return errors.New("what was built cannot be compared with what is committed: it was made of the versions above")
 	}
 	return nil

@@ -3,10 +3,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 )
 
@@ -41,25 +39,6 @@ func packages() source {
 		Installed: map[string]string{"gcc-aarch64-linux-gnu": "", "binutils-aarch64-linux-gnu": "", "libc6-dev-arm64-cross": ""},
 		SHA256:    make(map[string]string),
 	}
-}
-
-func readSource(path string) (s source, err error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return s, err
-	}
-	if err := json.Unmarshal(text, &s); err != nil {
-		return s, fmt.Errorf("%s: %w", path, err)
-	}
-	return s, nil
-}
-
-func (s source) write(path string) error {
-	text, err := json.MarshalIndent(s, "", "\t")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
 // differ says in which packages a source differs from the one that was recorded.

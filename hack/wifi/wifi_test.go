@@ -19,7 +19,7 @@ const checkout = "../.."
 
 // What is committed is what the build said it made, of the packages that it says.
 func TestCommitted(t *testing.T) {
-	recorded, err := readSource(filepath.Join(checkout, sourceFile))
+	recorded, err := rebuild.ReadRecord[source](filepath.Join(checkout, sourceFile))
 	if err != nil {
 		t.Fatal(err)
 	}
