@@ -231,6 +231,22 @@ func TestTyped(t *testing.T) {
 	w.want("2m7s join", "2m10s no power save")
 }
 
+// The same on a camera that was in a network before its owner took that away.
+func TestTypedAfterAnother(t *testing.T) {
+	w := newWorld(t, "home")
+	w.in()
+	w.run(time.Hour)
+	w.m.configure(w.now, settings())
+	w.run(time.Minute)
+	w.m.configure(w.now, settings("office"))
+	w.did = nil
+	w.run(3 * time.Second)
+	w.want("1h1m2s join")
+	w.tell(event{kind: disconnected, reason: "15"}, event{kind: tempDisabled, network: 0, reason: "WRONG_KEY"})
+	w.settle()
+	w.want("1h1m3s scan", "1h1m3s serve")
+}
+
 // wpa_supplicant tells of an access point that it has made no more than that it has
 // not.
 func TestSetUpDoesNotCome(t *testing.T) {

@@ -97,7 +97,7 @@ func (m *machine) look(now time.Time) {
 }
 
 func (m *machine) open(now time.Time) {
-	m.phase, m.typed = serving, false
+	m.phase, m.typed, m.reached = serving, false, false // what is typed now was never reached
 	m.setUp.started, m.setUp.until, m.setUp.up, m.setUp.guests = now, now.Add(openFor), false, nil
 	m.want(serve)
 }
