@@ -17,6 +17,7 @@ require (
 	github.com/vishvananda/netlink v1.2.1-beta.2
 	github.com/vladimirvivien/go4vl v0.2.0
 	go.uber.org/goleak v1.3.0
+	golang.org/x/crypto v0.57.0
 	golang.org/x/image v0.47.0
 	golang.org/x/net v0.59.0
 	golang.org/x/sync v0.24.0

@@ -164,6 +164,12 @@ func (a *appliance) run(ctx context.Context) error {
 		return nil
 	})
 	all.Go(func() error { a.updates.Run(ctx); return nil })
+	all.Go(func() error {
+		if err := a.owners.Run(ctx, a.settled); err != nil {
+			a.log.Error(err.Error())
+		}
+		return nil
+	})
 	all.Go(func() error { a.keepName(); return nil })
 	all.Go(func() error {
 		if awaitOtherName(ctx, a.name.Hostname, a.hostname) {
@@ -175,6 +181,13 @@ func (a *appliance) run(ctx context.Context) error {
 	all.Go(func() error { a.screen.run(ctx); return nil })
 	all.Go(func() error { a.reporter.run(ctx); return nil })
 	return all.Wait()
+}
+
+// settled tells whether this version is here to stay: no update is on trial, as far as is
+// known.
+func (a *appliance) settled() bool {
+	p := a.updates.State().Phase
+	return p != update.Starting && p != update.OnTrial
 }
 
 // keepName has /perm keep the camera's name, which so far may only be in the root file

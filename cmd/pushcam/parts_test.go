@@ -57,7 +57,8 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 				cam := &camera.Camera{Source: source, AlwaysOn: true}
 				var off time.Time
 				m := &appliance{
-					root: root, log: log, lock: func() (int64, error) { return 0, nil }, hostname: func() (string, error) { return "", nil },
+					owners: device.OpenOwnership(device.Root(t.TempDir()), device.NewOwner("")),
+					root:   root, log: log, lock: func() (int64, error) { return 0, nil }, hostname: func() (string, error) { return "", nil },
 					end: func(why error) { all.stop(why) },
 					onEnding: func(ctx context.Context, off, _ func()) {
 						if tt.hangs == "key" {

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,7 +26,12 @@ type Ownership struct {
 	free atomic.Bool           // nobody has chosen a password yet, as far as is known
 	one  chan struct{}         // holds a token while one looks at the card, or writes
 	mu   sync.Mutex            // one hashes at a time
+
+	renewals chan renewal // holds one that Run has to keep
 }
+
+// renewal is a hash that goes in the place of an older one of the same password.
+type renewal struct{ old, new string }
 
 // ownerTime is how long the card may take. A slow one takes some seconds.
 const ownerTime = 15 * time.Second
@@ -34,7 +40,7 @@ var errCard = fmt.Errorf("the card has not answered for %v", ownerTime)
 
 // OpenOwnership begins with an owner that was read from root.
 func OpenOwnership(root Root, owner *Owner) *Ownership {
-	o := &Ownership{root: root, one: make(chan struct{}, 1)}
+	o := &Ownership{root: root, one: make(chan struct{}, 1), renewals: make(chan renewal, 1)}
 	o.mine.Store(owner)
 	_, err := owner.Verify("")
 	o.free.Store(errors.Is(err, ErrNoOwner) && o.isFree())
@@ -83,7 +89,68 @@ func (o *Ownership) Verify(password string) (bool, error) {
 			return false, fmt.Errorf("%w: %w", ErrNoOwner, err)
 		}
 	}
-	return o.mine.Load().Verify(password)
+	mine := o.mine.Load()
+	ok, err := mine.Verify(password)
+	if ok && isOld(mine.hash) {
+		o.renew(mine, password)
+	}
+	return ok, err
+}
+
+// renew makes another hash of a password, now that it is known. Run keeps it.
+func (o *Ownership) renew(mine *Owner, password string) {
+	hash, err := HashPassword(password)
+	if err != nil || !o.mine.CompareAndSwap(mine, &Owner{hash: hash}) {
+		return
+	}
+	select {
+	case o.renewals <- renewal{mine.hash, hash}:
+	default: // one of before waits for a card that does not answer
+	}
+}
+
+// renewAgain is how often Run asks whether it may write.
+const renewAgain = 10 * time.Second
+
+// Run keeps a hash that was renewed, until ctx is done. It waits while settled returns
+// false: the version to which an update on trial may go back does not know the hash. A
+// card that does not answer is not waited for.
+func (o *Ownership) Run(ctx context.Context, settled func() bool) error {
+	tick := time.NewTicker(renewAgain)
+	defer tick.Stop()
+	var r renewal
+	select {
+	case r = <-o.renewals:
+	case <-ctx.Done():
+		return nil
+	}
+	for !settled() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	kept := make(chan error, 1)
+	go func() { kept <- o.withCard(func() error { return o.keep(r) }) }()
+	select {
+	case err := <-kept:
+		return err
+	case <-ctx.Done(): // it goes on by itself
+		return nil
+	}
+}
+
+// keep writes a renewed hash, if the card still has the one before: another program may
+// have set another password. It is called by withCard.
+func (o *Ownership) keep(r renewal) error {
+	if ReadOwner(o.root).hash != r.old {
+		return nil
+	}
+	if err := durable.WriteFile(o.root.Path("perm", OwnerFile), []byte(r.new+"\n")); err != nil {
+		return fmt.Errorf("the owner's password keeps its older hash: %w", err)
+	}
+	return nil
 }
 
 // look returns ErrOwned if there is an owner now. It is called by withCard.

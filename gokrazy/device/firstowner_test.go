@@ -1,12 +1,15 @@
 package device
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 const mounted = "/dev/root / squashfs ro 0 0\n/dev/mmcblk0p4 /perm ext4 rw,relatime 0 0\n"
@@ -77,6 +80,61 @@ func TestFirstOwnerElsewhere(t *testing.T) {
 		if ok, err := who.Verify("on the other page"); !ok || err != nil || who.Free() {
 			t.Errorf("the owner is not known: %v, %v, free %v", ok, err, who.Free())
 		}
+	}
+}
+
+// A hash of before 2026 is replaced when its password comes, but not while an update is on
+// trial, nor in the place of another password. Nothing waits for the card meanwhile.
+func TestOldHashIsRenewed(t *testing.T) {
+	tests := []struct {
+		name     string
+		given    string
+		unsettle int    // times that settled says no
+		other    string // is on the card when the hash is kept
+		renewed  bool
+	}{
+		{name: "the password comes", given: "Password", renewed: true},
+		{name: "after a trial", given: "Password", unsettle: 3, renewed: true},
+		{name: "a wrong one comes", given: "password"},
+		{name: "another password was set", given: "Password", other: strings.Replace(vector, "TmFDbA", "TmFDbB", 1)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				root := ownerRoot(t, vector)
+				o := OpenOwnership(root, ReadOwner(root))
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error)
+				asked := 0
+				go func() { ended <- o.Run(ctx, func() bool { asked++; return asked > tt.unsettle }) }()
+				if ok, err := o.Verify(tt.given); err != nil || ok != (tt.given == "Password") {
+					t.Errorf("Verify is %v, %v", ok, err)
+				}
+				if tt.other != "" {
+					if err := os.WriteFile(root.Path("perm", OwnerFile), []byte(tt.other), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(time.Minute)
+				cancel()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+				on := ReadOwner(root)
+				if got := strings.HasPrefix(on.hash, scheme); got != tt.renewed {
+					t.Errorf("the card has %q", on.hash)
+				}
+				if asked != tt.unsettle+1 && tt.given == "Password" {
+					t.Errorf("it was asked %d times whether it may be written", asked)
+				}
+				if ok, err := o.Verify("Password"); !ok || err != nil {
+					t.Errorf("then Verify is %v, %v", ok, err)
+				}
+				if ok, err := on.Verify("Password"); tt.other == "" && (!ok || err != nil) {
+					t.Errorf("after a restart Verify is %v, %v", ok, err)
+				}
+			})
+		})
 	}
 }
 

@@ -38,6 +38,7 @@ func TestOwner(t *testing.T) {
 		{"its own hash", hash + "\n", password, true},
 		{"a little off", hash + "\n", password + " ", false},
 		{"the standard's vector", vector, "Password", true},
+		{"of before 2026", vector, "password", false},
 		{"no password", vector, "", false},
 		{"what is too long is not read", vector + strings.Repeat(" ", maxOwnerFile) + "x", "Password", true},
 	}
@@ -70,6 +71,8 @@ func TestOwnerDamaged(t *testing.T) {
 		"empty":             "",
 		"password itself":   "Password",
 		"other scheme":      with(0, "sha1"),
+		"bcrypt for a day":  scheme + "$2a$31$" + strings.Repeat("x", 53),
+		"bcrypt, cut off":   scheme + "$2a$10$" + strings.Repeat("x", 20),
 		"no rounds":         with(1, ""),
 		"zero rounds":       with(1, "0"),
 		"rounds for a day":  with(1, "999999999"),

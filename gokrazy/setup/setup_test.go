@@ -53,7 +53,7 @@ func TestSaveAndLoad(t *testing.T) {
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v", path, info.Mode())
 		}
-		if text, err := os.ReadFile(path); err != nil || strings.Contains(string(text), "pbkdf2") {
+		if text, err := os.ReadFile(path); err != nil || strings.Contains(string(text), "bcrypt") {
 			t.Errorf("%s has the owner's password a second time: %v, %s", path, err, text)
 		}
 	}

@@ -104,8 +104,8 @@ func TestFirstSight(t *testing.T) {
 	m.hold(t)
 
 	// /perm as the next start finds it.
-	_, hash, _ := strings.Cut(debugPerm(t, card, "debugfs", "-R", "cat /"+device.OwnerFile), "pbkdf2-") // behind debugfs' version
-	if ok, err := device.NewOwner("pbkdf2-" + strings.TrimSpace(hash)).Verify(password); !ok || err != nil {
+	_, hash, _ := strings.Cut(debugPerm(t, card, "debugfs", "-R", "cat /"+device.OwnerFile), "bcrypt-") // behind debugfs' version
+	if ok, err := device.NewOwner("bcrypt-" + strings.TrimSpace(hash)).Verify(password); !ok || err != nil {
 		t.Errorf("the password on the card: %v, %v", ok, err)
 	}
 	if id := debugPerm(t, card, "debugfs", "-R", "cat /"+device.IDFile); !strings.Contains(id, s.ID) {

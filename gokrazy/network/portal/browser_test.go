@@ -179,7 +179,7 @@ func TestBrowser(t *testing.T) {
 			p.until(`document.documentElement.scrollWidth`, "390")
 			p.keep("leaving.png")
 			p.wantQuiet()
-			if s.submits != 1 || s.settings.Hostname != "garden" || s.settings.Country != "DE" || len(s.settings.Networks) != 1 || string(s.settings.Networks[0].SSID) != "Home" || !strings.HasPrefix(s.settings.Password, "pbkdf2-") {
+			if s.submits != 1 || s.settings.Hostname != "garden" || s.settings.Country != "DE" || len(s.settings.Networks) != 1 || string(s.settings.Networks[0].SSID) != "Home" || !strings.HasPrefix(s.settings.Password, "bcrypt-") {
 				t.Errorf("submitted %d times: %+v", s.submits, s.settings)
 			}
 		})

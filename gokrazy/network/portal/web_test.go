@@ -222,7 +222,7 @@ func TestSubmit(t *testing.T) {
 			if code != http.StatusOK || s.submits != 1 {
 				t.Fatalf("%d, submitted %d times: %s", code, s.submits, page)
 			}
-			if !strings.HasPrefix(s.settings.Password, "pbkdf2-") {
+			if !strings.HasPrefix(s.settings.Password, "bcrypt-") {
 				t.Errorf("the owner's password is %q", s.settings.Password)
 			}
 			s.settings.Password = ""
