@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -54,8 +53,8 @@ type appliance struct {
 }
 
 // newAppliance returns nil on a PC. The program answers at address, and itself by web;
-// end ends it. If it hangs, what it was doing is written to stderr.
-func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, cam *camera.Camera, p *panel, end func(error), book *logbook, stderr io.Writer, log *slog.Logger) *appliance {
+// end ends it. If it hangs, what it was doing is written to lines.
+func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, cam *camera.Camera, p *panel, end func(error), book *logbook, lines *asyncWriter, log *slog.Logger) *appliance {
 	if !c.appliance {
 		return nil
 	}
@@ -81,7 +80,7 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, ca
 	a.name = a.newAnnouncer(address, s)
 	a.updates = a.newUpdates(c.stateDir, cam, p, web, book)
 	a.recovery = newRecovery(a.root, c.stateDir, a.reboot, log.With("component", "recovery"))
-	a.watchdog = newWatchdog(cam, web, stderr, log.With("component", "watchdog"))
+	a.watchdog = newWatchdog(cam, web, lines, log.With("component", "watchdog"))
 	a.watchdog.beat = func() error { return device.Beat(c.root) }
 	a.watchdog.cardAnswers = a.watch.answers
 	a.screen = &screen{root: a.root, port: a.name.Port, name: a.name.State, means: p.means, log: log.With("component", "screen")}

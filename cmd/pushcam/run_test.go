@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -179,47 +180,81 @@ func TestSocketActivation(t *testing.T) {
 	}
 }
 
-// Whoever reads the log may leave, and the program goes on.
+// Whoever reads the log may leave, or stop to read it, and the program goes on. At the
+// end it waits neither for that, nor for clients that hang.
 func TestBrokenStderr(t *testing.T) {
+	t.Attr("fault", "system | nobody reads the log any more: the pipe is closed, or full | streams go on, and the program ends when it is told to | what is missing is counted in the log")
 	const inside = "PUSHCAM_TEST_MAIN"
 	if os.Getenv(inside) != "" {
 		os.Args = []string{"pushcam", "-source", "pattern", "-size", "320x240", "-listen", "127.0.0.1:0", "-state-dir", os.Getenv(inside)}
 		main()
 	}
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
+	for _, tt := range []struct {
+		name  string
+		spoil func(t *testing.T, read, write *os.File)
+	}{
+		{"closed", func(t *testing.T, read, _ *os.File) { read.Close() }},
+		{"full", fillPipe},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			read, write, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer read.Close()
+			defer write.Close()
+			tt.spoil(t, read, write)
+			cmd := exec.Command(os.Args[0], "-test.run=^TestBrokenStderr$")
+			cmd.Env = append(os.Environ(), inside+"="+t.TempDir())
+			cmd.Stderr = write
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() }).Stop()
+			greeting, err := bufio.NewReader(out).ReadString('\n')
+			if err != nil {
+				t.Fatalf("no greeting: %v, %v", err, cmd.Wait())
+			}
+			out.Close() // nobody reads that either
+			address := strings.TrimSuffix(strings.TrimSpace(greeting[strings.Index(greeting, "//")+2:]), "/")
+			for i, request := range []string{ // each viewer is logged when it comes, and when it leaves
+				"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n",
+				"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n",
+				"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n",
+				"GET /snapshot HTTP/1.1\r\nHost: localhost\r\n\r\n",
+				"POST /sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n",
+			} {
+				conn, err := net.Dial("tcp", address)
+				if err != nil {
+					t.Fatalf("%v: %v", err, cmd.Wait())
+				}
+				defer conn.Close() // those behind the first stay until the program ends
+				io.WriteString(conn, request)
+				if _, err := io.ReadFull(conn, make([]byte, 100)); err != nil {
+					t.Fatalf("%v: %v", err, cmd.Wait())
+				}
+				if i == 0 {
+					conn.Close()
+				}
+			}
+			cmd.Process.Signal(syscall.SIGTERM)
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("the program ended with: %v", err)
+			}
+		})
 	}
-	read.Close()
-	defer write.Close()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestBrokenStderr$")
-	cmd.Env = append(os.Environ(), inside+"="+t.TempDir())
-	cmd.Stderr = write
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	greeting, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("no greeting: %v, %v", err, cmd.Wait())
-	}
-	out.Close() // nobody reads that either
-	url := strings.TrimSpace(greeting[strings.Index(greeting, "http"):])
-	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for range 3 { // each viewer is logged when it comes and when it leaves
-		resp, err := web.Get(url + "stream")
-		if err != nil {
-			t.Fatalf("%v: %v", err, cmd.Wait())
-		}
-		io.ReadFull(resp.Body, make([]byte, 1000))
-		resp.Body.Close()
-	}
-	cmd.Process.Signal(syscall.SIGTERM)
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("the program ended with: %v", err)
+}
+
+// fillPipe writes into a pipe until it takes no more.
+func fillPipe(t *testing.T, _, write *os.File) {
+	write.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	n, err := write.Write(make([]byte, 1<<20))
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("the pipe took %d bytes, %v", n, err)
 	}
 }
 

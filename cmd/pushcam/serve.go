@@ -18,7 +18,9 @@ import (
 // held, or one of them fails.
 func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	book := newLogbook()
-	visitors := newVisitors(slog.NewTextHandler(io.MultiWriter(book, stderr), &slog.HandlerOptions{Level: c.verbose}))
+	lines := newAsyncWriter(stderr)
+	defer lines.close()
+	visitors := newVisitors(slog.NewTextHandler(io.MultiWriter(book, lines), &slog.HandlerOptions{Level: c.verbose}))
 	log := slog.New(visitors)
 	debug.SetMemoryLimit(int64(c.memory) << 20)
 
@@ -43,7 +45,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		placeholders.show(s)
 	}
 	all := newParts(ctx)
-	appliance := newAppliance(c, settings, address, itself.Client(), cam, panel, all.stop, book, stderr, log)
+	appliance := newAppliance(c, settings, address, itself.Client(), cam, panel, all.stop, book, lines, log)
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
 	server.Owner = appliance.owner(settings, book, visitors, controls)
 	server.Metrics = func(w io.Writer) {
@@ -53,7 +55,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	server.Names = func() []string { return append(appliance.names(), c.allowHosts.all...) }
 	server.Licenses = appliance.licenses()
 	server.State = map[string]func() any{
-		"camera":   func() any { return viewersCameraState(cam) },
+		"camera":   func() any { return cameraState(cam) },
 		"panel":    panel.state,
 		"flags":    func() any { return c.given },
 		"controls": func() any { return controls.camera.ControlStates() },
@@ -62,7 +64,6 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		"program":  func() any { return programInfo() },
 	}
 	maps.Copy(server.State, appliance.state())
-	server.OwnersState = map[string]func() any{"camera": func() any { return cameraState(cam) }}
 	fmt.Fprintln(stdout, greeting(address))
 
 	cam.Ladder = appliance.ladder(c.source, controls.camera, all.stop)
@@ -100,18 +101,10 @@ func end(all *parts, a *appliance, p *panel, log *slog.Logger) error {
 	return a.system.finish(why, p, log)
 }
 
-// cameraState is the camera's part of the owner's state.
+// cameraState is the camera's part of /state.
 func cameraState(cam *camera.Camera) camera.State {
 	s := cam.State()
 	s.Since = onClock(s.Since)
-	return s
-}
-
-// viewersCameraState is without what is only the owner's business: which device of that
-// make it is, and where it is plugged in.
-func viewersCameraState(cam *camera.Camera) camera.State {
-	s := cameraState(cam)
-	s.Device = camera.Device{Name: s.Device.Name, Driver: s.Device.Driver}
 	return s
 }
 

@@ -126,8 +126,8 @@ func (d *watchdog) look(ctx context.Context) (camera.State, error) {
 // what hangs.
 const lastWords = 5 * time.Second
 
-// newWatchdog watches this program. What it was doing when it hung goes to stderr.
-func newWatchdog(cam *camera.Camera, web *http.Client, stderr io.Writer, log *slog.Logger) *watchdog {
+// newWatchdog watches this program. What it was doing when it hung goes to lines.
+func newWatchdog(cam *camera.Camera, web *http.Client, lines *asyncWriter, log *slog.Logger) *watchdog {
 	return &watchdog{
 		state: cam.State,
 		get:   selfCheck(web),
@@ -135,7 +135,8 @@ func newWatchdog(cam *camera.Camera, web *http.Client, stderr io.Writer, log *sl
 		end: func(why error) {
 			time.AfterFunc(lastWords, func() { os.Exit(1) })
 			log.Error("the program hangs and ends itself", "why", why)
-			dump(stderr)
+			dump(lines)
+			lines.close()
 			os.Exit(1)
 		},
 	}
