@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pushcam/pushcam/hack/plot"
 )
 
 // results are what a run measured. Sections that were left out are empty.
@@ -241,10 +243,10 @@ func (c linkCase) title() string {
 func (c linkCase) file() string { return "age-" + c.name + ".svg" }
 
 // plot is the plot of the first run of each server on a link.
-func (r results) plot(c linkCase) plot {
-	p := plot{title: "Frame age at the viewer, " + c.title(), y: "age in ms"}
+func (r results) plot(c linkCase) plot.Plot {
+	p := plot.Plot{Title: "Frame age at the viewer, " + c.title(), Y: "age in ms"}
 	if c.then > 0 {
-		p.note = fmt.Sprintf("the link drops to %g Mbit/s", c.then)
+		p.Note = fmt.Sprintf("the link drops to %g Mbit/s", c.then)
 	}
 	for _, s := range linkServers {
 		of := r.links.of(c.name, s)
@@ -253,11 +255,11 @@ func (r results) plot(c linkCase) plot {
 		}
 		run := of[0]
 		seen := run.all.between(run.begin-int64(linkSettle), run.begin+int64(run.length))
-		points := make([]point, len(seen))
+		points := make([]plot.Point, len(seen))
 		for i, f := range seen {
-			points[i] = point{float64(f.Last-run.begin) / 1e9, f.age()}
+			points[i] = plot.Point{X: float64(f.Last-run.begin) / 1e9, Y: f.age()}
 		}
-		p.curves = append(p.curves, curve{s.name, points})
+		p.Curves = append(p.Curves, plot.Curve{Name: s.name, Points: points})
 	}
 	return p
 }
@@ -279,7 +281,7 @@ func (r results) write(dir string) error {
 		return fmt.Errorf("%s: %w", readme, err)
 	}
 	for _, c := range linkCases {
-		if err := os.WriteFile(filepath.Join(dir, c.file()), []byte(r.plot(c).svg()), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, c.file()), []byte(r.plot(c).SVG()), 0o644); err != nil {
 			return err
 		}
 	}
