@@ -108,6 +108,7 @@ func hungUp(conn *net.TCPConn) (gone bool) {
 
 // Who is refused hears why, although nobody has read its request.
 func TestRefusalIsHeard(t *testing.T) {
+	t.Attr("fault", "abuse | more connections than there is room for | each hears why it is refused | when others leave")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -143,6 +144,7 @@ func TestRefusalIsHeard(t *testing.T) {
 
 // Whatever one address does, another one is answered, and can watch.
 func TestOneAddressKeepsNobodyOut(t *testing.T) {
+	t.Attr("fault", "abuse | bodies that never come, all places, all connections, of one address | another address is answered and can watch | –")
 	const camera, attacker, canary = "10.99.0.1", "10.99.1.10", "10.99.0.2"
 	if !inNetwork(t, camera, attacker, canary) {
 		return
@@ -157,7 +159,6 @@ func TestOneAddressKeepsNobodyOut(t *testing.T) {
 		{"a body that never comes", "POST /sessions HTTP/1.1\r\nHost: 10.99.0.1\r\nContent-Length: 100000\r\n\r\nx", false},
 		{"a body for a path that takes none", "POST / HTTP/1.1\r\nHost: 10.99.0.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", false},
 		{"a slow reader of snapshots", "GET /snapshot.jpg HTTP/1.1\r\nHost: 10.99.0.1\r\n\r\n", true},
-		{"a slow reader of the page", strings.Repeat("GET / HTTP/1.1\r\nHost: 10.99.0.1\r\n\r\n", 200), true},
 		{"all places", "GET /stream?fps=0.01 HTTP/1.1\r\nHost: 10.99.0.1\r\n\r\n", true},
 		{"viewers that stall", "GET /stream HTTP/1.1\r\nHost: 10.99.0.1\r\n\r\n", true},
 		{"all sessions", "POST /sessions HTTP/1.1\r\nHost: 10.99.0.1\r\nContent-Length: 0\r\n\r\n", false},
@@ -169,7 +170,7 @@ func TestOneAddressKeepsNobodyOut(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), Log: slog.New(slog.DiscardHandler)}
+			server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), Log: slog.New(slog.DiscardHandler), Memory: 1 << 30, MaxViewers: 128, MaxSessions: 64} // else the budget of memory drops those who are slow
 			ctx, cancel := context.WithCancel(context.Background())
 			var all sync.WaitGroup
 			defer all.Wait()
