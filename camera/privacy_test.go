@@ -57,6 +57,7 @@ func TestPrivacyFromTheStart(t *testing.T) {
 // It does not wait for the end of a back-off, nor for the next look at an idle
 // camera.
 func TestPrivacyAtOnce(t *testing.T) {
+	t.Attr("fault", "camera | the camera is closed by its owner while it fails | it is closed at once | at once")
 	for name, prepare := range map[string]func(*bench){
 		"in trouble":     func(b *bench) { b.src.Fail(errors.New("in use by motion")); b.SetDemand(true) },
 		"nobody watches": func(*bench) {},

@@ -95,6 +95,7 @@ func TestReplay(t *testing.T) {
 
 // What is no file, or leads nowhere, does not fail the folder.
 func TestReplayFolderWithOtherThings(t *testing.T) {
+	t.Attr("fault", "system | named pipes, loops of links and folders among the pictures of a recording | the pictures are shown | –")
 	folder := write(t, map[string][]byte{"2.jpg": wide(t, 2), "5.jpg": wide(t, 5)})
 	if err := syscall.Mkfifo(filepath.Join(folder, "1.jpg"), 0o600); err != nil {
 		t.Fatal(err)
@@ -118,6 +119,7 @@ func TestReplayFolderWithOtherThings(t *testing.T) {
 
 // A file with next to nothing in it is read slowly, so that it keeps no core busy.
 func TestReplayOfZeros(t *testing.T) {
+	t.Attr("fault", "system | a recording of gigabytes of zeros | it keeps no core busy | –")
 	const size = 4 * barrenBytes
 	path := filepath.Join(write(t, map[string][]byte{"film.mjpeg": wide(t, 1)}), "film.mjpeg")
 	if err := os.Truncate(path, size); err != nil {

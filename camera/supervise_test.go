@@ -17,6 +17,7 @@ import (
 )
 
 func TestStall(t *testing.T) {
+	t.Attr("fault", "camera | no frames, or only damaged ones, for 3 s or 10 frame times | a fault with the reason | the ladder")
 	tests := []struct {
 		name    string
 		fps     float64
@@ -72,6 +73,7 @@ func TestStall(t *testing.T) {
 // A program that stood still for longer than a camera may give no frame does not
 // take that for the camera's fault.
 func TestUnseenTimeIsNoStall(t *testing.T) {
+	t.Attr("fault", "camera | a program that was stopped for a while | that is no fault of the camera | at once")
 	synctest.Test(t, func(t *testing.T) {
 		src := new(cameratest.Source)
 		stood := false
@@ -105,6 +107,7 @@ func TestUnseenTimeIsNoStall(t *testing.T) {
 // What a run gives after it was given up is not shown: it would stand in front of
 // the reason why there is no picture, for as long as the driver takes to stop.
 func TestFramesOfARunThatIsOver(t *testing.T) {
+	t.Attr("fault", "camera | frames of a driver that was given up | they are not shown | –")
 	for name, end := range map[string]func(b *bench){
 		"stalled": func(*bench) {},
 		"closed":  func(b *bench) { b.SetPrivacy(camera.ErrPrivate) },
@@ -153,6 +156,7 @@ const (
 )
 
 func TestNeverStarted(t *testing.T) {
+	t.Attr("fault", "camera | a camera that is slow to start | a fault after 10 s; the start goes on | live with its first frame")
 	synctest.Test(t, func(t *testing.T) {
 		src := new(cameratest.Source)
 		src.Delay(true)
@@ -175,6 +179,7 @@ func TestNeverStarted(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
+	t.Attr("fault", "camera | a camera that fails at once, again and again | tries after 0.25 s, then up to 5 s apart | live with the next try")
 	synctest.Test(t, func(t *testing.T) {
 		src := new(cameratest.Source)
 		src.Fail(errors.New("broken"))
@@ -246,6 +251,7 @@ func TestBackoffAfterStart(t *testing.T) {
 }
 
 func TestReplugEndsBackoff(t *testing.T) {
+	t.Attr("fault", "camera | a camera that is plugged in during a pause | the pause is over | at once")
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, new(cameratest.Source), nil)
 		b.SetDemand(true)
@@ -411,6 +417,7 @@ func TestSourceEndsAtOnce(t *testing.T) {
 }
 
 func TestSourceHangs(t *testing.T) {
+	t.Attr("fault", "camera | a driver that does not answer, also at the end of the program | it is not called again; the program ends within 5 s | live when it answers")
 	const hangs = "the camera driver does not answer"
 	t.Run("while streaming", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

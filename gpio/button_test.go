@@ -150,6 +150,7 @@ func ring(begin, end, step int) string {
 }
 
 func TestStuckButtonIsSaidOnce(t *testing.T) {
+	t.Attr("fault", "GPIO | a button that is stuck from the beginning | nothing is switched off, and it is said once | when it is released")
 	synctest.Test(t, func(t *testing.T) {
 		var log logbook
 		if got, err := press(t, gpio.Button{Log: log.logger()}, "0 down"); got != "" || err != nil {
@@ -202,6 +203,7 @@ func TestIdleButton(t *testing.T) {
 // A program that could not look for ten seconds does not know that the button
 // was held in them.
 func TestUnwatchedTimeIsNotAHold(t *testing.T) {
+	t.Attr("fault", "GPIO | the program could not look at the button for 10 s | that is not taken for a hold | –")
 	synctest.Test(t, func(t *testing.T) {
 		in := &stalledInput{Button: &gpiotest.Button{}, stalls: 2}
 		held := false

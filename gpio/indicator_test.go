@@ -349,6 +349,7 @@ type noTimerLED struct{ gpiotest.LED }
 func (*noTimerLED) Blink(on, off time.Duration) error { return errors.New("invalid argument") }
 
 func TestLostLEDIsSaidOnce(t *testing.T) {
+	t.Attr("fault", "GPIO | an LED that takes nothing any more | it is said once | –")
 	synctest.Test(t, func(t *testing.T) {
 		good, bad := &gpiotest.LED{}, &gpiotest.LED{}
 		var log logbook

@@ -122,6 +122,7 @@ func TestLineLED(t *testing.T) {
 
 // A line has one use, and one that could not be set up is given back.
 func TestLineRefused(t *testing.T) {
+	t.Attr("fault", "GPIO | a line that cannot be set up | it is given back | –")
 	busy := &fakePin{refuses: unix.EBUSY, consumer: "another program"}
 	chip := chipOf(new(fakePin), busy)
 	if _, err := chip.LED(0, false); err != nil {

@@ -237,6 +237,7 @@ func TestSysLEDBlinkFailsHalfWay(t *testing.T) {
 }
 
 func TestSysLEDThatGoesAway(t *testing.T) {
+	t.Attr("fault", "GPIO | an LED of the kernel's goes away | an error, and nothing hangs | –")
 	root := sys(t, map[string]files{"ACT": actLED()})
 	led, err := gpio.OpenSysLED(root, "ACT")
 	if err != nil {

@@ -37,6 +37,7 @@ func (r *reel) inMemory() (n int) {
 // Clients that stop reading, one after the other, each hold another frame. No more frames
 // are in memory than fit, and those who took theirs last go on.
 func TestFramesOfStalledClientsFit(t *testing.T) {
+	t.Attr("fault", "system | clients that stop reading hold frame after frame (memory) | what they hold fits the budget; who took the last one goes on | at once")
 	for _, path := range []string{"/stream", "/snapshot.jpg"} {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -47,7 +48,7 @@ func TestFramesOfStalledClientsFit(t *testing.T) {
 				for i := range clients {
 					conn := r.request("GET", path)
 					if path == "/stream" {
-						conn.Read(make([]byte, len(streamHead(false))+len("\r\n--frame\r\n"))) // the rest waits for a frame
+						conn.Read(make([]byte, len(streamHead)+len("\r\n--frame\r\n"))) // the rest waits for a frame
 					}
 					synctest.Wait()
 					time.Sleep(time.Millisecond)

@@ -110,6 +110,7 @@ func TestHubFirstPart(t *testing.T) {
 // A camera without a battery for its clock draws placeholders in 1970: when the clock
 // has been set, they have the time that it was, for newcomers and for those who watch.
 func TestHubPlaceholderOfAnUnsetClock(t *testing.T) {
+	t.Attr("fault", "system | the clock jumps from 1970 to today | pictures that say why there is none have the time that it was | at once")
 	drawn := time.Now()
 	f := testFrame(1)
 	f.Time = onUnsetClock(t, drawn)
@@ -247,6 +248,7 @@ func TestPublishDoesNotTouchTheFrame(t *testing.T) {
 // A frame that was on its way when the camera was lost comes behind the picture
 // that says so, and is not shown any more.
 func TestHubLateFrame(t *testing.T) {
+	t.Attr("fault", "camera | a frame that comes when its camera is lost already | it is not shown | –")
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHub(nil)
 		if w, h := h.Size(); w != 0 || h != 0 {

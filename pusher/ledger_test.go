@@ -111,6 +111,7 @@ func (r *rig) from(ip string) { r.remote = netip.MustParseAddr(ip) }
 // No address takes all places for viewers: not at once, and not by addresses that each
 // take a share.
 func TestViewersShare(t *testing.T) {
+	t.Attr("fault", "abuse | one address, or many of one network, want all places | each has a share at most | at once")
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(s *Server) { s.MaxViewers = 4 })
 		r.film()
@@ -166,6 +167,7 @@ func TestViewersShare(t *testing.T) {
 
 // Who takes a byte now and then is never dropped for being silent, and gives way.
 func TestSlowViewerGivesWay(t *testing.T) {
+	t.Attr("fault", "abuse | a viewer that takes a byte now and then | it gives way to newcomers | at once")
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(s *Server) { s.MaxViewers = 1 })
 		r.film()
@@ -186,6 +188,7 @@ func TestSlowViewerGivesWay(t *testing.T) {
 // One address that takes all sessions that it gets leaves some, and those that nobody
 // looks at give way.
 func TestSessionsShare(t *testing.T) {
+	t.Attr("fault", "abuse | one address takes session after session | those that nobody looks at give way | at once")
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(s *Server) { s.MaxSessions = 4 })
 		begin := func(ip string) int {
@@ -233,6 +236,7 @@ func (l *short) Accept() (net.Conn, error) {
 // A lack of descriptors is said once, costs those their connections who ask for nothing,
 // and passes.
 func TestNoDescriptorsLeft(t *testing.T) {
+	t.Attr("fault", "system | no descriptors are left (EMFILE) | said once; connections that ask for nothing are closed | when there are some again")
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		r := newRig(t, func(s *Server) { s.Log = slog.New(slog.NewTextHandler(&said, nil)) })
@@ -267,6 +271,7 @@ func TestNoDescriptorsLeft(t *testing.T) {
 
 // The requests that one address has under way are bounded.
 func TestRequestsShare(t *testing.T) {
+	t.Attr("fault", "abuse | one address has many requests under way | 16 at most | when they are over")
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.from("10.0.0.1")

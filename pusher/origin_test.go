@@ -10,6 +10,7 @@ import (
 
 // Whom a foreign domain that leads to our address (DNS rebinding) does not let look in.
 func TestHosts(t *testing.T) {
+	t.Attr("fault", "abuse | a foreign name that leads to the camera (DNS rebinding) | nothing is shown by it | –")
 	tests := map[string]int{ // the answer's code, by the Host
 		"192.0.2.7": 200, "192.0.2.7:8080": 200, "[2001:db8::7]": 200, "[fe80::7]:80": 200,
 		"pushcam": 200, "anything": 200, "localhost:8080": 200, "PushCam.Local.": 200, "garden.lan": 200,
@@ -37,6 +38,7 @@ func TestHosts(t *testing.T) {
 // What scripts of other pages may read: session ids and keep-alives. What else viewers
 // see, only those of pages that the owner has named.
 func TestOrigins(t *testing.T) {
+	t.Attr("fault", "abuse | scripts of other pages | they may read nothing that the owner has not allowed | –")
 	const named, other = "https://home.example:8123", "http://other.example"
 	tests := []struct {
 		method, path, origin string

@@ -135,6 +135,7 @@ func TestPublisherWrites(t *testing.T) {
 // A frame that the connection does not take at once is begun by who publishes it,
 // who does not wait, and finished by the viewer, also at the end of the stream.
 func TestPublisherDoesNotWait(t *testing.T) {
+	t.Attr("fault", "network | a connection that takes half a frame | nobody waits for it | it gets the rest, whole")
 	const size = 32 << 20 // more than a socket holds
 	for _, name := range []string{"then it reads", "then the stream ends"} {
 		t.Run(name, func(t *testing.T) {
@@ -164,6 +165,7 @@ func TestPublisherDoesNotWait(t *testing.T) {
 
 // Whenever streams end, each is whole to its closing boundary.
 func TestPublishWhileViewersLeave(t *testing.T) {
+	t.Attr("fault", "network | viewers that leave at any moment | every stream is whole to its end | –")
 	const n, size = 2 * maxPushed, 100_000
 	for range 3 {
 		a := newAudience(t, n)

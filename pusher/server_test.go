@@ -46,9 +46,6 @@ func TestRoutes(t *testing.T) {
 		{"GET", "*", 404, `nothing at "*"`},
 		{"HEAD", "/stream", 200, ""},
 		{"HEAD", "/stream.mjpg", 200, ""},
-		{"HEAD", "/frames", 200, ""},
-		{"POST", "/frames", 405, "not POST"},
-		{"GET", "/frames?fps=often", 400, "fps is a number"},
 		{"GET", "/healthz", 200, "ok\n"},
 		{"GET", "/state", 200, `"viewers": []`},
 		{"GET", "/licenses", 404, "no licences here"},
@@ -236,9 +233,8 @@ func TestState(t *testing.T) {
 			"sessions": 1.0,
 			"uptime_s": 0.25,
 			"watching": 1.0,
-			"clock_us": 250000.0,
 			"viewers": []any{map[string]any{
-				"name": strings.Repeat("k", 64), "session": false, "seconds": 0.25,
+				"address": "pipe", "name": strings.Repeat("k", 64), "session": false, "seconds": 0.25,
 				"frames_sent": 1.0, "frames_skipped": 0.0, "bytes": got["viewers"].([]any)[0].(map[string]any)["bytes"], "age_ms": 0.0,
 				"link_bits_per_s": 0.0, "link_rtt_ms": 0.0,
 			}},
@@ -276,7 +272,7 @@ func TestStateForThePage(t *testing.T) {
 			}
 			delete(got, "viewers")
 			want := map[string]any{
-				"camera": "live", "card": "silent", "settings": "private", "watching": 2.0, "clock_us": 0.0,
+				"camera": "live", "card": "silent", "settings": "private", "watching": 2.0,
 				"frame": map[string]any{"seq": 4.0, "width": 64.0, "height": 48.0, "bytes": 5.0, "age_ms": 0.0},
 			}
 			var wantNames []any
@@ -302,6 +298,7 @@ func TestStateForThePage(t *testing.T) {
 
 // An answer that panics costs its own connection, and is not kept quiet.
 func TestPanicIsLogged(t *testing.T) {
+	t.Attr("fault", "system | an answer panics | it costs its own connection, and is logged | the next request")
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		r := newRig(t, func(s *Server) {
@@ -336,6 +333,7 @@ func TestServeError(t *testing.T) {
 // Requests that never end their header, and connections that say nothing, are
 // closed.
 func TestSlowRequests(t *testing.T) {
+	t.Attr("fault", "abuse | headers that never end, connections that say nothing (slowloris) | they are closed after 10 s | –")
 	for name, request := range map[string]string{"silent": "", "endless header": "GET / HTTP/1.1\r\nX: "} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -364,6 +362,7 @@ func TestSlowRequests(t *testing.T) {
 // Connections that ask for nothing cannot keep others out, nor eat the memory:
 // the one that has been quiet for the longest time makes room.
 func TestTooManyConnections(t *testing.T) {
+	t.Attr("fault", "abuse | connections that ask for nothing | the one that has been quiet for longest makes room | at once")
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		stopFilm := r.film()

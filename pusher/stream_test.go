@@ -166,6 +166,7 @@ func TestStreamBadFPS(t *testing.T) {
 // A viewer that stops reading is gone after the viewer timeout; the others do
 // not notice.
 func TestStalledViewerIsDropped(t *testing.T) {
+	t.Attr("fault", "network | a viewer that stops reading | the others do not notice | it is gone after 10 s, and its memory with it")
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.film()
@@ -214,6 +215,7 @@ func TestTooManyViewers(t *testing.T) {
 // Streams stay open over a loss of the camera: they carry a picture that says
 // so, then frames again.
 func TestPlaceholderInStream(t *testing.T) {
+	t.Attr("fault", "camera | the camera is lost while others watch | streams stay open, with a picture that says so | the next frame")
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		s, _ := r.stream("/stream")
@@ -238,6 +240,7 @@ func TestPlaceholderInStream(t *testing.T) {
 }
 
 func TestStopEndsStreams(t *testing.T) {
+	t.Attr("fault", "system | SIGTERM while others watch | each stream gets its closing boundary | –")
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.film()
@@ -263,6 +266,7 @@ func TestStopEndsStreams(t *testing.T) {
 
 // The end waits neither for those who take nothing nor for those who send nothing.
 func TestStopUnderLoad(t *testing.T) {
+	t.Attr("fault", "system | SIGTERM while many watch, ask and stall | nobody is waited for | ended within 1.5 s")
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		for range 20 {

@@ -170,6 +170,7 @@ func TestLink(t *testing.T) {
 // with a place taken and the camera on. One who has closed only its side of the
 // connection has not gone.
 func TestRareViewerLeaves(t *testing.T) {
+	t.Attr("fault", "network | a viewer of one frame an hour leaves in between | its place is free, and the camera may rest | within a second")
 	type step = func(client *net.TCPConn) error
 	closes := func(client *net.TCPConn) error { return client.Close() }
 	read := func(client *net.TCPConn) error {
@@ -226,6 +227,7 @@ func TestRareViewerLeaves(t *testing.T) {
 // A viewer who has closed its side of the connection gets whole parts, and while
 // it waits for a rare one the beginning of its header.
 func TestHalfClosedViewer(t *testing.T) {
+	t.Attr("fault", "network | a viewer that has closed only its side (half-open) | it gets whole parts | –")
 	t.Parallel()
 	server, client := pair(t, "tcp", "127.0.0.1:0")
 	v := newViewer(server, 10*time.Second, new(ageHistogram))
@@ -263,6 +265,7 @@ func TestHalfClosedViewer(t *testing.T) {
 // TestLinkReset: the peer's reset kills the connection in the kernel only, and
 // no write is under way to tell.
 func TestLinkReset(t *testing.T) {
+	t.Attr("fault", "network | a reset while nothing is written | it is noticed | at the next look")
 	server, client := pair(t, "tcp", "127.0.0.1:0")
 	l, err := newLink(server, 10*time.Second)
 	if err != nil {
@@ -355,6 +358,7 @@ func TestLinkSetsSocketOptions(t *testing.T) {
 // nothing for the timeout. The kernel's clock is the real one; that a busy machine makes
 // the pauses longer changes nothing.
 func TestLinkOfASlowTaker(t *testing.T) {
+	t.Attr("fault", "network | a window of a few bytes that opens now and then (tiny windows) | it is slow, and not dropped; it gets no old frames | –")
 	t.Parallel()
 	const timeout = time.Second
 	server, client := pair(t, "tcp", "127.0.0.1:0")

@@ -257,6 +257,7 @@ func TestFindOpensOnce(t *testing.T) {
 }
 
 func TestFindCannotOpen(t *testing.T) {
+	t.Attr("fault", "camera | a device that may not be opened, is in use, is broken, or is just going | a sentence for each | the next look")
 	tests := []struct {
 		name string
 		err  error

@@ -72,6 +72,7 @@ func TestCause(t *testing.T) {
 }
 
 func TestDiagnose(t *testing.T) {
+	t.Attr("fault", "camera | a camera module that is not found: cable, memory, driver, firmware | each has its own sentence with what to do | –")
 	root := t.TempDir()
 	write := func(path, text string) {
 		t.Helper()

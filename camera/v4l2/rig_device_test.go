@@ -42,6 +42,7 @@ func hold(t *testing.T, path string) {
 
 // TestRigTwoOpeners runs itself as the other program.
 func TestRigTwoOpeners(t *testing.T) {
+	t.Attr("fault", "camera | another program uses the camera | the reason names that | live when that program has left")
 	ctx := inRig(t)
 	const variable = "PUSHCAM_TEST_HOLD"
 	if path := os.Getenv(variable); path != "" {
@@ -96,6 +97,7 @@ func TestRigTwoOpeners(t *testing.T) {
 // TestRigLeavesNothing starts and stops a hundred times, and counts what the
 // process holds.
 func TestRigLeavesNothing(t *testing.T) {
+	t.Attr("fault", "camera | a hundred starts and stops | no descriptor, goroutine or buffer is left | –")
 	ctx := inRig(t)
 	w := new(usbcam.Webcam)
 	path := plug(t, ctx, w)

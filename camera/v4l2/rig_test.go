@@ -20,6 +20,7 @@ import (
 
 // TestRigFrames takes 300 frames from a webcam that sends much else.
 func TestRigFrames(t *testing.T) {
+	t.Attr("fault", "camera | damaged frames, empty ones and ones that are flagged by the driver, among good ones | none of them is shown, each is counted by its kind | the next good frame")
 	ctx := inRig(t)
 	if err := usbcam.KeepDamaged(true); err != nil {
 		t.Fatal(err)
@@ -106,6 +107,7 @@ func TestRigFrames(t *testing.T) {
 }
 
 func TestRigUnplug(t *testing.T) {
+	t.Attr("fault", "camera | a webcam is unplugged while it streams | the reason says so; the frames go on with the next number, none is shown twice | live when it is plugged in, under any path")
 	tests := []struct {
 		name   string
 		byPath bool          // Source.Device is the path
@@ -181,6 +183,7 @@ func TestRigUnplug(t *testing.T) {
 
 // TestRigStall has a webcam that stops sending, and one that hangs altogether.
 func TestRigStall(t *testing.T) {
+	t.Attr("fault", "camera | a webcam stops sending, or hangs altogether | a fault after 3 s, which says so | live after the stream is started again")
 	for _, hangs := range []bool{false, true} {
 		t.Run(fmt.Sprintf("hangs %v", hangs), func(t *testing.T) {
 			ctx := inRig(t)

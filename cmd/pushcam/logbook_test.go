@@ -170,6 +170,7 @@ func TestLogbookFollow(t *testing.T) {
 // A reader that does not read holds nobody up and has no memory of its own; when
 // its place is gone, it is sent away rather than told lines with a gap.
 func TestLogbookSlowReader(t *testing.T) {
+	t.Attr("fault", "abuse | a reader of the log who is slow | it has no memory of its own, and is sent away | it asks again")
 	synctest.Test(t, func(t *testing.T) {
 		b := newLogbook()
 		io.WriteString(b, "first\n")

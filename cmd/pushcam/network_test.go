@@ -80,6 +80,7 @@ func (b *lockedBuffer) String() string {
 
 // That there is no network is shown and said after a while, once for each reason.
 func TestNoNetwork(t *testing.T) {
+	t.Attr("fault", "network | there is no network | LED and log say so, once for each reason | when there is one")
 	unplugged := status.Status{Links: []status.Link{{Name: "eth0", Why: "nothing is plugged in"}}}
 	waiting := status.Status{Links: []status.Link{{Name: "eth0", Carrier: true, Why: "no router answers"}}}
 	alone := status.Status{Links: []status.Link{unplugged.Links[0], {Name: "usb0", Carrier: true, Addresses: []status.Address{{Prefix: netip.MustParsePrefix("169.254.7.7/16"), From: status.LinkLocal}}}}}

@@ -25,6 +25,7 @@ const settleSilence = 5 * time.Second
 // A button that is held switches the appliance off within 15 s, whatever hangs. So does
 // a power key of the kernel's, which process 1 hears.
 func TestHeldButtonSwitchesOff(t *testing.T) {
+	t.Attr("fault", "system | anything hangs while the button is held | the appliance switches itself off | within 15 s")
 	const limit = 15 * time.Second
 	tests := []struct {
 		name   string
@@ -134,6 +135,7 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 
 // A part that fails ends the others, and one that hangs is named.
 func TestParts(t *testing.T) {
+	t.Attr("fault", "system | a part of the program fails, or hangs at the end | the others end, and it is named | started anew")
 	broken := errors.New("it is broken")
 	works := func(ctx context.Context) error { <-ctx.Done(); return nil }
 	tests := []struct {

@@ -80,6 +80,7 @@ func TestSettingsNetworkName(t *testing.T) {
 // What cannot be read or kept is said. A camera that may have been closed stays
 // closed, over restarts, until its owner opens it.
 func TestSettingsTrouble(t *testing.T) {
+	t.Attr("fault", "system | settings that cannot be read or kept | a camera that may have been closed stays closed | by its button")
 	file := func(text string) func(t *testing.T, dir string) string {
 		return func(t *testing.T, dir string) string { write(t, filepath.Join(dir, "settings.json"), text); return dir }
 	}
@@ -163,6 +164,7 @@ func TestSettingsWithoutButton(t *testing.T) {
 // not /state, and not the end of the program. It gets the newest settings when it
 // answers again.
 func TestSettingsDoNotWaitForTheCard(t *testing.T) {
+	t.Attr("fault", "system | a card that hangs while settings change | camera, button and page do not wait | it gets the newest ones when it answers")
 	for _, answers := range []bool{true, false} {
 		t.Run(fmt.Sprintf("in the end it answers: %v", answers), func(t *testing.T) {
 			dir := t.TempDir()

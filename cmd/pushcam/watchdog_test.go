@@ -18,6 +18,7 @@ import (
 )
 
 func TestWatchdog(t *testing.T) {
+	t.Attr("fault", "system | the program's server or its camera's loop hangs | the program ends itself | started anew")
 	flows := func() camera.State {
 		return camera.State{Phase: camera.Live, Frames: uint64(time.Now().UnixMilli())}
 	}
@@ -113,6 +114,7 @@ func TestWatchdogAndTheCard(t *testing.T) {
 // Whoever fills the server's port makes nobody believe that the program hangs, or that an
 // update has no picture.
 func TestSelfCheck(t *testing.T) {
+	t.Attr("fault", "abuse | the port is filled by strangers | nobody believes that the program hangs, or that an update has no picture | –")
 	hub, itself := pusher.NewHub(nil), pusher.NewMemoryListener()
 	server := &pusher.Server{Hub: hub, Camera: calm{}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -283,6 +283,7 @@ func TestUpdateAllStops(t *testing.T) {
 
 // Ctrl-C ends the command, and it says what becomes of the camera.
 func TestUpdateStopped(t *testing.T) {
+	t.Attr("fault", "update | Ctrl-C at any moment of an update | it ends, and says what becomes of the camera | –")
 	onTrial := update.Status{State: update.State{Phase: update.OnTrial, Last: &update.Record{ID: "u1", Outcome: update.Undecided}}, Version: "v2", Root: 3}
 	image := gaf(t, partitiontest.Root{Hostname: "attic", Kernels: []string{"6.12.47-v8"}}, "6.12.47-v8")
 	tests := []struct {

@@ -16,6 +16,7 @@ import (
 
 // Whatever the program does, the system ends, and everything is on the card before.
 func TestEnding(t *testing.T) {
+	t.Attr("fault", "system | the program hangs while the system ends | everything is on the card before the power goes | –")
 	const program = "/user/pushcam"
 	for _, tt := range []struct {
 		name     string

@@ -13,6 +13,7 @@ import (
 
 // A program that hangs is ended from outside, but not because of the card.
 func TestProgramWatch(t *testing.T) {
+	t.Attr("fault", "system | a program whose watchdog hangs too | process 1 ends it, but not because of the card | started anew")
 	const path = "/user/pushcam"
 	tests := []struct {
 		name  string

@@ -390,6 +390,7 @@ func TestNoConflict(t *testing.T) {
 // One packet full of questions, and a thousand packets, are answered once each
 // second: nobody can make a pushcam loud, or keep it from its work.
 func TestFloodOfQuestions(t *testing.T) {
+	t.Attr("fault", "abuse | a flood of mDNS questions | one answer a second | –")
 	simulate(t, func(t *testing.T, s *segment) {
 		announce(t, s, with("192.168.1.5/24"), &Announcer{Hostname: "pushcam"})
 		wait(settled)
@@ -435,6 +436,7 @@ func TestFloodOfQuestions(t *testing.T) {
 // Who disputes every name makes a pushcam look for another a few times, then
 // slowly; when the noise is over it has a name again.
 func TestFloodOfConflicts(t *testing.T) {
+	t.Attr("fault", "abuse | somebody disputes every mDNS name | another name is looked for, slowly | a name when it is over")
 	simulate(t, func(t *testing.T, s *segment) {
 		log := new(lines)
 		a := &Announcer{Hostname: "pushcam", Log: log.logger()}

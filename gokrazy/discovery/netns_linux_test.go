@@ -378,6 +378,7 @@ func TestRealNetworks(t *testing.T) {
 // Leases end, cables move and adapters are replaced while the program runs: its name
 // goes along.
 func TestRealChanges(t *testing.T) {
+	t.Attr("fault", "network | addresses change while the program runs | its name leads to the new one | at once")
 	t.Parallel()
 	a, b := newCable(t)
 	a.up("10.99.0.1/24")

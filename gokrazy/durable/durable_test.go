@@ -53,6 +53,7 @@ func wantOnly(t *testing.T, dir string, names ...string) {
 // A program that ends while it writes leaves the old content, and the next attempt
 // takes away what it left.
 func TestCut(t *testing.T) {
+	t.Attr("fault", "system | the program ends while it writes a file | the old content stays, and nothing else | the next write")
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
 	if err := WriteFile(path, []byte("old")); err != nil {

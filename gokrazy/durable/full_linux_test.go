@@ -13,6 +13,7 @@ import (
 // A disk that fills up while a file is written leaves the old content and nothing
 // else.
 func TestFullDisk(t *testing.T) {
+	t.Attr("fault", "system | the disk fills up while a file is written | the old content stays | when there is room")
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); errors.Is(err, unix.EPERM) {
 		t.Skip("only root may mount")

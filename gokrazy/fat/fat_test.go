@@ -468,6 +468,7 @@ func twice(t testing.TB) *disk {
 // Whenever the power is cut, a file is the old one or the new one, and all others are
 // what they were.
 func TestPowerCut(t *testing.T) {
+	t.Attr("fault", "system | the power is cut while the boot partition is written | each file is the old one or the new one | –")
 	for _, tt := range []struct {
 		name string
 		disk func(testing.TB) *disk

@@ -79,6 +79,7 @@ func (c *camera) wantResolvConf(want string) {
 // The cable goes to another router, whose server refuses the old address, and to one
 // whose server says nothing to it.
 func TestMovedCable(t *testing.T) {
+	t.Attr("fault", "network | the cable goes to another router | a new address, whatever the new router says to the old one | when that router has answered")
 	t.Parallel()
 	first := newRouter(t, "192.168.77.1/24")
 	second := newRouter(t, "192.168.88.1/24", "--dhcp-authoritative")
@@ -100,6 +101,7 @@ func TestMovedCable(t *testing.T) {
 // The router behind a switch is exchanged: no carrier tells it. The old address is
 // no longer answered for.
 func TestServerGoneAndBack(t *testing.T) {
+	t.Attr("fault", "network | the router is exchanged behind a switch | the old address is given up | when the new one has answered")
 	t.Parallel()
 	r := newRouter(t, "192.168.77.1/24")
 	c := newCamera(t)
@@ -180,6 +182,7 @@ func arpQuestion(from net.HardwareAddr, target netip.Addr) []byte {
 
 // Adapters come, go and come again, of every name.
 func TestAdapters(t *testing.T) {
+	t.Attr("fault", "network | adapters come and go | each gets its address | at once")
 	t.Parallel()
 	r := newRouter(t, "192.168.77.1/24")
 	other := newRouter(t, "192.168.88.1/24", "--dhcp-option=option:dns-server,192.168.88.1")
@@ -230,6 +233,7 @@ func TestAdapters(t *testing.T) {
 
 // Nobody gives an address, until somebody does.
 func TestNoServer(t *testing.T) {
+	t.Attr("fault", "network | nobody gives an address | one of its own (link-local), by which the name is found | when a server comes")
 	t.Parallel()
 	r := newRouter(t, "192.168.77.1/24")
 	r.shut()
@@ -273,6 +277,7 @@ func TestNoServer(t *testing.T) {
 
 // The server gives an address that another computer has.
 func TestConflict(t *testing.T) {
+	t.Attr("fault", "network | another computer has the address | another one is taken | within seconds")
 	t.Parallel()
 	r := newRouter(t, "192.168.77.1/24")
 	r.shut()
@@ -301,6 +306,7 @@ func TestConflict(t *testing.T) {
 // A lease of seconds is renewed again and again; when its server is gone, address
 // and routes go with it.
 func TestLeaseEnds(t *testing.T) {
+	t.Attr("fault", "network | a lease runs out | address and routes go with it, and none is used for longer | the next lease")
 	t.Parallel()
 	r := newRouter(t, "192.168.77.1/24")
 	r.shut()

@@ -227,6 +227,7 @@ func TestClientAndServer(t *testing.T) {
 
 // A camera that takes no more of an upload is given up.
 func TestUploadStalls(t *testing.T) {
+	t.Attr("fault", "update | a camera that takes no more of an upload | the command gives up, in a sentence | –")
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		n.stalls.Store(true)

@@ -31,6 +31,7 @@ func (a *camera) hang() (reached <-chan struct{}, release func()) {
 
 // Whoever only asks is answered, whatever is done to a card that hangs.
 func TestNobodyWaitsForTheCard(t *testing.T) {
+	t.Attr("fault", "update | the card hangs while an update is written | who asks is answered | when it answers")
 	trial := func(a *camera) {
 		a.send(newRoot)
 		a.restart()
@@ -91,6 +92,7 @@ func TestStatusReadsNoCard(t *testing.T) {
 // The copy of the old kernel was damaged on /perm. That must not be written to the
 // card, and must not be the end of all updates.
 func TestDamagedCopyOfTheKernel(t *testing.T) {
+	t.Attr("fault", "update | the copy of the old kernel is damaged | it is not written to the card | the next update")
 	damage := map[string]func(t *testing.T, copy string){
 		"a byte": func(t *testing.T, copy string) {
 			b, err := os.ReadFile(copy)

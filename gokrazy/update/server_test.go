@@ -333,6 +333,7 @@ func TestUpdateRefuses(t *testing.T) {
 
 // A client that goes away leaves what runs, and the next upload works.
 func TestUploadIsCut(t *testing.T) {
+	t.Attr("fault", "update | an upload is cut off | what runs goes on | the next upload")
 	a := newCamera(t)
 	r := httptest.NewRequest("PUT", "http://pushcam/api/update/root", io.MultiReader(bytes.NewReader(newRoot[:1000]), gone{}))
 	r.ContentLength, r.Header = int64(len(newRoot)), digest(newRoot)
@@ -346,6 +347,7 @@ func TestUploadIsCut(t *testing.T) {
 
 // One at a time.
 func TestUpdatesDoNotMix(t *testing.T) {
+	t.Attr("fault", "update | two updates at a time | one of them is refused in a sentence | –")
 	a := newCamera(t)
 	if code, err := a.enter(Receiving, 200); err != nil {
 		t.Fatal(code, err)
@@ -422,6 +424,7 @@ func TestUpdateStatus(t *testing.T) {
 // A power cut between the two places that name the root, on a computer with an
 // UEFI: the one that it booted wins.
 func TestHalfACommit(t *testing.T) {
+	t.Attr("fault", "update | the power is cut between the two places that name the root | the one that booted wins | the next boot")
 	a := newCamera(t)
 	if err := a.Card.SetNext(partition.Next{Root: 3}); err != nil {
 		t.Fatal(err)
@@ -434,6 +437,7 @@ func TestHalfACommit(t *testing.T) {
 
 // The program ends between deciding on the next boot and the restart.
 func TestArmedIsTakenBack(t *testing.T) {
+	t.Attr("fault", "update | the program ends between deciding on the next boot and the restart | the decision is taken back | the next start")
 	a := newCamera(t)
 	a.send(newRoot)
 	a.start("v1")

@@ -133,6 +133,7 @@ func TestRecorders(t *testing.T) {
 // live. So the picture that says that there is no camera has the size of the last one,
 // which is not -size here.
 func TestOpenCVSeesThatThereIsNoCamera(t *testing.T) {
+	t.Attr("fault", "camera | the camera is lost while OpenCV reads | the picture that says so has the size of the last frame, so that it is seen | the next frame")
 	extra(t)
 	t.Parallel()
 	covers(t, "OpenCV", "sees the picture that says that there is no camera")

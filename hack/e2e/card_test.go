@@ -31,6 +31,7 @@ const maxResident = 60e6
 // TestCard is the life of an appliance whose card is larger than its image, and then
 // hangs, comes back, and is slow.
 func TestCard(t *testing.T) {
+	t.Attr("fault", "system | the card hangs while others watch, and is slow at the end | what runs needs nothing of the card; LED and page say that it does not answer | when it answers again")
 	t.Parallel()
 	p := built(t)
 	cam, card := newWebcam(), p.card(t)
@@ -66,6 +67,7 @@ func TestCard(t *testing.T) {
 // TestCardHangsAtTheEnd switches off while the card hangs: the LED says that not
 // everything is on the card, and then the power goes.
 func TestCardHangsAtTheEnd(t *testing.T) {
+	t.Attr("fault", "system | the card hangs when the appliance is switched off | the LED says that not everything is on the card, then the power goes | –")
 	t.Parallel()
 	p := built(t)
 	m := boot(t, p.card(t), p.direct())
@@ -101,6 +103,7 @@ func (m *machine) throttle(t *testing.T, read, write int) {
 
 // TestCardGrowsInSpiteOfCuts cuts the power while /perm grows, again and again.
 func TestCardGrowsInSpiteOfCuts(t *testing.T) {
+	t.Attr("fault", "system | the power is cut while /perm grows | no card is lost | the next boot goes on")
 	t.Parallel()
 	p := built(t)
 	card, cuts := p.card(t), 1

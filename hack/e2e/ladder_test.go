@@ -16,6 +16,7 @@ var ladder = flag.Bool("ladder", false, "have a camera give no frames until the 
 // turn: the driver is loaded anew, the program is started anew, the system is rebooted.
 // The sensor is the simulation's, so that only the reboot brings it back.
 func TestLadder(t *testing.T) {
+	t.Attr("fault", "camera | the Pi camera's sensor stalls for good | the driver is loaded anew, the program started anew, the system rebooted, each in its turn | live after the reboot")
 	if !*ladder {
 		t.Skip(`takes ten minutes: run it with "go test -timeout 1h -run TestLadder ./hack/e2e -ladder"`)
 	}

@@ -37,6 +37,7 @@ func (m *machine) link(t *testing.T, name string, up bool) {
 // TestNetwork moves the appliance's cable to another router, gives it an adapter and
 // takes it out and in, and leaves it alone at the end of a cable.
 func TestNetwork(t *testing.T) {
+	t.Attr("fault", "network | the appliance's cable to another router, an adapter out and in, no router at all | it is found by its name each time | within seconds")
 	t.Parallel()
 	p := built(t)
 	cam := newWebcam()

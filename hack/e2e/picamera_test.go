@@ -69,6 +69,7 @@ func buildSimulated(t *testing.T) (root string) {
 
 // TestPiCamera is the product with the Pi camera's own driver.
 func TestPiCamera(t *testing.T) {
+	t.Attr("fault", "camera | the Pi camera's sensor stalls, or its frames are lost | the stream says why there is no picture; lost frames are counted | live when it goes on")
 	t.Parallel()
 	p := built(t)
 	card := simulated(t, p)
@@ -78,7 +79,7 @@ func TestPiCamera(t *testing.T) {
 		s := m.is(t, "both drivers are loaded", func(s state) bool {
 			return slices.Equal(s.Kernel.Drivers, []string{"bcm2835-v4l2", "uvcvideo"})
 		})
-		if d := s.Camera.Device; d.Driver != "bcm2835 mmal" {
+		if d := s.Camera.Device; d.Driver != "bcm2835 mmal" || d.Path != "/dev/video0" {
 			t.Errorf("the camera is %+v", d)
 		}
 		if f := s.Camera.Format; f.PixelFormat != "MJPG" || f.Width != pictures.Width || f.Height != pictures.Height || f.FPS != 30 {
@@ -147,6 +148,7 @@ func TestPiCamera(t *testing.T) {
 
 // TestNoPiCamera is the product on a Pi whose firmware finds no camera.
 func TestNoPiCamera(t *testing.T) {
+	t.Attr("fault", "camera | a board without its camera | the picture says what to look at | –")
 	t.Parallel()
 	p := built(t)
 	loader := p.direct()

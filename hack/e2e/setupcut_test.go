@@ -18,6 +18,7 @@ var setupCuts = flag.Int("setup-cuts", 0, "cut the power this `number` of times 
 // TestSetupCuts cuts the power while what an owner has written on the card is taken
 // over. The next boot has all of it, and overwrites the passwords.
 func TestSetupCuts(t *testing.T) {
+	t.Attr("fault", "system | the power is cut while the owner's file is taken over | nothing of it is lost, and no password is left | the next boot has all of it")
 	if *setupCuts == 0 {
 		t.Skip("takes a minute for each cut: run it with \"go test -timeout 1h -run TestSetupCuts ./hack/e2e -setup-cuts 20\"")
 	}

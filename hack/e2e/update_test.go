@@ -49,6 +49,7 @@ func (m *machine) runs(t *testing.T, version string) (s state) {
 
 // TestUpdate updates to good images, and to bad ones, which are rolled back.
 func TestUpdate(t *testing.T) {
+	t.Attr("fault", "update | images that panic, exit, hang, give no picture, are damaged, unreadable, for another board, or cut off | the camera has a picture by the version that ran | rolled back by itself")
 	t.Parallel()
 	p, newer := older(t)
 	cam, card := newWebcam(), flashed(t, p)

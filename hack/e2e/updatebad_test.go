@@ -141,6 +141,7 @@ func testCutOff(t *testing.T, m *machine, version string) {
 // with a picture and with one of the two versions. Each trial ends. And the update can
 // be sent again if the machine has the old version.
 func TestUpdatePowerCut(t *testing.T) {
+	t.Attr("fault", "update | the power is cut at each step of an update | the camera comes up with one of the two versions | the update can be sent again")
 	if !*otaAll {
 		t.Skip("takes a quarter of an hour: run it with \"go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all\"")
 	}

@@ -17,6 +17,7 @@ import (
 // TestUpdateKernel updates to another kernel twice. The first time the root panics,
 // which brings the old kernel back. The second time the root is good.
 func TestUpdateKernel(t *testing.T) {
+	t.Attr("fault", "update | another kernel, which panics | the old kernel is back | rolled back by itself")
 	if !*otaAll {
 		t.Skip("takes minutes: run it with \"go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all\"")
 	}
@@ -100,6 +101,7 @@ func TestUpdateKernel(t *testing.T) {
 
 // TestUpdateFull updates with a full /perm, where nothing can be kept.
 func TestUpdateFull(t *testing.T) {
+	t.Attr("fault", "update | an update with a full /perm | nothing is tried, and the owner hears how much is needed | when there is room")
 	if !*otaAll {
 		t.Skip("is tried with the other updates: run it with \"go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all\"")
 	}

@@ -23,6 +23,7 @@ type fault struct{ file, function, line string }
 // TestWatchdog boots the image with a fault in its program. The program ends itself and
 // says where it hung, and gokrazy starts it again.
 func TestWatchdog(t *testing.T) {
+	t.Attr("fault", "system | a deadlock, a loop that hangs, a watchdog that hangs | the program's log says where it hung | started anew by gokrazy")
 	t.Parallel()
 	p := built(t)
 	tests := []struct {

@@ -352,6 +352,7 @@ func TestNetworkChanges(t *testing.T) {
 
 // A network that comes and goes, or is told again and again, does not make a flood.
 func TestNetworkFlaps(t *testing.T) {
+	t.Attr("fault", "network | a network that comes and goes | time servers are not flooded | –")
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t)
 		w.change(func() { w.dnsErr = errors.New("no such host") })

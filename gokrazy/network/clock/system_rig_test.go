@@ -39,6 +39,7 @@ func left(t *testing.T) time.Duration {
 }
 
 func TestRigSystemClock(t *testing.T) {
+	t.Attr("fault", "system | the computer's clock jumps by hours and by 56 years, both ways | the time by which ages are measured goes on | –")
 	movable(t)
 	var c systemClock
 	for _, by := range []time.Duration{time.Hour + 123456*time.Microsecond, -2*time.Hour - 7*time.Microsecond, 56 * 365 * 24 * time.Hour, -56 * 365 * 24 * time.Hour} {
@@ -76,6 +77,7 @@ func TestRigSystemClock(t *testing.T) {
 
 // The whole of it, with a server that listens where servers do.
 func TestRigClock(t *testing.T) {
+	t.Attr("fault", "system | a clock that is wrong by years | a time server sets it, and the state says so | at once")
 	movable(t)
 	told := time.Date(2040, 3, 1, 12, 0, 0, 0, time.UTC)
 	server := serveTime(t, "127.0.0.1:123", func(q []byte) []byte { return timeMessage(q, told) })

@@ -308,6 +308,7 @@ func TestWrong(t *testing.T) {
 
 // A wrong owner's password costs its time, and one at a time is compared.
 func TestGuesses(t *testing.T) {
+	t.Attr("fault", "abuse | the owner's password is guessed at the set-up page | one at a time, and slowly | –")
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(func(p *Portal) { p.Owner = &owner{password: "sesame open"} })
 		began := time.Now()

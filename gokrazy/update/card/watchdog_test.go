@@ -60,6 +60,7 @@ func TestTrialWatchdog(t *testing.T) {
 
 // A card that does not answer is given up, but only on a trial.
 func TestTrialWatchdogOfADeadCard(t *testing.T) {
+	t.Attr("fault", "update | the card dies on a trial | the trial is given up | rolled back")
 	for running, want := range map[int]string{2: "", 3: "does not answer"} {
 		c := testCard(t, running)
 		synctest.Test(t, func(t *testing.T) {

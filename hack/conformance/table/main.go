@@ -4,7 +4,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -39,9 +38,9 @@ func run(events io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	text, err = replace(text, "Run on "+time.Now().Format(time.DateOnly)+" on "+system()+".\n\n"+table(rows, version))
+	text, err = gotest.ReplaceTable(text, "Run on "+time.Now().Format(time.DateOnly)+" on "+system()+".\n\n"+table(rows, version))
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", readme, err)
 	}
 	if err := os.WriteFile(readme, text, 0o644); err != nil {
 		return err
@@ -143,17 +142,6 @@ func table(rows []row, version func(client string) string) string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", r.client, v, strings.ReplaceAll(r.quirk, "|", `\|`), r.result)
 	}
 	return b.String()
-}
-
-// replace puts the table between the marks of text.
-func replace(text []byte, table string) ([]byte, error) {
-	const begin, end = "<!-- table -->\n", "<!-- end of the table -->\n"
-	before, rest, ok1 := bytes.Cut(text, []byte(begin))
-	_, after, ok2 := bytes.Cut(rest, []byte(end))
-	if !ok1 || !ok2 {
-		return nil, fmt.Errorf("%s lacks the marks %q and %q", readme, begin, end)
-	}
-	return slices.Concat(before, []byte(begin), []byte(table), []byte(end), after), nil
 }
 
 // system is the name of the machine's operating system.

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pushcam/pushcam/hack/gotest"
 )
 
 const events = `{"Action":"run","Test":"TestA"}
@@ -35,7 +37,7 @@ func TestTable(t *testing.T) {
 	if got := out.String(); got != "too late\n" {
 		t.Errorf("printed %q", got)
 	}
-	got, err := replace([]byte("before\n<!-- table -->\nold\n<!-- end of the table -->\nafter\n"), table(rows, strings.ToUpper))
+	got, err := gotest.ReplaceTable([]byte("before\n<!-- table -->\nold\n<!-- end of the table -->\nafter\n"), table(rows, strings.ToUpper))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,13 +54,5 @@ after
 `
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestReplaceNeedsItsMarks(t *testing.T) {
-	for _, text := range []string{"", "<!-- table -->\n", "<!-- end of the table -->\n<!-- table -->\n"} {
-		if got, err := replace([]byte(text), "new\n"); err == nil {
-			t.Errorf("%q became %q", text, got)
-		}
 	}
 }
