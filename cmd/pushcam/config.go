@@ -379,7 +379,7 @@ func exitCode(err error) int {
 	case errors.Is(err, errUsage):
 		return 2
 	}
-	time.AfterFunc(asyncEnd, func() { os.Exit(1) }) // nobody may read stderr
+	defer time.AfterFunc(asyncEnd, func() { os.Exit(1) }).Stop() // nobody may read stderr
 	fmt.Fprintf(os.Stderr, "pushcam: %v\n", err)
 	return 1
 }
