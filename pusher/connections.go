@@ -97,6 +97,7 @@ func newConnections(log *slog.Logger) *connections {
 type door struct {
 	net.Listener
 	connections *connections
+	refusal     string    // what who is not let in is told
 	troubled    time.Time // when the system last had nothing left
 }
 
@@ -109,7 +110,7 @@ func (d *door) Accept() (net.Conn, error) {
 			return conn, nil
 		case err == nil:
 			d.connections.log.Warn("a connection was refused", "from", conn.RemoteAddr())
-			d.connections.refuse(conn)
+			d.connections.refuse(conn, d.refusal)
 		case !isShortage(err):
 			return nil, err
 		default:
@@ -211,7 +212,7 @@ func (cs *connections) setBusy(c *connection, busy bool) {
 func (cs *connections) state(conn net.Conn, state http.ConnState) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if c := cs.all[conn]; c != nil && (state == http.StateHijacked || state == http.StateClosed) {
+	if c := cs.all[socketOf(conn)]; c != nil && (state == http.StateHijacked || state == http.StateClosed) {
 		cs.forget(c)
 	}
 }
@@ -222,7 +223,7 @@ type connectionKey struct{}
 func (cs *connections) context(ctx context.Context, conn net.Conn) context.Context {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	return context.WithValue(ctx, connectionKey{}, cs.all[conn])
+	return context.WithValue(ctx, connectionKey{}, cs.all[socketOf(conn)])
 }
 
 // connectionOf is a request's connection; nil if it is the program's own.
@@ -273,11 +274,11 @@ func (cs *connections) keep(c *connection) {
 	}
 }
 
-// refuse answers that there is no room, and closes conn.
-func (cs *connections) refuse(conn net.Conn) {
+// refuse answers why there is no room, and closes conn.
+func (cs *connections) refuse(conn net.Conn, why string) {
 	conn.SetDeadline(time.Now().Add(drainTime))
 	// A new connection's send buffer is empty: this does not wait.
-	io.WriteString(conn, refusal) // a client that is gone has nobody to tell
+	io.WriteString(conn, why) // a client that is gone has nobody to tell
 	half, ok := conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		conn.Close()

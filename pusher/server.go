@@ -3,10 +3,12 @@ package pusher
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -48,6 +50,8 @@ type Server struct {
 	// AllowOrigins are those whose pages may read what viewers can, as
 	// https://home.example, and show the camera's page in a frame; or AnyOrigin.
 	AllowOrigins []string
+	// TLSPort, if it is not 0, is where everybody is sent who asks without TLS.
+	TLSPort int
 
 	Memory         int64         // bytes that the whole process may use, DefaultMemory
 	MaxViewers     int           // open streams, as many as Memory allows; fewer if frames are large
@@ -117,13 +121,17 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn),
+		ErrorLog:          log.New(errorLog{s.Log}, "", 0),
 	}
 	failed := make(chan error, len(listeners))
 	var serving sync.WaitGroup
 	for _, l := range listeners {
-		if _, own := l.(*MemoryListener); !own {
-			l = &door{Listener: l, connections: s.connections}
+		switch given := l.(type) {
+		case *MemoryListener:
+		case *TLSListener:
+			l = tls.NewListener(&door{Listener: given.Listener, connections: s.connections}, given.config())
+		default:
+			l = &door{Listener: l, connections: s.connections, refusal: refusal}
 		}
 		serving.Go(func() { failed <- web.Serve(l) })
 	}
@@ -184,6 +192,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	noStore(w.Header())
 	s.protect(w.Header())
+	if s.redirectToTLS(w, r) {
+		return
+	}
 	if answer := s.Owner.find(r.URL.Path); answer != nil {
 		s.serveOwner(w, r, answer)
 		return

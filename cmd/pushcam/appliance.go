@@ -54,7 +54,7 @@ type appliance struct {
 
 // newAppliance returns nil on a PC. The program answers at address, and itself by web;
 // end ends it. If it hangs, what it was doing is written to lines.
-func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, cam *camera.Camera, p *panel, end func(error), book *logbook, lines *asyncWriter, log *slog.Logger) *appliance {
+func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, secure *tlsDoor, cam *camera.Camera, p *panel, end func(error), book *logbook, lines *asyncWriter, log *slog.Logger) *appliance {
 	if !c.appliance {
 		return nil
 	}
@@ -84,7 +84,7 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, ca
 	a.watchdog.beat = func() error { return device.Beat(c.root) }
 	a.watchdog.cardAnswers = a.watch.answers
 	a.screen = &screen{root: a.root, port: a.name.Port, name: a.name.State, means: p.means, log: log.With("component", "screen")}
-	a.reporter = &reporter{problems: c.problems, network: a.network.latest.Load, camera: cam.State, model: a.root.Model(), code: code, edit: a.card.EditBoot,
+	a.reporter = &reporter{problems: c.problems, network: a.network.latest.Load, camera: cam.State, model: a.root.Model(), code: code, key: secure.fingerprint, edit: a.card.EditBoot,
 		links: func() []string { return a.screen.links(a.name.State()) }, log: log.With("component", "setup")}
 	return a
 }
@@ -264,6 +264,14 @@ func (a *appliance) chooseOwner(password string) error {
 		return fmt.Errorf("%w: %w", pusher.ErrUnsuitable, err)
 	}
 	return a.owners.Choose(password)
+}
+
+// identifies returns the id and the names that the certificate for TLS is for.
+func (a *appliance) identifies() (id string, names []string) {
+	if a == nil {
+		return "", []string{"localhost"}
+	}
+	return a.id, []string{a.name.Hostname + ".local", a.name.Hostname}
 }
 
 // names are what viewers may call the appliance: its own names, and those of the network

@@ -54,7 +54,7 @@ func TestAppliance(t *testing.T) {
 	}
 	write(t, root.Path(device.LicensesFile), "the licences")
 	socket := filepath.Join(t.TempDir(), "socket")
-	_, stop := startOn(t, root, "-listen", "unix:"+socket, "-led-gpio", "-1", "-button-gpio", "-1")
+	_, stop := startOn(t, root, "-listen", "unix:"+socket, "-listen-tls", "127.0.0.1:0", "-led-gpio", "-1", "-button-gpio", "-1")
 	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}}

@@ -13,9 +13,10 @@ import (
 
 // notOnCard are the flags that the card's file cannot set, and why.
 var notOnCard = map[string]string{
-	"listen":    "the appliance serves at port 80",
-	"state-dir": "the appliance keeps what is changed on the card's last partition",
-	"version":   "the program would print it and end",
+	"listen":     "the appliance serves at port 80",
+	"listen-tls": "the appliance serves at port 443, by which pushcamctl reaches it",
+	"state-dir":  "the appliance keeps what is changed on the card's last partition",
+	"version":    "the program would print it and end",
 }
 
 // cardControls are controls of cameras that the card's file may set by their names

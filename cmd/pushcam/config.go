@@ -29,7 +29,12 @@ type config struct {
 	problems  []setup.Problem // of the card's files
 	ownerHash string          // of a password that /perm could not keep; or ""
 
-	listen  string
+	listen      string
+	listenTLS   string
+	tlsCert     string
+	tlsKey      string
+	tlsRedirect bool
+
 	verbose slog.Level
 	version bool
 
@@ -75,7 +80,7 @@ var groups = []struct {
 	flags []string
 }{
 	{"Camera", []string{"source", "device", "size", "fps", "quality", "bitrate", "format", "control", "idle-hold", "always-on"}},
-	{"Viewers", []string{"listen", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout", "allow-host", "allow-origin"}},
+	{"Viewers", []string{"listen", "listen-tls", "tls-cert", "tls-key", "tls-redirect", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout", "allow-host", "allow-origin"}},
 	{"LED and button", []string{"led-sys", "led-gpio", "led-active-low", "button-gpio", "button-hold", "privacy-button", "gpio-chip"}},
 	{"Program", []string{"state-dir", "memory", "log-level", "version"}},
 }
@@ -85,7 +90,7 @@ var errUsage = errors.New("usage")
 
 // defaults are those that differ between the appliance and a PC.
 type defaults struct {
-	listen              string
+	listen, listenTLS   string
 	ledSys              string
 	ledGPIO, buttonGPIO int
 	stateDir            string
@@ -93,7 +98,7 @@ type defaults struct {
 
 func (c *config) defaults() defaults {
 	if c.appliance {
-		return defaults{listen: ":80", ledSys: "auto", ledGPIO: 17, buttonGPIO: 3, stateDir: c.root.Path("perm/pushcam")}
+		return defaults{listen: ":80", listenTLS: ":443", ledSys: "auto", ledGPIO: 17, buttonGPIO: 3, stateDir: c.root.Path("perm/pushcam")}
 	}
 	d := defaults{listen: ":8080", ledSys: "none", ledGPIO: -1, buttonGPIO: -1}
 	if dir, err := os.UserConfigDir(); err == nil {
@@ -121,6 +126,10 @@ func (c *config) flags() *flag.FlagSet {
 	fs.BoolVar(&c.alwaysOn, "always-on", false, "keep the camera running while nobody watches")
 
 	fs.StringVar(&c.listen, "listen", d.listen, "`address` to serve on: :8080, 127.0.0.1:8080, [::1]:8080 or unix:/path")
+	fs.StringVar(&c.listenTLS, "listen-tls", d.listenTLS, "`address` to serve on with TLS (https), as :8443; without it there is none")
+	fs.StringVar(&c.tlsCert, "tls-cert", "", "`file` with a certificate of your own for that, and those that lead to its authority (PEM);\nwithout it one that the camera has signed itself, of which browsers warn")
+	fs.StringVar(&c.tlsKey, "tls-key", "", "`file` with the key of that certificate (PEM)")
+	fs.BoolVar(&c.tlsRedirect, "tls-redirect", false, "send everybody who comes without TLS to https; not for use behind a proxy")
 	fs.IntVar(&c.maxViewers, "max-viewers", 0, "`number` of open streams at most; 0 is as many as -memory allows, 128 by default")
 	fs.DurationVar(&c.viewerTimeout, "viewer-timeout", 10*time.Second, "`time` after which a viewer that takes nothing is dropped")
 	fs.IntVar(&c.maxSessions, "max-sessions", 0, "`number` of push sessions at most; 0 is half of the viewers that -memory allows")
@@ -299,6 +308,10 @@ func (c *config) check() error {
 		return fmt.Errorf("-quality is from 1 to 100, not %d", c.quality)
 	case c.format != "mjpg" && c.format != "jpeg":
 		return fmt.Errorf("-format is mjpg or jpeg, not %q", c.format)
+	case (c.tlsCert == "") != (c.tlsKey == ""):
+		return errors.New("-tls-cert and -tls-key go together: a certificate and its key")
+	case c.listenTLS == "" && (c.tlsCert != "" || c.tlsRedirect):
+		return errors.New("-tls-cert and -tls-redirect need an address for TLS, as -listen-tls :8443")
 	case c.idleHold < 0:
 		return fmt.Errorf("-idle-hold is a time from 0, not %v", c.idleHold)
 	case c.maxViewers < 0:

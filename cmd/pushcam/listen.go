@@ -19,7 +19,7 @@ func listen(ctx context.Context, address string, shared bool) ([]net.Listener, e
 	if all, err := activated(); len(all) > 0 || err != nil {
 		return all, err
 	}
-	l, err := listenOn(ctx, address, shared)
+	l, err := listenOn(ctx, "-listen", address, shared)
 	if err != nil {
 		return nil, err
 	}
@@ -53,16 +53,17 @@ func activated() ([]net.Listener, error) {
 	return all, nil
 }
 
-func listenOn(ctx context.Context, address string, shared bool) (net.Listener, error) {
+// listenOn opens the address that a flag names.
+func listenOn(ctx context.Context, flag, address string, shared bool) (net.Listener, error) {
 	var lc net.ListenConfig
 	// By default Go speaks multipath TCP, whose sockets lack TCP_INFO, without which a
 	// stream cannot be kept fresh.
 	lc.SetMultipathTCP(false)
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		return listenUnix(ctx, &lc, path)
+		return listenUnix(ctx, &lc, flag, path)
 	}
 	if _, _, err := net.SplitHostPort(address); err != nil {
-		return nil, fmt.Errorf("-listen %s is not an address with a port, as :8080 or 127.0.0.1:8080", address)
+		return nil, fmt.Errorf("%s %s is not an address with a port, as :8080 or 127.0.0.1:8080", flag, address)
 	}
 	if shared {
 		share(&lc)
@@ -70,11 +71,11 @@ func listenOn(ctx context.Context, address string, shared bool) (net.Listener, e
 	l, err := lc.Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("port %s is in use by another program; end that one or choose another port, as -listen :8081", address[strings.LastIndex(address, ":")+1:])
+		return nil, fmt.Errorf("port %s is in use by another program; end that one or choose another port, as %s :8081", address[strings.LastIndex(address, ":")+1:], flag)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("only root may listen on %s; choose a port above 1023, as -listen :8080", address)
+		return nil, fmt.Errorf("only root may listen on %s; choose a port above 1023, as %s :8080", address, flag)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("this computer does not have the address of -listen %s", address)
+		return nil, fmt.Errorf("this computer does not have the address of %s %s", flag, address)
 	case err != nil:
 		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
@@ -87,9 +88,9 @@ const maxSocketPath = 103
 
 // listenUnix opens a unix socket. One that a dead program left behind is
 // replaced; one that answers is not.
-func listenUnix(ctx context.Context, lc *net.ListenConfig, path string) (net.Listener, error) {
+func listenUnix(ctx context.Context, lc *net.ListenConfig, flag, path string) (net.Listener, error) {
 	if path == "" || len(path) > maxSocketPath {
-		return nil, fmt.Errorf("-listen unix: needs a path of 1 to %d bytes, as unix:/run/pushcam.sock", maxSocketPath)
+		return nil, fmt.Errorf("%s unix: needs a path of 1 to %d bytes, as unix:/run/pushcam.sock", flag, maxSocketPath)
 	}
 	l, err := lc.Listen(ctx, "unix", path)
 	switch {

@@ -44,7 +44,7 @@ func TestSharedPort(t *testing.T) {
 		}
 	}
 	ctx := t.Context()
-	camera, err := listenOn(ctx, ":0", true)
+	camera, err := listenOn(ctx, "-listen", ":0", true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestSharedPort(t *testing.T) {
 	wantAt("127.0.0.2", port, "page")
 	wantAt("127.0.0.1", port, "camera")
 	camera.Close()
-	if camera, err = listenOn(ctx, fmt.Sprintf(":%d", port), true); err != nil {
+	if camera, err = listenOn(ctx, "-listen", fmt.Sprintf(":%d", port), true); err != nil {
 		t.Fatalf("the camera's program started anew: %v", err)
 	}
 	defer camera.Close()
@@ -67,7 +67,7 @@ func TestSharedPort(t *testing.T) {
 	wantAt("127.0.0.2", port, "page")
 	wantAt("127.0.0.1", port, "camera anew")
 
-	alone, err := listenOn(ctx, ":0", false)
+	alone, err := listenOn(ctx, "-listen", ":0", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestSharedPort(t *testing.T) {
 		l.Close()
 		t.Error("on a PC, the port is shared")
 	}
-	if l, err := listenOn(context.Background(), fmt.Sprintf(":%d", port), true); err == nil || !strings.Contains(err.Error(), "in use") {
+	if l, err := listenOn(context.Background(), "-listen", fmt.Sprintf(":%d", port), true); err == nil || !strings.Contains(err.Error(), "in use") {
 		l.Close()
 		t.Errorf("on a PC, the port is shared: %v", err)
 	}

@@ -91,7 +91,7 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 					name:     new(discovery.Announcer), // says that it has no port, and ends
 					updates:  &update.Server{Card: &card.Card{Root: root}, Dir: dir, Log: log},
 					watchdog: &watchdog{state: cam.State, get: func(context.Context) error { return nil }, log: log},
-					reporter: &reporter{links: func() []string { return nil }, network: func() *status.Status { return nil }, camera: func() camera.State { return camera.State{} }, log: log},
+					reporter: &reporter{key: func() string { return "" }, links: func() []string { return nil }, network: func() *status.Status { return nil }, camera: func() camera.State { return camera.State{} }, log: log},
 					screen:   &screen{root: root, name: func() discovery.State { return discovery.State{} }, means: p.means, log: log},
 				}
 				s := openSettings(dir, true, log)

@@ -33,6 +33,7 @@ type reporter struct {
 	links    func() []string // URLs at which the camera is found
 	model    string
 	code     string                          // the password of the set-up network
+	key      func() string                   // fingerprint of the one for TLS; "" if there is none
 	edit     func(func(*fat.FS) error) error // of the card's boot partition
 	log      *slog.Logger
 }
@@ -112,6 +113,9 @@ func (r *reporter) lines() []string {
 		all = append(all, "The camera is found at "+strings.Join(links, " or ")+" .")
 	} else {
 		all = append(all, "The camera is in no network.")
+	}
+	if key := r.key(); key != "" {
+		all = append(all, "The camera's key, by which pushcamctl knows it: "+key)
 	}
 	if s != nil {
 		for _, l := range s.Links {

@@ -47,7 +47,7 @@ func TestReporter(t *testing.T) {
 		r := &reporter{
 			problems: []setup.Problem{{File: setup.TextFile, Line: 3, Text: "No."}},
 			network:  func() *status.Status { return now.Load().network }, camera: func() camera.State { return now.Load().camera }, links: func() []string { return now.Load().links },
-			model: "Raspberry Pi 3", log: slog.New(slog.DiscardHandler),
+			model: "Raspberry Pi 3", key: func() string { return "SHA256:x" }, log: slog.New(slog.DiscardHandler),
 			edit: func(use func(*fat.FS) error) error {
 				writes = append(writes, time.Since(began))
 				f, err := fat.Open(card)
@@ -81,7 +81,7 @@ func TestReporter(t *testing.T) {
 		go func() { defer close(done); r.run(ctx) }()
 
 		time.Sleep(2 * time.Minute)
-		has("The camera is in no network.\nThe camera's picture: there is no camera\n\nWhat to mend:\n- pushcam.txt, line 3: No.\n")
+		has("The camera is in no network.\nThe camera's key, by which pushcamctl knows it: SHA256:x\nThe camera's picture: there is no camera\n\nWhat to mend:\n- pushcam.txt, line 3: No.\n")
 
 		network := &status.Status{Links: []status.Link{{Name: "eth0", Why: "no cable is plugged in"}, {Name: "wlan0", Carrier: true, Addresses: []status.Address{{Prefix: netip.MustParsePrefix("192.168.1.5/24")}}}},
 			Clock: status.Clock{Set: true}, WiFi: &status.Radio{Network: &status.WiFiNetwork{SSID: "Café", Signal: -61}}}
@@ -89,7 +89,7 @@ func TestReporter(t *testing.T) {
 		now.Store(&world{network, cam, []string{"http://garden.local/"}})
 		time.Sleep(time.Minute)
 		has("on Raspberry Pi 3.\nWritten on 1 January 2000 at 00:0")
-		has("The camera is found at http://garden.local/ .\neth0: not connected (no cable is plugged in).\nwlan0: address 192.168.1.5.\n" +
+		has("The camera is found at http://garden.local/ .\nThe camera's key, by which pushcamctl knows it: SHA256:x\neth0: not connected (no cable is plugged in).\nwlan0: address 192.168.1.5.\n" +
 			"Wi-Fi: in the network \"Café\", signal -61 dBm (-50 is good, -75 is weak).\nThe camera's picture comes from USB Camera.\n")
 
 		network = &status.Status{WiFi: &status.Radio{Failure: status.WrongPassword, Why: "the password is wrong.", Seen: []status.SeenNetwork{{SSID: "Home", Signal: -50, Security: "WPA2"}}}}
@@ -122,7 +122,7 @@ func TestReporterAtOnce(t *testing.T) {
 		hang := make(chan struct{})
 		r := &reporter{
 			network: func() *status.Status { return nil }, camera: func() camera.State { return camera.State{Device: camera.Device{Name: "x"}} },
-			links: func() []string { return []string{"http://a/"} }, log: slog.New(slog.DiscardHandler),
+			links: func() []string { return []string{"http://a/"} }, key: func() string { return "" }, log: slog.New(slog.DiscardHandler),
 			edit: func(func(*fat.FS) error) error {
 				written <- time.Since(began)
 				<-hang

@@ -135,16 +135,16 @@ func TestRunErrors(t *testing.T) {
 // A socket that a killed program left is replaced; one that is served is not.
 func TestListenUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
-	l, err := listenOn(t.Context(), "unix:"+path, false)
+	l, err := listenOn(t.Context(), "-listen", "unix:"+path, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listenOn(t.Context(), "unix:"+path, false); err == nil || !strings.Contains(err.Error(), "another program serves") {
+	if _, err := listenOn(t.Context(), "-listen", "unix:"+path, false); err == nil || !strings.Contains(err.Error(), "another program serves") {
 		t.Errorf("a served socket: %v", err)
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
-	l, err = listenOn(t.Context(), "unix:"+path, false)
+	l, err = listenOn(t.Context(), "-listen", "unix:"+path, false)
 	if err != nil {
 		t.Fatalf("a socket that was left: %v", err)
 	}

@@ -31,6 +31,10 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		return err
 	}
 	address := listeners[0].Addr()
+	secure, err := openTLSDoor(ctx, c, log.With("component", "tls"))
+	if err != nil {
+		return err
+	}
 	itself := pusher.NewMemoryListener()
 
 	settings := openSettings(c.stateDir, c.privacyButton && panel.hasButton(), log.With("component", "settings"))
@@ -45,7 +49,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		placeholders.show(s)
 	}
 	all := newParts(ctx)
-	appliance := newAppliance(c, settings, address, itself.Client(), cam, panel, all.stop, book, lines, log)
+	appliance := newAppliance(c, settings, address, itself.Client(), secure, cam, panel, all.stop, book, lines, log)
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
 	server.Owner = appliance.owner(settings, book, visitors, controls)
 	server.Metrics = func(w io.Writer) {
@@ -64,6 +68,15 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		"program":  func() any { return programInfo() },
 	}
 	maps.Copy(server.State, appliance.state())
+	if secure != nil {
+		listeners = append(listeners, secure.listener())
+		secure.id, secure.names = appliance.identifies()
+		server.State["tls"] = secure.state
+		if c.tlsRedirect {
+			server.TLSPort = secure.port()
+		}
+		all.run("the key for TLS", secure.run)
+	}
 	fmt.Fprintln(stdout, greeting(address))
 
 	cam.Ladder = appliance.ladder(c.source, controls.camera, all.stop)

@@ -90,6 +90,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		// The password is kept only now: if the build had failed, the camera's card
 		// would still have the old one.
 		file, err := keeper.keep(img.Hostname, img.ID, password)
+		err = errors.Join(err, knownCameras{p.configDir}.add(img.Key.Fingerprint(), img.ID, img.Hostname))
 		p.report(img, origin, password, file)
 		return errors.Join(err, p.reportCard(img))
 	}
@@ -116,6 +117,7 @@ func (p *program) report(img *image.Image, origin passwordOrigin, password, file
 	if file != "" {
 		fmt.Fprintf(p.stdout, "  the owner's password is kept in %s\n", file)
 	}
+	fmt.Fprintf(p.stdout, "  the camera's key, by which this computer knows it: %s\n", img.Key.Fingerprint())
 }
 
 // reportCard says what to know of an image for a card, and what to do next. Beside that it

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/fat"
+	"github.com/pushcam/pushcam/gokrazy/identity"
 	"github.com/pushcam/pushcam/gokrazy/image"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
 	"github.com/pushcam/pushcam/gokrazy/setup"
@@ -155,6 +156,10 @@ func TestImageKeepsThePassword(t *testing.T) {
 	}
 	if !regexp.MustCompile(`opens its own, pushcam-setup-[A-Z2-7]{4}; its password is [a-z2-7]{10}\n`).MatchString(stdout) {
 		t.Errorf("it does not say how to join its set-up network:\n%s", stdout)
+	}
+	known, err := (knownCameras{func() (string, error) { return config, nil }}).all()
+	if err != nil || !identity.IsFingerprint(known["attic"]) || !strings.Contains(stdout, "the camera's key, by which this computer knows it: "+known["attic"]+"\n") || len(known) != 2 {
+		t.Errorf("known are %v, %v, and it says:\n%s", known, err, stdout)
 	}
 	if stdout, _, again := run(); again != generated || strings.Contains(stdout, generated) {
 		t.Errorf("the kept password, %q, is another one or is shown:\n%s", again, stdout)

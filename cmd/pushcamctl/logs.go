@@ -27,6 +27,7 @@ func (p *program) logs(fs *flag.FlagSet) func(context.Context, []string) error {
 	var (
 		follow = fs.Bool("follow", true, "go on with the lines to come, until Ctrl-C; -follow=false shows those that are there")
 		given  = passwordFlag(fs)
+		trust  = newTrustFlags(fs)
 	)
 	return func(ctx context.Context, operands []string) error {
 		if len(operands) == 0 {
@@ -36,7 +37,7 @@ func (p *program) logs(fs *flag.FlagSet) func(context.Context, []string) error {
 		if err != nil {
 			return p.misused(err, "pushcamctl logs -h")
 		}
-		if err := p.owner(cam, given); err != nil {
+		if err := p.owner(cam, given, trust); err != nil {
 			return err
 		}
 		l := &logReader{cam: cam, follow: *follow, out: p.stdout, note: func(format string, args ...any) {
@@ -56,13 +57,19 @@ func passwordFlag(fs *flag.FlagSet) *string {
 
 // owner gives cam this program's network and its owner's password. If *given is "-",
 // a line from the standard input replaces it, so that it is read only once.
-func (p *program) owner(cam *remote, given *string) (err error) {
+func (p *program) owner(cam *remote, given *string, trust *trustFlags) (err error) {
 	if *given == "-" {
 		if *given, err = readLine(p.stdin); err != nil {
 			return fmt.Errorf("read the password: %w", err)
 		}
 	}
 	cam.lookup, cam.browse, cam.dial = p.lookup, p.browse, p.dial
+	if cam.insecure = trust.insecure; cam.insecure {
+		if err := p.mayBeInsecure(cam); err != nil {
+			return err
+		}
+	}
+	cam.trust = func(key, id string) error { return p.trust(cam, trust, key, id) }
 	cam.password = func(ctx context.Context) (string, func(), error) { return p.passwordFor(ctx, cam, *given) }
 	return nil
 }

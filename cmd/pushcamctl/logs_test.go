@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -20,11 +21,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/identity"
 )
 
 // attic is a network in memory with one web server at 192.0.2.7, called
-// attic.local. It can be unplugged.
+// attic.local, which speaks TLS at the usual port and none at the other. It can be
+// unplugged.
 type attic struct {
+	key    *identity.Key
+	id     string // that its certificate has
+	old    bool   // it is of before it could speak TLS
 	answer http.HandlerFunc
 	server *http.Server
 	conns  chan net.Conn
@@ -36,10 +42,18 @@ type attic struct {
 }
 
 func newAttic(t *testing.T, answer http.HandlerFunc) *attic {
-	a := &attic{answer: answer, conns: make(chan net.Conn), served: make(chan struct{})}
+	key, err := identity.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &attic{key: key, answer: answer, conns: make(chan net.Conn), served: make(chan struct{})}
 	a.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.answer(w, r) })}
 	go func() { defer close(a.served); a.server.Serve(a) }()
-	t.Cleanup(func() { a.server.Close(); <-a.served })
+	t.Cleanup(func() {
+		a.server.Close()
+		<-a.served
+		time.Sleep(time.Minute) // TLS says goodbye for some seconds to who does not listen any more
+	})
 	return a
 }
 
@@ -66,7 +80,15 @@ func (a *attic) dial(ctx context.Context, _, address string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		a.conns <- theirs
 		return ours, nil
-	case address == "192.0.2.9:80": // switched off
+	case address == "192.0.2.7:443" && !a.old:
+		cert, err := a.key.Certificate(a.id)
+		if err != nil {
+			return nil, err
+		}
+		ours, theirs := net.Pipe()
+		a.conns <- tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{cert}})
+		return ours, nil
+	case address == "192.0.2.9:443": // switched off
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
@@ -89,7 +111,17 @@ func (a *attic) lookup(_ context.Context, host string) ([]netip.Addr, error) {
 	return nil, errors.New("no such host")
 }
 
+// program is one that knows the key of the attic, by whatever name.
 func (a *attic) program(t *testing.T) *program {
+	p := a.stranger(t)
+	if err := (knownCameras{p.configDir}).add(a.key.Fingerprint(), "attic", "attic2", "cellar", "shed", "barn", "192.0.2.7"); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// stranger is a program that does not.
+func (a *attic) stranger(t *testing.T) *program {
 	dir := t.TempDir()
 	p := &program{
 		configDir: func() (string, error) { return dir, nil },
@@ -166,7 +198,7 @@ func TestLogs(t *testing.T) {
 		{"no host", nil, log, nil, 2, "", "pushcamctl: which pushcam? Give its name or address; pushcamctl find lists them; pushcamctl logs -h helps\n"},
 		{"no name", []string{"../../etc/passwd"}, log, nil, 2, "", `pushcamctl: "../../etc/passwd" is neither a name nor an address, as pushcam, pushcam.local or 192.168.1.20; pushcamctl logs -h helps` + "\n"},
 		{"no port", []string{"attic:http"}, log, nil, 2, "", `pushcamctl: the port of "attic:http" is not a number from 1 to 65535; pushcamctl logs -h helps` + "\n"},
-		{"nobody there", []string{"attic:81"}, log, nil, 1, "", "pushcamctl: no pushcam is at attic:81: nothing is served on port 81 there; pushcamctl find lists the pushcams that are there\n"},
+		{"nobody there", []string{"attic:81"}, log, nil, 1, "", "pushcamctl: no pushcam is at attic:81 that can prove who it is: nothing is served on port 81 there; pushcamctl find lists the pushcams that are there, and one whose version is too old for that is updated once with -insecure\n"},
 		{"switched off", []string{"192.0.2.9", "-password", "x"}, log, nil, 1, "", "pushcamctl: 192.0.2.9 does not answer in time: is it switched on, and in this network?\n"},
 		{"no way", []string{"attic"}, log, errors.New("no route"), 1, "", "pushcamctl: attic does not answer: no route; is it switched on, and in this network?\n"},
 		{"no owner", []string{"attic"}, says(403), nil, 1, "", "pushcamctl: attic says: A sentence�[2J\n"},
@@ -339,13 +371,14 @@ func TestLogsOutputIsClosed(t *testing.T) {
 
 func TestParseRemote(t *testing.T) {
 	tests := []struct{ text, name, port string }{ // no port: refused
-		{"pushcam", "pushcam", "80"},
-		{"pushcam.local.", "pushcam.local", "80"},
-		{"pushcam:8080", "pushcam:8080", "8080"},
-		{"http://pushcam.local/", "pushcam.local", "80"},
-		{"http://192.0.2.7:8080/", "192.0.2.7:8080", "8080"},
-		{"2001:db8::7", "[2001:db8::7]:80", "80"},
-		{"[2001:db8::7]", "[2001:db8::7]:80", "80"},
+		{"pushcam", "pushcam", "443"},
+		{"pushcam.local.", "pushcam.local", "443"},
+		{"pushcam:8443", "pushcam:8443", "8443"},
+		{"https://pushcam.local:8443/", "pushcam.local:8443", "8443"},
+		{"http://pushcam.local/", "pushcam.local", "443"},
+		{"http://192.0.2.7:8080/", "192.0.2.7", "443"},
+		{"2001:db8::7", "[2001:db8::7]", "443"},
+		{"[2001:db8::7]", "[2001:db8::7]", "443"},
 		{"[fe80::7%eth0]:81", "[fe80::7%eth0]:81", "81"},
 		{"", "", ""},
 		{"a b", "", ""},
@@ -361,8 +394,14 @@ func TestParseRemote(t *testing.T) {
 	}
 	for _, tt := range tests {
 		c, err := parseRemote(tt.text)
-		if (err != nil) != (tt.port == "") || err == nil && (c.String() != tt.name || c.port != tt.port) {
+		if (err != nil) != (tt.port == "") {
 			t.Errorf("parseRemote(%q) = %v, %v", tt.text, c, err)
+		}
+		if err != nil {
+			continue
+		}
+		if port, _ := c.at(); c.String() != tt.name || port != tt.port {
+			t.Errorf("parseRemote(%q) = %v at port %s", tt.text, c, port)
 		}
 	}
 }

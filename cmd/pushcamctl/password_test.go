@@ -83,6 +83,9 @@ func passwordFiles(t *testing.T, dir string) map[string]string {
 	}
 	all := make(map[string]string)
 	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), passwordSuffix) {
+			continue
+		}
 		text, err := os.ReadFile(filepath.Join(dir, "pushcam", f.Name()))
 		if err != nil {
 			t.Fatal(err)
@@ -104,33 +107,35 @@ func TestKeptPassword(t *testing.T) {
 	const none = "no password is kept for"
 	tests := []struct {
 		name, host string
+		id         string            // in its certificate
 		state      string            // that the camera tells; empty: it tells none
 		files      map[string]string // kept before
 		after      map[string]string // nil: the same
 		fails      string            // why there is no log
 	}{
-		{name: "by its name", host: "attic", state: state(idA, "attic", "attic.local"), files: map[string]string{"attic." + idA: "the owner's\n"}},
-		{name: "by its address", host: "192.0.2.7", state: state(idA, "attic", "attic.local"), files: map[string]string{"attic." + idA: "the owner's\n"}},
-		{name: "by the link that find prints", host: "http://192.0.2.7/", state: state(idA, "attic", "attic.local"), files: map[string]string{"attic." + idA: "the owner's\n"}},
-		{name: "after it was renamed", host: "attic", state: state(idA, "attic", "attic.local"),
+		{name: "by its name", host: "attic", id: idA, state: state(idA, "attic", "attic.local"), files: map[string]string{"attic." + idA: "the owner's\n"}},
+		{name: "by its address", host: "192.0.2.7", id: idA, state: state(idA, "attic", "attic.local"), files: map[string]string{"attic." + idA: "the owner's\n"}},
+		{name: "by the link that find prints", host: "http://192.0.2.7/", id: idA, state: state(idA, "attic", "attic.local"), files: map[string]string{"attic." + idA: "the owner's\n"}},
+		{name: "after it was renamed", host: "attic", id: idA, state: state(idA, "attic", "attic.local"),
 			files: map[string]string{"garden." + idA: "the owner's\n"}, after: map[string]string{"attic." + idA: "the owner's\n"}},
-		{name: "its name is a path", host: "attic", state: state(idA, "../attic", "attic.local"), files: map[string]string{"garden." + idA: "the owner's\n"}},
-		{name: "the second of its name", host: "attic", state: state(idB, "garden", "attic.local"), files: map[string]string{"garden." + idA: "another\n", "garden." + idB: "the owner's\n", "attic." + idA: "another\n"}},
-		{name: "with blanks", host: "attic", state: state(idA, "attic", "attic.local"), files: map[string]string{"attic." + idA: " the owner's \n"}, fails: "the password is wrong"},
-		{name: "of before there were ids", host: "attic", state: state(idA, "attic", "attic.local"),
+		{name: "its name is a path", host: "attic", id: idA, state: state(idA, "../attic", "attic.local"), files: map[string]string{"garden." + idA: "the owner's\n"}},
+		{name: "the second of its name", host: "attic", id: idB, state: state(idB, "garden", "attic.local"), files: map[string]string{"garden." + idA: "another\n", "garden." + idB: "the owner's\n", "attic." + idA: "another\n"}},
+		{name: "with blanks", host: "attic", id: idA, state: state(idA, "attic", "attic.local"), files: map[string]string{"attic." + idA: " the owner's \n"}, fails: "the password is wrong"},
+		{name: "of before there were ids", host: "attic", id: idA, state: state(idA, "attic", "attic.local"),
 			files: map[string]string{"attic": "the owner's\n"}, after: map[string]string{"attic." + idA: "the owner's\n"}},
-		{name: "of before there were ids, by its address", host: "192.0.2.7", state: state(idA, "attic", "attic.local"),
+		{name: "of before there were ids, by its address", host: "192.0.2.7", id: idA, state: state(idA, "attic", "attic.local"),
 			files: map[string]string{"attic": "the owner's\n"}, after: map[string]string{"attic." + idA: "the owner's\n"}},
-		{name: "of before there were ids, the second of its name", host: "attic", state: state(idA, "garden", "attic.local"),
+		{name: "of before there were ids, the second of its name", host: "attic", id: idA, state: state(idA, "garden", "attic.local"),
 			files: map[string]string{"garden": "the owner's\n"}, after: map[string]string{"garden." + idA: "the owner's\n"}},
 		{name: "a camera of before there were ids", host: "attic", state: state("", "", "attic.local"), files: map[string]string{"attic": "the owner's\n"}},
-		{name: "such a camera by its address", host: "192.0.2.7", state: state("", "", "attic.local"), files: map[string]string{"attic": "the owner's\n"}},
+		{name: "such a camera by its address tells a name, which proves nothing", host: "192.0.2.7", state: state("", "", "attic.local"), files: map[string]string{"attic": "the owner's\n"}, fails: none},
+		{name: "it tells another's id", host: "192.0.2.7", id: idB, state: state(idA, "shed", "shed.local"), files: map[string]string{"attic." + idA: "the owner's\n"}, fails: none},
 		{name: "such a camera whose file was moved", host: "attic", state: state("", "", "attic.local"), files: map[string]string{"attic." + idA: "the owner's\n"}},
 		{name: "it tells nothing", host: "attic", files: map[string]string{"attic": "the owner's\n"}},
-		{name: "a wrong one stays where it is", host: "attic", state: state(idA, "attic", "attic.local"), files: map[string]string{"attic": "another\n"}, fails: "the password is wrong"},
-		{name: "another card's", host: "attic", state: state(idB, "attic", "attic.local"), files: map[string]string{"attic." + idA: "the owner's\n"}, fails: none},
+		{name: "a wrong one stays where it is", host: "attic", id: idA, state: state(idA, "attic", "attic.local"), files: map[string]string{"attic": "another\n"}, fails: "the password is wrong"},
+		{name: "another card's", host: "attic", id: idB, state: state(idB, "attic", "attic.local"), files: map[string]string{"attic." + idA: "the owner's\n"}, fails: none},
 		{name: "an id that is a path", host: "attic", state: state("../x", "", "../attic"), files: map[string]string{"garden": "the owner's\n"}, fails: none},
-		{name: "what has nothing to do with it", host: "attic", state: state(idA, "attic", "attic.local"),
+		{name: "what has nothing to do with it", host: "attic", id: idA, state: state(idA, "attic", "attic.local"),
 			files: map[string]string{"attic.x": "the owner's\n", "": "the owner's\n"}, fails: none},
 	}
 	for _, tt := range tests {
@@ -152,9 +157,10 @@ func TestKeptPassword(t *testing.T) {
 					oldPasswordFile(t, dir, name, content)
 					files[name+".password"] = content
 				}
+				a.id = tt.id
 				p := a.program(t)
 				p.configDir = func() (string, error) { return dir, nil }
-				stdout, stderr, code := try(t, p, "logs", "-follow=false", tt.host)
+				stdout, stderr, code := try(t, p, "logs", "-follow=false", "-key", a.key.Fingerprint(), tt.host)
 				if tt.fails == "" && (stdout != "line\n" || stderr != "" || code != 0) || tt.fails != "" && (code != 1 || !strings.Contains(stderr, tt.fails)) {
 					t.Errorf("%q, %q, exit status %d; want %q", stdout, stderr, code, tt.fails)
 				}
@@ -178,10 +184,15 @@ func TestKeptPasswordOfAll(t *testing.T) {
 	image := gaf(t, partitiontest.Root{Hostname: "attic", Kernels: []string{"6.12.47-v8"}}, "6.12.47-v8")
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoof(ended(update.Committed, ""))
-		p := newAttic(t, r.ServeHTTP).program(t)
+		a := newAttic(t, r.ServeHTTP)
+		a.id = idA
+		p := a.stranger(t)
 		dir := t.TempDir()
 		p.configDir = func() (string, error) { return dir, nil }
 		if _, err := (passwords{dir: p.configDir}).keep("attic", idA, "the owner's"); err != nil {
+			t.Fatal(err)
+		}
+		if err := (knownCameras{p.configDir}).add(a.key.Fingerprint(), idA); err != nil { // as pushcamctl image does
 			t.Fatal(err)
 		}
 		p.browse = finds(discovery.Found{Host: "cellar.local", Port: 80, ID: idA, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.7")}}).browse

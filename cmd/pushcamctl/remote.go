@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,14 +20,17 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/identity"
 	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
 // remote is a pushcam on the network, which is asked as its owner.
 type remote struct {
-	name    string     // "" if the user gave an address
-	address netip.Addr // if there is no name
-	port    string
+	name     string     // "" if the user gave an address
+	address  netip.Addr // if there is no name
+	port     string     // "" for the usual one
+	pagePort string     // of its page; the same
+	insecure bool       // it need not prove who it is, and is asked without TLS
 
 	lookup func(context.Context, string) ([]netip.Addr, error)
 	browse func(context.Context) ([]discovery.Found, error)
@@ -34,9 +38,13 @@ type remote struct {
 	// password is asked for once. took is called when the camera has taken it; it
 	// may be nil.
 	password func(context.Context) (text string, took func(), err error)
+	// trust is asked once whether who has proved to have a key, and says that it has an
+	// id, is the camera. It may ask the user.
+	trust func(key, id string) error
 
 	known string       // the password, "" before it was asked for
-	id    string       // what it announces as its id
+	key   string       // the fingerprint of the camera's key, "" before it was trusted
+	id    string       // what its certificate, or else multicast DNS, says to be its id
 	last  []netip.Addr // where it was found; nil if it does not answer there any more
 }
 
@@ -46,25 +54,33 @@ const (
 	lookupTimeout = 2 * time.Second
 	browseTimeout = 2500 * time.Millisecond
 	dialTimeout   = 3 * time.Second  // for one address
+	proofTimeout  = 10 * time.Second // for it to prove who it is
 	answerTimeout = 30 * time.Second // until an answer begins; the password costs a busy Zero some time
 	maxSentence   = 500              // bytes of an answer that says why not
+
+	tlsPort, plainPort = "443", "80"
 )
 
 var (
 	hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*\.?$`)
 )
 
-// parseRemote takes a name or an address, with a port or without, or the link
-// that find prints.
+// parseRemote takes a name or an address, with the port of TLS or without, or a link,
+// as find prints one. The port of a page says nothing about that of TLS.
 func parseRemote(text string) (*remote, error) {
-	host := strings.TrimSuffix(strings.TrimPrefix(text, "http://"), "/")
-	c := &remote{port: "80"}
+	host, page := strings.CutPrefix(strings.TrimPrefix(text, "https://"), "http://")
+	host = strings.TrimSuffix(host, "/")
+	c := new(remote)
 	if h, port, err := net.SplitHostPort(host); err == nil {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {
 			return nil, fmt.Errorf("the port of %q is not a number from 1 to 65535", text)
 		}
-		host, c.port = h, port
+		if host = h; page {
+			c.pagePort = port
+		} else {
+			c.port = port
+		}
 	}
 	host = strings.Trim(host, "[]")
 	if a, err := netip.ParseAddr(host); err == nil {
@@ -79,20 +95,25 @@ func parseRemote(text string) (*remote, error) {
 }
 
 func (c *remote) String() string {
-	if c.name == "" {
-		return c.authority(c.address)
+	host := c.name
+	if host == "" {
+		host = c.address.String()
 	}
-	if c.port != "80" {
-		return c.name + ":" + c.port
+	switch port, usual := c.at(); {
+	case port != usual:
+		return net.JoinHostPort(host, port)
+	case c.address.Is6():
+		return "[" + host + "]"
 	}
-	return c.name
+	return host
 }
 
-func (c *remote) authority(a netip.Addr) string {
-	if c.port == "80" && !a.Is6() {
-		return a.String()
+// at is the port where the camera is asked, and the one where it usually is.
+func (c *remote) at() (port, usual string) {
+	if c.insecure {
+		return cmp.Or(c.pagePort, c.port, plainPort), plainPort
 	}
-	return net.JoinHostPort(a.String(), c.port)
+	return cmp.Or(c.port, tlsPort), tlsPort
 }
 
 // addresses finds the camera by the system's resolver, and else by our own multicast
@@ -128,8 +149,8 @@ func (c *remote) resolve(ctx context.Context) ([]netip.Addr, error) {
 	if err == nil {
 		for _, f := range there {
 			if strings.EqualFold(f.Host, names[0]) && len(f.Addresses) > 0 {
-				if c.port == "80" && f.Port != 0 {
-					c.port = strconv.Itoa(f.Port)
+				if c.pagePort == "" && f.Port != 0 {
+					c.pagePort = strconv.Itoa(f.Port)
 				}
 				c.id = f.ID
 				return f.Addresses, nil
@@ -145,11 +166,14 @@ func (c *remote) resolve(ctx context.Context) ([]netip.Addr, error) {
 // Get asks the camera for what is its owner's. The caller closes the answer's
 // body; that is also the end of its connection.
 //
-// The first request has no password, because another device may have the camera's
-// address today: only who refuses it as a pushcam does is sent the password. That
-// goes over the network unencrypted, as the pictures do.
+// Nothing is sent before the camera has proved who it is. The first request has no
+// password, because it may be a pushcam without an owner, or one on a PC: only who
+// refuses it as a pushcam does is sent the password.
 func (c *remote) Get(ctx context.Context, path string) (*http.Response, error) {
 	all, err := c.addresses(ctx)
+	if err == nil && c.key == "" && !c.insecure {
+		err = c.prove(ctx, all)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -186,11 +210,25 @@ func (c *remote) Get(ctx context.Context, path string) (*http.Response, error) {
 }
 
 // tells asks the camera what it tells everybody of itself. What it does not tell is
-// left empty.
+// left empty. Its id is the one that it has proved, if it had to prove who it is: else it
+// could have another camera's password.
 func (c *remote) tells(ctx context.Context) discovery.Status {
-	var s discovery.Status
 	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
 	defer cancel()
+	s := c.toldState(ctx)
+	if !c.insecure {
+		s.ID = c.id
+	}
+	if s.ID = cmp.Or(s.ID, c.id); !device.IsID(s.ID) {
+		s.ID = ""
+	}
+	if s.ID == "" && !c.insecure {
+		s.Hostname = ""
+	}
+	return s
+}
+
+func (c *remote) toldState(ctx context.Context) (s discovery.Status) {
 	all, err := c.addresses(ctx)
 	if err != nil {
 		return s
@@ -200,15 +238,62 @@ func (c *remote) tells(ctx context.Context) discovery.Status {
 		return s
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusOK {
-		if told, err := discovery.ReadStatus(resp.Body); err == nil {
-			s = told
-		}
+	if resp.StatusCode != http.StatusOK {
+		return s
 	}
-	if s.ID = cmp.Or(s.ID, c.id); !device.IsID(s.ID) {
-		s.ID = ""
+	if s, err = discovery.ReadStatus(resp.Body); err != nil {
+		return discovery.Status{}
 	}
 	return s
+}
+
+// prove has the camera prove who it is, and asks whether that is whom the user means.
+func (c *remote) prove(ctx context.Context, all []netip.Addr) error {
+	conn, err := c.connectTLS(ctx, all)
+	if err != nil {
+		return c.unreached(ctx, err)
+	}
+	cert := conn.ConnectionState().PeerCertificates[0]
+	conn.Close()
+	c.id = ""
+	if id := cert.Subject.CommonName; device.IsID(id) {
+		c.id = id
+	}
+	key := identity.Fingerprint(cert)
+	if err := c.trust(key, c.id); err != nil {
+		return err
+	}
+	c.key = key
+	return nil
+}
+
+// errImpostor is of somebody who has another key than the camera.
+var errImpostor = errors.New("another device answers in its place, or its key was changed meanwhile")
+
+// connectTLS connects, and has the other end prove that it has the camera's key, or any
+// if that is not known yet. Names and times in its certificate do not matter, because
+// the camera has signed it itself.
+func (c *remote) connectTLS(ctx context.Context, all []netip.Addr) (*tls.Conn, error) {
+	conn, err := c.connect(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	secure := tls.Client(conn, &tls.Config{
+		MinVersion:         tls.VersionTLS13,
+		ServerName:         c.name,
+		InsecureSkipVerify: true, // what is checked instead is the key
+	})
+	proving, cancel := context.WithTimeout(ctx, proofTimeout)
+	defer cancel()
+	err = secure.HandshakeContext(proving)
+	if err == nil && c.key != "" && identity.Fingerprint(secure.ConnectionState().PeerCertificates[0]) != c.key {
+		err = errImpostor
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
 }
 
 // Send sends a request with the password that Get has asked for: Get must have had an
@@ -236,6 +321,7 @@ func (c *remote) client(all []netip.Addr, timeout time.Duration) *http.Client {
 		Transport: &http.Transport{ // without a proxy: the camera is in this network
 			DisableKeepAlives:     true,
 			DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return c.connect(ctx, all) },
+			DialTLSContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return c.connectTLS(ctx, all) },
 			ResponseHeaderTimeout: timeout,
 			ExpectContinueTimeout: answerTimeout,
 		},
@@ -245,9 +331,10 @@ func (c *remote) client(all []netip.Addr, timeout time.Duration) *http.Client {
 
 func (c *remote) connect(ctx context.Context, all []netip.Addr) (net.Conn, error) {
 	var failed error
+	port, _ := c.at()
 	for _, a := range all {
 		dialing, cancel := context.WithTimeout(ctx, dialTimeout)
-		conn, err := c.dial(dialing, "tcp", net.JoinHostPort(a.String(), c.port))
+		conn, err := c.dial(dialing, "tcp", net.JoinHostPort(a.String(), port))
 		cancel()
 		if err == nil {
 			return conn, nil
@@ -264,7 +351,10 @@ func (c *remote) ask(ctx context.Context, web *http.Client, a netip.Addr, what u
 	}
 	// The URL has the address and not the name: the owner's requests must name the
 	// camera, and its addresses always do.
-	u.Scheme, u.Host = "http", net.JoinHostPort(a.String(), c.port)
+	port, _ := c.at()
+	if u.Scheme, u.Host = "https", net.JoinHostPort(a.String(), port); c.insecure {
+		u.Scheme = "http"
+	}
 	r, err := http.NewRequestWithContext(ctx, what.Method, u.String(), what.Body)
 	if err != nil {
 		return nil, err
@@ -278,23 +368,37 @@ func (c *remote) ask(ctx context.Context, web *http.Client, a netip.Addr, what u
 		r.SetBasicAuth("gokrazy", password)
 	}
 	resp, err := web.Do(r)
-	var failed *url.Error
-	switch {
-	case err == nil:
-		return resp, nil
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
+	if err != nil {
+		return nil, c.unreached(ctx, err)
+	}
+	return resp, nil
+}
+
+// unreached says why there is no answer.
+func (c *remote) unreached(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	c.last = nil // it may have another address now
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("no pushcam is at %s: nothing is served on port %s there; pushcamctl find lists the pushcams that are there", c, c.port)
-	case errors.As(err, &failed) && failed.Timeout():
-		return nil, fmt.Errorf("%s does not answer in time: is it switched on, and in this network?", c)
-	case errors.As(err, &failed):
+	var failed *url.Error
+	if errors.As(err, &failed) {
 		err = failed.Err // without the URL, which the user did not type
 	}
-	return nil, fmt.Errorf("%s does not answer: %w; is it switched on, and in this network?", c, err)
+	port, _ := c.at()
+	late, ok := err.(interface{ Timeout() bool })
+	switch noTLS := new(tls.RecordHeaderError); {
+	case errors.Is(err, syscall.ECONNREFUSED) && c.insecure:
+		return fmt.Errorf("no pushcam is at %s: nothing is served on port %s there; pushcamctl find lists the pushcams that are there", c, port)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no pushcam is at %s that can prove who it is: nothing is served on port %s there; pushcamctl find lists the pushcams that are there, and one whose version is too old for that is updated once with -insecure", c, port)
+	case errors.Is(err, errImpostor):
+		return fmt.Errorf("%s has not proved to be the camera that it was: %w; nothing was sent to it", c, err)
+	case errors.As(err, noTLS):
+		return fmt.Errorf("%s does not speak TLS on port %s: give its name or its address without a port", c, port)
+	case ok && late.Timeout():
+		return fmt.Errorf("%s does not answer in time: is it switched on, and in this network?", c)
+	}
+	return fmt.Errorf("%s does not answer: %w; is it switched on, and in this network?", c, err)
 }
 
 // refusal returns nil for an answer that grants the request, and else an error with

@@ -16,6 +16,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/pushcam/pushcam/gokrazy/identity"
 )
 
 // pseudoTerminal is a terminal, and the keyboard and screen of who sits at it
@@ -167,10 +169,10 @@ func TestNoTerminal(t *testing.T) {
 
 // The whole command asks at a terminal, and shows the log.
 func TestLogsAtATerminal(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { guarded(w, r, "r1", 1, "line") }))
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { guarded(w, r, "r1", 1, "line") }))
 	defer server.Close()
 	terminal, person := pseudoTerminal(t)
-	host := strings.TrimPrefix(server.URL, "http://")
+	host := strings.TrimPrefix(server.URL, "https://")
 	p := &program{askPassword: terminalPassword(terminal, terminal), dial: new(net.Dialer).DialContext}
 	type result struct {
 		stdout, stderr string
@@ -178,7 +180,7 @@ func TestLogsAtATerminal(t *testing.T) {
 	}
 	results := make(chan result, 1)
 	go func() {
-		stdout, stderr, code := try(t, p, "logs", "-follow=false", host)
+		stdout, stderr, code := try(t, p, "logs", "-follow=false", "-key", identity.Fingerprint(server.Certificate()), host)
 		results <- result{stdout, stderr, code}
 	}()
 	see(t, bufio.NewReader(person), "The owner's password of "+host+": ")

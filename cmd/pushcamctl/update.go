@@ -26,6 +26,7 @@ type updateFlags struct {
 	image, password string
 	kernel, all     bool
 	yes, verbose    bool
+	trust           *trustFlags
 	wifi            func(*image.Builder) (given bool) // sets its fields for Wi-Fi
 }
 
@@ -38,10 +39,14 @@ func (p *program) update(fs *flag.FlagSet) func(context.Context, []string) error
 	fs.BoolVar(&f.verbose, "v", false, "show what the compiler and gok print")
 	f.wifi = wifiFlags(fs)
 	given := passwordFlag(fs)
+	f.trust = newTrustFlags(fs)
 	return func(ctx context.Context, operands []string) error {
 		const help = "pushcamctl update -h"
 		if f.all == (len(operands) > 0) {
 			return p.misused(errors.New("which pushcam? Give its name or address, or -all; pushcamctl find lists them"), help)
+		}
+		if f.all && f.trust.key != "" {
+			return p.misused(errors.New("-key is that of one camera, so it does not go with -all"), help)
 		}
 		if f.image != "" && f.wifi(new(image.Builder)) {
 			return p.misused(errors.New("-no-wifi and -wifi-firmware are for an image that is made now, not for the one of -image"), help)
@@ -77,7 +82,7 @@ func (p *program) updateAll(ctx context.Context, f updateFlags) error {
 		if err != nil {
 			return err
 		}
-		cam.port, cam.id, cam.last = fmt.Sprint(cmp.Or(found.Port, 80)), found.ID, found.Addresses
+		cam.pagePort, cam.id, cam.last = fmt.Sprint(cmp.Or(found.Port, 80)), found.ID, found.Addresses
 		if err := p.updateOne(ctx, cam, &f); err != nil {
 			if left := len(there) - i - 1; left > 0 {
 				err = fmt.Errorf("%w; %d others are left as they are", err, left)
@@ -89,7 +94,7 @@ func (p *program) updateAll(ctx context.Context, f updateFlags) error {
 }
 
 func (p *program) updateOne(ctx context.Context, cam *remote, f *updateFlags) error {
-	if err := p.owner(cam, &f.password); err != nil {
+	if err := p.owner(cam, &f.password, f.trust); err != nil {
 		return err
 	}
 	up := &uploader{Client: update.Client{Conn: cam}, out: p.stdout, terminal: isTerminal(p.stdout)}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/identity"
 	"github.com/pushcam/pushcam/gokrazy/network/firmware"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/setup"
@@ -95,11 +96,13 @@ type Image struct {
 	ID       string // of the camera (device.ID), a new one; "" in one without a password and for updates
 	// SetupCode is the password of the camera's set-up network; "" where ID is.
 	SetupCode string
-	Kernel    Kernel
-	Version   string
-	Time      time.Time // of the commit
-	Size      int64     // bytes
-	RootSize  int64     // bytes of the root file system
+	// Key is by what the camera proves who it is; nil where ID is "".
+	Key      *identity.Key
+	Kernel   Kernel
+	Version  string
+	Time     time.Time // of the commit
+	Size     int64     // bytes
+	RootSize int64     // bytes of the root file system
 	// RootSum is the SHA-256 of the root file system: the same for builds of
 	// one commit and host name with one version of Go and of the C compiler,
 	// and with the CA certificates and the time zone of the computer that
@@ -212,6 +215,9 @@ func (b *Builder) finish(ctx context.Context, img *Image, path, mkfs string) err
 	defer f.Close()
 	if b.Password != "" { // its hash is not for others either
 		img.ID, img.SetupCode = device.NewID(), device.NewSetupCode()
+		if img.Key, err = identity.New(); err != nil {
+			return err
+		}
 		if err := f.Chmod(0o600); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/identity"
 )
 
 // formatPerm makes /perm: ext4, with the camera's id and the owner's password in it if
@@ -43,6 +44,9 @@ func formatPerm(ctx context.Context, mkfs, image string, at span, img *Image, pa
 	return nil
 }
 
+// keyFile is where the camera's program looks for its key, below /perm.
+const keyFile = "pushcam/" + identity.File
+
 // permContent is a folder with what the /perm of a camera with an owner begins with. The
 // caller removes it.
 func permContent(img *Image, password string) (dir string, err error) {
@@ -61,10 +65,14 @@ func permContent(img *Image, password string) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
+	key, err := img.Key.PEM()
+	if err != nil {
+		return "", err
+	}
 	for _, f := range []struct {
 		name, text string
 		mode       os.FileMode
-	}{{device.OwnerFile, hash, 0o600}, {device.IDFile, img.ID, 0o644}, {device.SetupCodeFile, img.SetupCode, 0o600}} {
+	}{{keyFile, string(key), 0o600}, {device.OwnerFile, hash, 0o600}, {device.IDFile, img.ID, 0o644}, {device.SetupCodeFile, img.SetupCode, 0o600}} {
 		path := filepath.Join(dir, f.name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return "", err

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/identity"
 	"github.com/pushcam/pushcam/gokrazy/image"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/update"
@@ -82,6 +83,9 @@ func TestImageCommand(t *testing.T) {
 		tool("e2fsck", "-fn")
 		if stat := tool("debugfs", "-R", "stat /"+device.OwnerFile); !strings.Contains(stat, "Mode:  0600") {
 			t.Errorf("others may read the owner's password: %s", stat)
+		}
+		if stat := tool("debugfs", "-R", "stat /pushcam/"+identity.File); !strings.Contains(stat, "Mode:  0600") {
+			t.Errorf("others may read the camera's key: %s", stat)
 		}
 		id = strings.TrimSpace(tool("debugfs", "-R", "cat /"+device.IDFile))
 		at := t.TempDir()
@@ -194,7 +198,7 @@ func testKeptPassword(t *testing.T, p *product, card, config, id string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), buildTimeout)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, tool, append(args, m.url+"/")...)
+		cmd := exec.CommandContext(ctx, tool, append(args, "https://"+m.tls+"/")...)
 		cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+config) // and there is no terminal
 		if said, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("pushcamctl %s: %v: %s", strings.Join(args, " "), err, said)

@@ -74,7 +74,8 @@ func TestFirstSight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	logs := exec.CommandContext(t.Context(), tool, "logs", "-follow=false", "-password", "-", m.url)
+	logs := exec.CommandContext(t.Context(), tool, append([]string{"logs", "-follow=false", "-password", "-"}, m.trusted(t)...)...)
+	logs.Env = append(os.Environ(), "XDG_CONFIG_HOME="+t.TempDir())
 	logs.Stdin = strings.NewReader(password + "\n")
 	if said, err := logs.CombinedOutput(); err == nil || !strings.Contains(string(said), "has no owner yet: open http://") || strings.Count(string(said), "\n") != 1 {
 		t.Errorf("pushcamctl logs: %v: %s", err, said)

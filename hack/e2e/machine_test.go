@@ -24,6 +24,7 @@ import (
 type machine struct {
 	*board
 	url     string // of its port 80, without a slash behind
+	tls     string // where the router leads to its port 443, a host and a port
 	knobs   string // of its port 8090, where the test image has vcsim's feeder
 	control *qmp
 	station *station     // another computer on its network
@@ -57,7 +58,7 @@ func boot(t *testing.T, card string, loader []string) *machine {
 		"-drive", "if=none,id=card,format=raw,file=" + strings.ReplaceAll(card, ",", ",,"), "-device", "virtio-blk-pci,drive=card",
 		// A switch for the machine, QEMU's router and the station.
 		"-netdev", "hubport,id=lan1,hubid=1", "-device", "virtio-net-pci,netdev=lan1,romfile=",
-		"-netdev", "user,id=router,hostfwd=tcp:127.0.0.1:0-:80,hostfwd=tcp:127.0.0.1:0-:8090", "-netdev", "hubport,id=lan2,hubid=1,netdev=router",
+		"-netdev", "user,id=router,hostfwd=tcp:127.0.0.1:0-:80,hostfwd=tcp:127.0.0.1:0-:443,hostfwd=tcp:127.0.0.1:0-:8090", "-netdev", "hubport,id=lan2,hubid=1,netdev=router",
 		"-netdev", "socket,id=station,fd=5", "-netdev", "hubport,id=lan3,hubid=1,netdev=station",
 		"-device", "i6300esb", // a watchdog, as a Pi has one
 		"-device", "qemu-xhci,id=usb",
@@ -80,6 +81,11 @@ func boot(t *testing.T, card string, loader []string) *machine {
 	if m.url, err = forwarded(m.control, firstAddress, 80); err != nil {
 		t.Fatal(err)
 	}
+	secure, err := forwarded(m.control, firstAddress, 443)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.tls = strings.TrimPrefix(secure, "http://")
 	if m.knobs, err = forwarded(m.control, firstAddress, 8090); err != nil {
 		t.Fatal(err)
 	}

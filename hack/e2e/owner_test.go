@@ -116,8 +116,9 @@ func (m *machine) logs(t *testing.T) *follower {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &follower{cmd: exec.CommandContext(ctx, path, "logs", "-password", "-", m.url), ended: make(chan error, 1)}
+	f := &follower{cmd: exec.CommandContext(ctx, path, append([]string{"logs", "-password", "-"}, m.trusted(t)...)...), ended: make(chan error, 1)}
 	f.cmd.Stdin = strings.NewReader(password + "\n")
+	f.cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+t.TempDir())
 	out, in := io.Pipe()
 	f.cmd.Stdout, f.cmd.Stderr = in, in
 	if err := f.cmd.Start(); err != nil {

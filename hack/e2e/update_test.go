@@ -4,8 +4,11 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,11 +35,27 @@ func (m *machine) updateAs(t *testing.T, ctx context.Context, password string, f
 	}
 	ctx, cancel := context.WithTimeout(ctx, buildTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, tool, append([]string{"update", "-password", "-", strings.TrimPrefix(m.url, "http://")}, flags...)...)
+	cmd := exec.CommandContext(ctx, tool, slices.Concat([]string{"update", "-password", "-"}, m.trusted(t), flags)...)
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+t.TempDir())
 	cmd.Stdin = strings.NewReader(password + "\n")
 	out, err := cmd.CombinedOutput()
 	t.Logf("pushcamctl update %s\n%s%v", strings.Join(flags, " "), out, err)
 	return string(out), err
+}
+
+// trusted are pushcamctl's arguments for the machine, whose key it is told: the one that
+// a report on the card would have.
+func (m *machine) trusted(t *testing.T) []string {
+	t.Helper()
+	var key string
+	m.await(t, "the machine's key", func() error {
+		s, err := m.state()
+		if key = s.TLS.Fingerprint; err == nil && key == "" {
+			err = errors.New("it has none yet")
+		}
+		return err
+	})
+	return []string{"-key", key, m.tls}
 }
 
 // runs waits until the machine runs a version, which is on no trial, with a picture.

@@ -130,6 +130,9 @@ type state struct {
 		} `json:"problems"`
 		Trouble string `json:"trouble"`
 	} `json:"setup"`
+	TLS struct {
+		Fingerprint string `json:"fingerprint"`
+	} `json:"tls"`
 	ID       string  `json:"id"`
 	Hostname string  `json:"hostname"`
 	Unowned  bool    `json:"unowned"`

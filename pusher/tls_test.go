@@ -1,0 +1,238 @@
+package pusher
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/pushcam/pushcam/pusher/pushertest"
+)
+
+// testCertificate is one that its own key has signed.
+func testCertificate(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// secured serves without TLS and with it. What the server logs is in said.
+type secured struct {
+	*Server
+	plain, secure string // addresses
+	said          *syncBuffer
+}
+
+// syncBuffer is written and read by several goroutines.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func serveSecured(t *testing.T, cert tls.Certificate, change func(*Server)) *secured {
+	t.Helper()
+	t.Cleanup(func() { goleak.VerifyNone(t) })
+	said := new(syncBuffer)
+	s := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), Log: slog.New(slog.NewTextHandler(said, nil))}
+	if change != nil {
+		change(s)
+	}
+	var listeners [2]net.Listener
+	for i := range listeners {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners[i] = l
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() {
+		served <- s.Serve(ctx, listeners[0], &TLSListener{Listener: listeners[1], Config: &tls.Config{Certificates: []tls.Certificate{cert}}})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return &secured{s, listeners[0].Addr().String(), listeners[1].Addr().String(), said}
+}
+
+// dialTLS connects with TLS, as anybody who does not look at the certificate.
+func dialTLS(t *testing.T, address string) *tls.Conn {
+	t.Helper()
+	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	return conn
+}
+
+// A viewer has the same stream with TLS, on a connection that is counted as any other.
+func TestTLS(t *testing.T) {
+	s := serveSecured(t, testCertificate(t), nil)
+	conn := dialTLS(t, s.secure)
+	if p := conn.ConnectionState().NegotiatedProtocol; p != "http/1.1" {
+		t.Errorf("the protocol is %q", p)
+	}
+	s.Hub.Publish(testFrame(1))
+	fmt.Fprintf(conn, "GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	r, err := pushertest.NewStreamReader(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Next(); err != nil {
+		t.Error(err)
+	}
+	idle := dialTLS(t, s.secure)
+	fmt.Fprintf(idle, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(idle), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	s.connections.mu.Lock()
+	open := len(s.connections.all)
+	s.connections.mu.Unlock()
+	if open != 1 {
+		t.Errorf("%d connections are counted beside the stream, want 1", open)
+	}
+}
+
+// Who takes one port for the other hears so.
+func TestTLSMistaken(t *testing.T) {
+	s := serveSecured(t, testCertificate(t), nil)
+	conn, err := net.Dial("tcp", s.secure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if text, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(text), "HTTP/1.0 400 ") || !strings.Contains(string(text), "Client sent an HTTP request to an HTTPS server") {
+		t.Errorf("without TLS to TLS: %q, %v", text, err)
+	}
+	_, err = tls.Dial("tcp", s.plain, &tls.Config{InsecureSkipVerify: true})
+	if wrong := new(tls.RecordHeaderError); !errors.As(err, wrong) {
+		t.Errorf("TLS to what speaks none: %v", err)
+	}
+	// Any browser that has not accepted the certificate yet does this.
+	_, err = tls.Dial("tcp", s.secure, new(tls.Config))
+	if unknown := new(tls.CertificateVerificationError); !errors.As(err, &unknown) {
+		t.Errorf("a certificate that nobody knows: %v", err)
+	}
+	if said := s.said.String(); strings.Contains(said, "handshake") {
+		t.Errorf("the owner's log is full of handshakes: %s", said)
+	}
+}
+
+// Half handshakes take a place only until somebody else wants it, and end with the
+// server.
+func TestTLSHalfHandshakes(t *testing.T) {
+	s := serveSecured(t, testCertificate(t), nil)
+	for i := range 2 * maxConnections {
+		conn, err := net.Dial("tcp", s.secure)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.Write([]byte("\x16\x03\x01\x02\x00\x01")[:i%7]) // a part of a ClientHello, or nothing
+	}
+	s.connections.mu.Lock()
+	open := len(s.connections.all)
+	s.connections.mu.Unlock()
+	if open > maxConnections {
+		t.Errorf("%d connections are open", open)
+	}
+	conn := dialTLS(t, s.secure)
+	fmt.Fprintf(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("nobody else gets an answer: %v", err)
+	}
+	resp.Body.Close()
+}
+
+// Everybody is sent to TLS if that is wanted, but for the program itself.
+func TestTLSRedirect(t *testing.T) {
+	for port, want := range map[int]string{443: "https://pushcam.local/stream?fps=3", 8443: "https://pushcam.local:8443/stream?fps=3"} {
+		t.Run(want, func(t *testing.T) {
+			s := serveSecured(t, testCertificate(t), func(s *Server) { s.TLSPort = port })
+			conn, err := net.Dial("tcp", s.plain)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "GET /stream?fps=3 HTTP/1.1\r\nHost: pushcam.local:80\r\n\r\n")
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if got := resp.Header.Get("Location"); resp.StatusCode != http.StatusTemporaryRedirect || got != want {
+				t.Errorf("status %d to %q, want %q", resp.StatusCode, got, want)
+			}
+			secure := dialTLS(t, s.secure)
+			fmt.Fprintf(secure, "GET /healthz HTTP/1.1\r\nHost: pushcam.local\r\n\r\n")
+			if resp, err = http.ReadResponse(bufio.NewReader(secure), nil); err != nil || resp.StatusCode != http.StatusOK {
+				t.Errorf("with TLS: %v, %v", resp, err)
+			}
+		})
+	}
+	itself := NewMemoryListener()
+	s := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), TLSPort: 443}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, itself) }()
+	resp, err := itself.Client().Get("http://itself/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("the program itself: status %d", resp.StatusCode)
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
