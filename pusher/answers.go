@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	_ "embed"
@@ -21,10 +22,14 @@ var pageScript []byte
 // page answers with the viewer page, whose script is a file of its own, so that nothing
 // that gets into the page runs.
 func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
+	page := indexPage
+	if s.Viewing != nil {
+		page = bytes.Replace(page, []byte(logoutMark), []byte(logoutForm), 1)
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(indexPage)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(page)))
 	w.Header().Set("Content-Security-Policy", "default-src 'self'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "+s.framers())
-	w.Write(indexPage)
+	w.Write(page)
 }
 
 func (s *Server) script(w http.ResponseWriter, _ *http.Request) {
@@ -120,10 +125,10 @@ type frameState struct {
 }
 
 type viewerState struct {
-	Address string  `json:"address"`
-	Name    string  `json:"name,omitempty"` // it gave itself with ?name=
-	Session bool    `json:"session"`        // belongs to a push session
-	Seconds float64 `json:"seconds"`        // since it came
+	Address string  `json:"address,omitempty"` // for the owner only
+	Name    string  `json:"name,omitempty"`    // it gave itself with ?name=
+	Session bool    `json:"session"`           // belongs to a push session
+	Seconds float64 `json:"seconds"`           // since it came
 	Sent    uint64  `json:"frames_sent"`
 	Skipped uint64  `json:"frames_skipped"`
 	Bytes   uint64  `json:"bytes"`
@@ -135,7 +140,43 @@ type viewerState struct {
 // pageSections are the sections of Server.State that the page shows.
 var pageSections = [...]string{"camera", "card", "settings", "update"}
 
-// state answers as JSON: with everything that is known, or with what the page of
+// ownersState answers the owner as JSON with everything that is known.
+func (s *Server) ownersState(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		fail(w, r, http.StatusMethodNotAllowed, "%s takes GET, HEAD, not %s", r.URL.Path, r.Method)
+		return
+	}
+	all := s.everything(true)
+	for name, section := range s.OwnersState {
+		all[name] = section()
+	}
+	writeJSON(w, http.StatusOK, all)
+}
+
+// everything is the whole state, with the addresses of viewers or without.
+func (s *Server) everything(addresses bool) map[string]any {
+	viewers, watching := s.viewerStates("", addresses)
+	all := map[string]any{
+		"frame": s.frameState(), "viewers": viewers, "watching": watching, "clock_us": s.Hub.clock(time.Now()),
+		"sessions": s.sessions.count(), "uptime_s": time.Since(s.started).Seconds(),
+	}
+	for name, section := range s.State {
+		all[name] = section()
+	}
+	return all
+}
+
+// frameState is the section about the last frame; nil if there is none.
+func (s *Server) frameState() any {
+	f := s.Hub.lastFrame()
+	if f == nil {
+		return nil
+	}
+	return frameState{f.Seq, f.Width, f.Height, len(f.JPEG), milliseconds(time.Since(f.Time))}
+}
+
+// state answers as JSON: with everything that a viewer may know, or with what the page of
 // the viewer NAME shows if it is asked with ?viewer=NAME. Each open page asks
 // every 2 s, so that answer must stay short however many viewers there are.
 func (s *Server) state(w http.ResponseWriter, r *http.Request) {
@@ -145,33 +186,31 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, http.StatusBadRequest, "viewer is the name of a stream as ?name= gave it to /stream, with 1 to %d bytes", maxName)
 		return
 	}
-	viewers, watching := s.viewerStates(name)
-	all := map[string]any{"frame": nil, "viewers": viewers, "watching": watching}
-	if f := s.Hub.lastFrame(); f != nil {
-		all["frame"] = frameState{f.Seq, f.Width, f.Height, len(f.JPEG), milliseconds(time.Since(f.Time))}
-	}
 	if forPage {
-		for _, name := range pageSections {
-			if section := s.State[name]; section != nil {
-				all[name] = section()
-			}
-		}
-		if len(viewers) == 0 {
-			all["error"] = fmt.Sprintf("No open stream has the name %q; /state lists all viewers", name)
-		}
-	} else {
-		for name, section := range s.State {
+		writePublicJSON(w, s.pageState(name))
+		return
+	}
+	writePublicJSON(w, s.everything(false))
+}
+
+// pageState is what the page of the viewer with a name shows.
+func (s *Server) pageState(name string) map[string]any {
+	viewers, watching := s.viewerStates(name, false)
+	all := map[string]any{"frame": s.frameState(), "viewers": viewers, "watching": watching, "clock_us": s.Hub.clock(time.Now())}
+	for _, name := range pageSections {
+		if section := s.State[name]; section != nil {
 			all[name] = section()
 		}
-		all["sessions"] = s.sessions.count()
-		all["uptime_s"] = time.Since(s.started).Seconds()
 	}
-	writeJSON(w, http.StatusOK, all)
+	if len(viewers) == 0 {
+		all["error"] = fmt.Sprintf("No open stream has the name %q; /state lists all viewers", name)
+	}
+	return all
 }
 
 // viewerStates returns the viewers that have the name, or all if it is empty, and
 // how many there are in all.
-func (s *Server) viewerStates(name string) (states []viewerState, watching int) {
+func (s *Server) viewerStates(name string, addresses bool) (states []viewerState, watching int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	states = []viewerState{} // in JSON a list, also if it is empty
@@ -179,8 +218,7 @@ func (s *Server) viewerStates(name string) (states []viewerState, watching int) 
 		if name != "" && v.name != name {
 			continue
 		}
-		states = append(states, viewerState{
-			Address: v.address,
+		state := viewerState{
 			Name:    v.name,
 			Session: v.session,
 			Seconds: time.Since(v.since).Seconds(),
@@ -190,10 +228,14 @@ func (s *Server) viewerStates(name string) (states []viewerState, watching int) 
 			AgeMS:   milliseconds(time.Duration(v.age.Load())),
 			Rate:    8 * v.rate.Load(),
 			RTTMS:   milliseconds(time.Duration(v.rtt.Load())),
-		})
+		}
+		if addresses {
+			state.Address = v.address
+		}
+		states = append(states, state)
 	}
 	slices.SortFunc(states, func(a, b viewerState) int {
-		return cmp.Or(-cmp.Compare(a.Seconds, b.Seconds), cmp.Compare(a.Address, b.Address))
+		return cmp.Or(-cmp.Compare(a.Seconds, b.Seconds), cmp.Compare(a.Name, b.Name))
 	})
 	return states, len(s.viewers)
 }

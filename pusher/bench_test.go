@@ -57,7 +57,7 @@ func BenchmarkSend(b *testing.B) {
 func BenchmarkPublish(b *testing.B) {
 	for _, viewers := range []int{0, 1, maxPushed, 3 * maxPushed} {
 		b.Run(fmt.Sprintf("viewers=%d", viewers), func(b *testing.B) {
-			h, crowd, done := crowd(b, viewers)
+			h, crowd, done := crowd(b, viewers, false)
 			defer done()
 			jpeg := make([]byte, 100_000)
 			b.ReportAllocs()

@@ -7,14 +7,16 @@ import (
 	"testing"
 )
 
-// crowd is n viewers on real connections, each in its goroutine, behind one hub.
-func crowd(tb testing.TB, n int) (h *Hub, viewers []*viewer, done func()) {
+// crowd is n viewers on real connections, each in its goroutine, behind one hub. They get
+// records, or multipart.
+func crowd(tb testing.TB, n int, records bool) (h *Hub, viewers []*viewer, done func()) {
 	h = NewHub(nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	var closers []func()
 	for range n {
 		v, _, hangUp := loopbackViewer(tb)
+		v.records = records
 		closers = append(closers, hangUp)
 		viewers = append(viewers, v)
 		first, leave := h.watch()
@@ -48,8 +50,8 @@ func deliver(h *Hub, viewers []*viewer, jpeg []byte, seq uint64) {
 // gate, the pacing or the write.
 func TestViewersAllocateNothing(t *testing.T) {
 	jpeg := make([]byte, 50_000)
-	perFrame := func(n int) float64 {
-		h, viewers, done := crowd(t, n)
+	perFrame := func(n int, records bool) float64 {
+		h, viewers, done := crowd(t, n, records)
 		defer done()
 		seq := uint64(0)
 		next := func() { seq++; deliver(h, viewers, jpeg, seq) }
@@ -58,9 +60,11 @@ func TestViewersAllocateNothing(t *testing.T) {
 		}
 		return testing.AllocsPerRun(200, next)
 	}
-	one, twenty := perFrame(1), perFrame(20)
-	t.Logf("allocations per frame: %v with 1 viewer, %v with 20", one, twenty)
-	if twenty > one {
-		t.Errorf("a frame costs %v allocations with 1 viewer and %v with 20", one, twenty)
+	for _, records := range []bool{false, true} {
+		one, twenty := perFrame(1, records), perFrame(20, records)
+		t.Logf("allocations per frame: %v with 1 viewer, %v with 20; records: %v", one, twenty, records)
+		if twenty > one {
+			t.Errorf("a frame costs %v allocations with 1 viewer and %v with 20; records: %v", one, twenty, records)
+		}
 	}
 }

@@ -48,7 +48,7 @@ func TestFramesOfStalledClientsFit(t *testing.T) {
 				for i := range clients {
 					conn := r.request("GET", path)
 					if path == "/stream" {
-						conn.Read(make([]byte, len(streamHead)+len("\r\n--frame\r\n"))) // the rest waits for a frame
+						conn.Read(make([]byte, len(streamHead(false))+len("\r\n--frame\r\n"))) // the rest waits for a frame
 					}
 					synctest.Wait()
 					time.Sleep(time.Millisecond)

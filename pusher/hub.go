@@ -49,6 +49,7 @@ const (
 // others.
 type Hub struct {
 	demand func(bool)
+	began  time.Time // of its clock
 
 	newest atomic.Pointer[part]
 
@@ -81,6 +82,7 @@ func newWaiter(write func(*part, time.Time) bool) waiter {
 type part struct {
 	frame       *camera.Frame // nil until there is one
 	head        []byte        // the part's header, after an end of line
+	record      recordHead    // the same in a stream of records
 	n           uint64        // its number; the difference of two numbers tells how many were skipped
 	since       time.Time     // when it became the newest
 	gap         time.Duration // since the part before
@@ -95,7 +97,7 @@ func NewHub(demand func(bool)) *Hub {
 	if demand == nil {
 		demand = func(bool) {}
 	}
-	h := &Hub{demand: demand}
+	h := &Hub{demand: demand, began: time.Now()}
 	h.newest.Store(new(part))
 	h.resend = time.AfterFunc(resendAfter, h.repeat)
 	h.resend.Stop()
@@ -156,6 +158,9 @@ func (h *Hub) replace(p *part) {
 	p.n = old.n + 1
 	p.since = time.Now()
 	p.gap = p.since.Sub(old.since)
+	if p.frame != nil {
+		p.record = h.recordHead(p)
+	}
 	h.newest.Store(p)
 	if h.watchers > 0 {
 		h.resend.Reset(resendAfter)

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// loginLimiter lets in who knows the owner's password, and limits how fast it can
-// be guessed, without locking the owner out.
+// loginLimiter lets in who knows a password, the owner's or the viewers', and limits how
+// fast they can be guessed, without locking anybody out who knows one. What is said here of
+// the owner goes for viewers as well.
 //
 // To verify a password keeps a core of a Pi busy for a quarter of a second, so it is
 // done for one at a time, and only so often. An address is known when the password
@@ -27,24 +28,32 @@ import (
 // password is compared with the last right one, which costs nothing. So the right
 // password gets in after maxDelay from anywhere, whoever guesses beside it.
 //
-// After a start there is no right password to compare with. Until one has come, all
+// After a start there is no right password to compare with. Until each has come, all
 // that come from known addresses are verified, in their order: each of those who
 // guess at the owner's own address delays the owner by the time of one hash. And the
 // first tries of every other address have a bucket of their own, so that an owner at a
 // new address is not shut out by those who have had theirs.
 type loginLimiter struct {
-	owner *Owner
-	log   *slog.Logger
+	// verify tells whose password it is. Its error means that there is none to compare
+	// with.
+	verify   func(password string) (role, error)
+	remember func(known []string) // is Owner.Remember
+	log      *slog.Logger
 
 	verifying chan struct{} // holds a token while the rest is in use
 
-	configured bool   // there is a password
-	salt       []byte // random, so that right is in nobody's table of hashes
-	right      []byte // HMAC of the password that was right
-	rightUntil time.Time
+	configured bool                    // there is a password
+	salt       []byte                  // random, so that right is in nobody's table of hashes
+	right      map[role]*rightPassword // by whose it is; an entry for each that there is
 	clients    map[string]*loginClient // by address
 	backlog    time.Time               // when the leaky bucket of wrong passwords is empty
 	firsts     time.Time               // when that of first tries is
+}
+
+// rightPassword is one that has come.
+type rightPassword struct {
+	hash  []byte // its HMAC; nil while none has come
+	until time.Time
 }
 
 // loginClient is an address that has tried a password.
@@ -84,30 +93,35 @@ func (e *tooManyTries) Error() string {
 	return fmt.Sprintf("Too many wrong passwords were tried; try again in %v", (e.wait + time.Second).Truncate(time.Second))
 }
 
-func newLoginLimiter(o *Owner, log *slog.Logger) *loginLimiter {
+// newLoginLimiter is for the passwords of some roles. The addresses are as in Owner.Known.
+func newLoginLimiter(verify func(password string) (role, error), roles []role, known []string, log *slog.Logger) *loginLimiter {
 	l := &loginLimiter{
-		owner:     o,
+		verify:    verify,
 		log:       log,
 		verifying: make(chan struct{}, 1),
 		salt:      make([]byte, sha256.Size),
+		right:     make(map[role]*rightPassword),
 		clients:   make(map[string]*loginClient),
 	}
 	rand.Read(l.salt)
-	for _, address := range o.Known[max(0, len(o.Known)-maxKnown):] {
+	for _, whose := range roles {
+		l.right[whose] = new(rightPassword)
+	}
+	for _, address := range known[max(0, len(known)-maxKnown):] {
 		l.clients[address] = &loginClient{known: true}
 	}
 	return l
 }
 
-// login returns nil for the owner. Otherwise its error is errPassword, a
-// *tooManyTries, that of ctx, or that of Owner.Verify.
-func (l *loginLimiter) login(ctx context.Context, address, password string) error {
+// login returns whose password it is. Its error is errPassword, a *tooManyTries, that of
+// ctx, or that of verify.
+func (l *loginLimiter) login(ctx context.Context, address, password string) (role, error) {
 	if err := l.lock(ctx); err != nil {
-		return err
+		return nobody, err
 	}
 	if password == "" {
 		defer l.unlock()
-		return l.isConfigured()
+		return nobody, l.isConfigured()
 	}
 	c := cmp.Or(l.clients[address], new(loginClient))
 	wait := l.wait(c, time.Now())
@@ -121,23 +135,43 @@ func (l *loginLimiter) login(ctx context.Context, address, password string) erro
 	}
 	l.unlock()
 	if err := sleep(ctx, min(wait, maxDelay)); err != nil {
-		return err
+		return nobody, err
 	}
 	if err := l.lock(ctx); err != nil {
-		return err
+		return nobody, err
 	}
 	defer l.unlock()
 	if !reserved {
 		c = cmp.Or(l.clients[address], c)
-		if wait := l.wait(c, time.Now()); wait > 0 && !hmac.Equal(l.hash(password), l.right) {
-			return &tooManyTries{wait}
+		if wait := l.wait(c, time.Now()); wait > 0 && l.whose(l.hash(password)) == nobody {
+			return nobody, &tooManyTries{wait}
 		}
 	}
-	err := l.try(address, c, password)
+	whose, err := l.try(address, c, password)
 	if err == nil && reserved {
 		c.next = c.next.Add(-knownInterval)
 	}
-	return err
+	return whose, err
+}
+
+// whose is the role whose right password has the hash, as far as one has come. l is locked.
+func (l *loginLimiter) whose(hash []byte) role {
+	for whose, right := range l.right {
+		if hmac.Equal(hash, right.hash) {
+			return whose
+		}
+	}
+	return nobody
+}
+
+// allCame tells whether each password has come. l is locked.
+func (l *loginLimiter) allCame() bool {
+	for _, right := range l.right {
+		if right.hash == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // lock waits until nobody else uses l, or ctx is done.
@@ -153,27 +187,29 @@ func (l *loginLimiter) lock(ctx context.Context) error {
 func (l *loginLimiter) unlock() { <-l.verifying }
 
 // try verifies the password that came from c. l is locked.
-func (l *loginLimiter) try(address string, c *loginClient, password string) error {
+func (l *loginLimiter) try(address string, c *loginClient, password string) (role, error) {
 	now := time.Now()
 	if now.Sub(c.last) > forgiveAfter {
 		c.wrong = 0
 	}
 	hash := l.hash(password)
-	ok := now.Before(l.rightUntil) && hmac.Equal(hash, l.right)
-	if !ok {
+	whose := l.whose(hash)
+	if whose == nobody || !now.Before(l.right[whose].until) {
+		before := whose
 		var err error
-		if ok, err = l.owner.Verify(password); err != nil {
-			return err
+		if whose, err = l.verify(password); err != nil {
+			return nobody, err
 		}
 		l.configured, now = true, time.Now()
-		if ok {
-			l.right, l.rightUntil = hash, now.Add(rememberFor)
-		} else if hmac.Equal(hash, l.right) {
-			l.right = nil // the password was changed
+		if before != nobody && before != whose {
+			*l.right[before] = rightPassword{} // the password was changed
+		}
+		if whose != nobody {
+			*l.right[whose] = rightPassword{hash, now.Add(rememberFor)}
 		}
 	}
 	c.last = now
-	if !ok {
+	if whose == nobody {
 		switch {
 		case !c.known:
 			bucket, _ := l.bucket(c)
@@ -184,8 +220,8 @@ func (l *loginLimiter) try(address string, c *loginClient, password string) erro
 		}
 		c.wrong++
 		l.keep(address, c)
-		l.log.Warn("a wrong password for the owner", "from", address, "tries", c.wrong)
-		return errPassword
+		l.log.Warn("a wrong password", "from", address, "tries", c.wrong)
+		return nobody, errPassword
 	}
 	c.wrong = 0
 	if !c.known {
@@ -194,19 +230,19 @@ func (l *loginLimiter) try(address string, c *loginClient, password string) erro
 		}
 		c.known = true
 		l.keep(address, c)
-		l.log.Info("the owner came", "from", address)
-		if l.owner.Remember != nil {
-			l.owner.Remember(l.known())
+		l.log.Info("somebody with the password came", "from", address, "who", whose)
+		if l.remember != nil {
+			l.remember(l.known())
 		}
 	}
-	return nil
+	return whose, nil
 }
 
 // isConfigured is login without a password: its error says whether there is one
 // at all. l is locked.
 func (l *loginLimiter) isConfigured() error {
 	if !l.configured {
-		if _, err := l.owner.Verify(""); err != nil {
+		if _, err := l.verify(""); err != nil {
 			return err
 		}
 		l.configured = true
@@ -218,7 +254,7 @@ func (l *loginLimiter) isConfigured() error {
 func (l *loginLimiter) wait(c *loginClient, now time.Time) time.Duration {
 	wait := c.next.Sub(now)
 	switch {
-	case c.known && l.right == nil:
+	case c.known && !l.allCame():
 		return 0
 	case c.known:
 		return wait
@@ -230,7 +266,7 @@ func (l *loginLimiter) wait(c *loginClient, now time.Time) time.Duration {
 // bucket is the leaky bucket of an unknown address, and how much fits into it. l is
 // locked.
 func (l *loginLimiter) bucket(c *loginClient) (empty *time.Time, burst int) {
-	if l.right == nil && c.wrong < firstTries {
+	if !l.allCame() && c.wrong < firstTries {
 		return &l.firsts, firstBurst
 	}
 	return &l.backlog, unknownBurst

@@ -37,10 +37,10 @@ func newCountedLogin(t *testing.T, password string) *countedLogin {
 
 // restart begins anew, as the program does, with what was remembered.
 func (l *countedLogin) restart(known []string) {
-	l.loginLimiter = newLoginLimiter(&Owner{Verify: l.verify, Known: known}, slog.New(slog.DiscardHandler))
+	l.loginLimiter = newLoginLimiter(l.verify, []role{theOwner}, known, slog.New(slog.DiscardHandler))
 }
 
-func (l *countedLogin) verify(password string) (bool, error) {
+func (l *countedLogin) verify(password string) (role, error) {
 	l.at++
 	if l.at > 1 {
 		l.t.Error("two verify at once")
@@ -48,13 +48,16 @@ func (l *countedLogin) verify(password string) (bool, error) {
 	l.verified++
 	time.Sleep(verifyTime)
 	l.at--
-	return password == l.password, l.err
+	if l.err != nil || password != l.password {
+		return nobody, l.err
+	}
+	return theOwner, nil
 }
 
 // try says how it went: "in", "no", "wait" or another error.
 func (l *countedLogin) try(address, password string) string {
 	var slow *tooManyTries
-	switch err := l.login(l.t.Context(), address, password); {
+	switch _, err := l.login(l.t.Context(), address, password); {
 	case err == nil:
 		return "in"
 	case errors.Is(err, errPassword):
@@ -201,7 +204,7 @@ func TestLoginWhileStrangersGuess(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newCountedLogin(t, "right")
 				var known []string
-				l.owner.Remember = func(k []string) { known = k }
+				l.remember = func(k []string) { known = k }
 				for _, address := range []string{"desk", "phone"} {
 					if got := l.try(address, "right"); got != "in" {
 						t.Fatal(got)
@@ -331,7 +334,7 @@ func TestLoginClientLeavesWhileDelayed(t *testing.T) {
 					time.Sleep(knownInterval - time.Millisecond)
 					l.try("stranger", "wrong") // is being verified when the delay is over
 				}()
-				if err := l.login(ctx, "desk", "right"); !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := l.login(ctx, "desk", "right"); !errors.Is(err, context.DeadlineExceeded) {
 					t.Error(err)
 				}
 				time.Sleep(time.Minute)
@@ -365,7 +368,7 @@ func TestLoginRemembersSoMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newCountedLogin(t, "right")
 		var known []string
-		l.owner.Remember = func(k []string) { known = k }
+		l.remember = func(k []string) { known = k }
 		for i := range 2 * maxKnown {
 			if got := l.try(fmt.Sprint("owner ", i), "right"); got != "in" {
 				t.Fatal(got)
@@ -466,7 +469,7 @@ func TestLoginClientLeaves(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if err := l.login(ctx, "b", "right"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := l.login(ctx, "b", "right"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		time.Sleep(time.Second)

@@ -29,6 +29,19 @@ func NewMemoryListener() *MemoryListener {
 // memoryConn is a connection of a MemoryListener.
 type memoryConn struct{ net.Conn }
 
+type ownKey struct{}
+
+// withOwn marks the context of a connection's requests if they are the program's own.
+func withOwn(ctx context.Context, conn net.Conn) context.Context {
+	if _, own := conn.(memoryConn); own {
+		return context.WithValue(ctx, ownKey{}, true)
+	}
+	return ctx
+}
+
+// isOwn tells whether a request is the program's own.
+func isOwn(r *http.Request) bool { return r.Context().Value(ownKey{}) != nil }
+
 // Accept returns a connection of the Client, or net.ErrClosed after Close.
 func (l *MemoryListener) Accept() (net.Conn, error) {
 	select {

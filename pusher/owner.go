@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -48,6 +49,20 @@ type Owner struct {
 	Remember func(known []string)
 }
 
+// with returns the owner with one more answer; nil if there is no owner.
+func (o *Owner) with(path string, answer http.Handler) *Owner {
+	if o == nil {
+		return nil
+	}
+	more := *o
+	more.Answers = maps.Clone(o.Answers)
+	if more.Answers == nil {
+		more.Answers = make(map[string]http.Handler)
+	}
+	more.Answers[path] = answer
+	return &more
+}
+
 // find returns the owner's answer for a path; nil if there is none.
 func (o *Owner) find(path string) http.Handler {
 	if o == nil {
@@ -79,16 +94,24 @@ func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.
 	_, password, _ := r.BasicAuth()
 	// The request's context would not do, because it ends when the client closes its
 	// sending side behind the request; see snapshot.
-	err := s.logins.login(s.ctx, address(r), password)
+	who, err := s.limiter.login(s.ctx, address(r), password)
+	if err == nil && who != theOwner {
+		err = errPassword
+	}
 	var slow *tooManyTries
 	switch {
 	case err == nil:
 		s.serveLong(w, r, answer)
+	case s.Owner.isFree() && s.ctx.Err() == nil:
+		fail(w, r, http.StatusForbidden, "This camera has no owner yet: open http://%s/ in a browser and choose a password there", r.Host)
 	case errors.Is(err, errPassword):
 		h.Set("WWW-Authenticate", `Basic realm="pushcam", charset="UTF-8"`)
 		sentence := "This needs the owner's password"
 		if password != "" {
 			sentence = "That is not the owner's password"
+		}
+		if who == onlyViewer {
+			sentence = "That is the viewers' password, and this needs the owner's"
 		}
 		fail(w, r, http.StatusUnauthorized, "%s", sentence)
 	case errors.As(err, &slow):
@@ -96,8 +119,6 @@ func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.
 		fail(w, r, http.StatusTooManyRequests, "%v", err)
 	case s.ctx.Err() != nil:
 		busy(w, r, "The camera's program is being ended")
-	case s.Owner.isFree():
-		fail(w, r, http.StatusForbidden, "This camera has no owner yet: open http://%s/ in a browser and choose a password there", r.Host)
 	default:
 		fail(w, r, http.StatusForbidden, "Nobody can prove to be the owner: %v; write the card with an image of pushcamctl image, which has a password", err)
 	}

@@ -35,6 +35,9 @@ type Server struct {
 	Camera Camera
 	// State gives the sections of /state beside the server's own.
 	State map[string]func() any
+	// OwnersState gives sections that only the owner sees, at /api/state, some in the
+	// place of one of State.
+	OwnersState map[string]func() any
 	// Metrics writes more lines of /metrics, in Prometheus' text format.
 	Metrics func(io.Writer)
 	Log     *slog.Logger
@@ -43,6 +46,8 @@ type Server struct {
 	// Owner has answers of their own. nil: nobody does, and those paths are
 	// unknown.
 	Owner *Owner
+	// Viewing is who may look. nil: everybody.
+	Viewing *Viewing
 	// Names returns the names under which the camera is viewed, besides its addresses and
 	// those that only home networks have, as pushcam and pushcam.local. One that begins
 	// with a dot stands for all below it, as .fritz.box. nil: there are no others.
@@ -66,7 +71,11 @@ type Server struct {
 	connections *connections
 	sessions    *sessions
 	frames      frameBudget
-	logins      *loginLimiter // nil without an Owner
+	endpoints   map[string]endpoint
+	limiter     *loginLimiter // nil if there is no password
+	logins      *logins       // this and the next two are nil while viewing is open
+	tokens      *tokens
+	signer      *signer
 
 	mu      sync.Mutex
 	places  *ledger // for viewers
@@ -104,17 +113,21 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.connections = newConnections(s.Log)
 	s.sessions = newSessions(cmp.Or(s.MaxSessions, ViewersFor(s.Memory)/2))
 	defer s.sessions.close()
-	if s.Owner != nil {
-		s.logins = newLoginLimiter(s.Owner, s.Log)
-	}
 
 	var endStreams context.CancelFunc
 	s.ctx, endStreams = context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
+	s.prepareLogins()
+	if s.logins != nil {
+		defer s.logins.closeAll()
+	}
+	s.endpoints = s.newEndpoints()
 
 	web := &http.Server{
-		ConnState:         s.connections.state,
-		ConnContext:       s.connections.context,
+		ConnState: s.connections.state,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return s.connections.context(withOwn(ctx, c), c)
+		},
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
@@ -206,47 +219,31 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	methods, open := []string{"GET", "HEAD"}, false // for pages of other origins, as JPGPusher's client page is
-	var answer http.HandlerFunc
 	path := cmp.Or(r.URL.Path, "/") // "GET http://pushcam.local" has none (RFC 9112, 3.2.1)
 	// mjpg-streamer is usually at /webcam behind a proxy, and some proxies do not remove
 	// that from the path.
 	if rest, ok := strings.CutPrefix(path, "/webcam"); ok && (rest == "" || rest[0] == '/') {
 		path = cmp.Or(rest, "/")
 	}
-	switch path {
-	case "/":
-		answer = s.root
-	case "/page.js":
-		answer = s.script
-	case "/stream":
-		answer = s.stream
-		open = wantsSession(r) || r.Method == http.MethodOptions
-	case "/stream.mjpg":
-		answer = s.multipart
-	case "/snapshot", "/snapshot.jpg":
-		answer = s.snapshot
-	case "/state":
-		answer = s.state
-	case "/metrics":
-		answer = s.metrics
-	case "/healthz":
-		answer = s.healthz
-	case "/licenses":
-		answer = s.licenses
-	case welcomePath:
-		methods, answer = []string{"POST"}, s.choosePassword
-	case "/sessions":
-		methods, answer, open = []string{"POST"}, s.newSession, true
-	default:
-		if id := path[1:]; isSessionID(id) {
-			methods, answer, open = []string{"GET", "HEAD", "POST"}, s.session, true
-			break
+	e, known := s.endpoints[path]
+	if id := path[1:]; !known && isSessionID(id) {
+		e, known = s.endpoints[sessionPaths], true
+	}
+	// A preflight has no password, and its answer tells nothing of what the camera sees.
+	if r.Method != http.MethodOptions && !e.public {
+		if r = s.letIn(w, r, path); r == nil {
+			return
 		}
+	}
+	if !known {
 		fail(w, r, http.StatusNotFound, "There is nothing at %q; the camera is at /", path)
 		return
 	}
-	s.allowOrigin(w.Header(), r, open)
+	s.allowOrigin(w.Header(), r, e.open != nil && e.open(r))
+	methods := e.methods
+	if methods == nil {
+		methods = []string{"GET", "HEAD"}
+	}
 	allow := strings.Join(methods, ", ")
 	switch {
 	case r.Method == http.MethodOptions:
@@ -260,7 +257,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", allow)
 		fail(w, r, http.StatusMethodNotAllowed, "%s takes %s, not %s", path, allow, r.Method)
 	default:
-		answer(w, r)
+		e.answer(w, r)
 	}
 }
 
@@ -269,7 +266,11 @@ func (s *Server) root(w http.ResponseWriter, r *http.Request) {
 	switch action := r.URL.Query().Get("action"); action {
 	case "":
 		if s.Owner.isFree() {
-			welcome(w, http.StatusOK, "")
+			s.welcome(w, http.StatusOK, "")
+			return
+		}
+		if p := passOf(r); p != nil && p.token && asksForPage(r) {
+			s.beginLogin(w, r, p) // what is in the page comes without the token
 			return
 		}
 		s.page(w, r)
@@ -308,10 +309,20 @@ func busy(w http.ResponseWriter, r *http.Request, format string, args ...any) {
 }
 
 func writeJSON(w http.ResponseWriter, code int, v any) {
+	writeJSONText(w, code, v, func(text []byte) []byte { return text })
+}
+
+// writePublicJSON leaves out what texts say of where files are.
+func writePublicJSON(w http.ResponseWriter, v any) {
+	writeJSONText(w, http.StatusOK, v, withoutFolders)
+}
+
+func writeJSONText(w http.ResponseWriter, code int, v any, edit func([]byte) []byte) {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		code, b = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be written as JSON"}`)
 	}
+	b = edit(b)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
 	w.WriteHeader(code)

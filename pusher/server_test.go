@@ -46,6 +46,9 @@ func TestRoutes(t *testing.T) {
 		{"GET", "*", 404, `nothing at "*"`},
 		{"HEAD", "/stream", 200, ""},
 		{"HEAD", "/stream.mjpg", 200, ""},
+		{"HEAD", "/frames", 200, ""},
+		{"POST", "/frames", 405, "not POST"},
+		{"GET", "/frames?fps=often", 400, "fps is a number"},
 		{"GET", "/healthz", 200, "ok\n"},
 		{"GET", "/state", 200, `"viewers": []`},
 		{"GET", "/licenses", 404, "no licences here"},
@@ -233,8 +236,9 @@ func TestState(t *testing.T) {
 			"sessions": 1.0,
 			"uptime_s": 0.25,
 			"watching": 1.0,
+			"clock_us": 250000.0,
 			"viewers": []any{map[string]any{
-				"address": "pipe", "name": strings.Repeat("k", 64), "session": false, "seconds": 0.25,
+				"name": strings.Repeat("k", 64), "session": false, "seconds": 0.25,
 				"frames_sent": 1.0, "frames_skipped": 0.0, "bytes": got["viewers"].([]any)[0].(map[string]any)["bytes"], "age_ms": 0.0,
 				"link_bits_per_s": 0.0, "link_rtt_ms": 0.0,
 			}},
@@ -272,7 +276,7 @@ func TestStateForThePage(t *testing.T) {
 			}
 			delete(got, "viewers")
 			want := map[string]any{
-				"camera": "live", "card": "silent", "settings": "private", "watching": 2.0,
+				"camera": "live", "card": "silent", "settings": "private", "watching": 2.0, "clock_us": 0.0,
 				"frame": map[string]any{"seq": 4.0, "width": 64.0, "height": 48.0, "bytes": 5.0, "age_ms": 0.0},
 			}
 			var wantNames []any

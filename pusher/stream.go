@@ -12,15 +12,17 @@ import (
 	"github.com/pushcam/pushcam/camera"
 )
 
-// streamHead is the head of the answer to a stream's request, without its end. The stream ends with the
-// connection, because chunked encoding breaks simple players (esphome feature 960). All
-// players take HTTP/1.0 with Connection: close.
-const streamHead = "HTTP/1.0 200 OK\r\n" +
-	"Connection: close\r\n" +
-	"Content-Type: multipart/x-mixed-replace; boundary=" + boundary + "\r\n" +
-	"Cache-Control: no-store, no-cache, must-revalidate, private, max-age=0\r\n" +
-	"Pragma: no-cache\r\n" +
-	"X-Accel-Buffering: no\r\n"
+// streamHead is the head of the answer to a stream's request, without its end. The stream
+// ends with the connection, because chunked encoding breaks simple players (esphome
+// feature 960). All players take HTTP/1.0 with Connection: close.
+func streamHead(records bool) string {
+	return "HTTP/1.0 200 OK\r\n" +
+		"Connection: close\r\n" +
+		"Content-Type: " + contentType(records) + "\r\n" +
+		"Cache-Control: no-store, no-cache, must-revalidate, private, max-age=0\r\n" +
+		"Pragma: no-cache\r\n" +
+		"X-Accel-Buffering: no\r\n"
+}
 
 // maxName bounds the name that a viewer gives itself, in bytes.
 const maxName = 64
@@ -62,6 +64,7 @@ func (s *Server) multipart(w http.ResponseWriter, r *http.Request) {
 type streamOptions struct {
 	ctx      context.Context // ends the stream
 	session  bool            // it is a push session's
+	records  bool            // it is one of records, and not multipart
 	replaces bool            // takes the place of another stream, which is ending
 	done     func()          // called after its end
 }
@@ -76,7 +79,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 		return false
 	}
 	if r.Method == http.MethodHead {
-		w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary="+boundary)
+		w.Header().Set("Content-Type", contentType(o.records))
 		w.Header().Set("Connection", "close")
 		return false
 	}
@@ -96,12 +99,18 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 	ctx, cancel := context.WithCancel(o.ctx)
 	v.from, v.cancel, v.frames = from, cancel, &s.frames
 	v.origin = s.allowedOrigin(r, false)
-	v.session, v.interval, v.ahead, v.name = o.session, query.interval, query.ahead, query.name
+	v.session, v.records, v.interval, v.name = o.session, o.records, query.interval, query.name
+	v.ahead = query.ahead && !o.records
 	// A browser's network process reads everything at once, however slowly the browser
 	// shows it. To ask it would tell nothing.
 	v.link.asks = !v.ahead && !strings.HasPrefix(r.Header.Get("User-Agent"), "Mozilla/")
 	s.addViewer(v)
+	stay := func() bool { return true }
+	if p := passOf(r); p != nil {
+		stay = context.AfterFunc(p.ctx, cancel)
+	}
 	go func() {
+		defer stay()
 		s.Log.Info("viewer came", "viewer", v.address)
 		err := v.run(ctx, s.Hub)
 		cancel()
@@ -123,11 +132,15 @@ func (v *viewer) run(ctx context.Context, h *Hub) error {
 	if err := v.conn.SetDeadline(time.Now().Add(v.timeout)); err != nil {
 		return err
 	}
-	greeting := streamHead
+	greeting := streamHead(v.records)
 	if v.origin != "" {
 		greeting += "Access-Control-Allow-Origin: " + v.origin + "\r\n"
 	}
-	greeting += "\r\n--" + boundary + "\r\n"
+	if v.records {
+		greeting += "X-Content-Type-Options: nosniff\r\n\r\n"
+	} else {
+		greeting += "\r\n--" + boundary + "\r\n"
+	}
 	if v.ahead {
 		greeting += headAhead
 	}

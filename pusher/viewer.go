@@ -49,6 +49,7 @@ type viewer struct {
 	name     string        // what it calls itself
 	session  bool          // belongs to a push session
 	origin   string        // whose pages may read the stream; "" is none
+	records  bool          // it gets records, and not multipart
 	ahead    bool          // each part's header is sent ahead, together with the part before
 	since    time.Time     // when it came
 	interval time.Duration // between two of its frames at least; 0 sends all
@@ -182,10 +183,13 @@ func (v *viewer) gone(now time.Duration) bool {
 }
 
 // beginHeader begins the next part's header with a line that means nothing, or makes
-// that line longer.
+// that line longer. Among records it sends one that means nothing.
 func (v *viewer) beginHeader() error {
 	b := waitingMore
-	if !v.begun {
+	switch {
+	case v.records:
+		b = emptyRecord
+	case !v.begun:
 		b, v.begun = waitingLine, true
 	}
 	if err := v.conn.SetWriteDeadline(time.Now().Add(v.timeout)); err != nil {
@@ -281,7 +285,7 @@ func (v *viewer) send(ctx context.Context, p *part, now time.Time) error {
 	return v.finish()
 }
 
-// ask sends a byte of the next part's header. When that is acknowledged tells whether
+// ask sends a byte of the next part's header, or an empty record. When that is acknowledged tells whether
 // everything before it was read.
 func (v *viewer) ask() error {
 	err := v.beginHeader()
@@ -294,6 +298,8 @@ func (v *viewer) begin(p *part, now time.Time) {
 	v.part = p
 	v.iov = [3][]byte{p.head[len(lineEnd):], p.frame.JPEG, tail}
 	switch {
+	case v.records:
+		v.iov[0], v.iov[2] = p.record[:], nil
 	case v.ahead:
 		v.iov[0], v.iov[2] = nil, aheadTail
 	case v.begun:
@@ -392,7 +398,7 @@ func (v *viewer) done() {
 	}
 }
 
-// end writes the closing boundary, so that players see that the stream is over
+// end writes what is left, and the closing boundary, so that players see that the stream is over
 // and not broken.
 func (v *viewer) end() error {
 	if err := v.conn.SetWriteDeadline(time.Now().Add(v.closing)); err != nil {
@@ -403,6 +409,9 @@ func (v *viewer) end() error {
 		if _, err := v.bufs.WriteTo(v.conn); err != nil {
 			return err
 		}
+	}
+	if v.records { // its end is the connection's
+		return nil
 	}
 	end := streamEnd
 	if v.begun {

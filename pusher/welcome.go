@@ -26,13 +26,24 @@ const messageMark = "<!-- message -->"
 
 func (o *Owner) isFree() bool { return o != nil && o.Free != nil && o.Free() }
 
+// Who may look without the password that is chosen on the page.
+const (
+	whoMark   = "<!-- who may look -->"
+	whoOpen   = "Everybody on your network can watch without it."
+	whoClosed = "Who does not know it, or the viewers' password, cannot look: this camera is closed."
+)
+
 // welcome answers with the page of a camera without an owner. message, if there is one,
 // says what was wrong with what was typed on it.
-func welcome(w http.ResponseWriter, code int, message string) {
+func (s *Server) welcome(w http.ResponseWriter, code int, message string) {
 	if message != "" {
 		message = `<p role="alert">` + html.EscapeString(message) + "</p>"
 	}
-	page := strings.Replace(welcomePage, messageMark, message, 1)
+	who := whoOpen
+	if s.Viewing != nil {
+		who = whoClosed
+	}
+	page := strings.NewReplacer(messageMark, message, whoMark, who).Replace(welcomePage)
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(page)))
@@ -73,21 +84,25 @@ func (s *Server) choosePassword(w http.ResponseWriter, r *http.Request) {
 	}
 	password := r.PostForm.Get("password")
 	if password != r.PostForm.Get("again") {
-		welcome(w, http.StatusUnprocessableEntity, "The two passwords differ: type the same one twice.")
+		s.welcome(w, http.StatusUnprocessableEntity, "The two passwords differ: type the same one twice.")
 		return
 	}
 	switch err := s.Owner.Choose(password); {
 	case err == nil:
 		s.Log.Warn("this camera has an owner now: a password was chosen on its page", "from", address(r))
+		if s.Viewing != nil {
+			s.beginLogin(w, r, &pass{role: theOwner, ctx: s.ctx})
+			return
+		}
 		w.Header().Set("Location", "./")
 		w.WriteHeader(http.StatusSeeOther)
 	case errors.Is(err, ErrUnsuitable):
-		welcome(w, http.StatusUnprocessableEntity, capitalized(err))
+		s.welcome(w, http.StatusUnprocessableEntity, capitalized(err))
 	case !s.Owner.isFree():
 		fail(w, r, http.StatusConflict, late)
 	default:
 		s.Log.Error("the owner's password cannot be kept", "err", err)
-		welcome(w, http.StatusInternalServerError, capitalized(err))
+		s.welcome(w, http.StatusInternalServerError, capitalized(err))
 	}
 }
 

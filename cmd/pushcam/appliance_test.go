@@ -120,7 +120,7 @@ func TestOwner(t *testing.T) {
 			t.Errorf("%s %s: %d %q, %v; want %d with %q", tt.host, tt.path, resp.StatusCode, body, err, tt.code, tt.body)
 		}
 	}
-	if text, _, _, _ := book.from(0); strings.Contains(string(text), "the owner's\"") || !strings.Contains(string(text), "a wrong password for the owner") {
+	if text, _, _, _ := book.from(0); strings.Contains(string(text), "the owner's\"") || !strings.Contains(string(text), "a wrong password") {
 		t.Errorf("the log is %s", text)
 	}
 }

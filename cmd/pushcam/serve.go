@@ -59,7 +59,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	server.Names = func() []string { return append(appliance.names(), c.allowHosts.all...) }
 	server.Licenses = appliance.licenses()
 	server.State = map[string]func() any{
-		"camera":   func() any { return cameraState(cam) },
+		"camera":   func() any { return viewersCameraState(cam) },
 		"panel":    panel.state,
 		"flags":    func() any { return c.given },
 		"controls": func() any { return controls.camera.ControlStates() },
@@ -68,6 +68,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		"program":  func() any { return programInfo() },
 	}
 	maps.Copy(server.State, appliance.state())
+	server.OwnersState = map[string]func() any{"camera": func() any { return cameraState(cam) }}
 	if secure != nil {
 		listeners = append(listeners, secure.listener())
 		secure.id, secure.names = appliance.identifies()
@@ -114,10 +115,18 @@ func end(all *parts, a *appliance, p *panel, log *slog.Logger) error {
 	return a.system.finish(why, p, log)
 }
 
-// cameraState is the camera's part of /state.
+// cameraState is the camera's part of the owner's state.
 func cameraState(cam *camera.Camera) camera.State {
 	s := cam.State()
 	s.Since = onClock(s.Since)
+	return s
+}
+
+// viewersCameraState is without what is only the owner's business: which device of that
+// make it is, and where it is plugged in.
+func viewersCameraState(cam *camera.Camera) camera.State {
+	s := cameraState(cam)
+	s.Device = camera.Device{Name: s.Device.Name, Driver: s.Device.Driver}
 	return s
 }
 

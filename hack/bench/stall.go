@@ -185,15 +185,12 @@ func isListed(ctx context.Context, web *http.Client, port int) (bool, error) {
 	}
 	defer answer.Body.Close()
 	var state struct {
-		Viewers []struct{ Address string }
+		Viewers []struct{ Name string }
 	}
 	if err := json.NewDecoder(answer.Body).Decode(&state); err != nil {
 		return false, fmt.Errorf("/state: %w", err)
 	}
-	return slices.ContainsFunc(state.Viewers, func(v struct{ Address string }) bool {
-		_, p, err := net.SplitHostPort(v.Address)
-		return err == nil && p == strconv.Itoa(port)
-	}), nil
+	return slices.Contains(state.Viewers, struct{ Name string }{strconv.Itoa(port)}), nil
 }
 
 // memory is the server's resident memory and what the kernel holds of its streams, in

@@ -129,9 +129,11 @@ func connect(address string) (conn net.Conn, err error) {
 	return nil, fmt.Errorf("no server: %w", err)
 }
 
-// view calls saw for each frame until the connection ends.
+// view calls saw for each frame until the connection ends. The stream's name is the
+// connection's port; see isListed.
 func (w watching) view(conn net.Conn, saw func(frame)) error {
-	if _, err := fmt.Fprintf(conn, "GET /stream HTTP/1.1\r\nHost: %s\r\n\r\n", w.Address); err != nil {
+	_, local, _ := net.SplitHostPort(conn.LocalAddr().String())
+	if _, err := fmt.Fprintf(conn, "GET /stream?name=%s HTTP/1.1\r\nHost: %s\r\n\r\n", local, w.Address); err != nil {
 		return err
 	}
 	s, err := newSocket(conn.(*net.TCPConn))

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"image/jpeg"
@@ -52,7 +53,14 @@ func testAppliance(t *testing.T, p *product) {
 		s := m.is(t, "a state without trouble", func(s state) bool {
 			return s.Settings.Trouble == "" && slices.Contains(s.Kernel.Drivers, "uvcvideo")
 		})
-		d := s.Camera.Device
+		var whole state
+		if code, _, body, err := m.owned(http.MethodGet, "/api/state"); err != nil || code != http.StatusOK || json.Unmarshal(body, &whole) != nil {
+			t.Errorf("the owner's state: status %d, %v: %s", code, err, body)
+		}
+		if d := s.Camera.Device; d.Serial != "" || d.Path != "" || d.Bus != "" {
+			t.Errorf("everybody is told of the camera %+v", d)
+		}
+		d := whole.Camera.Device
 		if d.Driver != "uvcvideo" || d.Name != cam.Name || d.Serial != cam.Serial || d.Path != "/dev/video0" {
 			t.Errorf("the camera is %+v", d)
 		}

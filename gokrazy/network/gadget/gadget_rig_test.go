@@ -102,8 +102,7 @@ func (l *peer) unplugged(adapter string) {
 }
 
 // do calls f on the laptop.
-func (l *peer) do(f func() error) {
-	l.t.Helper()
+func (l *peer) do(f func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for ever: the thread ends with the goroutine
@@ -119,51 +118,57 @@ func (l *peer) do(f func() error) {
 			return f()
 		}()
 	}()
-	if err := <-done; err != nil {
-		for _, args := range [][]string{{"-s", "addr"}, {"-n", l.name, "-s", "addr"}, {"-n", l.name, "neigh"}} {
-			out, _ := exec.Command("ip", args...).CombinedOutput()
-			l.t.Logf("ip %q:\n%s", args, out)
-		}
-		out, _ := exec.Command("dmesg").CombinedOutput()
-		l.t.Logf("%s", out[max(0, len(out)-4000):])
-		l.t.Fatal(err)
-	}
+	return <-done
 }
 
 // address asks for an address, as a computer does that sees a new network, and
-// takes it.
-func (l *peer) address(adapter string) netip.Prefix {
+// takes it. It returns false if the adapter goes away meanwhile.
+func (l *peer) address(adapter string) (got netip.Prefix, ok bool) {
 	l.t.Helper()
-	var got netip.Prefix
-	l.do(func() error {
-		ctx, cancel := context.WithTimeout(l.t.Context(), rigPatience)
-		defer cancel()
-		c, err := nclient4.New(adapter, nclient4.WithTimeout(2*time.Second), nclient4.WithRetry(20))
-		if err != nil {
-			return err
+	var err error
+	for deadline := time.Now().Add(rigPatience); time.Now().Before(deadline); {
+		if exec.Command("ip", "-n", l.name, "link", "show", adapter).Run() != nil {
+			return got, false
 		}
-		defer c.Close()
-		lease, err := c.Request(ctx)
-		if err != nil {
-			return err
+		if err = l.do(func() (err error) { got, err = l.ask(adapter); return err }); err == nil {
+			run(l.t, "ip", "-n", l.name, "addr", "add", got.String(), "dev", adapter)
+			return got, true
 		}
-		if len(lease.ACK.Router()) > 0 || len(lease.ACK.DNS()) > 0 {
-			l.t.Errorf("the laptop is offered a way to the Internet: %s", lease.ACK.Summary())
-		}
-		a, _ := netip.AddrFromSlice(lease.ACK.YourIPAddr.To4())
-		bits, _ := lease.ACK.SubnetMask().Size()
-		got = netip.PrefixFrom(a, bits)
-		return nil
-	})
-	run(l.t, "ip", "-n", l.name, "addr", "add", got.String(), "dev", adapter)
-	return got
+	}
+	for _, args := range [][]string{{"-s", "addr"}, {"-n", l.name, "-s", "addr"}} {
+		out, _ := exec.Command("ip", args...).CombinedOutput()
+		l.t.Logf("ip %q:\n%s", args, out)
+	}
+	l.t.Fatal(err)
+	return got, false
+}
+
+// ask asks for an address for some seconds.
+func (l *peer) ask(adapter string) (got netip.Prefix, err error) {
+	ctx, cancel := context.WithTimeout(l.t.Context(), 10*time.Second)
+	defer cancel()
+	c, err := nclient4.New(adapter, nclient4.WithTimeout(2*time.Second), nclient4.WithRetry(20))
+	if err != nil {
+		return got, err
+	}
+	defer c.Close()
+	lease, err := c.Request(ctx)
+	if err != nil {
+		return got, err
+	}
+	if len(lease.ACK.Router()) > 0 || len(lease.ACK.DNS()) > 0 {
+		l.t.Errorf("the laptop is offered a way to the Internet: %s", lease.ACK.Summary())
+	}
+	a, _ := netip.AddrFromSlice(lease.ACK.YourIPAddr.To4())
+	bits, _ := lease.ACK.SubnetMask().Size()
+	return netip.PrefixFrom(a, bits), nil
 }
 
 // get is what a browser on the laptop gets.
 func (l *peer) get(host netip.Addr) string {
 	l.t.Helper()
 	var body string
-	l.do(func() error {
+	err := l.do(func() error {
 		conn, err := net.DialTimeout("tcp", netip.AddrPortFrom(host, 80).String(), rigPatience)
 		if err != nil {
 			return err
@@ -180,6 +185,9 @@ func (l *peer) get(host netip.Addr) string {
 		body = string(text)
 		return err
 	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
 	return body
 }
 
@@ -276,8 +284,11 @@ func TestRigLaptop(t *testing.T) {
 	laptop := newLaptop(t, id.peer.String())
 	see := func(when string) (adapter string) {
 		t.Helper()
-		adapter = laptop.plugged()
-		got := laptop.address(adapter)
+		var got netip.Prefix
+		for ok := false; !ok; { // the kernel's port is mute now and then; then the program sets it up anew
+			adapter = laptop.plugged()
+			got, ok = laptop.address(adapter)
+		}
 		if want := netip.PrefixFrom(id.there, 30); got != want {
 			t.Errorf("%s: the laptop has %v, want %v", when, got, want)
 		}
@@ -306,6 +317,12 @@ func TestRigLaptop(t *testing.T) {
 	laptop.unplugged(adapter)
 	cable(t, true)
 	adapter = see("out and in")
+
+	run(t, "tc", "qdisc", "replace", "dev", awaitBoard(t, id.here).Name, "root", "blackhole")
+	if got, ok := laptop.address(adapter); ok {
+		t.Fatalf("the laptop has %v through a port that swallows everything", got)
+	}
+	adapter = see("set up anew, because it was mute")
 
 	stop()
 	if page := laptop.get(id.here.Addr()); !strings.HasPrefix(page, "the camera") {

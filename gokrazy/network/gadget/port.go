@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -100,6 +101,16 @@ func (p *port) works(name string) bool {
 	}
 	_, err = os.Stat(filepath.Join(p.net, name))
 	return err == nil
+}
+
+// sent is how many packets the interface has sent; 0 if it does not say.
+func (p *port) sent(name string) uint64 {
+	text, err := readLine(filepath.Join(p.net, name, "statistics/tx_packets"))
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseUint(text, 10, 64)
+	return n
 }
 
 func (p *port) create(product string, id identity) error {

@@ -240,3 +240,28 @@ func TestRetry(t *testing.T) {
 		}
 	})
 }
+
+// A port is mute if answers were written to it and it has sent nothing.
+func TestMute(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		looks [][2]uint64 // answers that were written, and packets that were sent
+		want  bool
+	}{
+		{"nobody is there", [][2]uint64{{0, 0}, {0, 0}, {0, 0}}, false},
+		{"it answers", [][2]uint64{{0, 0}, {2, 2}, {4, 5}}, false},
+		{"only one was asked for, perhaps just now", [][2]uint64{{0, 0}, {1, 0}, {2, 0}}, false},
+		{"from the start", [][2]uint64{{0, 0}, {2, 0}}, true},
+		{"later", [][2]uint64{{0, 0}, {2, 2}, {7, 2}}, true},
+		{"what others send counts too", [][2]uint64{{0, 0}, {2, 1}}, false},
+	} {
+		var m mute
+		got := false
+		for _, look := range tt.looks {
+			got = m.look(look[0], look[1])
+		}
+		if got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package pusher
+
+import (
+	_ "embed"
+	"errors"
+	"html"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Where the page to log in sends the password, and where the viewer page ends a login.
+const (
+	loginPath  = "/login"
+	logoutPath = "/logout"
+)
+
+const loginCookie = "pushcam"
+
+//go:embed web/login.html
+var loginPage string
+
+// logoutForm is on the viewer page of a camera that is closed, where logoutMark is.
+const (
+	logoutMark = "<!-- log out -->"
+	logoutForm = `<form method="post" action="logout"><button>log out</button></form>`
+)
+
+// loginForm answers with the page to log in. message, if there is one, says what was wrong
+// with what was typed on it.
+func loginForm(w http.ResponseWriter, code int, message string) {
+	if message != "" {
+		message = `<p role="alert">` + html.EscapeString(message) + "</p>"
+	}
+	page := strings.Replace(loginPage, messageMark, message, 1)
+	h := w.Header()
+	if code == http.StatusUnauthorized { // which has to have one (RFC 9110, 15.5.2)
+		h.Set("WWW-Authenticate", `Cookie realm="pushcam"`)
+	}
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(page)))
+	// Nobody is to type a password into a frame of another site.
+	h.Set("Content-Security-Policy", "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+	w.WriteHeader(code)
+	w.Write([]byte(page)) // it fails only if the client has left
+}
+
+// login answers with the page to log in, and to the password that was typed on it with a
+// login.
+func (s *Server) login(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		loginForm(w, http.StatusOK, "")
+		return
+	}
+	if !isSameOrigin(r) { // it does not count as a try of the address
+		fail(w, r, http.StatusForbidden, "A page of another site may not do this; open the camera's own page")
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		fail(w, r, http.StatusBadRequest, "What was sent is not this page's form: %v", err)
+		return
+	}
+	who, err := s.limiter.login(s.ctx, address(r), r.PostForm.Get("password"))
+	var slow *tooManyTries
+	switch {
+	case err == nil:
+		s.beginLogin(w, r, &pass{role: who, ctx: s.ctx})
+	case errors.As(err, &slow):
+		w.Header().Set("Retry-After", strconv.Itoa(int(slow.wait/time.Second)+1))
+		loginForm(w, http.StatusTooManyRequests, err.Error()+".")
+	case s.ctx.Err() != nil:
+		busy(w, r, "The camera's program is being ended")
+	case errors.Is(err, errPassword):
+		loginForm(w, http.StatusUnauthorized, "That is neither the viewers' password nor the owner's.")
+	default:
+		loginForm(w, http.StatusForbidden, "Nobody may look at this camera yet: "+err.Error()+".")
+	}
+}
+
+// beginLogin gives a browser a cookie, which ends with the pass, and leads it to the page.
+// Without a path the cookie is for where the browser sees the camera, also behind a proxy
+// that has it at /webcam/ (RFC 6265, 5.1.4). SameSite keeps pages of other sites from using
+// it.
+func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request, p *pass) {
+	http.SetCookie(w, &http.Cookie{
+		Name:     loginCookie,
+		Value:    s.logins.open(p.ctx, p.role),
+		MaxAge:   int(loginTime / time.Second),
+		HttpOnly: true,
+		Secure:   r.TLS != nil,
+		SameSite: http.SameSiteStrictMode,
+	})
+	w.Header().Set("Location", "./")
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// loginOf is the pass of the login that a request's cookies name; nil if there is none.
+// There may be more of them: another camera behind the same name has its own.
+func (s *Server) loginOf(r *http.Request) *pass {
+	for _, c := range r.CookiesNamed(loginCookie) {
+		if p := s.logins.named(loginName(c.Value)); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// logout ends a login, and the streams that it has opened.
+func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
+	if !isSameOrigin(r) {
+		fail(w, r, http.StatusForbidden, "A page of another site may not do this; open the camera's own page")
+		return
+	}
+	if p := s.loginOf(r); p != nil {
+		s.logins.close(p.issuer)
+	}
+	http.SetCookie(w, &http.Cookie{Name: loginCookie, MaxAge: -1, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
+	w.Header().Set("Location", "./")
+	w.WriteHeader(http.StatusSeeOther)
+}
