@@ -71,6 +71,57 @@ func ReadNext(boot io.ReaderAt) (Next, error) {
 	return Next{root, bytes.Contains(text, []byte(tryFlag))}, nil
 }
 
+// initWord is what every kernel of a pushcam starts.
+const initWord = "init=/gokrazy/init"
+
+// CheckCommandLines returns an error if a boot partition would have the kernel start
+// something else than gokrazy's init, or from something else than the card. It is for an
+// image from elsewhere.
+func CheckCommandLines(boot io.ReaderAt) error {
+	f, err := fat.Open(boot)
+	if err != nil {
+		return err
+	}
+	for _, path := range []string{cmdlineFile, loaderFile} {
+		text, err := f.ReadFile(path, maxCmdline)
+		if path == loaderFile && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = checkCommandLine(string(text))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// checkCommandLine looks at each word. The kernel takes quotes off a word, and takes the
+// byte 0xA0 for a blank (lib/cmdline.c, next_arg), so that a word could look like
+// another one: gok writes neither.
+func checkCommandLine(text string) error {
+	if i := strings.IndexFunc(text, func(r rune) bool { return r > '~' || r < ' ' && r != '\n' || r == '"' }); i >= 0 {
+		return fmt.Errorf("a kernel's command line has no %q", text[i:i+1])
+	}
+	count := make(map[string]int)
+	for _, word := range strings.Fields(text) {
+		name, _, _ := strings.Cut(word, "=")
+		switch count[name]++; {
+		case name == "init" && word != initWord, name == "rdinit", name == "initrd":
+			return fmt.Errorf("it starts something else than a pushcam does, by %.60q", word)
+		case name == "root" && rootWord.FindString(word) != word:
+			return fmt.Errorf("it starts from something else than the card, by %.60q", word)
+		}
+	}
+	for _, name := range []string{"init", "root"} {
+		if count[name] != 1 {
+			return fmt.Errorf("it has %s= %d times, and not once", name, count[name])
+		}
+	}
+	return nil
+}
+
 // SetNext writes next to a boot partition, in place: first one sector of the boot
 // loader's entry, if there is one and it names another root, and then one sector of
 // cmdline.txt. Both are read back. cmdline is the running kernel's command line: it

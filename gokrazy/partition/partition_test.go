@@ -233,6 +233,66 @@ func TestSetNextReadsBack(t *testing.T) {
 	}
 }
 
+// An image from elsewhere starts what a pushcam starts, from where it does, and nothing
+// else, however that is written.
+func TestCheckCommandLines(t *testing.T) {
+	const root, start = "root=PARTUUID=60c24cc1-f3f9-427a-8199-58466c240001/PARTNROFF=1", "init=/gokrazy/init"
+	for _, tt := range []struct{ cmdline, want string }{
+		{partitiontest.Cmdline + partitiontest.Padding, ""},
+		{root + " " + start + " panic=10 gokrazy.try_boot_inactive=1", ""},
+		{root + " init=/evil", `starts something else than a pushcam does, by "init=/evil"`},
+		{root + " " + start + " init=/evil", `by "init=/evil"`},
+		{root + " init=/evil " + start, `by "init=/evil"`},
+		{root + " " + start + " " + start, "it has init= 2 times"},
+		{root, "it has init= 0 times"},
+		{root + "\tinit=/evil\t" + start, `no "\t"`},
+		{root + " " + start + ` "init=/evil"`, "no \"\\\"\""},
+		{root + " " + start + "\xa0init=/evil", "command line has no"},
+		{root + " " + start + "\u00a0init=/evil", "command line has no"},
+		{root + " " + start + " rdinit=/evil", `by "rdinit=/evil"`},
+		{root + " " + start + " initrd=0x1000,1", `by "initrd=`},
+		{root + " " + start + " root=/dev/sda", `starts from something else than the card, by "root=/dev/sda"`},
+		{root + "x " + start, "starts from something else than the card"},
+		{root + " " + root + " " + start, "it has root= 2 times"},
+		{root + " " + start + "\nrdinit=/evil\n", `by "rdinit=/evil"`},
+	} {
+		boot := partitiontest.Boot{Cmdline: tt.cmdline}
+		for name, image := range map[string][]byte{"ours": boot.Bytes(), "gok's": boot.Gok()} {
+			err := CheckCommandLines(bytes.NewReader(image))
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("%s: %q: error %v, want %q", name, tt.cmdline, err, tt.want)
+			}
+		}
+	}
+	if err := CheckCommandLines(bytes.NewReader(make([]byte, 4096))); err == nil {
+		t.Error("zeros are checked")
+	}
+}
+
+// What a kernel would start is what was checked: its own way to take a line apart finds
+// no other init in one that is good.
+func FuzzCheckCommandLine(f *testing.F) {
+	for _, text := range []string{partitiontest.Cmdline, partitiontest.Cmdline + "\n", partitiontest.Cmdline + ` "init=/evil"`, partitiontest.Cmdline + "\xa0init=/evil"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if checkCommandLine(text) != nil {
+			return
+		}
+		// lib/cmdline.c and lib/string.c: these are blanks, and quotes go.
+		words := strings.FieldsFunc(strings.ReplaceAll(text, `"`, ""), func(r rune) bool { return strings.ContainsRune(" \t\n\v\f\r\u00a0\ufffd", r) })
+		inits := 0
+		for _, w := range words {
+			if strings.HasPrefix(w, "init=") || strings.HasPrefix(w, "rdinit=") {
+				inits++
+			}
+		}
+		if inits != 1 || !slices.Contains(words, initWord) {
+			t.Errorf("%q has %d", text, inits)
+		}
+	})
+}
+
 func FuzzSetNext(f *testing.F) {
 	const upToTheKernel = 32 << 10 // bytes, which the fuzzer can change quickly
 	f.Add(partitiontest.Boot{}.Gok()[:upToTheKernel], 3, true)

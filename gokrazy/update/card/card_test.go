@@ -3,6 +3,7 @@ package card_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -187,7 +188,7 @@ func TestWriteBoot(t *testing.T) {
 	}
 	// Made for another card, with a file more.
 	foreign := partitiontest.Boot{Kernel: "6.18", Filler: strings.Repeat("filler", 20_000),
-		Cmdline: "quiet root=PARTUUID=00000000-1111-2222-3333-444444440001/PARTNROFF=2" + partitiontest.Padding}
+		Cmdline: "quiet root=PARTUUID=00000000-1111-2222-3333-444444440001/PARTNROFF=2 init=/gokrazy/init" + partitiontest.Padding}
 	if err := os.WriteFile(image, foreign.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +219,13 @@ func TestWriteBoot(t *testing.T) {
 	if err != nil || !bytes.Equal(restored[:size], original[:size]) {
 		t.Error("what was saved is not what is back")
 	}
-	for name, content := range map[string][]byte{"no room": make([]byte, len(original)+512), "no boot partition": make([]byte, 4096)} {
+	huge := partitiontest.Boot{Kernel: kernel}.Bytes()
+	binary.LittleEndian.PutUint16(huge[19:], 0)
+	binary.LittleEndian.PutUint32(huge[32:], 1<<32-1)
+	for name, content := range map[string][]byte{
+		"no room": make([]byte, len(original)+512), "no boot partition": make([]byte, 4096), "of 4 billion sectors": huge,
+		"another init": partitiontest.Boot{Kernel: kernel, Cmdline: strings.Replace(partitiontest.Cmdline, "/gokrazy/init", "/evil", 1)}.Bytes(),
+	} {
 		if err := os.WriteFile(image, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
