@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -157,8 +158,9 @@ func (s *Server) ownersState(w http.ResponseWriter, r *http.Request) {
 // everything is the whole state, with the addresses of viewers or without.
 func (s *Server) everything(addresses bool) map[string]any {
 	viewers, watching := s.viewerStates("", addresses)
+	now := time.Now()
 	all := map[string]any{
-		"frame": s.frameState(), "viewers": viewers, "watching": watching, "clock_us": s.Hub.clock(time.Now()),
+		"frame": s.frameState(), "viewers": viewers, "watching": watching, "clock_us": s.Hub.clock(now), "time": unixTime(now),
 		"sessions": s.sessions.count(), "uptime_s": time.Since(s.started).Seconds(),
 	}
 	for name, section := range s.State {
@@ -166,6 +168,10 @@ func (s *Server) everything(addresses bool) map[string]any {
 	}
 	return all
 }
+
+// unixTime is the clock that X-Timestamp shows, as a JSON number of seconds since 1970. A
+// relay compares it with its own.
+func unixTime(now time.Time) json.RawMessage { return appendUnixMicro(nil, now) }
 
 // frameState is the section about the last frame; nil if there is none.
 func (s *Server) frameState() any {
@@ -196,7 +202,8 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 // pageState is what the page of the viewer with a name shows.
 func (s *Server) pageState(name string) map[string]any {
 	viewers, watching := s.viewerStates(name, false)
-	all := map[string]any{"frame": s.frameState(), "viewers": viewers, "watching": watching, "clock_us": s.Hub.clock(time.Now())}
+	now := time.Now()
+	all := map[string]any{"frame": s.frameState(), "viewers": viewers, "watching": watching, "clock_us": s.Hub.clock(now), "time": unixTime(now)}
 	for _, name := range pageSections {
 		if section := s.State[name]; section != nil {
 			all[name] = section()

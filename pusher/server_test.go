@@ -237,6 +237,7 @@ func TestState(t *testing.T) {
 			"uptime_s": 0.25,
 			"watching": 1.0,
 			"clock_us": 250000.0,
+			"time":     float64(time.Now().UnixMicro()) / 1e6,
 			"viewers": []any{map[string]any{
 				"name": strings.Repeat("k", 64), "session": false, "seconds": 0.25,
 				"frames_sent": 1.0, "frames_skipped": 0.0, "bytes": got["viewers"].([]any)[0].(map[string]any)["bytes"], "age_ms": 0.0,
@@ -277,6 +278,7 @@ func TestStateForThePage(t *testing.T) {
 			delete(got, "viewers")
 			want := map[string]any{
 				"camera": "live", "card": "silent", "settings": "private", "watching": 2.0, "clock_us": 0.0,
+				"time":  float64(time.Now().Unix()), // the bubble's clock stands at a whole second
 				"frame": map[string]any{"seq": 4.0, "width": 64.0, "height": 48.0, "bytes": 5.0, "age_ms": 0.0},
 			}
 			var wantNames []any

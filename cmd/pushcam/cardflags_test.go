@@ -32,7 +32,7 @@ func TestCardFlags(t *testing.T) {
 			`pushcam.txt, line 7: size cannot be "big"; its default is "1280x720".`}},
 		{"values out of bounds", map[string]string{"fps": "5000", "size": "640x480", "source": "telly"}, map[string]string{"size": "640x480"}, []string{
 			"pushcam.txt, line 7: fps is above 0 and at most 1000, not 5000.",
-			`pushcam.txt, line 7: source is auto, v4l2, pattern or replay:PATH, not "telly".`}},
+			`pushcam.txt, line 7: source is auto, v4l2, pattern, replay:PATH or the URL of a stream, not "telly".`}},
 		{"unknown names", map[string]string{"fsp": "10", "wifi-pasword": "x", "telephone": "y", "rotation": "180"}, map[string]string{}, []string{
 			`pushcam.txt, line 7: There is no setting "fsp"; fps may be meant.`,
 			`pushcam.txt, line 7: There is no setting "rotation"; a control of the camera is given as control=name=value.`,

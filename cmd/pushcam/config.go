@@ -48,7 +48,7 @@ type config struct {
 	buttonHold    time.Duration
 	privacyButton bool
 
-	source   string
+	source   source
 	device   string
 	size     size
 	fps      float64
@@ -114,7 +114,8 @@ func (c *config) flags() *flag.FlagSet {
 	fs := flag.NewFlagSet("pushcam", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // errors are printed once, below
 
-	fs.StringVar(&c.source, "source", "auto", "`what` gives the pictures: auto, v4l2, pattern, or replay:PATH (a folder of JPEGs\nor an .mjpeg file); auto takes the first camera, and on a PC without one the test pattern")
+	c.source.kind = "auto"
+	fs.Var(&c.source, "source", "`what` gives the pictures: auto, v4l2, pattern, replay:PATH (a folder of JPEGs or an\n.mjpeg file), or the URL of another camera's stream; auto takes the first camera, and on a PC without\none the test pattern")
 	fs.StringVar(&c.device, "device", "", "the camera: a `path`, or a part of its name or bus; without it the first one with MJPEG")
 	fs.Var(&c.size, "size", "`size` of the picture in pixels, as 1280x720; the camera may adjust it")
 	fs.Float64Var(&c.fps, "fps", 30, "`pictures` per second; the camera may adjust it")
@@ -177,8 +178,8 @@ func parse(root device.Root, args []string, getenv func(string) string, card set
 		return nil, err // it was read a moment ago
 	}
 	c.problems, c.ownerHash = append(card.Problems, problems...), card.Password
-	if c.source == "auto" && c.appliance {
-		c.source = "v4l2" // who mounted a camera is not helped by a test pattern
+	if c.source.kind == "auto" && c.appliance {
+		c.source.kind = "v4l2" // who mounted a camera is not helped by a test pattern
 	}
 	if c.idleHold == 0 {
 		c.idleHold = time.Nanosecond // at once: camera.Camera takes 0 for its default
@@ -296,12 +297,10 @@ func (c *config) controlsOver(kept v4l2.Controls) map[string]given {
 
 // check refuses values that no camera or server can mean.
 func (c *config) check() error {
-	path, replay := strings.CutPrefix(c.source, "replay:")
+	if err := c.source.check(); err != nil {
+		return err
+	}
 	switch {
-	case replay && path == "":
-		return errors.New("-source replay: needs a path, as replay:pictures/")
-	case !replay && c.source != "auto" && c.source != "v4l2" && c.source != "pattern":
-		return fmt.Errorf("-source is auto, v4l2, pattern or replay:PATH, not %q", c.source)
 	case !(c.fps > 0 && c.fps <= 1000):
 		return fmt.Errorf("-fps is above 0 and at most 1000, not %v", c.fps)
 	case c.quality < 0 || c.quality > 100:

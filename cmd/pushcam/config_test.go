@@ -113,7 +113,7 @@ func TestParseDefaults(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := []string{c.listen, c.source, c.ledSys, c.stateDir}[:len(want)]
+		got := []string{c.listen, c.source.kind, c.ledSys, c.stateDir}[:len(want)]
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", root, diff)
 		}

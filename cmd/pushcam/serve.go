@@ -39,7 +39,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 
 	settings := openSettings(c.stateDir, c.privacyButton && panel.hasButton(), log.With("component", "settings"))
 	controls := newControls(c, settings, log.With("component", "camera"))
-	cam := newCamera(c, controls.camera, log.With("component", "camera"))
+	cam := newCamera(c, controls.camera, address, log.With("component", "camera"))
 	cam.SetPrivacy(settings.privacy())
 	hub := pusher.NewHub(cam.SetDemand)
 	placeholders := newPlaceholders(hub, c.size, log)
@@ -80,7 +80,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintln(stdout, greeting(address))
 
-	cam.Ladder = appliance.ladder(c.source, controls.camera, all.stop)
+	cam.Ladder = appliance.ladder(c.source.kind, controls.camera, all.stop)
 	context.AfterFunc(all.ctx, func() { panel.end(gpio.ShuttingDown) })
 	privacy := func() { settings.togglePrivacy(); cam.SetPrivacy(settings.privacy()) }
 	if !c.privacyButton {

@@ -33,7 +33,8 @@ var readmeCommands = map[string]string{
 	"xz -d pushcam-VERSION.img.xz":             "on purpose",
 	"sha256sum -c --ignore-missing SHA256SUMS": "hack/test",
 	"sudo ./pushcamctl-linux-amd64 flash -image pushcam-VERSION.img /dev/sdX": "hack/test",
-	"go run ./hack/check kernel": "on purpose",
+	"go run ./hack/check kernel":                                                           "on purpose",
+	"go run ./cmd/pushcam -source http://pushcam.local/stream":                             "hack/test",
 	"curl -u owner:PASSWORD -d bitrate=6M -d rotate=180 http://pushcam.local/api/controls": "hack/test",
 	"curl -u owner:PASSWORD http://pushcam.local/api/controls":                             "hack/test",
 }
