@@ -239,6 +239,29 @@ func TestWhoMayLook(t *testing.T) {
 	})
 }
 
+// The program itself looks without a password, so that an update can prove that it is well.
+func TestOwnWayIsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		own := NewMemoryListener()
+		c := newClosedRig(t)
+		ended := make(chan error)
+		other := &Server{Hub: c.server.Hub, Camera: c.server.Camera, Viewing: c.server.Viewing, Owner: c.server.Owner}
+		go func() { ended <- other.Serve(t.Context(), own) }()
+		c.film()
+		for _, path := range []string{"/healthz", "/snapshot.jpg"} {
+			resp, err := own.Client().Get("http://localhost" + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resp.Body.Close(); resp.StatusCode != 200 {
+				t.Errorf("%s: %s", path, resp.Status)
+			}
+		}
+		own.Close()
+		<-ended
+	})
+}
+
 // While viewing is open, there is nothing to log in to.
 func TestOpenHasNoLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

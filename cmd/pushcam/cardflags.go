@@ -51,6 +51,9 @@ func cardFlags(card setup.Setup, known *flag.FlagSet, try func(map[string]string
 					flags["control"] = part
 				}
 			}
+		case name == "viewing" && value != "open" && value != "closed":
+			problem(name, "viewing is open or closed, not %.40q; it is closed until you mend this.", value)
+			flags[name] = "closed" // who wrote something there does not want that everybody looks
 		case f == nil:
 			problem(name, "There is no setting %.40q%s.", name, nearest(name))
 		default:

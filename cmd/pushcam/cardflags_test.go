@@ -42,6 +42,9 @@ func TestCardFlags(t *testing.T) {
 			"pushcam.txt, line 7: listen cannot be set here: the appliance serves at port 80.",
 			"pushcam.txt, line 7: state-dir cannot be set here: the appliance keeps what is changed on the card's last partition.",
 			"pushcam.txt, line 7: version cannot be set here: the program would print it and end."}},
+		{"closed", map[string]string{"viewing": "closed"}, map[string]string{"viewing": "closed"}, nil},
+		{"closed, as it seems", map[string]string{"viewing": "close"}, map[string]string{"viewing": "closed"}, []string{
+			`pushcam.txt, line 7: viewing is open or closed, not "close"; it is closed until you mend this.`}},
 		{"a bad control", map[string]string{"control": "rotate", "hflip": "on"}, map[string]string{"control": "hflip=on"}, []string{
 			`pushcam.txt, line 7: a control is given as name=value, as rotate=180, not "rotate".`}},
 	} {

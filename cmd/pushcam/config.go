@@ -35,6 +35,10 @@ type config struct {
 	tlsKey      string
 	tlsRedirect bool
 
+	viewing        string // open or closed
+	viewerPassword secret
+	viewerHash     string // of the viewers' password on the card; or ""
+
 	verbose slog.Level
 	version bool
 
@@ -80,7 +84,7 @@ var groups = []struct {
 	flags []string
 }{
 	{"Camera", []string{"source", "device", "size", "fps", "quality", "bitrate", "format", "control", "idle-hold", "always-on"}},
-	{"Viewers", []string{"listen", "listen-tls", "tls-cert", "tls-key", "tls-redirect", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout", "allow-host", "allow-origin"}},
+	{"Viewers", []string{"listen", "listen-tls", "tls-cert", "tls-key", "tls-redirect", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout", "allow-host", "allow-origin", "viewing", "viewer-password"}},
 	{"LED and button", []string{"led-sys", "led-gpio", "led-active-low", "button-gpio", "button-hold", "privacy-button", "gpio-chip"}},
 	{"Program", []string{"state-dir", "memory", "log-level", "version"}},
 }
@@ -141,6 +145,9 @@ func (c *config) flags() *flag.FlagSet {
 	fs.Var(&c.allowHosts, "allow-host", "`name` under which the camera is opened too, as behind a proxy: cam.example.org, or\n.example.org for all below it; several with commas. Its addresses, names without a dot and those below\n.local, .lan, .home.arpa and .internal are allowed")
 	fs.Var(&c.allowOrigins, "allow-origin", "`origin` of a page whose scripts may read pictures and the state, and which may show the\ncamera's page in a frame: https://home.example:8123, or * for all; several with commas")
 
+	fs.StringVar(&c.viewing, "viewing", "open", "`who` may look: open is everybody on the network, closed is who knows a password")
+	fs.Var(&c.viewerPassword, "viewer-password", "`password` of the viewers, for -viewing closed; rather in the environment, as\nPUSHCAM_VIEWER_PASSWORD, because everybody on this computer sees flags")
+
 	fs.StringVar(&c.ledSys, "led-sys", d.ledSys, "the board's own LED, by its `name` in /sys/class/leds; auto is a Pi's ACT LED, none is none")
 	fs.IntVar(&c.ledGPIO, "led-gpio", d.ledGPIO, "GPIO `line` of a status LED; -1 is none")
 	fs.BoolVar(&c.ledActiveLow, "led-active-low", false, "that LED is on while its line is low")
@@ -177,7 +184,7 @@ func parse(root device.Root, args []string, getenv func(string) string, card set
 	if c, _, err = readFlags(root, args, getenv, flags); err != nil {
 		return nil, err // it was read a moment ago
 	}
-	c.problems, c.ownerHash = append(card.Problems, problems...), card.Password
+	c.problems, c.ownerHash, c.viewerHash = append(card.Problems, problems...), card.Password, card.ViewerPassword
 	if c.source.kind == "auto" && c.appliance {
 		c.source.kind = "v4l2" // who mounted a camera is not helped by a test pattern
 	}
@@ -311,6 +318,12 @@ func (c *config) check() error {
 		return errors.New("-tls-cert and -tls-key go together: a certificate and its key")
 	case c.listenTLS == "" && (c.tlsCert != "" || c.tlsRedirect):
 		return errors.New("-tls-cert and -tls-redirect need an address for TLS, as -listen-tls :8443")
+	case c.viewing != "open" && c.viewing != "closed":
+		return fmt.Errorf("-viewing is open or closed, not %q", c.viewing)
+	case c.viewing == "closed" && !c.appliance && c.viewerPassword == "":
+		return errors.New("-viewing closed needs a password: set PUSHCAM_VIEWER_PASSWORD in the environment")
+	case c.viewerPassword != "" && device.CheckPassword(string(c.viewerPassword)) != nil:
+		return fmt.Errorf("-viewer-password: %w", device.CheckPassword(string(c.viewerPassword)))
 	case c.idleHold < 0:
 		return fmt.Errorf("-idle-hold is a time from 0, not %v", c.idleHold)
 	case c.maxViewers < 0:
@@ -366,6 +379,22 @@ func (s *size) Set(v string) error {
 		return errors.New("a size is width and height in pixels, as 1280x720")
 	}
 	*s = size{width, height}
+	return nil
+}
+
+// secret is a flag's value that is shown to nobody, also not when it is wrong: check says
+// so.
+type secret string
+
+func (s *secret) String() string {
+	if *s == "" {
+		return ""
+	}
+	return "***"
+}
+
+func (s *secret) Set(v string) error {
+	*s = secret(v)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -93,6 +94,24 @@ func TestParseMemory(t *testing.T) {
 	}
 }
 
+// The viewers' password is in nothing that the program says of its settings.
+func TestViewerPasswordIsNotTold(t *testing.T) {
+	for _, password := range []string{"look and see", "short"} {
+		var stderr strings.Builder
+		c, err := parse(noSystem, []string{"-viewing", "closed", "-viewer-password", password}, noEnv, setup.Setup{}, io.Discard, &stderr)
+		if (err != nil) != (password == "short") {
+			t.Fatal(err)
+		}
+		told := stderr.String()
+		if c != nil {
+			told += fmt.Sprint(c.given)
+		}
+		if strings.Contains(strings.ReplaceAll(told, "too short", ""), password) || c != nil && c.given["viewer-password"].Value != "***" {
+			t.Errorf("it tells %q", told)
+		}
+	}
+}
+
 // For camera.Camera, an IdleHold of 0 is its default of 10 s.
 func TestParseNoIdleHold(t *testing.T) {
 	c, err := parse(noSystem, []string{"-idle-hold", "0"}, noEnv, setup.Setup{}, io.Discard, io.Discard)
@@ -127,6 +146,9 @@ func TestParseErrors(t *testing.T) {
 		env  string // NAME=value
 		want string
 	}{
+		{args: []string{"-viewing", "private"}, want: `-viewing is open or closed, not "private"`},
+		{args: []string{"-viewing", "closed"}, want: "set PUSHCAM_VIEWER_PASSWORD in the environment"},
+		{args: []string{"-viewing", "closed"}, env: "PUSHCAM_VIEWER_PASSWORD=short", want: "-viewer-password: the password is too short"},
 		{args: []string{"-size", "big"}, want: "1280x720"},
 		{args: []string{"-size", "0x720"}, want: "1280x720"},
 		{args: []string{"-fps", "0"}, want: "-fps"},

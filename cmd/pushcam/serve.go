@@ -52,6 +52,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	appliance := newAppliance(c, settings, address, itself.Client(), secure, cam, panel, all.stop, book, lines, log)
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
 	server.Owner = appliance.owner(settings, book, visitors, controls)
+	server.Viewing = newViewing(c, settings)
 	server.Metrics = func(w io.Writer) {
 		writeCameraMetrics(w, cam.State())
 		appliance.writeMetrics(w)

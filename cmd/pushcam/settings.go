@@ -17,6 +17,7 @@ import (
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/gokrazy/durable"
+	"github.com/pushcam/pushcam/pusher"
 )
 
 // settings is what the owner has changed while the program ran. A change serves at
@@ -42,6 +43,8 @@ type values struct {
 	Controls v4l2.Controls `json:"controls,omitempty"` // of the camera
 	// OwnersAddresses are those from which the owner's password came.
 	OwnersAddresses []string `json:"owners_addresses,omitempty"`
+	// Tokens are those that may look while viewing is closed.
+	Tokens []pusher.Token `json:"tokens,omitempty"`
 	// NetworkName is what the appliance is called on the network, as pushcam-2, if
 	// another device had the host name first.
 	NetworkName string `json:"network_name,omitempty"`
@@ -155,6 +158,18 @@ func (s *settings) setOwnersAddresses(addresses []string) {
 	s.change(func() { s.values.OwnersAddresses = addresses })
 }
 
+// tokens are as pusher.Viewing.Tokens wants them.
+func (s *settings) tokens() []pusher.Token {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.values.Tokens
+}
+
+// setTokens replaces them; it owns the slice.
+func (s *settings) setTokens(tokens []pusher.Token) {
+	s.change(func() { s.values.Tokens = tokens })
+}
+
 // networkName is as discovery.Announcer.Kept wants it.
 func (s *settings) networkName() string {
 	s.mu.Lock()
@@ -266,6 +281,7 @@ func (s *settings) state() any {
 	defer s.mu.Unlock()
 	v := s.values
 	v.OwnersAddresses = nil // is no viewer's business
+	v.Tokens = nil          // neither
 	v.NetworkName = ""      // is part of the network's state
 	return struct {
 		values

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/camera/cameratest"
+	"github.com/pushcam/pushcam/pusher"
 )
 
 // quietSettings are as the program has them when it has run for a moment.
@@ -58,6 +59,22 @@ func TestSettingsOwnersAddresses(t *testing.T) {
 		t.Errorf("after a restart (-want +got):\n%s", diff)
 	}
 	if text, err := json.Marshal(again.state()); err != nil || strings.Contains(string(text), "192.0.2.7") {
+		t.Errorf("/state says %s, %v", text, err)
+	}
+}
+
+// Tokens are kept as hashes, and are no part of /state.
+func TestSettingsTokens(t *testing.T) {
+	dir := t.TempDir()
+	want := []pusher.Token{{Name: "nvr", Hash: "abcdef", Made: time.Unix(1e9, 0).UTC()}}
+	s := quietSettings(dir)
+	s.setTokens(want)
+	s.keep()
+	again := quietSettings(dir)
+	if diff := cmp.Diff(want, again.tokens()); diff != "" {
+		t.Errorf("after a restart (-want +got):\n%s", diff)
+	}
+	if text, err := json.Marshal(again.state()); err != nil || strings.Contains(string(text), "nvr") || strings.Contains(string(text), "abcdef") {
 		t.Errorf("/state says %s, %v", text, err)
 	}
 }

@@ -144,6 +144,8 @@ func TestStatus(t *testing.T) {
 				}
 			}
 		}, Status{}, "what it gives as its state is not a pushcam's"},
+		{"viewing is closed", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
+			Status{Phase: "closed", Reason: "only who knows its password may look"}, ""},
 		{"closed", http.NotFound, Status{}, "it answers 404 where its state should be"},
 		{"elsewhere", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)

@@ -123,6 +123,9 @@ func (f *Found) ask(ctx context.Context, client *http.Client, a netip.Addr) (Sta
 		return Status{}, err
 	}
 	defer res.Body.Close()
+	if res.StatusCode == http.StatusUnauthorized { // it is there, and tells strangers nothing
+		return Status{Phase: "closed", Reason: "only who knows its password may look", ID: f.ID}, nil
+	}
 	if res.StatusCode != http.StatusOK {
 		return Status{}, fmt.Errorf("it answers %d where its state should be", res.StatusCode)
 	}

@@ -96,7 +96,7 @@ func (r *reader) readPreseed(all []piece) {
 	if owner != nil && encrypted && !owner.blanked() {
 		r.problem(owner.Line, hashedText)
 	} else if owner != nil {
-		r.setPassword(owner)
+		r.setPassword(&r.passwords, owner)
 	}
 	if ssid != nil {
 		r.addNetwork(ssidLine, ssid, wifi)
@@ -215,7 +215,7 @@ func (r *reader) readUserData(all []piece) {
 		case "hostname":
 			r.setHostname(y.value.line, value)
 		case "password", "users.plain_text_passwd", "users.passwd", "user.plain_text_passwd", "user.passwd", "users.hashed_passwd":
-			r.setPassword(r.secret(raw, value))
+			r.setPassword(&r.passwords, r.secret(raw, value))
 		}
 	}
 }

@@ -25,6 +25,7 @@ func (s *said) merge(k kept, owner func(password string) bool) kept {
 	change(s.hostname, &now.Settings.Hostname, &now.Taken.Hostname)
 	change(s.country, &now.Settings.Country, &now.Taken.Country)
 	s.mergePassword(&now, owner)
+	s.mergeViewerPassword(&now)
 	s.mergeNetworks(&now)
 	if s.flagsKnown {
 		s.mergeFlags(&now)
@@ -32,30 +33,43 @@ func (s *said) merge(k kept, owner func(password string) bool) kept {
 	return now
 }
 
-// mergePassword hashes a new one. owner tells whether a password is the owner's now.
+// mergePassword hashes a new one of the owner, which keep moves to where it belongs. owner
+// tells whether a password is the owner's now: then a power cut came between the two.
 func (s *said) mergePassword(now *kept, owner func(password string) bool) {
-	if len(s.passwords) == 0 {
+	s.newPassword(s.passwords, &now.Taken.Password, func(password, hash string) {
+		if !owner(password) {
+			now.Settings.Password = hash
+		}
+	})
+}
+
+// mergeViewerPassword hashes a new one of the viewers.
+func (s *said) mergeViewerPassword(now *kept) {
+	s.newPassword(s.viewerPasswords, &now.Taken.ViewerPassword, func(_, hash string) { now.Settings.ViewerPassword = hash })
+	if len(s.viewerPasswords) > 0 && s.viewerPasswords[0].blanked() && now.Settings.ViewerPassword == "" {
+		s.problem(s.viewerPasswords[0].Place, "The viewers' password is not kept any more: write it again.")
+	}
+}
+
+// newPassword takes over the first of those in the files, and calls set if it is another
+// one than was last taken.
+func (s *said) newPassword(all []secret, taken *string, set func(password, hash string)) {
+	if len(all) == 0 {
 		return
 	}
-	first, rest := s.passwords[0], s.passwords[1:]
-	hash := now.Taken.Password
-	switch {
-	case first.blanked(), isPassword(hash, first.value): // it was taken before
-	default:
-		var err error
-		if hash, err = device.HashPassword(first.value); err != nil {
+	first, rest := all[0], all[1:]
+	if !first.blanked() && !isPassword(*taken, first.value) {
+		hash, err := device.HashPassword(first.value)
+		if err != nil {
 			s.problem(first.Place, "The password cannot be taken over: %v.", err)
 			return
 		}
-		now.Taken.Password = hash
-		// If it is the owner's now, a power cut came between the two files that are kept.
-		if !owner(first.value) {
-			now.Settings.Password = hash
-		}
+		*taken = hash
+		set(first.value, hash)
 	}
 	s.secrets = append(s.secrets, first)
 	for _, other := range rest {
-		if other.blanked() || isPassword(hash, other.value) {
+		if other.blanked() || isPassword(*taken, other.value) {
 			s.secrets = append(s.secrets, other)
 		} else {
 			s.problem(other.Place, "Another password is set in %s, line %d, and this one is left out.", first.File, first.Line)

@@ -148,6 +148,33 @@ func TestMergePassword(t *testing.T) {
 	}
 }
 
+// The viewers' password is kept as a hash, as it was last written.
+func TestMergeViewerPassword(t *testing.T) {
+	var k kept
+	for _, tt := range []struct {
+		name, text, want  string
+		secrets, problems int
+	}{
+		{"none", "fps=3", "", 0, 0},
+		{"blanked, and not kept", "viewer-password=****", "", 1, 1},
+		{"the first time", "viewer-password=look and see\nviewing=closed", "look and see", 1, 0},
+		{"blanked", "viewer-password=************", "look and see", 1, 0},
+		{"it could not be blanked", "Viewer Password: look and see", "look and see", 1, 0},
+		{"nothing", "fps=3", "look and see", 0, 0},
+		{"too short", "viewer-password=look", "look and see", 0, 1},
+		{"another", "viewer-password=see and look", "see and look", 1, 0},
+	} {
+		s := read1(TextFile, []byte(tt.text))
+		k = s.merge(k, func(string) bool { return false })
+		if got := k.Settings.ViewerPassword; tt.want == "" && got != "" || tt.want != "" && !isPassword(got, tt.want) {
+			t.Errorf("%s: %q is not the hash of %q", tt.name, got, tt.want)
+		}
+		if len(s.secrets) != tt.secrets || len(s.problems) != tt.problems || s.flags["viewer-password"] != "" || k.Settings.Password != "" {
+			t.Errorf("%s: %d secrets, %v", tt.name, len(s.secrets), s.problems)
+		}
+	}
+}
+
 func TestReport(t *testing.T) {
 	want := "\uFEFFHow pushcam went when it was last switched on. What you write here does not count.\r\n\r\n" +
 		"It is Grünes Haus.\r\n\r\nWhat to mend:\r\n- pushcam.txt, line 3: No.\r\n- All of it.\r\n"

@@ -97,7 +97,9 @@ func (r *reader) readText(all []piece) {
 				complete()
 			}
 		case "password":
-			r.setPassword(r.secret(value, value.text))
+			r.setPassword(&r.passwords, r.secret(value, value.text))
+		case "viewer-password":
+			r.setPassword(&r.viewerPasswords, r.secret(value, value.text))
 		case "hostname":
 			r.setHostname(value.line, uncomment(value.text))
 		case "wifi-country":

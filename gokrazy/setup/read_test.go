@@ -14,6 +14,7 @@ import (
 // summary is what files say, for tests to compare.
 type summary struct {
 	Hostname, Country, Password string
+	ViewerPassword              string
 	Networks                    []string // as name:password
 	Flags                       map[string]string
 	Problems                    []string
@@ -27,6 +28,9 @@ func summarize(s *said) summary {
 	}
 	for i, p := range s.passwords {
 		sum.Password += strings.Repeat(", ", min(i, 1)) + p.value
+	}
+	for _, p := range s.viewerPasswords {
+		sum.ViewerPassword += p.value
 	}
 	for _, n := range s.networks {
 		text := string(n.ssid)
@@ -46,7 +50,7 @@ func summarize(s *said) summary {
 
 // all are the secrets that stand in files.
 func (s *said) all() []secret {
-	all := slices.Clone(s.passwords)
+	all := slices.Concat(s.passwords, s.viewerPasswords)
 	for _, n := range s.networks {
 		all = append(all, n.secrets()...)
 	}

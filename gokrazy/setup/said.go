@@ -22,6 +22,7 @@ const (
 type said struct {
 	hostname, country string
 	passwords         []secret // of the owner
+	viewerPasswords   []secret
 	networks          []saidNetwork
 	flags             map[string]string
 	places            map[string]Place
@@ -121,8 +122,8 @@ const hashedText = "This is a hash of a password, which cannot become the owner'
 // crypted matches what crypt(5) makes of a password.
 var crypted = regexp.MustCompile(`^\$(1|2[abxy]?|5|6|7|y|gy|sha1|md5)\$[^ ]{8,}$`)
 
-// setPassword takes the owner's.
-func (r *reader) setPassword(p *secret) {
+// setPassword takes the owner's, or the viewers', to all.
+func (r *reader) setPassword(all *[]secret, p *secret) {
 	err := device.CheckPassword(p.value)
 	switch {
 	case p.value == "":
@@ -131,7 +132,7 @@ func (r *reader) setPassword(p *secret) {
 	case err != nil && !p.blanked():
 		r.problem(p.Line, "%s.", capital(err.Error()))
 	default:
-		r.passwords = append(r.passwords, *p)
+		*all = append(*all, *p)
 	}
 }
 

@@ -30,8 +30,10 @@ type Settings struct {
 	// it to device.OwnerFile. Load returns it only if it could not be kept there, so
 	// that it serves until the power goes.
 	Password string
-	Country  string    // ISO 3166-1 alpha-2, as DE
-	Networks []Network // the highest priority first
+	// ViewerPassword is the hash of the viewers' password (device.HashPassword).
+	ViewerPassword string    `json:",omitempty"`
+	Country        string    // ISO 3166-1 alpha-2, as DE
+	Networks       []Network // the highest priority first
 	// Flags are those of the camera's program, by their names without a hyphen. They are
 	// as the owner wrote them: only that program knows which there are.
 	Flags map[string]string

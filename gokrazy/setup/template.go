@@ -22,6 +22,11 @@ const template = `# What you set here counts the next time that the camera is sw
 # The owner's password, for settings and updates: 8 characters or more.
 #password=
 
+# Who may look: open is everybody in your network, closed is who knows the owner's password
+# or the one for viewers.
+#viewing=closed
+#viewer-password=
+
 # The wireless network: its name, exactly as it is written, and its password. For more
 # networks write both lines again; the first one is preferred. An open network has no
 # password. The country has two letters, as DE, AT, CH, GB or US.
