@@ -194,13 +194,16 @@ func (a *Announcer) report(r *responder) {
 	for _, l := range r.links {
 		s.Addresses = append(s.Addresses, l.addresses()...)
 	}
-	if r.number > 1 {
+	switch home := r.home.number; {
+	case r.number != home:
+		s.Reason = "another device has taken the name " + numbered(r.base, home) + "." + domain + ", which is taken back when that device is gone"
+	case r.number > 1:
 		s.Reason = "another device had the name " + r.base + "." + domain + " first"
 	}
 	if before := a.State(); before.equal(s) {
 		return
 	}
-	if a.Keep != nil && r.name() != cmp.Or(a.kept, r.base) {
+	if a.Keep != nil && r.number == r.home.number && r.name() != cmp.Or(a.kept, r.base) {
 		a.Keep(r.name())
 		a.kept = r.name()
 	}

@@ -502,3 +502,64 @@ func TestCompareClaims(t *testing.T) {
 		}
 	}
 }
+
+// A name that somebody takes away by force is taken back when they are gone, and the
+// owner is told both; it stays the one that is kept.
+func TestNameIsTakenBack(t *testing.T) {
+	t.Attr("fault", "abuse | somebody takes the camera's mDNS name away | another name, and the owner is told | its own name within a minute of their end")
+	simulate(t, func(t *testing.T, s *segment) {
+		log := new(lines)
+		var keeps []string
+		a := &Announcer{Hostname: "pushcam", Log: log.logger(), Keep: func(name string) { keeps = append(keeps, name) }}
+		announce(t, s, with("192.168.1.5/24"), a)
+		wait(settled)
+		peer := netip.MustParseAddrPort("192.168.1.9:5353")
+		data, err := (&dns.Msg{MsgHdr: dns.MsgHdr{Response: true}, Answer: []dns.RR{&dns.A{
+			Hdr: dns.RR_Header{Name: "pushcam.local.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 120}, A: peer.Addr().AsSlice(),
+		}}}).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 * 60 { // a minute
+			s.deliver(peer, netip.AddrPortFrom(group4, port), data)
+			wait(time.Second / 3)
+		}
+		if got := a.State(); got.Host != "pushcam-2.local" || got.Reason != "another device has taken the name pushcam.local, which is taken back when that device is gone" {
+			t.Errorf("during the attack: %+v", got)
+		}
+		wait(2*homePause*4 + settled)
+		if got := a.State(); got.Host != "pushcam.local" || got.Reason != "" {
+			t.Errorf("after it: %+v", got)
+		}
+		if got := names(browse(t, s, with("192.168.1.6/24"), 2*time.Second)); !slices.Equal(got, []string{"pushcam.local"}) {
+			t.Errorf("found are %q", got)
+		}
+		if len(keeps) > 0 || log.count() > 10 || !strings.Contains(log.buf.String(), "has taken the name pushcam.local") {
+			t.Errorf("kept are %q; %d lines:\n%s", keeps, log.count(), &log.buf)
+		}
+	})
+}
+
+// A name that is another camera's now is left to it, as long as it is there.
+func TestNameIsLeft(t *testing.T) {
+	simulate(t, func(t *testing.T, s *segment) {
+		here, there := with("192.168.1.5/24"), with("192.168.1.6/24")
+		a, b := &Announcer{Hostname: "pushcam"}, &Announcer{Hostname: "pushcam"}
+		announce(t, s, here, a)
+		wait(settled)
+		here.set() // its cable is out, and another camera takes the name
+		wait(lookInterval + settled)
+		stop := announce(t, s, there, b)
+		wait(settled)
+		here.set("192.168.1.5/24")
+		wait(time.Hour)
+		if a, b := a.State().Host, b.State().Host; a != "pushcam-2.local" || b != "pushcam.local" {
+			t.Errorf("they are %s and %s", a, b)
+		}
+		stop()
+		wait(2 * maxHomePause)
+		if got := a.State().Host; got != "pushcam.local" {
+			t.Errorf("when the other one is gone it is %s", got)
+		}
+	})
+}

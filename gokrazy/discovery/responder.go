@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 
@@ -67,6 +68,7 @@ type responder struct {
 	wake      time.Time   // when the next one is sent; zero is never
 	conflicts []time.Time // when others claimed the name, the last conflictLimit times
 	lost      []int       // numbers that turned out to be others' since a name was last held
+	home      reclaim
 }
 
 // A link is what a responder knows of one network.
@@ -89,7 +91,7 @@ func (r *responder) start(now time.Time, w wire, networks []*network) {
 	for _, n := range networks {
 		r.links = append(r.links, &link{network: n, unicast: rate.NewLimiter(unicastRate, unicastBurst)})
 	}
-	r.number = max(r.number, 1)
+	r.number = max(cmp.Or(r.home.number, r.number), 1)
 	r.probe(now, rand.N(probeInterval))
 }
 
@@ -107,6 +109,9 @@ func (r *responder) probe(now time.Time, after time.Duration) {
 // next is when step is to be called.
 func (r *responder) next() time.Time {
 	next := r.wake
+	if look := r.home.look; !look.IsZero() && (next.IsZero() || look.Before(next)) {
+		next = look
+	}
 	for _, l := range r.links {
 		if !l.due.IsZero() && (next.IsZero() || l.due.Before(next)) {
 			next = l.due
@@ -119,6 +124,9 @@ func (r *responder) next() time.Time {
 func (r *responder) step(now time.Time) {
 	if !r.wake.IsZero() && !now.Before(r.wake) {
 		r.advance(now)
+	}
+	if look := r.home.look; !look.IsZero() && !now.Before(look) {
+		r.lookHome(now)
 	}
 	for _, l := range r.links {
 		if !l.due.IsZero() && !now.Before(l.due) {
@@ -139,6 +147,7 @@ func (r *responder) advance(now time.Time) {
 		return
 	case !r.held:
 		r.held, r.sent, r.lost = true, 0, nil
+		r.settle(now)
 	}
 	for _, l := range r.links {
 		for i, rec := range l.records {
@@ -180,9 +189,10 @@ func (r *responder) handle(now time.Time, p packet) {
 	l := r.link(p.network)
 	switch {
 	case !ok || l == nil:
+	case m.Response && p.from.Port() != port: // no multicast DNS (RFC 6762, 6)
 	case m.Response:
-		// Answers that come from another port are no multicast DNS (RFC 6762, 6).
-		if p.from.Port() == port && (r.disputed(m.Answer) || r.disputed(m.Extra)) {
+		r.hearOfHome(now, m.Answer, m.Extra)
+		if r.disputed(m.Answer) || r.disputed(m.Extra) {
 			r.conflict(now)
 		}
 	case !r.held:
