@@ -140,6 +140,7 @@ func TestTLS(t *testing.T) {
 
 // Who takes one port for the other hears so.
 func TestTLSMistaken(t *testing.T) {
+	t.Attr("fault", "network | HTTP to the port of TLS, and TLS to that of HTTP | an answer that says so, no line in the log | at once")
 	s := serveSecured(t, testCertificate(t), nil)
 	conn, err := net.Dial("tcp", s.secure)
 	if err != nil {
@@ -168,6 +169,7 @@ func TestTLSMistaken(t *testing.T) {
 // Half handshakes take a place only until somebody else wants it, and end with the
 // server.
 func TestTLSHalfHandshakes(t *testing.T) {
+	t.Attr("fault", "abuse | handshakes of TLS that are never finished | others connect with TLS | as many connections as without")
 	s := serveSecured(t, testCertificate(t), nil)
 	for i := range 2 * maxConnections {
 		conn, err := net.Dial("tcp", s.secure)

@@ -21,6 +21,7 @@ var otherKey = "SHA256:" + strings.Repeat("A", 43)
 // An impostor that answers in a camera's place, as any camera would, gets neither its
 // password nor an update, whichever command it is.
 func TestImpostor(t *testing.T) {
+	t.Attr("fault", "abuse | an impostor answers in a camera's place | pushcamctl sends it neither password nor update | a sentence that says so")
 	image := gaf(t, partitiontest.Root{Hostname: "attic", Kernels: []string{"6.12.47-v8"}}, "6.12.47-v8")
 	key, err := identity.New()
 	if err != nil {
