@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -25,13 +27,28 @@ type logbook struct {
 	lines []logLine
 	first uint64        // number of lines[0], counted from 1
 	size  int           // of lines, in bytes
+	held  [kinds]int    // how many lines there are of each kind
 	more  chan struct{} // closed when there is another line
 }
 
 type logLine struct {
 	text []byte    // with its end
 	at   time.Time // when it came
+	kind int
 }
+
+// Lines are the program's own, or about what others on the network do. Those have rings of
+// their own within the book: who comes and goes cannot wipe what the owner wants to read,
+// nor who tried passwords.
+const (
+	ownLine = iota
+	visitLine
+	securityLine
+	kinds
+)
+
+// maxOthers is how many lines there are of each kind that is not the program's own.
+const maxOthers = maxLogLines / 8
 
 const (
 	maxLogLines = 2000
@@ -43,23 +60,47 @@ func newLogbook() *logbook {
 	return &logbook{run: rand.Text(), first: 1, more: make(chan struct{})}
 }
 
-// Write adds a line. It keeps no reference to p and does not fail.
-func (b *logbook) Write(p []byte) (int, error) {
+// Write adds a line of the program's own. It keeps no reference to p and does not fail.
+func (b *logbook) Write(p []byte) (int, error) { return b.add(p, ownLine) }
+
+// others writes lines of another kind.
+func (b *logbook) others(kind int) io.Writer { return &kindWriter{b, kind} }
+
+type kindWriter struct {
+	book *logbook
+	kind int
+}
+
+func (w *kindWriter) Write(p []byte) (int, error) { return w.book.add(p, w.kind) }
+
+func (b *logbook) add(p []byte, kind int) (int, error) {
 	line := bytes.TrimSuffix(p, []byte("\n"))
 	line = line[:min(len(line), maxLogLine-1)]
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.lines = append(b.lines, logLine{append(bytes.Clone(line), '\n'), time.Now()})
+	b.lines = append(b.lines, logLine{append(bytes.Clone(line), '\n'), time.Now(), kind})
 	b.size += len(line) + 1
+	b.held[kind]++
+	if kind != ownLine && b.held[kind] > maxOthers {
+		b.remove(slices.IndexFunc(b.lines, func(l logLine) bool { return l.kind == kind }))
+	}
 	for len(b.lines) > maxLogLines || b.size > maxLogSize {
-		b.size -= len(b.lines[0].text)
-		b.lines[0] = logLine{}
-		b.lines = b.lines[1:]
-		b.first++
+		b.remove(0)
 	}
 	close(b.more)
 	b.more = make(chan struct{})
 	return len(p), nil
+}
+
+// remove takes out a line. The numbers of those before it go up by one, so a reader who is
+// there still gets one of them again. b.mu is held.
+func (b *logbook) remove(i int) {
+	b.size -= len(b.lines[i].text)
+	b.held[b.lines[i].kind]--
+	copy(b.lines[1:i+1], b.lines[:i])
+	b.lines[0] = logLine{}
+	b.lines = b.lines[1:]
+	b.first++
 }
 
 // from copies the lines from a number on. It returns them with the number of the

@@ -113,6 +113,30 @@ func TestLogbookBounds(t *testing.T) {
 	}
 }
 
+// Each kind of line that others cause has a ring of its own, in which the latest are. A
+// reader goes on where it was.
+func TestLogbookKinds(t *testing.T) {
+	b := newLogbook()
+	io.WriteString(b, "own\n")
+	io.WriteString(b.others(securityLine), "password\n")
+	for i := range 3 * maxOthers {
+		fmt.Fprintf(b.others(visitLine), "visit %d\n", i)
+	}
+	_, _, place, _ := b.from(0)
+	fmt.Fprintln(b.others(visitLine), "the last")
+	if text, first, next, _ := b.from(place); string(text) != "the last\n" || first != place || next != place+1 {
+		t.Errorf("the reader at %d gets %q from %d to %d", place, text, first, next)
+	}
+	text, first, next, _ := b.from(0)
+	want := fmt.Sprintf("own\npassword\nvisit %d\n", 2*maxOthers+1)
+	if !strings.HasPrefix(string(text), want) || !strings.HasSuffix(string(text), "the last\n") {
+		t.Errorf("the book begins with %.60q, want %q", text, want)
+	}
+	if n := uint64(bytes.Count(text, []byte("\n"))); n != maxOthers+2 || next-first != n || b.size != len(text) {
+		t.Errorf("%d lines, numbered %d to %d, of %d bytes, which are counted as %d", n, first, next-1, len(text), b.size)
+	}
+}
+
 // pages gives a follower its lines, one write at a time.
 type pages struct {
 	header http.Header

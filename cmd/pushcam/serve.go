@@ -20,7 +20,10 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	book := newLogbook()
 	lines := newAsyncWriter(stderr)
 	defer lines.close()
-	visitors := newVisitors(slog.NewTextHandler(io.MultiWriter(book, lines), &slog.HandlerOptions{Level: c.verbose}))
+	handler := func(of io.Writer) slog.Handler {
+		return slog.NewTextHandler(io.MultiWriter(of, lines), &slog.HandlerOptions{Level: c.verbose})
+	}
+	visitors := newVisitors(handler(book), handler(book.others(visitLine)), handler(book.others(securityLine)))
 	log := slog.New(visitors)
 	debug.SetMemoryLimit(int64(c.memory) << 20)
 

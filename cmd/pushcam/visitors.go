@@ -21,6 +21,9 @@ import (
 // address. The others go on to the next one.
 type visitors struct {
 	next slog.Handler
+	// come and try get the lines of visitorKeys: try those about what was refused, which are
+	// warnings, and come the others.
+	come, try slog.Handler
 	*visits
 }
 
@@ -73,18 +76,18 @@ func (a *allowance) take(now time.Time, burst int) bool {
 	return true
 }
 
-func newVisitors(next slog.Handler) *visitors {
-	return &visitors{next, &visits{all: make(map[visit]*visitCount), written: make(map[string]*allowance)}}
+func newVisitors(next, come, try slog.Handler) *visitors {
+	return &visitors{next, come, try, &visits{all: make(map[visit]*visitCount), written: make(map[string]*allowance)}}
 }
 
 func (v *visitors) Enabled(ctx context.Context, l slog.Level) bool { return v.next.Enabled(ctx, l) }
 
 func (v *visitors) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &visitors{v.next.WithAttrs(attrs), v.visits}
+	return &visitors{v.next.WithAttrs(attrs), v.come.WithAttrs(attrs), v.try.WithAttrs(attrs), v.visits}
 }
 
 func (v *visitors) WithGroup(name string) slog.Handler {
-	return &visitors{v.next.WithGroup(name), v.visits}
+	return &visitors{v.next.WithGroup(name), v.come.WithGroup(name), v.try.WithGroup(name), v.visits}
 }
 
 func (v *visitors) Handle(ctx context.Context, r slog.Record) error {
@@ -105,7 +108,10 @@ func (v *visitors) Handle(ctx context.Context, r slog.Record) error {
 	if left > 0 {
 		r.AddAttrs(slog.Int("left_out", left))
 	}
-	return v.next.Handle(ctx, r)
+	if r.Level >= slog.LevelWarn {
+		return v.try.Handle(ctx, r)
+	}
+	return v.come.Handle(ctx, r)
 }
 
 // addressOf is the address in text that may have a port; the zero one if there is none.
