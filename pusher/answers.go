@@ -1,10 +1,8 @@
 package pusher
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,31 +11,6 @@ import (
 	"strconv"
 	"time"
 )
-
-//go:embed web/index.html
-var indexPage []byte
-
-//go:embed web/page.js
-var pageScript []byte
-
-// page answers with the viewer page, whose script is a file of its own, so that nothing
-// that gets into the page runs.
-func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
-	page := indexPage
-	if s.Viewing != nil {
-		page = bytes.Replace(page, []byte(logoutMark), []byte(logoutForm), 1)
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(page)))
-	w.Header().Set("Content-Security-Policy", "default-src 'self'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "+s.framers())
-	w.Write(page)
-}
-
-func (s *Server) script(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(pageScript)))
-	w.Write(pageScript)
-}
 
 // snapshot answers with a frame that was captured after the request came, because
 // OctoPrint and Home Assistant move something and then want to see it moved.
@@ -184,7 +157,7 @@ func (s *Server) frameState() any {
 
 // state answers as JSON: with everything that a viewer may know, or with what the page of
 // the viewer NAME shows if it is asked with ?viewer=NAME. Each open page asks
-// every 2 s, so that answer must stay short however many viewers there are.
+// every 5 s, so that answer must stay short however many viewers there are.
 func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	name, forPage := query.Get("viewer"), query.Has("viewer")

@@ -26,7 +26,7 @@ func (s *Server) newEndpoints() map[string]endpoint {
 	post := []string{"POST"}
 	all := map[string]endpoint{
 		"/":             {answer: s.root, picture: true},
-		"/page.js":      {answer: s.script},
+		"/view":         {answer: s.view},
 		"/stream":       {answer: s.stream, open: forSession, picture: true},
 		"/stream.mjpg":  {answer: s.multipart, picture: true},
 		"/frames":       {answer: s.records, picture: true},
@@ -39,6 +39,9 @@ func (s *Server) newEndpoints() map[string]endpoint {
 		welcomePath:     {answer: s.choosePassword, methods: post, public: true},
 		"/sessions":     {answer: s.newSession, methods: post, open: always},
 		sessionPaths:    {answer: s.session, methods: []string{"GET", "HEAD", "POST"}, open: always, picture: true},
+	}
+	for _, path := range pageFiles {
+		all[path] = endpoint{answer: s.pageFile}
 	}
 	if s.Viewing != nil {
 		all[loginPath] = endpoint{answer: s.login, methods: []string{"GET", "HEAD", "POST"}, public: true}

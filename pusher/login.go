@@ -24,7 +24,8 @@ var loginPage string
 // logoutForm is on the viewer page of a camera that is closed, where logoutMark is.
 const (
 	logoutMark = "<!-- log out -->"
-	logoutForm = `<form method="post" action="logout"><button>log out</button></form>`
+	logoutForm = `<form method="post" action="logout"><button aria-label="Log out" data-label="leave">` +
+		`<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M14 5H5v14h9M10 12h10M16.5 8.5 20 12l-3.5 3.5"/></svg></button></form>`
 )
 
 // loginForm answers with the page to log in. message, if there is one, says what was wrong
@@ -66,7 +67,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	var slow *tooManyTries
 	switch {
 	case err == nil:
-		s.beginLogin(w, r, &pass{role: who, ctx: s.ctx})
+		s.beginLogin(w, r, &pass{role: who, ctx: s.ctx}, "./")
 	case errors.As(err, &slow):
 		w.Header().Set("Retry-After", strconv.Itoa(int(slow.wait/time.Second)+1))
 		loginForm(w, http.StatusTooManyRequests, err.Error()+".")
@@ -79,11 +80,11 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// beginLogin gives a browser a cookie, which ends with the pass, and leads it to the page.
+// beginLogin gives a browser a cookie, which ends with the pass, and leads it to a page.
 // Without a path the cookie is for where the browser sees the camera, also behind a proxy
 // that has it at /webcam/ (RFC 6265, 5.1.4). SameSite keeps pages of other sites from using
 // it.
-func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request, p *pass) {
+func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request, p *pass, page string) {
 	http.SetCookie(w, &http.Cookie{
 		Name:     loginCookie,
 		Value:    s.logins.open(p.ctx, p.role),
@@ -92,7 +93,7 @@ func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request, p *pass) {
 		Secure:   r.TLS != nil,
 		SameSite: http.SameSiteStrictMode,
 	})
-	w.Header().Set("Location", "./")
+	w.Header().Set("Location", page)
 	w.WriteHeader(http.StatusSeeOther)
 }
 

@@ -91,19 +91,22 @@ func TestProtectedAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, withOwner(map[string]http.Handler{"/own": says("own")}))
 		r.film()
-		for _, path := range []string{"/", "/page.js", "/state", "/metrics", "/healthz", "/licenses", "/nowhere", "/snapshot.jpg", "/123456789012345", "/own", "/sessions"} {
+		for _, path := range []string{"/", "/view", "/page.js", "/page.css", "/icon.svg", "/frames?fps=0", "/state", "/metrics", "/healthz", "/licenses", "/nowhere", "/snapshot.jpg", "/123456789012345", "/own", "/sessions"} {
 			h := r.do("GET", path).Header
 			policy := h.Get("Content-Security-Policy")
 			framed := strings.Contains(policy, "frame-ancestors 'self'") || path == "/snapshot.jpg"
 			if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "same-origin" || !framed {
 				t.Errorf("%s: %v", path, h)
 			}
-			if path != "/own" && (!strings.HasPrefix(policy, "default-src 'none'") && !strings.HasPrefix(policy, "default-src 'self'") && policy != "" || strings.Contains(policy, "script")) {
+			if path != "/own" && (!strings.HasPrefix(policy, "default-src 'none'") && !strings.HasPrefix(policy, "default-src 'self'") && policy != "" || strings.Contains(policy, "script") || strings.Contains(policy, "unsafe")) {
 				t.Errorf("%s lets scripts in a page run: %s", path, policy)
 			}
 		}
 	})
-	if regexp.MustCompile(`<script>| on[a-z]+=`).Match(indexPage) {
-		t.Error("the page has a script in it, which its policy keeps from running")
+	for name, content := range allWebFiles(t) {
+		inline := regexp.MustCompile(`<script>| on[a-z]+=|<style|style=`)
+		if (name == "index.html" || name == "view.html") && inline.Match(content) {
+			t.Errorf("%s has a script or a style in it, which its policy keeps from working", name)
+		}
 	}
 }

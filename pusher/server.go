@@ -270,7 +270,7 @@ func (s *Server) root(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if p := passOf(r); p != nil && p.token && asksForPage(r) {
-			s.beginLogin(w, r, p) // what is in the page comes without the token
+			s.beginLogin(w, r, p, "./") // what is in the page comes without the token
 			return
 		}
 		s.page(w, r)

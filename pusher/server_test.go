@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,7 +30,10 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/", 200, "<!DOCTYPE html>"},
 		{"HEAD", "/", 200, ""},
 		{"GET", "/webcam/", 200, "<!DOCTYPE html>"},
-		{"GET", "/page.js", 200, "use strict"},
+		{"GET", "/view", 200, "<!DOCTYPE html>"},
+		{"GET", "/page.js", 200, "new Live("},
+		{"GET", "/webcam/page.css", 200, "#stage"},
+		{"GET", "/welcome.html", 404, "nothing at"},
 		{"GET", "/webcam/healthz", 200, "ok\n"},
 		{"GET", "/webcamera", 404, `nothing at "/webcamera"`},
 		{"GET", "/?action=dance", 400, `not "dance"`},
@@ -84,9 +89,45 @@ func TestLicenses(t *testing.T) {
 // Behind a proxy that has the camera at /webcam/ and nowhere else, a link that
 // begins with a slash leads to the proxy's own pages.
 func TestPageLinksAreRelative(t *testing.T) {
-	if links := regexp.MustCompile("(src|href|action) *= *[\"'`]?/|(fetch|import|Worker|WebSocket|open)\\([\"'`]/").FindAll(append(indexPage, pageScript...), -1); len(links) > 0 {
-		t.Errorf("the page has absolute links: %q", links)
+	absolute := regexp.MustCompile("(src|href|action|start_url|scope|from)\"? *[=: ] *[\"'`]?/|(fetch|import|Worker|WebSocket|open|url)\\([\"'`]?/|https?://[^w]")
+	for name, content := range allWebFiles(t) {
+		if links := absolute.FindAll(content, -1); len(links) > 0 {
+			t.Errorf("%s has absolute links: %q", name, links)
+		}
 	}
+}
+
+// The pages and what they load are small, and all of it can be asked for.
+func TestPageSize(t *testing.T) {
+	size := 0
+	for name, content := range allWebFiles(t) {
+		size += len(content)
+		if contentTypes[path.Ext(name)] == "" {
+			t.Errorf("%s has no Content-Type", name)
+		}
+		if path.Ext(name) != ".html" && !slices.Contains(pageFiles, "/"+name) {
+			t.Errorf("nothing answers with %s", name)
+		}
+	}
+	if size > 80_000 {
+		t.Errorf("the pages have %d bytes in all, at most 80,000 are wanted", size)
+	}
+}
+
+// allWebFiles are the files of the pages by name.
+func allWebFiles(t *testing.T) map[string][]byte {
+	t.Helper()
+	entries, err := webFiles.ReadDir("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string][]byte)
+	for _, e := range entries {
+		if all[e.Name()], err = webFiles.ReadFile("web/" + e.Name()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
 }
 
 func TestErrorsAsJSON(t *testing.T) {

@@ -118,11 +118,13 @@ func (c *closedRig) sign(path string, header ...string) string {
 // kindOf says for each endpoint who may have it while viewing is closed. A new endpoint is
 // not in it, so that somebody has to think of it here.
 var kindOf = map[string]string{
-	"/": "picture", "/page.js": "look", "/stream": "picture", "/stream.mjpg": "picture", "/frames": "picture",
+	"/": "picture", "/view": "look", "/stream": "picture", "/stream.mjpg": "picture", "/frames": "picture",
 	"/snapshot": "picture", "/snapshot.jpg": "picture", sessionPaths: "picture", "/sessions": "look",
 	"/state": "look", "/metrics": "look", "/licenses": "look", "/signed": "sign",
 	"/healthz": "public", "/welcome": "public", "/login": "public", "/logout": "public",
 	"/own": "owner", "/api/state": "owner", "/api/tokens": "owner",
+	"/page.js": "look", "/view.js": "look", "/live.js": "look", "/frames.js": "look", "/clock.js": "look", "/zoom.js": "look", "/words.js": "look",
+	"/page.css": "look", "/icon.svg": "look", "/manifest.webmanifest": "look",
 	"/nowhere": "look", // what is not there, is not told either
 }
 
@@ -447,6 +449,9 @@ func TestTokens(t *testing.T) {
 		}
 		if code := c.code("DELETE", "/api/tokens?name=nobody", basic(ownersPassword)); code != 404 {
 			t.Errorf("status %d for what is not there", code)
+		}
+		if a := c.do("GET", "/view?fit=cover&token=of+before", aBrowser, aPage); a.Code != 303 || a.Header.Get("Location") != "view?fit=cover" || a.Header.Get("Set-Cookie") == "" {
+			t.Errorf("%+v", a)
 		}
 		// A browser that opens the page with a token is logged in for as long as that is
 		// good, and does not keep it in its address bar.

@@ -91,7 +91,7 @@ func (s *Server) choosePassword(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		s.Log.Warn("this camera has an owner now: a password was chosen on its page", "from", address(r))
 		if s.Viewing != nil {
-			s.beginLogin(w, r, &pass{role: theOwner, ctx: s.ctx})
+			s.beginLogin(w, r, &pass{role: theOwner, ctx: s.ctx}, "./")
 			return
 		}
 		w.Header().Set("Location", "./")

@@ -65,10 +65,16 @@ func until(t *testing.T, tb tab, expression string) {
 	})
 }
 
-// shown waits until the selected <img> shows a picture.
+// shown waits until the selected <img> or canvas shows a picture. The page's canvas has no
+// size before the first.
 func shown(t *testing.T, tb tab, selector string) {
 	t.Helper()
-	until(t, tb, `document.querySelector("`+selector+`")?.naturalWidth > 0`)
+	until(t, tb, showsPicture("document", selector))
+}
+
+// showsPicture is the expression for a document's element.
+func showsPicture(document, selector string) string {
+	return `(e => (e?.naturalWidth ?? e?.width) > 0)(` + document + `.querySelector("` + selector + `"))`
 }
 
 // moves takes screenshots of the selected element until they differ.

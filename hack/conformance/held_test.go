@@ -3,6 +3,7 @@ package conformance
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"io"
 	"net"
 	"net/http"
@@ -81,8 +82,13 @@ func (h *holder) answer(client io.Writer, server io.Reader, over <-chan struct{}
 		if err != nil {
 			return
 		}
-		if strings.HasPrefix(answer.Header.Get("Content-Type"), "multipart/") {
-			break
+		switch kind := answer.Header.Get("Content-Type"); {
+		case strings.HasPrefix(kind, "multipart/"):
+			h.parted(client, in, over)
+			return
+		case kind == "application/octet-stream":
+			h.records(client, in, over)
+			return
 		}
 		if answer.ContentLength < 0 { // it goes to the connection's end
 			io.Copy(client, in)
@@ -92,6 +98,43 @@ func (h *holder) answer(client io.Writer, server io.Reader, over <-chan struct{}
 			return
 		}
 	}
+}
+
+// records passes on a stream of records (README.md, /frames).
+func (h *holder) records(client io.Writer, in io.Reader, over <-chan struct{}) {
+	for {
+		head := make([]byte, 16)
+		if _, err := io.ReadFull(in, head); err != nil {
+			return
+		}
+		jpeg := make([]byte, binary.BigEndian.Uint32(head))
+		if _, err := io.ReadFull(in, jpeg); err != nil {
+			return
+		}
+		if _, err := client.Write(append(head, jpeg...)); err != nil || !h.passed(jpeg, over) {
+			return
+		}
+	}
+}
+
+// passed says which picture was passed on, and waits until the next one may pass. It
+// returns false if the test is over.
+func (h *holder) passed(jpeg []byte, over <-chan struct{}) bool {
+	select {
+	case h.parts <- jpeg:
+	case <-over:
+		return false
+	}
+	select {
+	case <-h.next:
+	case <-over:
+		return false
+	}
+	return true
+}
+
+// parted passes on a multipart stream.
+func (h *holder) parted(client io.Writer, in *bufio.Reader, over <-chan struct{}) {
 	const boundary, ahead = "--frame\r\n", "Content-Type: image/jpeg\r\n\r\n"
 	if _, err := pass(client, in, boundary); err != nil {
 		return
@@ -115,14 +158,7 @@ func (h *holder) answer(client io.Writer, server io.Reader, over <-chan struct{}
 				return
 			}
 		}
-		select {
-		case h.parts <- bytes.TrimSuffix(part, []byte("\r\n"+boundary)):
-		case <-over:
-			return
-		}
-		select {
-		case <-h.next:
-		case <-over:
+		if !h.passed(bytes.TrimSuffix(part, []byte("\r\n"+boundary)), over) {
 			return
 		}
 	}

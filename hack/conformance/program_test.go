@@ -75,11 +75,12 @@ func covers(t *testing.T, client, quirk string) {
 
 // program is a running pushcam.
 type program struct {
-	t     *testing.T
-	url   string // http://127.0.0.1:port, without a slash behind
-	port  string
-	began time.Time
-	stop  func() // sends SIGTERM, once, and waits until it has ended
+	t      *testing.T
+	url    string // http://127.0.0.1:port, without a slash behind
+	port   string
+	began  time.Time
+	signal func(os.Signal)
+	stop   func() // sends SIGTERM, once, and waits until it has ended
 }
 
 var link = regexp.MustCompile(`http://[^ ]*:(\d+)/`)
@@ -105,6 +106,11 @@ func startBy(t *testing.T, begin func(*exec.Cmd) error, args ...string) *program
 		t.Fatal(err)
 	}
 	wait := sync.OnceValue(cmd.Wait)
+	p.signal = func(s os.Signal) {
+		if err := cmd.Process.Signal(s); err != nil {
+			t.Error(err)
+		}
+	}
 	p.stop = sync.OnceFunc(func() {
 		timer := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
 		defer timer.Stop()
@@ -136,6 +142,7 @@ type state struct {
 		Frames uint64 `json:"frames"`
 	} `json:"camera"`
 	Viewers []struct {
+		Name    string `json:"name"`
 		Session bool   `json:"session"`
 		Sent    uint64 `json:"frames_sent"`
 		Skipped uint64 `json:"frames_skipped"`

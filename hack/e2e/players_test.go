@@ -52,7 +52,7 @@ func testChromium(t *testing.T, m *machine) {
 		t.Fatalf("Chromium: %v", err)
 	}
 	m.await(t, "the page shows the picture", func() error {
-		shown, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.querySelector("#picture").naturalWidth > 0 &&
+		shown, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.querySelector("#picture").width > 0 &&
 			document.querySelector("#state").textContent.includes("live")`))
 		if err == nil && !shown {
 			err = fmt.Errorf("it does not")

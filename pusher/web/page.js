@@ -1,57 +1,107 @@
-"use strict";
-// An <img> never recovers from a lost connection by itself, and Safari cannot
-// read multipart with fetch: so the picture is an <img>, and /state, asked with
-// short requests, tells when to load it again. That is when the camera has no
-// viewer of this stream's name: it was restarted, or this computer slept and was
-// dropped. The name is random, and long enough that no other page has the same.
-const picture = document.getElementById("picture");
-const state = document.getElementById("state");
-let wait = 500, retry = 0, stream = "", missed = 0;
+// The viewer page.
+import { Live } from "./live.js";
+import { digits, show, translate, words } from "./words.js";
+import { Zoom } from "./zoom.js";
 
-function show() {
-  clearTimeout(retry);
-  missed = 0;
-  stream = Array.from(crypto.getRandomValues(new Uint32Array(4)), n => n.toString(36)).join("");
-  picture.src = "stream?name=" + stream;
-}
-function hide() {
-  clearTimeout(retry);
-  picture.removeAttribute("src");
-}
-function say(text, bad) {
-  state.textContent = text;
-  state.classList.toggle("bad", bad);
-}
-picture.onerror = () => {
-  if (document.hidden || !picture.hasAttribute("src")) return;
-  retry = setTimeout(show, wait);
-  wait = Math.min(2 * wait, 5000);
-};
-picture.onload = () => { wait = 500; };
+const at = id => document.getElementById(id);
+const good = ["connecting", "live", "starting", "updating"];
 
-async function ask() {
-  if (document.hidden) return;
+translate();
+const live = new Live(at("picture"), { changed });
+const zoom = new Zoom(at("stage"), live.picture);
+
+function changed() {
+  const { word, age, rate, state } = live;
+  show(at("word"), words[word]);
+  at("state").classList.toggle("bad", !good.includes(word));
+  at("state").classList.toggle("live", word === "live");
+  const numbers = live.frame?.number > 0;
+  show(at("age"), numbers && age >= 0 ? words.old(digits(age / 1000, age < 9995 ? 2 : 0)) : "");
+  show(at("rate"), numbers && rate > 0 && word !== "reconnecting" ? words.rate(digits(rate, rate < 9.95 ? 1 : 0)) : "");
+  if (!state) {
+    show(at("notice"), live.refusal);
+    return;
+  }
+  const { camera, card, frame, network, watching, settings, setup, update } = state;
+  const name = camera.device?.name;
+  document.title = name ? `${name} · pushcam` : "pushcam";
+  show(at("about"), [words.watching(watching), name, frame && `${frame.width}×${frame.height}`, camera.format?.adjusted].filter(Boolean).join(" · "));
+  show(at("reason"), camera.reason ?? ""); // the picture says it, too
+  show(at("notice"), [live.refusal, update?.message, card?.trouble, settings?.trouble, setup?.trouble, network?.wifi?.why]
+    .filter(Boolean).map(sentence => sentence[0].toUpperCase() + sentence.slice(1)).join("\n"));
+}
+
+// How the picture is turned is remembered by this browser, if it lets pages remember.
+const turned = { turns: 0, mirrored: false };
+try {
+  Object.assign(turned, JSON.parse(localStorage.getItem("pushcam-turned")));
+} catch { /* it does not */ }
+function turn() {
+  turned.turns = Math.trunc(turned.turns) % 4 || 0;
+  turned.mirrored = turned.mirrored === true;
+  live.turn(turned.turns, turned.mirrored);
+  at("mirror").ariaPressed = String(turned.mirrored);
+}
+function remember() {
+  turn();
   try {
-    const answer = await fetch("state?viewer=" + stream, { signal: AbortSignal.timeout(4000) });
-    const { camera, card, frame, network, viewers, watching, settings, setup, update } = await answer.json();
-    document.getElementById("update").textContent = update?.message ?? "";
-    const adjusted = camera.format?.adjusted ? ` · ${camera.format.adjusted}` : "";
-    const trouble = [card?.trouble, settings?.trouble, setup?.trouble, network?.wifi?.why].filter(Boolean).map(t => ` · ${t}`).join("");
-    missed = viewers.length > 0 ? 0 : missed + 1;
-    if (missed > 1) show(); // once may be a stream that is only just coming
-    if (camera.reason) say(camera.reason, true);
-    else if (frame) say(`${camera.device.name} · ${frame.width}×${frame.height} · ${camera.phase}` +
-      ` · picture ${(frame.age_ms / 1000).toFixed(1)} s old · ${watching} watching${adjusted}${trouble}`, frame.age_ms > 3000);
-    else say(camera.phase + trouble, false);
-  } catch {
-    missed = 1;
-    say("The camera does not answer; trying again …", true);
+    localStorage.setItem("pushcam-turned", JSON.stringify(turned));
+  } catch { /* it does not */ }
+}
+turn();
+
+// save saves what is shown: the camera's own bytes, or, if they are turned, the picture as
+// it is seen.
+async function save() {
+  const { frame, age, state, picture } = live;
+  const blob = turned.turns || turned.mirrored
+    ? await new Promise(done => picture.toBlob(done, "image/jpeg", 0.95))
+    : new Blob([frame.jpeg], { type: "image/jpeg" });
+  const taken = new Date(Date.now() - (age || 0));
+  const day = [taken.getFullYear(), taken.getMonth() + 1, taken.getDate()], time = [taken.getHours(), taken.getMinutes(), taken.getSeconds()];
+  const part = numbers => numbers.map(n => String(n).padStart(2, "0")).join("-");
+  const name = (state?.camera?.device?.name || "pushcam").replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${name}_${part(day)}_${part(time)}.jpg` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+// In full screen the display stays on, where pages may ask for that.
+let lock = null;
+async function keepOn() {
+  if (!document.fullscreenElement) {
+    lock?.release();
+    lock = null;
+  } else if (!document.hidden) {
+    lock = await navigator.wakeLock?.request("screen").catch(() => null);
   }
 }
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden) hide();
-  else { show(); ask(); }
+document.addEventListener("fullscreenchange", keepOn);
+document.addEventListener("visibilitychange", keepOn);
+
+const actions = {
+  snapshot: { key: "s", do: save },
+  rotate: { key: "r", do: () => { turned.turns++; remember(); } },
+  mirror: { key: "m", do: () => { turned.mirrored = !turned.mirrored; remember(); } },
+  smaller: { key: "-", do: () => zoom.by(1 / 1.5) },
+  larger: { key: "+", do: () => zoom.by(1.5) },
+  full: { key: "f", do: () => document.fullscreenElement ? document.exitFullscreen() : at("stage").requestFullscreen() },
+};
+for (const [id, action] of Object.entries(actions)) {
+  at(id).addEventListener("click", event => {
+    if (id === "snapshot" && !live.frame) return; // the link itself gets a picture
+    event.preventDefault();
+    action.do();
+  });
+}
+at("full").hidden = !document.fullscreenEnabled;
+for (const id of ["rotate", "mirror"]) at(id).hidden = live.picture.localName !== "canvas";
+const arrows = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
+document.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const id = Object.keys(actions).find(id => actions[id].key === event.key);
+  if (id && !at(id).hidden) at(id).click();
+  else if (event.key in arrows) zoom.pan(...arrows[event.key]);
+  else return;
+  event.preventDefault();
 });
-show();
-ask();
-setInterval(ask, 2000);

@@ -1,0 +1,301 @@
+package conformance
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
+	"github.com/pushcam/pushcam/pusher/pushertest"
+)
+
+// These tests are about what the page does with the pictures. What needs more than a
+// browser's common ground is done with Chromium alone.
+
+// chromiumAlone is a tab of Chromium in which a script runs before those of each page.
+func chromiumAlone(t *testing.T, quirk, script string) *chromiumTab {
+	t.Helper()
+	t.Parallel()
+	covers(t, "Chromium", quirk)
+	tb := newChromium(t).newTab(t).(*chromiumTab)
+	if script != "" {
+		if _, err := chromedp.Call(tb.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tb
+}
+
+const (
+	word = `document.getElementById("word").textContent`
+	// countShifts notes how the page's parts have jumped, since the window has its size: a
+	// new tab of headless Chromium begins with none. The second frame after that is painted
+	// with it.
+	countShifts = `const entries = []; let sized = 0;
+		addEventListener("resize", () => requestAnimationFrame(() => requestAnimationFrame(() => { sized = performance.now(); })));
+		new PerformanceObserver(list => entries.push(...list.getEntries())).observe({ type: "layout-shift", buffered: true });
+		window.shifts = () => entries.filter(e => e.startTime > sized).map(e => e.value + " at " + e.startTime + " " +
+			e.sources.map(s => (s.node?.id || s.node?.nodeName) + " " + JSON.stringify([s.previousRect, s.currentRect])).join(", "));`
+)
+
+// The age on the page is that of what is drawn, whatever the viewer's clock says. Page and
+// camera are on one computer here, so its clock tells the truth to both.
+func TestAgeOnThePage(t *testing.T) {
+	for _, hours := range []int{0, 1, -1} {
+		t.Run(fmt.Sprint(hours, " h"), func(t *testing.T) {
+			tb := chromiumAlone(t, "the age on the page is within 50 ms of what is drawn, also if the viewer's clock is an hour wrong",
+				fmt.Sprintf(`const rightDate = Date, write = Number.prototype.toLocaleString, said = {};
+					window.saidAt = text => said[text]; // the right time when the page wrote this number
+					Number.prototype.toLocaleString = function (...a) { const text = write.apply(this, a); said[text] = rightDate.now(); return text; };
+					Date = class extends rightDate { constructor(...a) { a.length ? super(...a) : super(rightDate.now() + %[1]d); } static now() { return rightDate.now() + %[1]d; } };`, hours*3600_000))
+			p := start(t, "-source", "replay:"+recording(t), "-fps", "0.4")
+			taken := capturesOf(t, p)
+			tb.open(p.url + "/")
+			shown(t, tb, "#picture")
+			until(t, tb, `document.getElementById("age").textContent != ""`)
+			for range 5 {
+				// As the page has just said the age: what it says, since when, and the picture.
+				var said struct {
+					Age     string
+					Now     float64
+					Picture []float64
+				}
+				tb.eval(`new Promise(done => new MutationObserver((_, o) => {
+					o.disconnect();
+					const picture = document.getElementById("picture");
+					const Picture = [...picture.getContext("2d").getImageData(picture.width / 2, picture.height / 2, 1, 1).data];
+					const Age = document.getElementById("age").textContent;
+					done({ Age, Now: saidAt(Age.replace(" s old", "")), Picture });
+				}).observe(document.getElementById("age"), { childList: true, characterData: true, subtree: true }))`, &said)
+				seconds, err := strconv.ParseFloat(strings.TrimSuffix(said.Age, " s old"), 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				now := time.UnixMilli(int64(said.Now))
+				truth := now.Sub(taken(said.Picture, now))
+				off := time.Duration(seconds*float64(time.Second)) - truth
+				t.Logf("the page says %s; it is %v old, which is %v off", said.Age, truth, off)
+				if off.Abs() > 50*time.Millisecond {
+					t.Errorf("the page says %s, and it is %v old", said.Age, truth)
+				}
+			}
+		})
+	}
+}
+
+// capturesOf notes when a recording's pictures leave the camera. The returned function
+// tells when the last one of a colour did before a moment.
+func capturesOf(t *testing.T, p *program) func(rgba []float64, before time.Time) time.Time {
+	t.Helper()
+	resp, err := http.Get(p.url + "/stream?name=test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type capture struct {
+		colour string
+		at     time.Time
+	}
+	var (
+		mu      sync.Mutex
+		all     []capture
+		reading sync.WaitGroup
+	)
+	head := "HTTP/1.0 200 OK\r\nContent-Type: " + resp.Header.Get("Content-Type") + "\r\n\r\n"
+	frames, err := pushertest.NewStreamReader(bufio.NewReader(io.MultiReader(strings.NewReader(head), resp.Body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reading.Go(func() {
+		for {
+			part, err := frames.Next()
+			if err != nil {
+				return // the test is over
+			}
+			mu.Lock()
+			all = append(all, capture{colour(t, part.JPEG), part.Capture})
+			mu.Unlock()
+		}
+	})
+	t.Cleanup(func() { resp.Body.Close(); reading.Wait() })
+	return func(rgba []float64, before time.Time) (at time.Time) {
+		name := ""
+		for _, c := range colours {
+			if math.Abs(rgba[0]-float64(c.rgb.R)) < 40 && math.Abs(rgba[1]-float64(c.rgb.G)) < 40 && math.Abs(rgba[2]-float64(c.rgb.B)) < 40 {
+				name = c.name
+			}
+		}
+		await(t, func() string { return "a picture that is " + name + ", as on the page" }, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, c := range all {
+				if c.colour == name && c.at.Before(before) {
+					at = c.at
+				}
+			}
+			return !at.IsZero()
+		})
+		return at
+	}
+}
+
+// A browser that cannot draw frames shows the stream in an <img>, and that heals, too.
+func TestPageWithoutCanvas(t *testing.T) {
+	tb := chromiumAlone(t, "a browser without createImageBitmap gets an <img>, which the page loads again after a restart", `delete window.createImageBitmap`)
+	p := start(t)
+	tb.open(p.url + "/")
+	shown(t, tb, "img#picture")
+	moves(t, tb, "#picture")
+	until(t, tb, word+` == "live"`)
+	p.stop()
+	until(t, tb, word+` == "reconnecting"`)
+	again := start(t, "-listen", "127.0.0.1:"+p.port)
+	again.await("the page shows the stream again", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 })
+	until(t, tb, word+` == "live"`)
+	moves(t, tb, "#picture")
+}
+
+// The page says that the camera is lost, and why, and is live again by itself when it is
+// back. The same with a server, or a network, from which nothing comes any more.
+func TestPageHeals(t *testing.T) {
+	tb := chromiumAlone(t, "the page is live again after the camera was lost, after silence, and after sleep; nothing jumps", countShifts)
+	dir := recording(t)
+	p := start(t, "-source", "replay:"+dir, "-fps", "20")
+	tb.open(p.url + "/")
+	until(t, tb, word+` == "live"`)
+
+	if err := os.Rename(dir, dir+" unplugged"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, tb, word+` == "camera lost" && document.getElementById("reason").textContent != ""`)
+	keep(t, "lost.png", tb.screenshot("body"))
+	if err := os.Rename(dir+" unplugged", dir); err != nil {
+		t.Fatal(err)
+	}
+	until(t, tb, word+` == "live" && document.getElementById("reason").textContent == ""`)
+
+	p.signal(syscall.SIGSTOP)
+	until(t, tb, word+` == "reconnecting"`)
+	p.signal(syscall.SIGCONT)
+	until(t, tb, word+` == "live"`)
+	p.await("one viewer: the page has left the dead connection", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 })
+
+	// A computer that slept sees its clock jump, and has a connection that is dead for the
+	// camera.
+	first := p.state().Viewers[0].Name
+	var done bool
+	tb.eval(`(() => { const now = Date.now; Date.now = () => now() + 3600_000; return true; })()`, &done)
+	p.await("a new connection", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Name != first && s.Viewers[0].Sent > 10 })
+	until(t, tb, word+` == "live"`)
+
+	var shifts []string
+	if tb.eval("shifts()", &shifts); len(shifts) > 0 {
+		t.Errorf("the page's parts have jumped: %q", shifts)
+	}
+}
+
+// A picture is turned and mirrored as seen, and so again when the page is opened anew; what
+// is saved is named after camera, date and time.
+func TestPageControls(t *testing.T) {
+	tb := chromiumAlone(t, "zoom, turning, saving by keyboard; German words; nothing in the console", `
+		Object.defineProperty(navigator, "languages", { get: () => ["fr-FR", "de-DE", "en"] });
+		HTMLAnchorElement.prototype.click = function () { this.download ? window.saved = this.download : this.dispatchEvent(new MouseEvent("click", { cancelable: true })); };`)
+	p := start(t, "-size", "320x240")
+	tb.open(p.url + "/")
+	shown(t, tb, "#picture")
+	press := func(key string) {
+		t.Helper()
+		var done bool
+		tb.eval(`document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "`+key+`", bubbles: true }))`, &done)
+	}
+	const is, tall = `document.getElementById("picture")`, `document.getElementById("picture").width < document.getElementById("picture").height`
+	press("r")
+	until(t, tb, tall)
+	press("m")
+	until(t, tb, `document.getElementById("mirror").ariaPressed == "true"`)
+	tb.open(p.url + "/")
+	until(t, tb, tall+` && document.getElementById("mirror").ariaPressed == "true"`)
+	press("+")
+	until(t, tb, is+`.style.transform.includes("scale(1.5)")`)
+	press("-")
+	until(t, tb, is+`.style.transform == ""`)
+	press("s")
+	until(t, tb, `/^[\w-]+_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\.jpg$/.test(window.saved)`)
+	until(t, tb, `document.documentElement.lang == "de" && document.getElementById("state").textContent.includes("1 sieht zu")`)
+	if said := tb.complaints(); len(said) > 0 {
+		t.Errorf("the console says:\n%s", strings.Join(said, "\n"))
+	}
+}
+
+// /view is the picture alone. It may be shown in frames of this camera's pages.
+func TestView(t *testing.T) {
+	tb := chromiumAlone(t, "/view fills a frame with ?fit=cover, has a label and keeps to ?fps=", "")
+	p := start(t, "-size", "320x240")
+	tb.open(p.url + "/view?fit=cover&label=Front+<b>door&fps=4")
+	shown(t, tb, "#picture")
+	moves(t, tb, "#picture")
+	keep(t, "view.png", tb.screenshot("body"))
+	until(t, tb, `document.getElementById("label").textContent == "Front <b>door" && getComputedStyle(document.getElementById("picture")).objectFit == "cover"`)
+	p.await("a viewer who skips what is more than 4 a second", func(s state) bool {
+		return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 && s.Viewers[0].Skipped > 5*s.Viewers[0].Sent
+	})
+	tb.open(p.url + "/view?fps=often")
+	until(t, tb, word+`.includes("fps is a number")`)
+}
+
+// The page in the sizes and colours of phone and desk. Each picture is kept, to be looked at.
+func TestPageFits(t *testing.T) {
+	tb := chromiumAlone(t, "the page fits a phone and a desktop, light and dark; nothing overlaps or jumps", countShifts)
+	p := start(t)
+	for _, screen := range []struct {
+		name          string
+		width, height int64
+		schemes       []string
+	}{
+		{"phone", 390, 844, []string{"light", "dark"}}, {"desktop", 1280, 800, []string{"light", "dark"}},
+		{"landscape", 844, 390, []string{"dark"}}, {"small", 320, 480, []string{"light"}},
+	} {
+		for _, scheme := range screen.schemes {
+			if _, err := chromedp.Call(tb.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: screen.width, Height: screen.height, DeviceScaleFactor: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := chromedp.Call(tb.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}); err != nil {
+				t.Fatal(err)
+			}
+			tb.open(p.url + "/")
+			shown(t, tb, "#picture")
+			until(t, tb, word+` == "live" && document.getElementById("rate").textContent != "" && document.getElementById("about").textContent.includes("watching")`)
+			keep(t, screen.name+"-"+scheme+".png", tb.screenshot("body"))
+			var wrong []string
+			tb.eval(`(() => {
+				const wrong = [], all = [...document.querySelectorAll("#stage, #word, #age, #rate, nav > *")].filter(e => e.checkVisibility());
+				const box = e => e.getBoundingClientRect();
+				for (const e of all) {
+					const b = box(e);
+					if (b.left < 0 || b.top < 0 || b.right > innerWidth || b.bottom > innerHeight) wrong.push(e.id + " is not on the screen");
+					if (e.matches("nav > *") && (b.width < 40 || b.height < 40)) wrong.push(e.id + " is too small to be touched");
+					for (const o of all) if (o.id < e.id && box(o).left < b.right - .5 && b.left < box(o).right - .5 && box(o).top < b.bottom - .5 && b.top < box(o).bottom - .5) wrong.push(e.id + " and " + o.id + " overlap");
+				}
+				if (shifts().length > 0) wrong.push("layout shift " + shifts() + "; sized at " + sized);
+				return wrong;
+			})()`, &wrong)
+			for _, w := range wrong {
+				t.Errorf("%s, %s: %s", screen.name, scheme, w)
+			}
+		}
+	}
+	if said := tb.complaints(); len(said) > 0 {
+		t.Errorf("the console says:\n%s", strings.Join(said, "\n"))
+	}
+}

@@ -1,0 +1,106 @@
+// The camera's stream for a script (README.md, /frames), and the pictures on the page.
+
+// maxFrame is more than any camera's picture has, in bytes.
+const maxFrame = 64 << 20;
+
+// canDraw tells whether this browser can do what this file needs.
+export const canDraw = typeof createImageBitmap === "function" && typeof ReadableStream === "function" && "body" in Response.prototype;
+
+// Refused is the camera's answer if that is not the stream.
+export class Refused extends Error {
+  constructor(status, sentence) {
+    super(sentence);
+    this.status = status;
+  }
+}
+
+// readFrames gives each frame of a stream to `take`, until the stream or the signal ends it.
+// It calls `opened` when the stream begins, and `hear` for everything that comes of it.
+export async function readFrames(url, signal, { opened, hear, take }) {
+  const answer = await fetch(url, { signal, cache: "no-store" });
+  if (!answer.ok) throw new Refused(answer.status, (await answer.text()).trim());
+  opened();
+  const reader = answer.body.getReader();
+  const head = new Uint8Array(16), fields = new DataView(head.buffer);
+  let jpeg = null, got = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    hear();
+    for (let at = 0; at < value.length;) {
+      const into = jpeg ?? head;
+      const n = Math.min(into.length - got, value.length - at);
+      into.set(value.subarray(at, at + n), got);
+      at += n;
+      got += n;
+      if (got < into.length) break;
+      got = 0;
+      if (jpeg) {
+        take({ jpeg, number: fields.getUint32(4), taken: Number(fields.getBigUint64(8)) / 1000 });
+        jpeg = null;
+        continue;
+      }
+      const length = fields.getUint32(0);
+      if (length > maxFrame) throw new Error("this is not the camera's stream");
+      if (length > 0) jpeg = new Uint8Array(length);
+    }
+  }
+}
+
+// A Painter shows frames on a canvas. While one is decoded, which the browser does beside
+// the page's scripts, the newest of those that come waits, and the others are left out.
+export class Painter {
+  turns = 0; // quarters, clockwise
+  mirrored = false;
+  last = null; // the frame that is shown
+  #canvas;
+  #context;
+  #drawn;
+  #waiting = null;
+  #busy = false;
+
+  // `drawn` is called for each frame that is shown.
+  constructor(canvas, drawn) {
+    this.#canvas = canvas;
+    this.#context = canvas.getContext("2d", { alpha: false });
+    this.#drawn = drawn;
+  }
+
+  async show(frame) {
+    this.#waiting = frame;
+    if (this.#busy) return;
+    this.#busy = true;
+    while (this.#waiting) {
+      const next = this.#waiting;
+      this.#waiting = null;
+      try {
+        const bitmap = await createImageBitmap(new Blob([next.jpeg], { type: "image/jpeg" }));
+        this.#paint(bitmap);
+        bitmap.close(); // its memory would be freed much later
+      } catch {
+        continue; // a damaged picture
+      }
+      this.last = next;
+      this.#drawn(next);
+    }
+    this.#busy = false;
+  }
+
+  // again shows the last frame once more, after turns or mirrored have changed.
+  again() {
+    if (this.last && !this.#waiting) this.show(this.last);
+  }
+
+  #paint(bitmap) {
+    const { width, height } = bitmap, canvas = this.#canvas, c = this.#context;
+    const [w, h] = this.turns % 2 ? [height, width] : [width, height];
+    if (canvas.width !== w || canvas.height !== h) {
+      canvas.width = w;
+      canvas.height = h;
+    }
+    c.setTransform(1, 0, 0, 1, w / 2, h / 2);
+    if (this.mirrored) c.scale(-1, 1);
+    c.rotate(this.turns * Math.PI / 2);
+    c.drawImage(bitmap, -width / 2, -height / 2);
+  }
+}

@@ -1,0 +1,215 @@
+// The live picture of a page, which heals by itself, and how it is.
+import { Clock } from "./clock.js";
+import { canDraw, Painter, readFrames, Refused } from "./frames.js";
+
+// All times are in milliseconds.
+const tick = 500; // between two looks at how it is
+const silence = 3000; // without a byte, after which a connection is taken for dead
+const slowFrom = 1000; // the age when it is drawn from which a picture is slow
+const asleep = 5000; // between two ticks, after which this computer must have slept
+const retry = { first: 300, most: 2000, refused: 5000 }; // between two tries to connect
+const asks = { settled: 5000, otherwise: 1000, wait: 4000 }; // between two requests for the state, and for an answer
+const exchanges = { least: 3, most: 12, doubt: 50 }; // a tick apart, after a connection began, until the clock is known so well
+const remembered = 5000; // for how long drawn frames count for the rate
+
+export class Live {
+  picture; // the canvas, or the <img> in its place
+  state = null; // the camera's last answer to /state?viewer=
+  refusal = ""; // its sentence, if it does not give the stream
+  #painter = null; // null: the picture is an <img>, which tells nothing
+  #changed;
+  #fps;
+  #name = ""; // of the connection: random, and long enough that no other has the same
+  #clock = new Clock();
+  #abort = null; // ends the connection; null while the page is hidden
+  #reading = false; // the connection is under way
+  #connected = false; // and the camera has begun to answer
+  #known = false; // it was connected before, since the page is shown
+  #heard = 0; // when the last byte came
+  #answered = -Infinity; // when the last state came
+  #asked = -Infinity; // when it was last asked for
+  #asking = false;
+  #exchanges = 0; // since the connection began
+  #missed = 0; // states that did not know our <img>
+  #wait = retry.first;
+  #timers = new Set();
+  #drawnAge = NaN; // of the last frame when it was drawn
+  #drawn = []; // when frames were drawn lately
+  #ticked = Date.now();
+
+  // Where the browser cannot draw frames, an <img> takes the canvas's place. `changed` is
+  // called twice a second, and when something is new.
+  constructor(canvas, { fps = "", changed }) {
+    this.#changed = changed;
+    this.#fps = fps && "&fps=" + encodeURIComponent(fps);
+    this.picture = canvas;
+    if (canDraw) this.#painter = new Painter(canvas, frame => this.#isDrawn(frame));
+    else this.#useImage();
+    document.addEventListener("visibilitychange", () => document.hidden ? this.#hide() : this.#connect());
+    setInterval(() => this.#tick(), tick);
+    if (!document.hidden) this.#connect();
+  }
+
+  // frame is what is shown; null if that is not known.
+  get frame() { return this.#painter?.last ?? null; }
+
+  // age is how old what is shown is; NaN if that is not known.
+  get age() { return this.frame ? this.#clock.age(this.frame.taken) : NaN; }
+
+  // rate is how many frames a second are drawn; NaN if that is not known.
+  get rate() {
+    const since = performance.now() - remembered;
+    this.#drawn = this.#drawn.filter(t => t > since);
+    return this.#drawn.length > 1 ? 1000 * (this.#drawn.length - 1) / (this.#drawn.at(-1) - this.#drawn[0]) : NaN;
+  }
+
+  // word is how it is, as a name of one of the words.
+  get word() {
+    const phase = this.state?.camera?.phase;
+    if (["receiving", "restarting"].includes(this.state?.update?.phase)) return "updating";
+    if (!this.#connected) return this.#known ? "reconnecting" : "connecting";
+    if (phase === "privacy") return "privacy";
+    if (phase === "no-camera" || phase === "fault" || this.frame?.number === 0) return "lost";
+    if (phase === "starting" || this.#painter && !this.frame) return "starting";
+    if (this.#drawnAge > slowFrom || this.age > Math.max(silence, 3000 / this.rate || 0)) return "slow";
+    return "live";
+  }
+
+  // turn turns the picture by quarters, clockwise, and then mirrors it.
+  turn(turns, mirrored) {
+    if (!this.#painter) return;
+    this.#painter.turns = turns;
+    this.#painter.mirrored = mirrored;
+    this.#painter.again();
+  }
+
+  #connect() {
+    this.#pause();
+    const abort = this.#abort = new AbortController();
+    this.#name = Array.from(crypto.getRandomValues(new Uint32Array(4)), n => n.toString(36)).join("");
+    this.#heard = performance.now();
+    this.#missed = 0;
+    this.#clock.forget();
+    this.#exchanges = 0;
+    this.#ask();
+    const query = "?name=" + this.#name + this.#fps;
+    if (!this.#painter) {
+      this.picture.src = "stream" + query;
+      return;
+    }
+    this.#reading = true;
+    const hear = () => { this.#heard = performance.now(); };
+    const opened = () => { hear(); this.#isOpen(true); };
+    readFrames("frames" + query, abort.signal, { opened, hear, take: frame => this.#take(frame) })
+      .catch(error => error)
+      .then(error => { if (this.#abort === abort) this.#end(error); });
+  }
+
+  #hide() {
+    this.#pause();
+    this.#known = false;
+  }
+
+  // pause ends the connection. The picture stays.
+  #pause() {
+    this.#abort?.abort();
+    this.#abort = null;
+    this.#reading = this.#connected = false;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
+    if (!this.#painter) this.picture.removeAttribute("src");
+  }
+
+  // end is called when a connection has ended by itself.
+  #end(error) {
+    this.#reading = this.#connected = false;
+    this.refusal = error instanceof Refused ? error.message : "";
+    if (error instanceof Refused && error.status === 401) location.reload(); // viewing has been closed
+    this.#later(() => this.#connect(), this.refusal ? retry.refused : this.#backOff());
+    this.#changed();
+  }
+
+  #isOpen(open) {
+    this.#connected = open;
+    this.#known ||= open;
+    if (open) this.refusal = "";
+  }
+
+  #take(frame) {
+    const last = this.frame;
+    this.#wait = retry.first;
+    if (!last?.number !== !frame.number) this.#ask(); // for the reason
+    if (frame.number !== last?.number || frame.taken !== last.taken) this.#painter.show(frame);
+  }
+
+  #isDrawn(frame) {
+    this.#drawnAge = frame.number ? this.#clock.age(frame.taken) : NaN;
+    this.#drawn.push(performance.now());
+    if (this.#drawn.length === 1) this.#changed();
+  }
+
+  #tick() {
+    const now = performance.now(), late = Date.now() - this.#ticked;
+    this.#ticked = Date.now();
+    if (!this.#abort) return; // hidden
+    // While the camera starts it gives nothing, and that is no reason to connect anew.
+    const excused = this.#connected && this.state?.camera?.phase !== "live" && now - this.#answered < silence;
+    if (late > asleep || this.#reading && now - this.#heard > silence && !excused) this.#connect();
+    const settled = this.#painter && this.word === "live";
+    if (this.#exchanges < exchanges.least || this.#exchanges < exchanges.most && this.#clock.doubt > exchanges.doubt) this.#ask();
+    if (now - this.#asked >= (settled ? asks.settled : asks.otherwise)) this.#ask();
+    this.#changed();
+  }
+
+  async #ask() {
+    if (this.#asking) return;
+    this.#asking = true;
+    const abort = this.#abort, asked = this.#asked = performance.now();
+    try {
+      const answer = await fetch("state?viewer=" + this.#name, { cache: "no-store", signal: AbortSignal.timeout(asks.wait) });
+      const answered = performance.now();
+      const state = await answer.json();
+      if (!answer.ok) throw new Error(state.error);
+      if (abort === this.#abort) {
+        this.#exchanges++;
+        this.#clock.exchange(asked, answered, state.clock_us / 1000);
+        this.#answered = answered;
+        this.state = state;
+        if (!this.#painter) this.#isKnown(state.viewers.length > 0);
+      }
+    } catch {
+      if (!this.#painter && abort === this.#abort) this.#missed = 1, this.#connected = false;
+    }
+    this.#asking = false;
+    if (this.#abort) this.#changed();
+  }
+
+  // isKnown is told whether the camera has a viewer of our name. It has none for an <img>
+  // after it was started anew, or after this computer slept. An <img> does not say so.
+  #isKnown(known) {
+    this.#isOpen(known);
+    this.#missed = known ? 0 : this.#missed + 1;
+    if (this.#missed > 1) this.#connect(); // once may be a stream that is only just coming
+  }
+
+  #useImage() {
+    const image = new Image();
+    image.id = this.picture.id;
+    image.alt = this.picture.getAttribute("aria-label");
+    image.onload = () => { this.#wait = retry.first; };
+    image.onerror = () => { if (this.#abort && image.hasAttribute("src")) this.#later(() => this.#connect(), this.#backOff()); };
+    this.picture.replaceWith(image);
+    this.picture = image;
+  }
+
+  #backOff() {
+    const wait = this.#wait;
+    this.#wait = Math.min(2 * wait, retry.most);
+    return wait;
+  }
+
+  #later(what, delay) {
+    const timer = setTimeout(() => { this.#timers.delete(timer); what(); }, delay);
+    this.#timers.add(timer);
+  }
+}
