@@ -105,7 +105,7 @@ func nearest(name string) string {
 	best, least := "", 5 // in half letters; the first letter is seldom wrong
 	for _, n := range names {
 		d := 2 * distance(name, n)
-		if n[0] != name[0] {
+		if !strings.HasPrefix(name, n[:1]) {
 			d++
 		}
 		if d < least && d < 2*len(n) && notOnCard[n] == "" {

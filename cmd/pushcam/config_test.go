@@ -25,7 +25,7 @@ func noEnv(string) string { return "" }
 const noSystem device.Root = "no such folder"
 
 // gokrazyRoot is the root of an appliance.
-func gokrazyRoot(t *testing.T) device.Root {
+func gokrazyRoot(t testing.TB) device.Root {
 	t.Helper()
 	root := device.Root(t.TempDir())
 	if err := os.Mkdir(root.Path("gokrazy"), 0o755); err != nil {
