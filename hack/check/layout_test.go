@@ -31,7 +31,7 @@ var floors = []floor{
 	{"gpio", nil},
 	{"gokrazy", nil},
 	{"pusher", []string{"camera"}},
-	{"cmd/pushcam", []string{"camera/...", "gpio", "gokrazy/...", "pusher"}},
+	{"cmd/pushcam", []string{"camera/...", "gpio", "gokrazy/...", "pusher/..."}},
 	{"cmd/pushcamctl", []string{"gokrazy/..."}},
 }
 
