@@ -212,6 +212,7 @@ func (s *Server) newSession(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
+	w.Header().Set("Content-Location", id) // a load balancer sends what follows to the same camera's program
 	if r.Method == http.MethodPost {
 		writeJSON(w, http.StatusOK, map[string]any{
 			"id":              id,
