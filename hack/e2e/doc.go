@@ -9,6 +9,13 @@
 // kernel are added to the command line. The tests need no root. The Debian packages
 // that they need are in the variable packages.
 //
+// TestWiFi has the machine join a wireless network, with the kernel's simulated radios
+// (hack/hwsim), of which one, and the machine's Ethernet, belong to the network's router: a
+// program for this test (router), in a network namespace of the machine itself. It takes
+// minutes, and is run by hand:
+//
+//	go test -timeout 1h -run TestWiFi$ ./hack/e2e -wifi
+//
 // TestUpdate boots by the card's own boot loader, and updates. With -ota-all it also
 // tries everything that can go wrong in an update, with all power cuts, which takes half
 // an hour:

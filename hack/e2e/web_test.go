@@ -101,6 +101,7 @@ type state struct {
 	Network struct {
 		Links []status.Link `json:"links"`
 		Clock status.Clock  `json:"clock"`
+		WiFi  *status.Radio `json:"wifi"`
 	} `json:"network"`
 	Kernel struct {
 		Release string   `json:"release"`
