@@ -83,7 +83,7 @@ func BenchmarkWriteFloor(b *testing.B) {
 	}
 }
 
-// BenchmarkState is what each open page asks for every 2 s, and what it would be
+// BenchmarkState is what each open page asks for every 5 s, and what it would be
 // with all viewers in it.
 func BenchmarkState(b *testing.B) {
 	const viewers = 100
