@@ -102,9 +102,15 @@ func TestClosedPage(t *testing.T) {
 			t.Error("a page of another site does not show a closed camera with a token either, so this test shows nothing")
 		}
 
-		tb.front()
+		// A logout in one tab is one in the other, too.
+		const loginPage = `document.querySelector("[name=password]") && document.title.includes("log in")`
+		other := b.newTab(t)
+		other.open(camera + "/")
+		shown(t, other, "#picture")
 		var done bool
-		tb.eval(`(document.forms[0].requestSubmit(), true)`, &done)
-		until(t, tb, `document.querySelector("[name=password]") && document.title.includes("log in")`)
+		other.eval(`(document.forms[0].requestSubmit(), true)`, &done)
+		until(t, other, loginPage)
+		tb.front()
+		until(t, tb, loginPage)
 	})
 }
