@@ -115,7 +115,11 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 		err := v.run(ctx, s.Hub)
 		cancel()
 		v.link.closing(evicted(err))
-		conn.Close()
+		if evicted(err) {
+			socketOf(conn).Close()
+		} else {
+			conn.Close()
+		}
 		o.done()
 		if v.yielded.Load() {
 			err = errYielded
@@ -252,6 +256,6 @@ func (s *Server) closeViewers() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for v := range s.viewers {
-		v.conn.Close()
+		socketOf(v.conn).Close()
 	}
 }

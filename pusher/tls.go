@@ -25,7 +25,8 @@ func (l *TLSListener) config() *tls.Config {
 	return c
 }
 
-// socketOf is what a connection with TLS or without runs on.
+// socketOf is what a connection with TLS or without runs on. To close that does not wait
+// for a peer that takes nothing: TLS would say goodbye to it for 5 s.
 func socketOf(conn net.Conn) net.Conn {
 	if outer, ok := conn.(*tls.Conn); ok {
 		return outer.NetConn()

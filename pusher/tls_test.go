@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -192,6 +193,27 @@ func TestTLSHalfHandshakes(t *testing.T) {
 		t.Fatalf("nobody else gets an answer: %v", err)
 	}
 	resp.Body.Close()
+}
+
+// The end of the server does not wait for viewers with TLS that take nothing.
+func TestTLSCloseViewers(t *testing.T) {
+	cert := testCertificate(t)
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		client := tls.Client(theirs, &tls.Config{InsecureSkipVerify: true})
+		ready := make(chan error, 1)
+		go func() { ready <- client.Handshake() }()
+		conn := tls.Server(ours, &tls.Config{Certificates: []tls.Certificate{cert}, SessionTicketsDisabled: true})
+		if err := errors.Join(conn.Handshake(), <-ready); err != nil {
+			t.Fatal(err)
+		}
+		s := &Server{viewers: map[*viewer]struct{}{{conn: conn}: {}}}
+		began := time.Now()
+		s.closeViewers()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 // Everybody is sent to TLS if that is wanted, but for the program itself.
