@@ -54,7 +54,8 @@ const (
 	lookupTimeout = 2 * time.Second
 	browseTimeout = 2500 * time.Millisecond
 	dialTimeout   = 3 * time.Second  // for one address
-	proofTimeout  = 10 * time.Second // for it to prove who it is
+	proofTimeout  = 15 * time.Second // for it to prove who it is, which costs a busy one some time
+	proofTries    = 3                // because the camera itself ends what takes more than 10 s
 	answerTimeout = 30 * time.Second // until an answer begins; the password costs a busy Zero some time
 	maxSentence   = 500              // bytes of an answer that says why not
 
@@ -273,7 +274,23 @@ var errImpostor = errors.New("another device answers in its place, or its key wa
 // connectTLS connects, and has the other end prove that it has the camera's key, or any
 // if that is not known yet. Names and times in its certificate do not matter, because
 // the camera has signed it itself.
-func (c *remote) connectTLS(ctx context.Context, all []netip.Addr) (*tls.Conn, error) {
+func (c *remote) connectTLS(ctx context.Context, all []netip.Addr) (conn *tls.Conn, err error) {
+	for range proofTries {
+		conn, err = c.handshake(ctx, all)
+		if err == nil || ctx.Err() != nil || !isBusy(err) {
+			break
+		}
+	}
+	return conn, err
+}
+
+// isBusy tells the errors of a handshake that was not done in time.
+func isBusy(err error) bool {
+	late, ok := err.(interface{ Timeout() bool })
+	return ok && late.Timeout() || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
+func (c *remote) handshake(ctx context.Context, all []netip.Addr) (*tls.Conn, error) {
 	conn, err := c.connect(ctx, all)
 	if err != nil {
 		return nil, err

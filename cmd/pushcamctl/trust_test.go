@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gokrazy/identity"
@@ -104,6 +107,28 @@ func TestImpostorLater(t *testing.T) {
 		_, stderr, code := try(t, p, "update", "-image", image, "-key", own, "attic")
 		if code != 1 || !strings.Contains(stderr, "attic has not proved to be the camera that it was") || len(r.arrived) > 0 {
 			t.Errorf("exit status %d: %s; arrived %v", code, stderr, r.arrived)
+		}
+	})
+}
+
+// A camera that has so much to do that it is late is asked again.
+func TestBusyCamera(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAttic(t, func(w http.ResponseWriter, r *http.Request) { guarded(w, r, "r1", 1, "line") })
+		p := a.program(t)
+		late := 2
+		p.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if late == 0 {
+				return a.dial(ctx, network, address)
+			}
+			late--
+			ours, theirs := net.Pipe()
+			time.AfterFunc(10*time.Second, func() { theirs.Close() }) // as http.Server does
+			go io.Copy(io.Discard, theirs)
+			return ours, nil
+		}
+		if stdout, stderr, code := try(t, p, "logs", "-follow=false", "attic"); code != 0 || stdout != "line\n" || stderr != "" {
+			t.Errorf("%q, %q, exit status %d", stdout, stderr, code)
 		}
 	})
 }
