@@ -84,8 +84,9 @@ func serveSecured(t *testing.T, cert tls.Certificate, change func(*Server)) *sec
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
+	begun := make(chan struct{})
 	go func() {
-		served <- s.Serve(ctx, listeners[0], &TLSListener{Listener: listeners[1], Config: &tls.Config{Certificates: []tls.Certificate{cert}}})
+		served <- s.Serve(ctx, &begins{listeners[0], sync.OnceFunc(func() { close(begun) })}, &TLSListener{Listener: listeners[1], Config: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -93,7 +94,19 @@ func serveSecured(t *testing.T, cert tls.Certificate, change func(*Server)) *sec
 			t.Error(err)
 		}
 	})
+	<-begun
 	return &secured{s, listeners[0].Addr().String(), listeners[1].Addr().String(), said}
+}
+
+// begins tells when its server has begun.
+type begins struct {
+	net.Listener
+	tell func()
+}
+
+func (b *begins) Accept() (net.Conn, error) {
+	b.tell()
+	return b.Listener.Accept()
 }
 
 // dialTLS connects with TLS, as anybody who does not look at the certificate.
