@@ -166,6 +166,16 @@ func TestPageWithoutCanvas(t *testing.T) {
 	moves(t, tb, "#picture")
 }
 
+// A picture that the browser never gives back does not keep the next ones from being shown.
+func TestPageAfterLostPicture(t *testing.T) {
+	tb := chromiumAlone(t, "the page goes on after a picture whose decoding never ends",
+		`const decode = createImageBitmap; window.lost = 0; window.createImageBitmap = (...a) => lost++ ? decode(...a) : new Promise(() => {});`)
+	p := start(t, "-size", "320x240")
+	tb.open(p.url + "/")
+	shown(t, tb, "#picture")
+	moves(t, tb, "#picture")
+}
+
 // The page says that the camera is lost, and why, and is live again by itself when it is
 // back. The same with a server, or a network, from which nothing comes any more.
 func TestPageHeals(t *testing.T) {

@@ -3,6 +3,9 @@
 // maxFrame is more than any camera's picture has, in bytes.
 const maxFrame = 64 << 20;
 
+// maxDecode is how long a browser may take for a picture, in milliseconds.
+const maxDecode = 5000;
+
 // canDraw tells whether this browser can do what this file needs.
 export const canDraw = typeof createImageBitmap === "function" && typeof ReadableStream === "function" && "body" in Response.prototype;
 
@@ -47,6 +50,15 @@ export async function readFrames(url, signal, { opened, hear, take }) {
   }
 }
 
+// decode gives up after some seconds: on a starved computer WebKit was seen not to answer at
+// all, and no other picture would be shown.
+function decode(jpeg) {
+  return new Promise((done, failed) => {
+    const timer = setTimeout(failed, maxDecode);
+    createImageBitmap(new Blob([jpeg], { type: "image/jpeg" })).then(done, failed).finally(() => clearTimeout(timer));
+  });
+}
+
 // A Painter shows frames on a canvas. While one is decoded, which the browser does beside
 // the page's scripts, the newest of those that come waits, and the others are left out.
 export class Painter {
@@ -74,11 +86,11 @@ export class Painter {
       const next = this.#waiting;
       this.#waiting = null;
       try {
-        const bitmap = await createImageBitmap(new Blob([next.jpeg], { type: "image/jpeg" }));
+        const bitmap = await decode(next.jpeg);
         this.#paint(bitmap);
         bitmap.close(); // its memory would be freed much later
       } catch {
-        continue; // a damaged picture
+        continue; // a damaged picture, or one that the browser has forgotten
       }
       this.last = next;
       this.#drawn(next);
