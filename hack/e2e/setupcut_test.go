@@ -24,10 +24,12 @@ func TestSetupCuts(t *testing.T) {
 	}
 	const between = 2 // writes from one cut to the next
 	p := built(t)
+	// Writes come slowly, so that QEMU can be asked after each.
+	slowly := append(p.direct(), "-set", "drive.card.throttling.iops-write=10")
 	for n := range *setupCuts {
 		card := p.card(t)
 		writeBootFile(t, bootOf(card), "pushcam.txt", "hostname=porch\r\npassword=tulip and rose\r\nwifi-ssid=home\r\nwifi-password=hyacinth 7\r\n")
-		m := boot(t, card, p.direct())
+		m := boot(t, card, slowly)
 		written := m.cutAtWrite(t, 1+n*between)
 		text := readBootFile(t, bootOf(card), "pushcam.txt")
 		t.Logf("the power is cut after %d writes; in the file: owner's password %v, Wi-Fi's %v", written, strings.Contains(text, "tulip"), strings.Contains(text, "hyacinth"))
