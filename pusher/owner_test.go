@@ -164,8 +164,9 @@ func TestNoOwnedAnswers(t *testing.T) {
 
 func TestNoPasswordToCompareWith(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, withOwner(map[string]http.Handler{"/own": says("own")}))
-		r.server.Owner.Verify = func(string) (bool, error) { return false, errors.New("no password on /perm") }
+		r := newRig(t, withOwner(map[string]http.Handler{"/own": says("own")}), func(s *Server) {
+			s.Owner.Verify = func(string) (bool, error) { return false, errors.New("no password on /perm") }
+		})
 		for _, header := range [][]string{nil, {basic(ownersPassword)}} {
 			a := r.ask("pushcam", "/own", header...)
 			if a.Code != 403 || !strings.Contains(a.Body, "Nobody can prove to be the owner: no password on /perm; write the card") {

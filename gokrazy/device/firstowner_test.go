@@ -103,17 +103,17 @@ func TestOldHashIsRenewed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				root := ownerRoot(t, vector)
 				o := OpenOwnership(root, ReadOwner(root))
+				if tt.other != "" {
+					if err := os.WriteFile(root.Path("perm", OwnerFile), []byte(tt.other), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan error)
 				asked := 0
 				go func() { ended <- o.Run(ctx, func() bool { asked++; return asked > tt.unsettle }) }()
 				if ok, err := o.Verify(tt.given); err != nil || ok != (tt.given == "Password") {
 					t.Errorf("Verify is %v, %v", ok, err)
-				}
-				if tt.other != "" {
-					if err := os.WriteFile(root.Path("perm", OwnerFile), []byte(tt.other), 0o600); err != nil {
-						t.Fatal(err)
-					}
 				}
 				time.Sleep(time.Minute)
 				cancel()

@@ -117,10 +117,10 @@ func (w *watcher) watch(over <-chan struct{}) {
 	for {
 		conn, err := net.DialTimeout("tcp", gateway+":8000", 10*time.Second)
 		if err == nil {
-			err = w.stream(conn, over, &last)
+			w.stream(conn, over, &last)
 			conn.Close()
 		}
-		select {
+		select { // it ended, or there was no place: it is tried again
 		case <-over:
 			return
 		case <-time.After(500 * time.Millisecond):
@@ -128,7 +128,8 @@ func (w *watcher) watch(over <-chan struct{}) {
 	}
 }
 
-func (w *watcher) stream(conn net.Conn, over <-chan struct{}, last *time.Time) error {
+// stream reads the stream until it ends.
+func (w *watcher) stream(conn net.Conn, over <-chan struct{}, last *time.Time) {
 	done := make(chan struct{})
 	defer close(done)
 	go func() {
@@ -142,13 +143,13 @@ func (w *watcher) stream(conn net.Conn, over <-chan struct{}, last *time.Time) e
 	io.WriteString(conn, "GET /stream HTTP/1.1\r\nHost: "+gateway+"\r\n\r\n")
 	s, err := pushertest.NewStreamReader(conn)
 	if err != nil {
-		return err
+		return
 	}
 	w.connected.Add(1)
 	for {
 		part, err := s.Next()
 		if err != nil {
-			return err
+			return
 		}
 		conn.SetDeadline(time.Now().Add(patience))
 		if part.Seq == 0 {

@@ -56,6 +56,9 @@ export class Live {
   // age is how old what is shown is; NaN if that is not known.
   get age() { return this.frame ? this.#clock.age(this.frame.taken) : NaN; }
 
+  // doubt is by how much the age may be wrong, either way.
+  get doubt() { return this.#clock.doubt / 2; }
+
   // rate is how many frames a second are drawn; NaN if that is not known.
   get rate() {
     const since = performance.now() - remembered;

@@ -11,12 +11,13 @@ const live = new Live(at("picture"), { changed });
 const zoom = new Zoom(at("stage"), live.picture);
 
 function changed() {
-  const { word, age, rate, state } = live;
+  const { word, age, doubt, rate, state } = live;
   show(at("word"), words[word]);
   at("state").classList.toggle("bad", !good.includes(word));
   at("state").classList.toggle("live", word === "live");
   const numbers = live.frame?.number > 0;
   show(at("age"), numbers && age >= 0 ? words.old(digits(age / 1000, age < 9995 ? 2 : 0)) : "");
+  at("age").title = numbers && age >= 0 ? `± ${digits(doubt / 1000, 2)} s` : "";
   show(at("rate"), numbers && rate > 0 && word !== "reconnecting" ? words.rate(digits(rate, rate < 9.95 ? 1 : 0)) : "");
   if (!state) {
     show(at("notice"), live.refusal);
