@@ -35,6 +35,7 @@ type attic struct {
 	answer http.HandlerFunc
 	server *http.Server
 	conns  chan net.Conn
+	closed chan struct{} // nobody accepts any more
 	served chan struct{}
 
 	mu     sync.Mutex
@@ -47,7 +48,7 @@ func newAttic(t *testing.T, answer http.HandlerFunc) *attic {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &attic{key: key, answer: answer, conns: make(chan net.Conn), served: make(chan struct{})}
+	a := &attic{key: key, answer: answer, conns: make(chan net.Conn), closed: make(chan struct{}), served: make(chan struct{})}
 	a.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.answer(w, r) })}
 	go func() { defer close(a.served); a.server.Serve(a) }()
 	t.Cleanup(func() { a.server.Close(); <-a.served })
@@ -55,14 +56,15 @@ func newAttic(t *testing.T, answer http.HandlerFunc) *attic {
 }
 
 func (a *attic) Accept() (net.Conn, error) {
-	c, ok := <-a.conns
-	if !ok {
+	select {
+	case c := <-a.conns:
+		return c, nil
+	case <-a.closed:
 		return nil, net.ErrClosed
 	}
-	return c, nil
 }
 
-func (a *attic) Close() error   { close(a.conns); return nil }
+func (a *attic) Close() error   { close(a.closed); return nil }
 func (a *attic) Addr() net.Addr { return &net.UnixAddr{Name: "attic", Net: "pipe"} }
 
 func (a *attic) dial(ctx context.Context, _, address string) (net.Conn, error) {
@@ -75,21 +77,30 @@ func (a *attic) dial(ctx context.Context, _, address string) (net.Conn, error) {
 		return nil, gone
 	case address == "192.0.2.7:80":
 		ours, theirs := net.Pipe()
-		a.conns <- theirs
-		return ours, nil
+		return ours, a.connect(theirs)
 	case address == "192.0.2.7:443" && !a.old:
 		cert, err := a.key.Certificate(a.id)
 		if err != nil {
 			return nil, err
 		}
 		ours, theirs := net.Pipe()
-		a.conns <- tls.Server(&curt{Conn: theirs}, &tls.Config{Certificates: []tls.Certificate{cert}})
-		return &curt{Conn: ours}, nil
+		return &curt{Conn: ours}, a.connect(tls.Server(&curt{Conn: theirs}, &tls.Config{Certificates: []tls.Certificate{cert}}))
 	case address == "192.0.2.9:443": // switched off
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
 	return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+}
+
+// connect waits until the connection is accepted. At the end of a test a request may still
+// be under way.
+func (a *attic) connect(c net.Conn) error {
+	select {
+	case a.conns <- c:
+		return nil
+	case <-a.closed:
+		return syscall.ECONNREFUSED
+	}
 }
 
 // curt is a connection on which TLS says no goodbye, for which it sets a deadline. On a
