@@ -67,6 +67,9 @@ func TestAgeOnThePage(t *testing.T) {
 			shown(t, tb, "#picture")
 			const doubt = `parseFloat(document.getElementById("age").title.replace("± ", ""))`
 			until(t, tb, doubt+` <= 0.05`)
+			// What is wrong with the clock shows in every reading. A single one can be late by as
+			// long as the busy machine kept the browser between the age and its number.
+			best := time.Duration(math.MaxInt64)
 			for range 5 {
 				// As the page has just said the age: what it says, since when, and the picture.
 				var said struct {
@@ -90,10 +93,10 @@ func TestAgeOnThePage(t *testing.T) {
 				truth := now.Sub(taken(said.Picture, now))
 				off := time.Duration(seconds*float64(time.Second)) - truth
 				t.Logf("the page says %s ± %v s; it is %v old, which is %v off", said.Age, said.Doubt, truth, off)
-				const rounded = 10 * time.Millisecond // both numbers
-				if off.Abs() > time.Duration(said.Doubt*float64(time.Second))+rounded {
-					t.Errorf("the page says %s, and it is %v old", said.Age, truth)
-				}
+				best = min(best, off.Abs())
+			}
+			if best > 50*time.Millisecond {
+				t.Errorf("the age on the page is %v off", best)
 			}
 		})
 	}
