@@ -3,7 +3,6 @@
 package main
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -17,9 +16,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // frame. By hand it runs for hours.
 func TestSoak(t *testing.T) {
 	t.Attr("fault", "abuse | 40 visitors watch, stall, abort, begin sessions, and send half of something or noise, while the camera vanishes, is damaged, and the program is stopped for seconds | the memory budget; a viewer beside them gets whole frames only | goroutines and descriptors are as before within 30 s")
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skipf("skipped: %v", err)
-	}
 	s := &soak{length: 15 * time.Second, every: time.Second, visitors: 40, seed: 1, dir: t.TempDir(), out: t.Output()}
 	r, err := s.run(t.Context())
 	if err != nil {
