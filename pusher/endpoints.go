@@ -43,9 +43,11 @@ func (s *Server) newEndpoints() map[string]endpoint {
 	for _, path := range pageFiles {
 		all[path] = endpoint{answer: s.pageFile}
 	}
-	if s.Viewing != nil {
+	if s.logins != nil {
 		all[loginPath] = endpoint{answer: s.login, methods: []string{"GET", "HEAD", "POST"}, public: true}
 		all[logoutPath] = endpoint{answer: s.logout, methods: post, public: true}
+	}
+	if s.Viewing != nil {
 		all["/signed"] = endpoint{answer: s.signURL}
 	}
 	return all

@@ -23,7 +23,7 @@ var pageFiles = []string{
 // page answers with the viewer page.
 func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 	page := webFile("index.html")
-	if s.Viewing != nil {
+	if !s.isOpen() {
 		page = bytes.Replace(page, []byte(logoutMark), []byte(logoutForm), 1)
 	}
 	s.writePage(w, page)
