@@ -41,7 +41,7 @@ func (s *Server) newEndpoints() map[string]endpoint {
 		sessionPaths:    {answer: s.session, methods: []string{"GET", "HEAD", "POST"}, open: always, picture: true},
 	}
 	for _, path := range pageFiles {
-		all[path] = endpoint{answer: s.pageFile}
+		all[path] = endpoint{answer: s.pageFile, public: path == formStyle}
 	}
 	if s.logins != nil {
 		all[loginPath] = endpoint{answer: s.login, methods: []string{"GET", "HEAD", "POST"}, public: true}

@@ -17,8 +17,11 @@ var webFiles embed.FS
 // pageFiles are the paths of webFiles that answer under their own names.
 var pageFiles = []string{
 	"/page.js", "/view.js", "/live.js", "/frames.js", "/clock.js", "/zoom.js", "/words.js",
-	"/page.css", "/icon.svg", "/manifest.webmanifest",
+	"/page.css", formStyle, "/icon.svg", "/manifest.webmanifest",
 }
+
+// formStyle is that of the pages which ask for a password. It is for everybody, as they are.
+const formStyle = "/form.css"
 
 // page answers with the viewer page.
 func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
