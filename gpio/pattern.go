@@ -19,6 +19,7 @@ const (
 	SetUp                       // its own network waits for its owner
 	Fault                       // the camera does not work
 	Trial                       // an update is on trial
+	Allowed                     // the button has allowed an update by anybody
 	Card                        // the card does not answer
 	Countdown                   // the button is being held
 	ShuttingDown                // on the way to power off
@@ -61,6 +62,8 @@ var patterns = [...]struct {
 		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
 	Trial: {"trial", "one long, one short flash", "an update is on trial: leave the power on",
 		[]time.Duration{900 * ms, 300 * ms, 200 * ms, 600 * ms}},
+	Allowed: {"update-allowed", "two short flashes, one long", "the button has allowed an update by anybody who knows the password, for 10 minutes",
+		[]time.Duration{200 * ms, 300 * ms, 200 * ms, 300 * ms, 900 * ms, 600 * ms}},
 	Card: {"card", "five flashes, pause", "the card does not answer: the picture goes on, the page says more",
 		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
 	Countdown: {"countdown", "faster and faster", "the button is being held: let go and nothing happens",

@@ -78,7 +78,7 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, se
 	a.drivers = newDrivers(a.root, c.size, log.With("component", "modules"))
 	a.network = newNetwork(a.root.Path(status.Socket), p.noNetwork, p.settingUp, log.With("component", "network"))
 	a.name = a.newAnnouncer(address, s)
-	a.updates = a.newUpdates(c.stateDir, cam, p, web, book)
+	a.updates = a.newUpdates(c, cam, p, web, book)
 	a.recovery = newRecovery(a.root, c.stateDir, a.reboot, log.With("component", "recovery"))
 	a.watchdog = newWatchdog(cam, web, lines, log.With("component", "watchdog"))
 	a.watchdog.beat = func() error { return device.Beat(c.root) }
@@ -119,19 +119,28 @@ func (a *appliance) newAnnouncer(address net.Addr, s *settings) *discovery.Annou
 
 // newUpdates is for the owner's updates over the network, and tries this one if
 // it is new.
-func (a *appliance) newUpdates(dir string, cam *camera.Camera, p *panel, web *http.Client, book *logbook) *update.Server {
+func (a *appliance) newUpdates(c *config, cam *camera.Camera, p *panel, web *http.Client, book *logbook) *update.Server {
 	return &update.Server{
-		Card:      a.card,
-		Dir:       dir,
-		Version:   programInfo().Version,
-		ID:        a.id,
-		Hostname:  a.name.Hostname,
-		Chips:     firmware.Chips(a.root),
-		Health:    &health{root: a.root, web: web, cam: cam},
-		Reboot:    a.reboot,
-		ShowTrial: p.onTrial,
-		LastLines: book.last,
-		Log:       a.log.With("component", "update"),
+		Card:       a.card,
+		Dir:        c.stateDir,
+		Version:    programInfo().Version,
+		ID:         a.id,
+		Hostname:   a.name.Hostname,
+		Chips:      firmware.Chips(a.root),
+		Health:     &health{root: a.root, web: web, cam: cam},
+		Reboot:     a.reboot,
+		ShowTrial:  p.onTrial,
+		Keys:       c.updateKeys,
+		ShowWindow: p.onAllowed,
+		LastLines:  book.last,
+		Log:        a.log.With("component", "update"),
+	}
+}
+
+// allowUpdate is for who is at the camera and presses its button.
+func (a *appliance) allowUpdate() {
+	if a != nil {
+		a.updates.OpenWindow()
 	}
 }
 

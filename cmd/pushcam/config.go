@@ -65,6 +65,7 @@ type config struct {
 
 	allowHosts   list
 	allowOrigins list
+	updateKeys   keyList
 
 	memory         int // MiB
 	maxViewers     int
@@ -86,7 +87,7 @@ var groups = []struct {
 	{"Camera", []string{"source", "device", "size", "fps", "quality", "bitrate", "format", "control", "idle-hold", "always-on"}},
 	{"Viewers", []string{"listen", "listen-tls", "tls-cert", "tls-key", "tls-redirect", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout", "allow-host", "allow-origin", "viewing", "viewer-password"}},
 	{"LED and button", []string{"led-sys", "led-gpio", "led-active-low", "button-gpio", "button-hold", "privacy-button", "gpio-chip"}},
-	{"Program", []string{"state-dir", "memory", "log-level", "version"}},
+	{"Program", []string{"state-dir", "update-key", "memory", "log-level", "version"}},
 }
 
 // errUsage is returned for bad flags, after the reason was printed.
@@ -157,6 +158,7 @@ func (c *config) flags() *flag.FlagSet {
 	fs.StringVar(&c.gpioChip, "gpio-chip", "", "`name` or label of the GPIO chip; without it the one with a Pi's pins")
 
 	fs.StringVar(&c.stateDir, "state-dir", d.stateDir, "`folder` for what is changed while the program runs")
+	fs.Var(&c.updateKeys, "update-key", "`key` of a computer whose updates the appliance takes: ssh-ed25519 AAAA…, as that computer's pushcamctl\nupdate names it; several with commas")
 	fs.IntVar(&c.memory, "memory", pusher.DefaultMemory>>20, "memory budget of the whole program in `MiB`")
 	fs.TextVar(&c.verbose, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/gpio"
@@ -23,6 +24,7 @@ type panel struct {
 	offline bool         // there is no network
 	setUp   bool         // there is the one that waits for its owner
 	trial   bool         // an update is on trial
+	allowed bool         // the button has allowed an update
 	card    bool         // there is trouble with the card
 	held    bool         // the button is pressed: the LEDs count down
 	ending  bool         // the program ends: what is shown is final
@@ -96,15 +98,41 @@ func (p *panel) light(ctx context.Context) (dark func()) {
 
 func (p *panel) hasButton() bool { return p.button.Input != nil }
 
+// The gesture that allows an update: so many presses, each longer than a short one and
+// let go before the camera switches off, with no longer than a while between them. Nobody
+// does that by accident, and it closes nothing and switches nothing off meanwhile.
+const (
+	allowPresses = 3
+	allowPause   = 5 * time.Second
+)
+
 // runButton watches the button until ctx is done. A press up to 0.6 s calls
-// short, one of -button-hold calls hold.
-func (p *panel) runButton(ctx context.Context, short, hold func(), log *slog.Logger) {
+// short, one of -button-hold calls hold. The gesture calls allow.
+func (p *panel) runButton(ctx context.Context, short, hold, allow func(), log *slog.Logger) {
 	if !p.hasButton() {
 		return
 	}
-	p.button.OnPress = func() { p.press(true) }
+	presses, released := 0, time.Now() // of the gesture
+	p.button.OnPress = func() {
+		if time.Since(released) > allowPause {
+			presses = 0
+		}
+		p.press(true)
+	}
 	p.button.OnRelease = func() { p.press(false) }
-	p.button.OnShort = short
+	p.button.OnShort = func() {
+		presses = 0
+		if short != nil {
+			short()
+		}
+	}
+	p.button.OnCancel = func() {
+		released = time.Now()
+		if presses++; presses == allowPresses {
+			presses = 0
+			allow()
+		}
+	}
 	p.button.OnHold = hold
 	if err := p.button.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		log.Warn("the button is gone", "err", err)
@@ -143,6 +171,9 @@ func (p *panel) settingUp(there bool) { p.change(func() { p.setUp = there }) }
 // onTrial shows that an update is on trial, or is not any more.
 func (p *panel) onTrial(trial bool) { p.change(func() { p.trial = trial }) }
 
+// onAllowed shows that the button has allowed an update, or does not any more.
+func (p *panel) onAllowed(allowed bool) { p.change(func() { p.allowed = allowed }) }
+
 // onCard shows that there is trouble with the card, or is not any more. An owner who
 // has closed the camera sees that first.
 func (p *panel) onCard(trouble bool) { p.change(func() { p.card = trouble }) }
@@ -167,6 +198,8 @@ func (p *panel) change(what func()) {
 		p.shown = gpio.Countdown
 	case p.trial:
 		p.shown = gpio.Trial
+	case p.allowed:
+		p.shown = gpio.Allowed
 	case p.card && p.camera != gpio.Privacy:
 		p.shown = gpio.Card
 	case p.offline && p.camera != gpio.Privacy: // whoever presses the button sees what that does

@@ -49,7 +49,7 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 				defer unplug()
 				hang := make(chan struct{})
 				log := slog.New(slog.NewTextHandler(t.Output(), nil))
-				p := &panel{button: gpio.Button{Input: &fakeButton{from: press, to: time.Hour}}}
+				p := &panel{button: gpio.Button{Input: &fakeButton{edges: []time.Duration{press, time.Hour}}}}
 				if tt.hangs == "key" {
 					p = new(panel)
 				}
@@ -111,7 +111,7 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 					return nil
 				})
 				all.run("the button", func(ctx context.Context) error {
-					p.runButton(ctx, nil, func() { all.stop(errOff) }, log)
+					p.runButton(ctx, nil, func() { all.stop(errOff) }, func() {}, log)
 					return nil
 				})
 				if tt.hangs == "camera" {

@@ -96,7 +96,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	all.run("the settings", settings.run)
 	all.run("the appliance's own work", appliance.run)
 	all.run("the button", func(ctx context.Context) error {
-		panel.runButton(ctx, privacy, func() { all.stop(fmt.Errorf("%w: its button was held", errOff)) }, log.With("component", "panel"))
+		panel.runButton(ctx, privacy, func() { all.stop(fmt.Errorf("%w: its button was held", errOff)) }, appliance.allowUpdate, log.With("component", "panel"))
 		return nil
 	})
 	return end(all, appliance, panel, log)
