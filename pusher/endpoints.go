@@ -27,6 +27,7 @@ func (s *Server) newEndpoints() map[string]endpoint {
 	all := map[string]endpoint{
 		"/":             {answer: s.root, picture: true},
 		"/view":         {answer: s.view},
+		"/wall":         {answer: s.wall},
 		"/stream":       {answer: s.stream, open: forSession, picture: true},
 		"/stream.mjpg":  {answer: s.multipart, picture: true},
 		"/frames":       {answer: s.records, picture: true},

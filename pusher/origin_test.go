@@ -94,7 +94,7 @@ func TestProtectedAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, withOwner(map[string]http.Handler{"/own": says("own")}))
 		r.film()
-		for _, path := range []string{"/", "/view", "/page.js", "/page.css", "/icon.svg", "/frames?fps=0", "/state", "/metrics", "/healthz", "/licenses", "/nowhere", "/snapshot.jpg", "/123456789012345", "/own", "/sessions"} {
+		for _, path := range []string{"/", "/view", "/wall", "/page.js", "/page.css", "/icon.svg", "/frames?fps=0", "/state", "/metrics", "/healthz", "/licenses", "/nowhere", "/snapshot.jpg", "/123456789012345", "/own", "/sessions"} {
 			h := r.do("GET", path).Header
 			policy := h.Get("Content-Security-Policy")
 			framed := strings.Contains(policy, "frame-ancestors 'self'") || path == "/snapshot.jpg"

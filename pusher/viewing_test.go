@@ -124,7 +124,8 @@ var kindOf = map[string]string{
 	"/healthz": "public", "/form.css": "public", "/welcome": "public", "/login": "public", "/logout": "public",
 	"/own": "owner", "/api/state": "owner", "/api/tokens": "owner",
 	"/page.js": "look", "/view.js": "look", "/live.js": "look", "/frames.js": "look", "/clock.js": "look", "/zoom.js": "look", "/words.js": "look",
-	"/page.css": "look", "/icon.svg": "look", "/manifest.webmanifest": "look",
+	"/wall": "look", "/wall.js": "look", "/exif.js": "look", "/en.js": "look", "/de.js": "look",
+	"/icon-192.png": "look", "/icon-512.png": "look", "/page.css": "look", "/icon.svg": "look", "/manifest.webmanifest": "look",
 	"/nowhere": "look", // what is not there, is not told either
 }
 
