@@ -27,6 +27,9 @@ const (
 	SafeToUnplug                // the power may be cut
 )
 
+// Dark shows nothing, because the owner wants no light. It is none of Patterns.
+const Dark Pattern = -1
+
 // forever is the length of a step that does not end. The sum of two does not
 // overflow.
 const forever time.Duration = 1 << 61
@@ -89,6 +92,9 @@ func Patterns() []Pattern {
 
 // String is the pattern's name in one word, as logs and flags spell it.
 func (p Pattern) String() string {
+	if p == Dark {
+		return "dark"
+	}
 	if !p.valid() {
 		return fmt.Sprintf("pattern %d", int(p))
 	}
@@ -105,6 +111,9 @@ func (p Pattern) Looks() string {
 
 // Means says what the pattern means.
 func (p Pattern) Means() string {
+	if p == Dark {
+		return "all is well, and the owner wants no light"
+	}
 	if !p.valid() {
 		return "nothing"
 	}

@@ -41,6 +41,9 @@ func (s *Server) newEndpoints() map[string]endpoint {
 		"/sessions":     {answer: s.newSession, methods: post, open: always},
 		sessionPaths:    {answer: s.session, methods: []string{"GET", "HEAD", "POST"}, open: always, picture: true},
 	}
+	for path, answer := range s.Answers {
+		all[path] = endpoint{answer: answer.ServeHTTP}
+	}
 	for _, path := range pageFiles {
 		all[path] = endpoint{answer: s.pageFile, public: path == formStyle}
 	}

@@ -44,6 +44,8 @@ type Server struct {
 	Log     *slog.Logger
 	// Licenses is the text at /licenses; nil: there is none.
 	Licenses []byte
+	// Answers are for all who may look, by path, to GET and HEAD.
+	Answers map[string]http.Handler
 	// Owner has answers of their own. nil: nobody does, and those paths are
 	// unknown.
 	Owner *Owner

@@ -40,6 +40,7 @@ func (s *Server) prepareLogins() {
 	if s.Owner != nil {
 		roles, known = append(roles, theOwner), s.Owner.Known
 		s.Owner = s.Owner.with("/api/state", http.HandlerFunc(s.ownersState))
+		s.Owner = s.Owner.with("/api/viewers", http.HandlerFunc(s.ownersViewers))
 	}
 	if s.Viewing != nil {
 		s.signer, s.tokens = newSigner(), newTokens(s.ctx, s.Viewing)

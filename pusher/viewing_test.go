@@ -122,7 +122,7 @@ var kindOf = map[string]string{
 	"/snapshot": "picture", "/snapshot.jpg": "picture", sessionPaths: "picture", "/sessions": "look",
 	"/state": "look", "/metrics": "look", "/licenses": "look", "/signed": "sign",
 	"/healthz": "public", "/form.css": "public", "/welcome": "public", "/login": "public", "/logout": "public",
-	"/own": "owner", "/api/state": "owner", "/api/tokens": "owner",
+	"/own": "owner", "/api/state": "owner", "/api/viewers": "owner", "/api/tokens": "owner",
 	"/page.js": "look", "/view.js": "look", "/live.js": "look", "/frames.js": "look", "/clock.js": "look", "/zoom.js": "look", "/words.js": "look",
 	"/wall": "look", "/wall.js": "look", "/exif.js": "look", "/en.js": "look", "/de.js": "look",
 	"/icon-192.png": "look", "/icon-512.png": "look", "/page.css": "look", "/icon.svg": "look", "/manifest.webmanifest": "look",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,8 @@ type panel struct {
 	button    gpio.Button
 
 	leds int // that were found
+	// pressed is told whether the button is. It must not block. May be nil.
+	pressed func(bool)
 
 	mu      sync.Mutex
 	camera  gpio.Pattern // what the camera's state looks like
@@ -27,6 +30,8 @@ type panel struct {
 	allowed bool         // the button has allowed an update
 	card    bool         // there is trouble with the card
 	held    bool         // the button is pressed: the LEDs count down
+	tests   int          // of the LEDs, which count down too
+	dark    bool         // the owner wants no light while all is well
 	ending  bool         // the program ends: what is shown is final
 	shown   gpio.Pattern
 }
@@ -159,7 +164,37 @@ func (p *panel) follow(phase camera.Phase) {
 	})
 }
 
-func (p *panel) press(held bool) { p.change(func() { p.held = held }) }
+func (p *panel) press(held bool) {
+	p.change(func() { p.held = held })
+	if p.pressed != nil {
+		p.pressed(held)
+	}
+}
+
+// setDark shows nothing while all is well, or again what the camera does.
+func (p *panel) setDark(dark bool) { p.change(func() { p.dark = dark }) }
+
+// testTime is how long test shows that there is a light.
+const testTime = 3 * time.Second
+
+// test shows for a moment what the LEDs show while the button is held, so that their owner
+// finds them.
+func (p *panel) test() error {
+	if why := p.lacksLED(); why != "" {
+		return errors.New(why)
+	}
+	p.change(func() { p.tests++ })
+	time.AfterFunc(testTime, func() { p.change(func() { p.tests-- }) })
+	return nil
+}
+
+// lacksLED says why there is no LED; "" if there is one.
+func (p *panel) lacksLED() string {
+	if p.leds == 0 {
+		return "no LED was found"
+	}
+	return ""
+}
 
 // noNetwork shows that there is no network, or that there is one again.
 func (p *panel) noNetwork(missing bool) { p.change(func() { p.offline = missing }) }
@@ -194,7 +229,7 @@ func (p *panel) change(what func()) {
 	what()
 	switch {
 	case p.ending:
-	case p.held:
+	case p.held, p.tests > 0:
 		p.shown = gpio.Countdown
 	case p.trial:
 		p.shown = gpio.Trial
@@ -206,6 +241,8 @@ func (p *panel) change(what func()) {
 		p.shown = gpio.NoNetwork
 	case p.setUp && p.camera != gpio.Privacy:
 		p.shown = gpio.SetUp
+	case p.dark && slices.Contains([]gpio.Pattern{gpio.Starting, gpio.Idle, gpio.Live, gpio.Privacy}, p.camera):
+		p.shown = gpio.Dark
 	default:
 		p.shown = p.camera
 	}

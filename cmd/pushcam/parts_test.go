@@ -87,10 +87,10 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 						}
 						return nil
 					}},
-					network:  &network{log: log, missing: p.noNetwork, follow: func(ctx context.Context, _ func(status.Status, error)) { <-ctx.Done() }},
-					name:     new(discovery.Announcer), // says that it has no port, and ends
-					updates:  &update.Server{Card: &card.Card{Root: root}, Dir: dir, Log: log},
-					watchdog: &watchdog{state: cam.State, get: func(context.Context) error { return nil }, log: log},
+					network: &network{log: log, missing: p.noNetwork, follow: func(ctx context.Context, _ func(status.Status, error)) { <-ctx.Done() }},
+					name:    new(discovery.Announcer), // says that it has no port, and ends
+					updates: &update.Server{Card: &card.Card{Root: root}, Dir: dir, Log: log},
+					wifi:    new(wifi), watchdog: &watchdog{state: cam.State, get: func(context.Context) error { return nil }, log: log},
 					reporter: &reporter{key: func() string { return "" }, links: func() []string { return nil }, network: func() *status.Status { return nil }, camera: func() camera.State { return camera.State{} }, log: log},
 					screen:   &screen{root: root, name: func() discovery.State { return discovery.State{} }, means: p.means, log: log},
 				}
