@@ -34,7 +34,6 @@ const (
 var (
 	errNotAnswering = errors.New("the camera driver does not answer")
 	errUnwatched    = errors.New("nobody watches")
-	errReopened     = errors.New("it is opened anew, as its owner wants")
 )
 
 // Run watches over the source until ctx is done. It leaves nothing behind, with one
@@ -136,7 +135,6 @@ func (c *Camera) idle(ctx context.Context) error {
 func (c *Camera) watch(ctx context.Context) error {
 	c.mu.Lock()
 	c.run = run{began: time.Now()}
-	c.reopen = false
 	if c.fault != nil {
 		c.countRungLocked(RungReopen, 1)
 	}
@@ -238,10 +236,6 @@ func (c *Camera) due(now, looked time.Time) (wait time.Duration, cause error, wi
 	if c.private != nil {
 		c.run.over = true
 		return 0, c.private, true
-	}
-	if c.reopen {
-		c.run.over = true
-		return 0, errReopened, true
 	}
 	since := looked
 	if c.run.last.After(looked) {

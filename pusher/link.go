@@ -78,11 +78,18 @@ func (l *link) ready(now time.Duration) (wait time.Duration, ok bool) {
 	return v.wait, v.open
 }
 
-// stalled is how long the peer has taken nothing although something was to be sent.
+// stalled is how long the peer has taken nothing although something was to be sent. For a
+// new reader that is counted half while its system answers; see readerFirst.
 func (l *link) stalled(now time.Duration) time.Duration {
+	if l.socket == nil {
+		return 0
+	}
 	d := l.gate.stalled(now)
 	if l.asks && l.info.Peer {
-		d = max(d, l.reader.stalled(now))
+		d = max(d, l.reader.stalled(now, &l.info))
+		if l.reader.isNew() && l.info.LastAck < l.silent {
+			d /= 2
+		}
 	}
 	return d
 }

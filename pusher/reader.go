@@ -49,6 +49,9 @@ const (
 	// readerPatience is how long a frame waits for an answer. It doubles each time that no
 	// answer comes.
 	readerPatience = 250 * time.Millisecond
+	// readerBacklog times the pause that a reader makes between two frames is also how long a
+	// frame waits, because so many of them may be in its buffer.
+	readerBacklog = 3
 	// readerDeaf is after how much waiting in vain, all in all, a peer counts as one that
 	// does not answer. Each answer takes off an eighth of the time that its frame took.
 	readerDeaf = 3500 * time.Millisecond
@@ -59,15 +62,18 @@ const (
 	// frame until it is not slow any more.
 	readerFast = 3
 	// readerFirst is how many frames go to a new reader with more care: each waits until
-	// the one before is acknowledged, if the reader is near, and one frame unread is too
+	// the one before is acknowledged, if the reader is near, and half a frame unread is too
 	// much. The buffer of a new reader is small, and all of it can be full before the
 	// window shows that. If it is, a program that takes a frame every 9 s gives no sign
-	// when it does so: its window stays closed, because the frames share memory there.
+	// when it takes the first of the two in it: its window stays closed, because they share
+	// memory there. So it may take twice as long.
 	readerFirst = 4
 	// readerPoll is how often the answer to a question is looked for, at first.
 	readerPoll = 2 * time.Millisecond
 	// readerMaxQuestions bounds the bytes that go ahead of one frame; 10 s take 120.
-	readerMaxQuestions = 200
+	readerMaxQuestions = 500
+	// readerMaxPatience is how long a frame waits at most. There are questions for longer.
+	readerMaxPatience = readerMaxQuestions * readerSilence * 3 / 5
 )
 
 // reader is the state of the rule for one connection. The zero value is ready. It knows
@@ -99,7 +105,7 @@ type reader struct {
 	delay time.Duration // from a frame to its first question
 
 	takes   time.Duration // from one frame until the next is wanted; 0 is not known
-	later   time.Duration // added to takes once, because the last frame came too early
+	later   time.Duration // added to takes once, because a frame came too early; less than 0: too late
 	waiting int           // how many answers in a row came from a reader that had been waiting
 	ahead   int           // frames sent since the last one that is known to be read
 	waits   int           // how many times in a row an answer was waited for in vain
@@ -132,8 +138,8 @@ func (r *reader) noise(ti *tcpInfo) uint32 {
 // acknowledges can be read. But if more than half of the window shows as unread, it is:
 // otherwise the peer would have said that its window can double.
 func (r *reader) much(ti *tcpInfo) bool {
-	if r.frames < readerFirst {
-		return r.unread >= min(r.size, r.empty()/2)
+	if r.isNew() {
+		return r.unread >= min(r.size, r.empty())/2
 	}
 	return uint64(r.unread) >= min(uint64(r.size)*3/2, uint64(r.empty())/2)+uint64(r.noise(ti))
 }
@@ -219,7 +225,11 @@ func (r *reader) answer(q question, now, heard time.Duration, ti *tcpInfo) {
 		r.takes -= r.takes / 32
 	default:
 		r.waiting = 0
-		r.takes += (took - readerEarly - r.takes) / 8
+		// What is known is a round trip old, and so many frames are on their way. If each was
+		// corrected by more than its share, the rate would swing.
+		late := (took - readerEarly - r.takes) / time.Duration(1+int(ti.MinRTT/r.takes))
+		r.takes += late / 6
+		r.later = late / 4
 	}
 	// Ask as late as possible without making the reader wait. A program that takes a
 	// frame at once and then works must not find the question together with the frame:
@@ -251,7 +261,7 @@ func (r *reader) check(now, timeout time.Duration, ti *tcpInfo) (wait time.Durat
 		return 0, true
 	}
 	if !r.slow {
-		if r.frames < readerFirst && ti.MinRTT <= readerNear && (ti.Unsent > 0 || ti.Acked < ti.Sent) {
+		if r.isNew() && ti.MinRTT <= readerNear && (ti.Unsent > 0 || ti.Acked < ti.Sent) {
 			return readerPoll, false
 		}
 		if !r.much(ti) {
@@ -265,12 +275,17 @@ func (r *reader) check(now, timeout time.Duration, ti *tcpInfo) (wait time.Durat
 	if r.far(ti) && r.ahead <= 3+int((ti.MinRTT+readerTrust)/r.takes) && !r.much(ti) && now >= r.sentAt+r.takes+r.later {
 		return 0, true
 	}
-	most := timeout * 19 / 20 // a little before a peer that reads nothing is dropped
-	patience := max((readerPatience+4*ti.MinRTT)<<r.waits, 3*r.pause)
+	// Of a program that takes what is in its buffer one by one, nothing is heard until that
+	// is empty, unless its window shows it. A frame that does not wait for that lies behind
+	// the others, for good.
+	patience := max((readerPatience+4*ti.MinRTT)<<r.waits, readerBacklog*r.pause)
 	if r.unread > r.noise(ti) {
-		patience = most
+		patience = timeout * 19 / 20 // a little before a peer that reads nothing is dropped
+		if r.isNew() {
+			patience *= 2
+		}
 	}
-	patience = min(patience, most)
+	patience = min(patience, readerMaxPatience)
 	if now-max(r.sentAt, r.progress) >= patience {
 		r.forget(now, ti)
 		r.waits = min(r.waits+1, 2)
@@ -282,8 +297,17 @@ func (r *reader) check(now, timeout time.Duration, ti *tcpInfo) (wait time.Durat
 	return min(max(readerPoll, (now-r.sentAt)/64), gateMaxWait), false
 }
 
-// stalled is how long the peer has read nothing, for a link on which a frame waits.
-func (r *reader) stalled(now time.Duration) time.Duration { return now - r.progress }
+// stalled is how long the peer has left unread what its window shows, for a link on which a
+// frame waits.
+func (r *reader) stalled(now time.Duration, ti *tcpInfo) time.Duration {
+	if r.deaf || r.unread <= r.noise(ti) {
+		return 0
+	}
+	return now - r.progress
+}
+
+// isNew tells whether it has been sent only the first frames.
+func (r *reader) isNew() bool { return r.frames < readerFirst }
 
 // listens tells whether an answer has to be looked for although there is no new frame.
 // With the next frame on its way, it could not be told from that one's acknowledgement.

@@ -274,7 +274,11 @@ func (s *modelStream) run() {
 		if e := ti.Acked + uint64(ti.Window); e != edge {
 			edge, edgeAt = e, now
 		}
-		if !s.plain && r.stalled(now) > modelTimeout || ti.Unsent > gateUnsent && now-edgeAt > modelTimeout {
+		allowed := modelTimeout
+		if !s.plain && r.isNew() {
+			allowed *= 2
+		}
+		if !s.plain && r.stalled(now, &ti) > allowed || ti.Unsent > gateUnsent && now-edgeAt > allowed {
 			s.dropped = now
 		}
 		wake = now + wait
@@ -301,7 +305,7 @@ func TestReaderOnModel(t *testing.T) {
 	}{
 		{0, 20 * ms, 80 * ms, 0.96, 0.90},
 		{20 * ms, 20 * ms, 110 * ms, 0.95, 0.90},
-		{100 * ms, 40 * ms, 200 * ms, 0.93, 0.75},
+		{100 * ms, 18 * ms, 150 * ms, 0.95, 0.82},
 	} {
 		var excess []time.Duration
 		var rates []float64
@@ -445,7 +449,11 @@ func TestReaderStops(t *testing.T) {
 				s := modelStream{system: "linux", buffer: buffer, fps: 30, size: 100_000, share: share, length: 30 * time.Second, changeAt: stopAt,
 					change: func(s *modelStream, _ *modelPeer) { s.share = 0 }}
 				s.run()
-				if d := s.dropped - stopAt; d < modelTimeout || d > modelTimeout+4*time.Second {
+				most := modelTimeout
+				if stopAt == 0 {
+					most *= 2 // it is new
+				}
+				if d := s.dropped - stopAt; d < modelTimeout || d > most+4*time.Second {
 					t.Errorf("%v: dropped %v after it stopped reading", &s, d)
 				}
 			}
@@ -462,6 +470,30 @@ func TestReaderBufferShrinks(t *testing.T) {
 			s.run()
 			if want := 0.95 * min(share, 1) * s.fps; s.rate() < want || s.dropped != 0 {
 				t.Errorf("%v, then %d: %.1f frames a second, want %.1f; dropped %v", &s, to, s.rate(), want, s.dropped)
+			}
+		}
+	}
+}
+
+// Frames that a slow program has not read may not show in its window. It takes what is in its
+// buffer one by one, and gives no sign until that is empty.
+func TestReaderSlowsDown(t *testing.T) {
+	for _, works := range []time.Duration{2 * time.Second, 5 * time.Second, 9 * time.Second} {
+		for _, stream := range []modelStream{
+			{fps: 30, size: 100_000, buffer: 65535, grows: 6 << 20},
+			{fps: 30, size: 100_000, buffer: 1 << 20},
+			{fps: 30, size: 20_000, buffer: 65535, grows: 6 << 20},
+			{fps: 30, size: 20_000, buffer: 1 << 20},
+		} {
+			s := stream
+			s.system, s.bursts, s.works, s.length, s.from = "linux", true, time.Millisecond, 40*works, 24*works
+			s.changeAt, s.change = 3*time.Second, func(s *modelStream, _ *modelPeer) { s.works = works }
+			s.run()
+			if s.dropped != 0 {
+				t.Errorf("%v: dropped after %v", &s, s.dropped)
+			}
+			if old := s.age(0.95); old > 200*time.Millisecond || s.rate() < 0.9/works.Seconds() {
+				t.Errorf("%v: a frame is %v old, %.2f frames in %v", &s, old, s.rate()*works.Seconds(), works)
 			}
 		}
 	}

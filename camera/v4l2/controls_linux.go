@@ -91,20 +91,16 @@ func (v *Source) ControlStates() map[string]ControlState {
 	return map[string]ControlState{}
 }
 
-// DeviceControls lists what the camera has that was started last, or else found last. Any
-// goroutine may call it.
+// DeviceControls lists what the camera has that was started last. Any goroutine may
+// call it.
 func (v *Source) DeviceControls() ([]Control, error) {
 	d := &v.state.setter
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	file := d.file
-	if n := v.state.tried.Load(); file == "" && n != nil {
-		file = n.file
+	if d.file == "" {
+		return nil, errors.New("no camera was started yet: open its picture, and ask again")
 	}
-	if file == "" {
-		return nil, errors.New("no camera was found yet")
-	}
-	device, err := ioctl.Open(file)
+	device, err := ioctl.Open(d.file)
 	if err != nil {
 		return nil, err
 	}
@@ -182,8 +178,8 @@ func (v *Source) wanted() Controls {
 	if d.changed {
 		c = d.wanted
 	}
-	if quality := v.request().Quality; quality > 0 {
-		c = c.Over(Controls{"quality": fmt.Sprint(quality)})
+	if v.Settings.Quality > 0 {
+		c = c.Over(Controls{"quality": fmt.Sprint(v.Settings.Quality)})
 	}
 	return c
 }

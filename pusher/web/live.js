@@ -78,17 +78,11 @@ export class Live {
     return "live";
   }
 
-  // taken is when a frame was captured, by this computer's clock.
-  taken(frame) { return new Date(Date.now() - (this.#clock.age(frame.taken) || 0)); }
-
-  // name is what the camera is called.
-  get name() { return this.state?.camera?.device?.name || "pushcam"; }
-
-  // turn turns the picture by quarters, clockwise, then mirrors it, and writes on it what
-  // `label`, if it is not null, says of a frame.
-  turn(turns, mirrored, label) {
+  // turn turns the picture by quarters, clockwise, and then mirrors it.
+  turn(turns, mirrored) {
     if (!this.#painter) return;
-    Object.assign(this.#painter, { turns, mirrored, label });
+    this.#painter.turns = turns;
+    this.#painter.mirrored = mirrored;
     this.#painter.again();
   }
 
