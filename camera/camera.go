@@ -13,7 +13,7 @@ import (
 // Camera watches over a Source. It starts the source when somebody watches and stops it
 // when nobody does any more. It notices when frames stop and brings them back.
 //
-// The exported fields are set before Run and do not change.
+// The exported fields are set before Run and do not change, but by the methods that say so.
 type Camera struct {
 	Source Source
 	// Deliver takes each frame, in order, from one goroutine at a time. It must
@@ -23,9 +23,9 @@ type Camera struct {
 	// from one goroutine. It must not block. May be nil.
 	OnState func(State)
 	// IdleHold is how long the source runs on after the last viewer has left, so
-	// that one who comes back need not wait for the camera. Zero means 10 s.
+	// that one who comes back need not wait for the camera. Zero means 10 s. See SetIdle.
 	IdleHold time.Duration
-	// AlwaysOn runs the source also while nobody watches.
+	// AlwaysOn runs the source also while nobody watches. See SetIdle.
 	AlwaysOn bool
 	// Ladder is what to do, in order, if starting the source again does not bring its
 	// frames back; see Rung. Nothing is done for a camera that is not there or that is
@@ -43,6 +43,7 @@ type Camera struct {
 	kick      chan struct{} // wakes the loop; nil before Run
 	watched   bool
 	private   error     // why the owner wants it closed; nil is open
+	reopen    bool      // the present run is to end, and another one to begin
 	leftAt    time.Time // when the last viewer left
 	state     State
 	published face
@@ -102,6 +103,23 @@ func (c *Camera) SetPrivacy(why error) {
 	if !c.failing.IsZero() {
 		c.failing = time.Now()
 	}
+	c.mu.Unlock()
+	c.wake()
+}
+
+// Reopen ends the present run of the source, and begins another one if it is wanted: with
+// other settings, or because its owner says so. It does not wait for that.
+func (c *Camera) Reopen() {
+	c.mu.Lock()
+	c.reopen = true
+	c.mu.Unlock()
+	c.wake()
+}
+
+// SetIdle changes IdleHold and AlwaysOn.
+func (c *Camera) SetIdle(hold time.Duration, alwaysOn bool) {
+	c.mu.Lock()
+	c.IdleHold, c.AlwaysOn = hold, alwaysOn
 	c.mu.Unlock()
 	c.wake()
 }

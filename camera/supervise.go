@@ -34,6 +34,7 @@ const (
 var (
 	errNotAnswering = errors.New("the camera driver does not answer")
 	errUnwatched    = errors.New("nobody watches")
+	errReopened     = errors.New("it is opened anew, as its owner wants")
 )
 
 // Run watches over the source until ctx is done. It leaves nothing behind, with one
@@ -135,6 +136,7 @@ func (c *Camera) idle(ctx context.Context) error {
 func (c *Camera) watch(ctx context.Context) error {
 	c.mu.Lock()
 	c.run = run{began: time.Now()}
+	c.reopen = false
 	if c.fault != nil {
 		c.countRungLocked(RungReopen, 1)
 	}
@@ -236,6 +238,10 @@ func (c *Camera) due(now, looked time.Time) (wait time.Duration, cause error, wi
 	if c.private != nil {
 		c.run.over = true
 		return 0, c.private, true
+	}
+	if c.reopen {
+		c.run.over = true
+		return 0, errReopened, true
 	}
 	since := looked
 	if c.run.last.After(looked) {

@@ -23,7 +23,7 @@ const (
 	// know what the button did meanwhile, and must not shut down because of it.
 	maxGap = 2 * poll
 	// shortPress is the longest press that counts as a short one. A press
-	// between it and Hold does nothing, so that a person can change their mind.
+	// between it and Hold switches nothing off, so that a person can change their mind.
 	shortPress = 600 * time.Millisecond
 	// armAfter is how long a button must be released before its first press
 	// counts. So a stuck or wrongly wired button never does anything, and
@@ -37,8 +37,8 @@ const (
 //
 // A press that begins calls OnPress, and then exactly one of OnRelease and
 // OnHold, unless ctx ends first. A press up to 0.6 s (or half of Hold, if that
-// is less) calls OnShort after OnRelease; between that and Hold nothing else
-// happens, which is how a person changes their mind.
+// is less) calls OnShort after OnRelease; between that and Hold it calls OnCancel
+// instead, as by a person who has changed their mind.
 type Button struct {
 	// Input belongs to Run, which closes it.
 	Input Input
@@ -49,6 +49,7 @@ type Button struct {
 	OnPress   func() // pressed: a countdown begins
 	OnRelease func() // let go before Hold, or the button is lost
 	OnShort   func() // the press was a short one
+	OnCancel  func() // the press was a longer one, let go before Hold
 	OnHold    func() // held for Hold, and still pressed; once for each press
 
 	// Log gets a line when the button does nothing because it was pressed from
@@ -104,6 +105,8 @@ func (b *Button) Run(ctx context.Context) (err error) {
 			call(b.OnRelease)
 			if lasts <= min(shortPress, hold/2) {
 				call(b.OnShort)
+			} else {
+				call(b.OnCancel)
 			}
 		case !moved && down && !spent && lasts >= hold:
 			spent = true

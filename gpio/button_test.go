@@ -28,7 +28,7 @@ func press(t *testing.T, b gpio.Button, script string) (events string, err error
 	say := func(what string) func() {
 		return func() { said = append(said, fmt.Sprintf("%d %s", time.Since(begin).Milliseconds(), what)) }
 	}
-	b.OnPress, b.OnRelease, b.OnShort, b.OnHold = say("press"), say("release"), say("short"), say("hold")
+	b.OnPress, b.OnRelease, b.OnShort, b.OnCancel, b.OnHold = say("press"), say("release"), say("short"), say("cancel"), say("hold")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -80,11 +80,11 @@ func TestButton(t *testing.T) {
 		{name: "longest short press", script: "0 up, 2000 down, 2600 up",
 			want: "2030 press, 2630 release, 2630 short"},
 		{name: "too long for a short press", script: "0 up, 2000 down, 2601 up",
-			want: "2030 press, 2631 release"},
+			want: "2030 press, 2631 release, 2631 cancel"},
 		{name: "released early", script: "0 up, 2000 down, 3500 up",
-			want: "2030 press, 3530 release"},
+			want: "2030 press, 3530 release, 3530 cancel"},
 		{name: "released at the last moment", script: "0 up, 2000 down, 4029 up",
-			want: "2030 press, 4059 release"},
+			want: "2030 press, 4059 release, 4059 cancel"},
 		{name: "held, once however long", script: "0 up, 2000 down, 60000 up",
 			want: "2030 press, 4030 hold"},
 		{name: "held and never let go", script: "0 up, 2000 down",
@@ -94,9 +94,9 @@ func TestButton(t *testing.T) {
 		{name: "short press after a hold", script: "0 up, 2000 down, 5000 up, 6000 down, 6200 up",
 			want: "2030 press, 4030 hold, 6030 press, 6230 release, 6230 short"},
 		{name: "longer hold", hold: 5 * time.Second, script: "0 up, 2000 down, 6900 up, 8000 down",
-			want: "2030 press, 6930 release, 8030 press, 13030 hold"},
+			want: "2030 press, 6930 release, 6930 cancel, 8030 press, 13030 hold"},
 		{name: "shorter hold has a shorter short press", hold: 800 * ms, script: "0 up, 2000 down, 2400 up, 3000 down, 3401 up, 4000 down",
-			want: "2030 press, 2430 release, 2430 short, 3030 press, 3431 release, 4030 press, 4830 hold"},
+			want: "2030 press, 2430 release, 2430 short, 3030 press, 3431 release, 3431 cancel, 4030 press, 4830 hold"},
 
 		{name: "bounces when pressed", script: "0 up, 2000 down, 2005 up, 2010 down, 2012 up, 2020 down, 2300 up",
 			want: "2050 press, 2330 release, 2330 short"},

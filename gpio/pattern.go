@@ -19,12 +19,16 @@ const (
 	SetUp                       // its own network waits for its owner
 	Fault                       // the camera does not work
 	Trial                       // an update is on trial
+	Allowed                     // the button has allowed an update by anybody
 	Card                        // the card does not answer
 	Countdown                   // the button is being held
 	ShuttingDown                // on the way to power off
 	NotWritten                  // the power is about to be cut, and the card has not everything
 	SafeToUnplug                // the power may be cut
 )
+
+// Dark shows nothing, because the owner wants no light. It is none of Patterns.
+const Dark Pattern = -1
 
 // forever is the length of a step that does not end. The sum of two does not
 // overflow.
@@ -61,6 +65,8 @@ var patterns = [...]struct {
 		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
 	Trial: {"trial", "one long, one short flash", "an update is on trial: leave the power on",
 		[]time.Duration{900 * ms, 300 * ms, 200 * ms, 600 * ms}},
+	Allowed: {"update-allowed", "two short flashes, one long", "the button has allowed an update by anybody who knows the password, for 10 minutes",
+		[]time.Duration{200 * ms, 300 * ms, 200 * ms, 300 * ms, 900 * ms, 600 * ms}},
 	Card: {"card", "five flashes, pause", "the card does not answer: the picture goes on, the page says more",
 		[]time.Duration{200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 400 * ms, 200 * ms, 1600 * ms}},
 	Countdown: {"countdown", "faster and faster", "the button is being held: let go and nothing happens",
@@ -86,6 +92,9 @@ func Patterns() []Pattern {
 
 // String is the pattern's name in one word, as logs and flags spell it.
 func (p Pattern) String() string {
+	if p == Dark {
+		return "dark"
+	}
 	if !p.valid() {
 		return fmt.Sprintf("pattern %d", int(p))
 	}
@@ -102,6 +111,9 @@ func (p Pattern) Looks() string {
 
 // Means says what the pattern means.
 func (p Pattern) Means() string {
+	if p == Dark {
+		return "all is well, and the owner wants no light"
+	}
 	if !p.valid() {
 		return "nothing"
 	}

@@ -27,6 +27,7 @@ func (s *Server) newEndpoints() map[string]endpoint {
 	all := map[string]endpoint{
 		"/":             {answer: s.root, picture: true},
 		"/view":         {answer: s.view},
+		"/wall":         {answer: s.wall},
 		"/stream":       {answer: s.stream, open: forSession, picture: true},
 		"/stream.mjpg":  {answer: s.multipart, picture: true},
 		"/frames":       {answer: s.records, picture: true},
@@ -40,12 +41,17 @@ func (s *Server) newEndpoints() map[string]endpoint {
 		"/sessions":     {answer: s.newSession, methods: post, open: always},
 		sessionPaths:    {answer: s.session, methods: []string{"GET", "HEAD", "POST"}, open: always, picture: true},
 	}
-	for _, path := range pageFiles {
-		all[path] = endpoint{answer: s.pageFile}
+	for path, answer := range s.Answers {
+		all[path] = endpoint{answer: answer.ServeHTTP}
 	}
-	if s.Viewing != nil {
+	for _, path := range pageFiles {
+		all[path] = endpoint{answer: s.pageFile, public: path == formStyle}
+	}
+	if s.logins != nil {
 		all[loginPath] = endpoint{answer: s.login, methods: []string{"GET", "HEAD", "POST"}, public: true}
 		all[logoutPath] = endpoint{answer: s.logout, methods: post, public: true}
+	}
+	if s.Viewing != nil {
 		all["/signed"] = endpoint{answer: s.signURL}
 	}
 	return all

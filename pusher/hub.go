@@ -274,6 +274,16 @@ func (h *Hub) currentPlaceholder() (*part, error) {
 	return nil, nil
 }
 
+// LastSize is how many pixels and bytes the newest frame of the camera has; zero if there
+// is none.
+func (h *Hub) LastSize() (pixels, bytes int) {
+	f := h.lastFrame()
+	if f == nil {
+		return 0, 0
+	}
+	return f.Width * f.Height, len(f.JPEG)
+}
+
 // lastFrame returns the newest frame of the camera, nil if there is none.
 func (h *Hub) lastFrame() *camera.Frame {
 	if p := h.newest.Load(); !p.placeholder {

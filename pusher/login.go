@@ -42,7 +42,7 @@ func loginForm(w http.ResponseWriter, code int, message string) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(page)))
 	// Nobody is to type a password into a frame of another site.
-	h.Set("Content-Security-Policy", "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; img-src data:; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 	w.WriteHeader(code)
 	w.Write([]byte(page)) // it fails only if the client has left
 }
@@ -63,25 +63,31 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, http.StatusBadRequest, "What was sent is not this page's form: %v", err)
 		return
 	}
+	refuse := loginForm
+	if wantsJSON(r) { // it is a script's, which shows the sentence itself
+		refuse = func(w http.ResponseWriter, code int, message string) {
+			writeJSON(w, code, map[string]string{"error": message})
+		}
+	}
 	who, err := s.limiter.login(s.ctx, address(r), r.PostForm.Get("password"))
 	var slow *tooManyTries
 	switch {
 	case err == nil:
-		s.beginLogin(w, r, &pass{role: who, ctx: s.ctx}, "./")
+		s.beginLogin(w, r, &pass{role: who, ctx: s.scopeOf(who)}, "./")
 	case errors.As(err, &slow):
 		w.Header().Set("Retry-After", strconv.Itoa(int(slow.wait/time.Second)+1))
-		loginForm(w, http.StatusTooManyRequests, err.Error()+".")
+		refuse(w, http.StatusTooManyRequests, err.Error()+".")
 	case s.ctx.Err() != nil:
 		busy(w, r, "The camera's program is being ended")
 	case errors.Is(err, errPassword):
-		loginForm(w, http.StatusUnauthorized, "That is neither the viewers' password nor the owner's.")
+		refuse(w, http.StatusUnauthorized, "That is neither the viewers' password nor the owner's.")
 	default:
-		loginForm(w, http.StatusForbidden, "Nobody may look at this camera yet: "+err.Error()+".")
+		refuse(w, http.StatusForbidden, "Nobody may look at this camera yet: "+err.Error()+".")
 	}
 }
 
-// beginLogin gives a browser a cookie, which ends with the pass, and leads it to a page.
-// Without a path the cookie is for where the browser sees the camera, also behind a proxy
+// beginLogin gives a browser a cookie, which ends with the pass, and leads it to a page;
+// a script gets 204. Without a path the cookie is for where the browser sees the camera, also behind a proxy
 // that has it at /webcam/ (RFC 6265, 5.1.4). SameSite keeps pages of other sites from using
 // it.
 func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request, p *pass, page string) {
@@ -93,6 +99,10 @@ func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request, p *pass, pag
 		Secure:   r.TLS != nil,
 		SameSite: http.SameSiteStrictMode,
 	})
+	if wantsJSON(r) {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	w.Header().Set("Location", page)
 	w.WriteHeader(http.StatusSeeOther)
 }

@@ -174,6 +174,20 @@ func (l *loginLimiter) allCame() bool {
 	return true
 }
 
+// forget makes the password of a role one that has not come yet, because there is another
+// one now, or none. If ctx is done before, nobody logs in any more.
+func (l *loginLimiter) forget(ctx context.Context, whose role, there bool) {
+	if l.lock(ctx) != nil {
+		return
+	}
+	defer l.unlock()
+	delete(l.right, whose)
+	if there {
+		l.right[whose] = new(rightPassword)
+	}
+	l.configured = false
+}
+
 // lock waits until nobody else uses l, or ctx is done.
 func (l *loginLimiter) lock(ctx context.Context) error {
 	select {
@@ -204,8 +218,8 @@ func (l *loginLimiter) try(address string, c *loginClient, password string) (rol
 		if before != nobody && before != whose {
 			*l.right[before] = rightPassword{} // the password was changed
 		}
-		if whose != nobody {
-			*l.right[whose] = rightPassword{hash, now.Add(rememberFor)}
+		if right := l.right[whose]; right != nil {
+			*right = rightPassword{hash, now.Add(rememberFor)}
 		}
 	}
 	c.last = now

@@ -1,9 +1,12 @@
 package pusher
 
 import (
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 )
@@ -91,7 +94,7 @@ func TestProtectedAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, withOwner(map[string]http.Handler{"/own": says("own")}))
 		r.film()
-		for _, path := range []string{"/", "/view", "/page.js", "/page.css", "/icon.svg", "/frames?fps=0", "/state", "/metrics", "/healthz", "/licenses", "/nowhere", "/snapshot.jpg", "/123456789012345", "/own", "/sessions"} {
+		for _, path := range []string{"/", "/view", "/wall", "/page.js", "/page.css", "/icon.svg", "/frames?fps=0", "/state", "/metrics", "/healthz", "/licenses", "/nowhere", "/snapshot.jpg", "/123456789012345", "/own", "/sessions"} {
 			h := r.do("GET", path).Header
 			policy := h.Get("Content-Security-Policy")
 			framed := strings.Contains(policy, "frame-ancestors 'self'") || path == "/snapshot.jpg"
@@ -103,10 +106,58 @@ func TestProtectedAnswers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// No page has a script or a style in it, or a policy by which one in it would work: what
+// gets into a page does not run. Who sees a page is given what it loads.
+func TestNoInlineCode(t *testing.T) {
+	inline := regexp.MustCompile(`(?i)<script>|<style| style=| on[a-z]+=|javascript:`)
 	for name, content := range allWebFiles(t) {
-		inline := regexp.MustCompile(`<script>| on[a-z]+=|<style|style=`)
-		if (name == "index.html" || name == "view.html") && inline.Match(content) {
-			t.Errorf("%s has a script or a style in it, which its policy keeps from working", name)
+		if strings.HasSuffix(name, ".html") && inline.Match(content) {
+			t.Errorf("%s has a script or a style in it: %s", name, inline.Find(content))
 		}
+	}
+	loads := regexp.MustCompile(`<link rel="stylesheet" href="([^"]+)"|<script [^>]*src="([^"]+)"`)
+	closed := func(s *Server) { s.Viewing = &Viewing{Verify: func(string) bool { return false }} }
+	for name, with := range map[string]func(*Server){
+		"open":           func(*Server) {},
+		"owned":          withOwner(nil),
+		"closed":         closed,
+		"without owner":  withoutOwner(new(atomic.Value)),
+		"closed and new": func(s *Server) { withoutOwner(new(atomic.Value))(s); closed(s) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, with)
+			r.film()
+			synctest.Wait() // it has its endpoints when it serves
+			pages := 0
+			for _, path := range append(slices.Collect(maps.Keys(r.server.endpoints)), "/nowhere") {
+				if path == sessionPaths {
+					path = "/123456789012345"
+				}
+				a := r.do("GET", path+"?fps=0", "User-Agent: Mozilla/5.0", "Accept: text/html,application/xhtml+xml")
+				if !strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") {
+					continue
+				}
+				pages++
+				policy := a.Header.Get("Content-Security-Policy")
+				for _, must := range []string{"default-src '", "base-uri 'none'", "form-action 'self'", "frame-ancestors "} {
+					if !strings.Contains(policy, must) {
+						t.Errorf("%s, %s: no %s in %q", name, path, must, policy)
+					}
+				}
+				if strings.Contains(policy, "unsafe") || strings.Contains(policy, "script") || inline.MatchString(a.Body) {
+					t.Errorf("%s, %s: %q\n%s", name, path, policy, a.Body)
+				}
+				for _, m := range loads.FindAllStringSubmatch(a.Body, -1) {
+					if b := r.do("GET", "/"+m[1]+m[2]); b.Code != http.StatusOK {
+						t.Errorf("%s, %s loads %s%s: status %d", name, path, m[1], m[2], b.Code)
+					}
+				}
+			}
+			if pages == 0 {
+				t.Errorf("%s: there is no page", name)
+			}
+		})
 	}
 }

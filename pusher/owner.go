@@ -14,7 +14,8 @@ import (
 )
 
 // An Owner has answers of a Server that are only for the owner, who proves to be that
-// with a password (HTTP Basic, RFC 7617, with any user name).
+// with a password (HTTP Basic, RFC 7617, with any user name), or in a browser by the cookie
+// of a login on the page.
 //
 // Such a request must name this host. That keeps out pages of a foreign domain that is
 // made to resolve to our address (DNS rebinding). And it must not come from a page of
@@ -92,25 +93,31 @@ func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.
 		return
 	}
 	_, password, _ := r.BasicAuth()
-	// The request's context would not do, because it ends when the client closes its
-	// sending side behind the request; see snapshot.
-	who, err := s.limiter.login(s.ctx, address(r), password)
-	if err == nil && who != theOwner {
+	p, who, err := s.loginOf(r), nobody, error(nil)
+	if p == nil || password != "" {
+		// The request's context would not do, because it ends when the client closes its
+		// sending side behind the request; see snapshot.
+		who, err = s.limiter.login(s.ctx, address(r), password)
+		p = &pass{role: who, ctx: s.ctx}
+	}
+	if who = p.role; err == nil && who != theOwner {
 		err = errPassword
 	}
 	var slow *tooManyTries
 	switch {
 	case err == nil:
-		s.serveLong(w, r, answer)
+		s.serveLong(w, r, p.ctx, answer)
 	case s.Owner.isFree() && s.ctx.Err() == nil:
 		fail(w, r, http.StatusForbidden, "This camera has no owner yet: open http://%s/ in a browser and choose a password there", r.Host)
 	case errors.Is(err, errPassword):
-		h.Set("WWW-Authenticate", `Basic realm="pushcam", charset="UTF-8"`)
+		h.Set("WWW-Authenticate", challengeFor(r))
 		sentence := "This needs the owner's password"
 		if password != "" {
 			sentence = "That is not the owner's password"
 		}
-		if who == onlyViewer {
+		if who == onlyViewer && password == "" {
+			sentence = "You have logged in as a viewer, and this needs the owner's password"
+		} else if who == onlyViewer {
 			sentence = "That is the viewers' password, and this needs the owner's"
 		}
 		fail(w, r, http.StatusUnauthorized, "%s", sentence)
@@ -142,13 +149,13 @@ func (o *Owner) isNamed(host string) bool {
 	return isAddress(name) || name == "localhost" || o.Names != nil && slices.ContainsFunc(o.Names(), func(n string) bool { return isNamed(name, n) })
 }
 
-// serveLong answers without the server's deadlines for a whole request. Instead each read
-// of the body and each write of the answer has a deadline.
-func (s *Server) serveLong(w http.ResponseWriter, r *http.Request, answer http.Handler) {
+// serveLong answers, until allowed is done, without the server's deadlines for a whole
+// request. Instead each read of the body and each write of the answer has a deadline.
+func (s *Server) serveLong(w http.ResponseWriter, r *http.Request, allowed context.Context, answer http.Handler) {
 	s.connections.keep(connectionOf(r))
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
+	defer context.AfterFunc(allowed, cancel)()
 	r = r.WithContext(ctx)
 	c := http.NewResponseController(w)
 	if r.Body == http.NoBody {

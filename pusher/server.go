@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,10 +44,12 @@ type Server struct {
 	Log     *slog.Logger
 	// Licenses is the text at /licenses; nil: there is none.
 	Licenses []byte
+	// Answers are for all who may look, by path, to GET and HEAD.
+	Answers map[string]http.Handler
 	// Owner has answers of their own. nil: nobody does, and those paths are
 	// unknown.
 	Owner *Owner
-	// Viewing is who may look. nil: everybody.
+	// Viewing is who may look. nil: everybody, always.
 	Viewing *Viewing
 	// Names returns the names under which the camera is viewed, besides its addresses and
 	// those that only home networks have, as pushcam and pushcam.local. One that begins
@@ -72,10 +75,12 @@ type Server struct {
 	sessions    *sessions
 	frames      frameBudget
 	endpoints   map[string]endpoint
-	limiter     *loginLimiter // nil if there is no password
-	logins      *logins       // this and the next two are nil while viewing is open
-	tokens      *tokens
+	limiter     *loginLimiter // nil if nobody can have a password
+	logins      *logins       // likewise
+	tokens      *tokens       // this and the next are nil if viewing is always open
 	signer      *signer
+	access      atomic.Pointer[access] // likewise
+	changing    sync.Mutex             // held while access is changed
 
 	mu      sync.Mutex
 	places  *ledger // for viewers
@@ -293,13 +298,18 @@ func noStore(h http.Header) {
 // fail answers with one sentence, as JSON if that was asked for.
 func fail(w http.ResponseWriter, r *http.Request, code int, format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
-	if strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
+	if wantsJSON(r) {
 		writeJSON(w, code, map[string]string{"error": message})
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(code)
 	fmt.Fprintln(w, message)
+}
+
+// wantsJSON tells whether an answer for people is to be in JSON.
+func wantsJSON(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Accept"), "application/json")
 }
 
 // busy answers that a limit is reached.

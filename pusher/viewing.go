@@ -10,12 +10,15 @@ import (
 	"time"
 )
 
-// Viewing is who may look at a camera that is closed to everybody else: who knows the
+// Viewing is who may look at a camera while it is closed to everybody else: who knows the
 // viewers' password or the owner's, and who has a token. A browser logs in on a page, other
 // clients send the password with HTTP Basic or the token in the URL.
 type Viewing struct {
+	// Open says that everybody may look at first; see Server.SetOpen.
+	Open bool
 	// Verify tells whether a password is the viewers'. It is called by one goroutine at a
-	// time and may take long. nil: they have none, and need the owner's or a token.
+	// time and may take long. nil: they have none, and need the owner's or a token. See
+	// Server.SetViewersPassword.
 	Verify func(password string) bool
 	// Tokens are those that were kept.
 	Tokens []Token
@@ -37,17 +40,20 @@ func (s *Server) prepareLogins() {
 	if s.Owner != nil {
 		roles, known = append(roles, theOwner), s.Owner.Known
 		s.Owner = s.Owner.with("/api/state", http.HandlerFunc(s.ownersState))
+		s.Owner = s.Owner.with("/api/viewers", http.HandlerFunc(s.ownersViewers))
 	}
 	if s.Viewing != nil {
-		s.logins, s.signer, s.tokens = newLogins(), newSigner(), newTokens(s.ctx, s.Viewing)
+		s.signer, s.tokens = newSigner(), newTokens(s.ctx, s.Viewing)
 		s.Owner = s.Owner.with("/api/tokens", s.tokens)
+		s.access.Store(&access{open: s.Viewing.Open, verify: s.Viewing.Verify, anybody: s.newScope(), viewers: s.newScope()})
 		if s.Viewing.Verify != nil {
 			roles = append(roles, onlyViewer)
 		}
 	}
-	if len(roles) == 0 {
+	if s.Owner == nil && s.Viewing == nil {
 		return
 	}
+	s.logins = newLogins()
 	s.limiter = newLoginLimiter(s.verify, roles, known, s.Log)
 	if s.Owner != nil {
 		s.limiter.remember = s.Owner.Remember
@@ -64,10 +70,11 @@ func (s *Server) verify(password string) (role, error) {
 		}
 		none = err
 	}
-	if s.Viewing == nil || s.Viewing.Verify == nil {
+	a := s.access.Load()
+	if a == nil || a.verify == nil {
 		return nobody, none
 	}
-	if s.Viewing.Verify(password) {
+	if a.verify(password) {
 		return onlyViewer, nil
 	}
 	return nobody, nil
@@ -75,7 +82,7 @@ func (s *Server) verify(password string) (role, error) {
 
 type passKey struct{}
 
-// passOf is what a request may look with; nil if viewing is open.
+// passOf is what a request may look with; nil if viewing is always open.
 func passOf(r *http.Request) *pass {
 	p, _ := r.Context().Value(passKey{}).(*pass)
 	return p
@@ -84,10 +91,16 @@ func passOf(r *http.Request) *pass {
 // letIn returns a request for a path with its pass, or answers who may look and returns
 // nil. A client that does not send what it has again and again, as a stream, is asked once.
 func (s *Server) letIn(w http.ResponseWriter, r *http.Request, path string) *http.Request {
-	if s.Viewing == nil || isOwn(r) {
+	a := s.access.Load()
+	if a == nil || isOwn(r) {
 		return r
 	}
-	p, err := s.passFor(r, path)
+	p, err := &pass{ctx: a.anybody.ctx}, error(nil)
+	if !a.open {
+		p, err = s.passFor(r, path)
+	} else if login := s.loginOf(r); login != nil && s.mayUseLogin(r) {
+		p = login // which lasts when viewing is closed
+	}
 	if err != nil {
 		s.turnAway(w, r, path, err)
 		return nil
@@ -108,7 +121,7 @@ func (s *Server) passFor(r *http.Request, path string) (*pass, error) {
 	if signature := query.Get("signature"); signature != "" {
 		return s.signedPass(r, path, signature)
 	}
-	foreign := !isSameOrigin(r) && s.allowedOrigin(r, false) == ""
+	foreign := !s.mayUseLogin(r)
 	if p := s.loginOf(r); p != nil && !foreign {
 		return p, nil
 	}
@@ -120,7 +133,13 @@ func (s *Server) passFor(r *http.Request, path string) (*pass, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pass{role: who, ctx: s.ctx}, nil
+	return &pass{role: who, ctx: s.scopeOf(who)}, nil
+}
+
+// mayUseLogin tells whether a request comes from a page of ours, or of an origin that the
+// owner has named.
+func (s *Server) mayUseLogin(r *http.Request) bool {
+	return isSameOrigin(r) || s.allowedOrigin(r, false) != ""
 }
 
 // signedPass is the pass of a signed URL, which shows pictures and nothing else.
@@ -129,7 +148,7 @@ func (s *Server) signedPass(r *http.Request, path, signature string) (*pass, err
 	if !ok || r.Method != http.MethodGet {
 		return nil, errTicket
 	}
-	p := &pass{role: onlyViewer, ctx: s.ctx, signed: true}
+	p := &pass{role: onlyViewer, ctx: s.scopeOf(onlyViewer), signed: true}
 	if issuer != "" {
 		by := s.logins.named(issuer)
 		if by == nil {
@@ -162,13 +181,18 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, path string, e
 	case !errors.Is(err, errPassword):
 		fail(w, r, http.StatusForbidden, "Nobody may look at this camera yet: %v", err)
 	default:
-		challenge := `Basic realm="pushcam", charset="UTF-8"`
-		if isBrowser(r) {
-			challenge = `Cookie realm="pushcam"`
-		}
-		w.Header().Set("WWW-Authenticate", challenge)
+		w.Header().Set("WWW-Authenticate", challengeFor(r))
 		fail(w, r, http.StatusUnauthorized, "This camera is closed: looking needs the viewers' password, the owner's, or a token")
 	}
+}
+
+// challengeFor is how a client is asked for a password. A script of a page gets a challenge
+// that its browser does not know: the page asks itself.
+func challengeFor(r *http.Request) string {
+	if isBrowser(r) && !asksForPage(r) {
+		return `Cookie realm="pushcam"`
+	}
+	return `Basic realm="pushcam", charset="UTF-8"`
 }
 
 func isBrowser(r *http.Request) bool { return strings.HasPrefix(r.UserAgent(), "Mozilla/") }
@@ -182,7 +206,7 @@ func asksForPage(r *http.Request) bool {
 // password. It is relative to that of the request, as a session's is.
 func (s *Server) signURL(w http.ResponseWriter, r *http.Request) {
 	p := passOf(r)
-	if p == nil || p.token || p.signed {
+	if p == nil || p.role == nobody || p.token || p.signed {
 		fail(w, r, http.StatusForbidden, "URLs are signed for who has logged in, or sends a password")
 		return
 	}

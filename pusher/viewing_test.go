@@ -121,10 +121,11 @@ var kindOf = map[string]string{
 	"/": "picture", "/view": "look", "/stream": "picture", "/stream.mjpg": "picture", "/frames": "picture",
 	"/snapshot": "picture", "/snapshot.jpg": "picture", sessionPaths: "picture", "/sessions": "look",
 	"/state": "look", "/metrics": "look", "/licenses": "look", "/signed": "sign",
-	"/healthz": "public", "/welcome": "public", "/login": "public", "/logout": "public",
-	"/own": "owner", "/api/state": "owner", "/api/tokens": "owner",
+	"/healthz": "public", "/form.css": "public", "/welcome": "public", "/login": "public", "/logout": "public",
+	"/own": "owner", "/api/state": "owner", "/api/viewers": "owner", "/api/tokens": "owner",
 	"/page.js": "look", "/view.js": "look", "/live.js": "look", "/frames.js": "look", "/clock.js": "look", "/zoom.js": "look", "/words.js": "look",
-	"/page.css": "look", "/icon.svg": "look", "/manifest.webmanifest": "look",
+	"/wall": "look", "/wall.js": "look", "/exif.js": "look", "/en.js": "look", "/de.js": "look",
+	"/icon-192.png": "look", "/icon-512.png": "look", "/page.css": "look", "/icon.svg": "look", "/manifest.webmanifest": "look",
 	"/nowhere": "look", // what is not there, is not told either
 }
 
@@ -167,7 +168,9 @@ func TestWhoMayLook(t *testing.T) {
 			{name: "a password as token", query: "token=" + viewersPassword},
 			{name: "a revoked token with a good password", query: "token=" + revoked, header: []string{basic(viewersPassword)}},
 			{name: "a viewer's cookie", header: []string{viewer}, in: "look picture sign"},
-			{name: "the owner's cookie", header: []string{owner}, in: "look picture sign"},
+			{name: "the owner's cookie", header: []string{owner}, in: "look picture sign owner"},
+			{name: "the owner's cookie by another site's page", header: []string{owner, foreign}},
+			{name: "the owner's cookie from another site", header: []string{owner, "Sec-Fetch-Site: cross-site"}},
 			{name: "a cookie by another site's page", header: []string{viewer, foreign}},
 			{name: "a cookie from another site", header: []string{viewer, "Sec-Fetch-Site: cross-site"}},
 			{name: "a cookie that has logged out", header: []string{ended}},
@@ -264,15 +267,20 @@ func TestOwnWayIsOpen(t *testing.T) {
 	})
 }
 
-// While viewing is open, there is nothing to log in to.
+// While viewing is always open, only an owner can log in.
 func TestOpenHasNoLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, withOwner(nil))
+		nobodys, owned := newRig(t), newRig(t, withOwner(nil))
 		for _, path := range []string{"/login", "/logout", "/signed", "/api/tokens"} {
-			if a := r.do("GET", path, basic(ownersPassword)); a.Code != 404 {
+			if a := nobodys.do("GET", path, basic(ownersPassword)); a.Code != 404 {
+				t.Errorf("%s: %+v", path, a)
+			}
+			want := map[string]int{"/login": 200, "/logout": 405}[path]
+			if a := owned.do("GET", path, basic(ownersPassword)); a.Code != want && (want != 0 || a.Code != 404) {
 				t.Errorf("%s: %+v", path, a)
 			}
 		}
+		r := owned
 		if a := r.do("GET", "/"); strings.Contains(a.Body, "logout") {
 			t.Error("the page of an open camera has a button to log out")
 		}

@@ -11,22 +11,32 @@ import (
 // The pages are files as they are: what gets into one does not run, because their
 // policy allows no scripts and no styles but those of these files.
 //
-//go:embed web/*.html web/*.js web/*.css web/*.svg web/*.webmanifest
+//go:embed web/*.html web/*.js web/*.css web/*.svg web/*.png web/*.webmanifest
 var webFiles embed.FS
 
 // pageFiles are the paths of webFiles that answer under their own names.
 var pageFiles = []string{
-	"/page.js", "/view.js", "/live.js", "/frames.js", "/clock.js", "/zoom.js", "/words.js",
-	"/page.css", "/icon.svg", "/manifest.webmanifest",
+	"/page.js", "/view.js", "/wall.js",
+	"/live.js", "/frames.js", "/clock.js", "/zoom.js", "/exif.js", "/words.js", "/en.js", "/de.js",
+	"/page.css", formStyle, "/icon.svg", "/icon-192.png", "/icon-512.png", "/manifest.webmanifest",
 }
+
+// formStyle is that of the pages which ask for a password. It is for everybody, as they are.
+const formStyle = "/form.css"
 
 // page answers with the viewer page.
 func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 	page := webFile("index.html")
-	if s.Viewing != nil {
+	if !s.isOpen() {
 		page = bytes.Replace(page, []byte(logoutMark), []byte(logoutForm), 1)
 	}
-	s.writePage(w, page)
+	s.writePage(w, page, "")
+}
+
+// wall answers with the page of many cameras. They are at other addresses, which only the
+// page knows.
+func (s *Server) wall(w http.ResponseWriter, _ *http.Request) {
+	s.writePage(w, webFile("wall.html"), "img-src 'self' http: https:; connect-src 'self' http: https:; ")
 }
 
 // view answers with the picture alone, for walls and for frames in other pages.
@@ -37,12 +47,18 @@ func (s *Server) view(w http.ResponseWriter, r *http.Request) {
 		s.beginLogin(w, r, p, "view?"+query.Encode()) // what is in the page comes without the token
 		return
 	}
-	s.writePage(w, webFile("view.html"))
+	s.writePage(w, webFile("view.html"), "")
 }
 
-func (s *Server) writePage(w http.ResponseWriter, page []byte) {
-	w.Header().Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; "+s.framers())
+// writePage answers with a page that other pages may show in frames, as far as the owner has
+// named them. more is what it may do beside what all may.
+func (s *Server) writePage(w http.ResponseWriter, page []byte, more string) {
+	writePolicy(w, more+s.framers())
 	writeFile(w, ".html", page)
+}
+
+func writePolicy(w http.ResponseWriter, more string) {
+	w.Header().Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; "+more)
 }
 
 // pageFile answers with one of pageFiles.
@@ -71,5 +87,6 @@ var contentTypes = map[string]string{
 	".js":          "text/javascript; charset=utf-8",
 	".css":         "text/css; charset=utf-8",
 	".svg":         "image/svg+xml",
+	".png":         "image/png",
 	".webmanifest": "application/manifest+json",
 }

@@ -40,7 +40,7 @@ func (s *Server) welcome(w http.ResponseWriter, code int, message string) {
 		message = `<p role="alert">` + html.EscapeString(message) + "</p>"
 	}
 	who := whoOpen
-	if s.Viewing != nil {
+	if !s.isOpen() {
 		who = whoClosed
 	}
 	page := strings.NewReplacer(messageMark, message, whoMark, who).Replace(welcomePage)
@@ -48,7 +48,7 @@ func (s *Server) welcome(w http.ResponseWriter, code int, message string) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(page)))
 	// Nobody is to choose a password through a frame of another site.
-	h.Set("Content-Security-Policy", "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; img-src 'self' data:; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 	w.WriteHeader(code)
 	w.Write([]byte(page)) // it fails only if the client has left
 }
@@ -90,12 +90,7 @@ func (s *Server) choosePassword(w http.ResponseWriter, r *http.Request) {
 	switch err := s.Owner.Choose(password); {
 	case err == nil:
 		s.Log.Warn("this camera has an owner now: a password was chosen on its page", "from", address(r))
-		if s.Viewing != nil {
-			s.beginLogin(w, r, &pass{role: theOwner, ctx: s.ctx}, "./")
-			return
-		}
-		w.Header().Set("Location", "./")
-		w.WriteHeader(http.StatusSeeOther)
+		s.beginLogin(w, r, &pass{role: theOwner, ctx: s.ctx}, "./")
 	case errors.Is(err, ErrUnsuitable):
 		s.welcome(w, http.StatusUnprocessableEntity, capitalized(err))
 	case !s.Owner.isFree():

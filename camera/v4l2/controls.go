@@ -115,6 +115,10 @@ type Control struct {
 	Maximum *int32   `json:"maximum,omitempty"`
 	Step    *int32   `json:"step,omitempty"`
 	Choices []string `json:"choices,omitempty"` // of anything else
+	// ReadOnly is one that cannot be set; Inactive one that another control rules now, as
+	// automatic exposure does the time.
+	ReadOnly bool `json:"read_only,omitempty"`
+	Inactive bool `json:"inactive,omitempty"`
 }
 
 // controlName writes a name as v4l2-ctl does (name2var in v4l2-ctl.cpp): small

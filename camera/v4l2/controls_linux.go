@@ -91,16 +91,20 @@ func (v *Source) ControlStates() map[string]ControlState {
 	return map[string]ControlState{}
 }
 
-// DeviceControls lists what the camera has that was started last. Any goroutine may
-// call it.
+// DeviceControls lists what the camera has that was started last, or else found last. Any
+// goroutine may call it.
 func (v *Source) DeviceControls() ([]Control, error) {
 	d := &v.state.setter
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.file == "" {
-		return nil, errors.New("no camera was started yet: open its picture, and ask again")
+	file := d.file
+	if n := v.state.tried.Load(); file == "" && n != nil {
+		file = n.file
 	}
-	device, err := ioctl.Open(d.file)
+	if file == "" {
+		return nil, errors.New("no camera was found yet")
+	}
+	device, err := ioctl.Open(file)
 	if err != nil {
 		return nil, err
 	}
@@ -178,8 +182,8 @@ func (v *Source) wanted() Controls {
 	if d.changed {
 		c = d.wanted
 	}
-	if v.Settings.Quality > 0 {
-		c = c.Over(Controls{"quality": fmt.Sprint(v.Settings.Quality)})
+	if quality := v.request().Quality; quality > 0 {
+		c = c.Over(Controls{"quality": fmt.Sprint(quality)})
 	}
 	return c
 }

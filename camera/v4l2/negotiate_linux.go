@@ -21,8 +21,9 @@ const rateTolerance = 0.01
 // negotiate sets the device as near to the settings as it can be, and reads back
 // what it made of them. The encoder is nil for a device that compresses itself.
 func (v *Source) negotiate(n node, device *ioctl.Device) (format camera.Format, encoder *rawEncoder, err error) {
-	want := v.Settings
-	pixel, ok := n.pixelFormat(v.PixelFormat)
+	asked := v.request()
+	want := asked.Settings
+	pixel, ok := n.pixelFormat(asked.pixelFormat)
 	if !ok {
 		return format, nil, errors.New(n.refusal())
 	}
@@ -58,7 +59,7 @@ func (v *Source) negotiate(n node, device *ioctl.Device) (format camera.Format, 
 	if err := v.startControls(n, device, format); err != nil {
 		return format, nil, err
 	}
-	if a := adjusted(v.Settings, v.PixelFormat, format, func() string { return offers(device, picture) }); a != "" {
+	if a := adjusted(asked.Settings, asked.pixelFormat, format, func() string { return offers(device, picture) }); a != "" {
 		format.Adjust(a)
 	}
 	return format, encoder, nil

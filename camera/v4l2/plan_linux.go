@@ -298,7 +298,7 @@ func parseNumber(s string) (float64, error) {
 
 // describe says what a control is, and is at.
 func describe(c ioctl.ControlInfo, value int32) Control {
-	d := Control{Name: controlName(c.Name), Value: valueName(c, value), Default: valueName(c, c.Value)}
+	d := Control{Name: controlName(c.Name), Value: valueName(c, value), Default: valueName(c, c.Value), ReadOnly: c.ReadOnly, Inactive: c.Inactive}
 	switch c.Type {
 	case ioctl.Boolean:
 		d.Choices = []string{"off", "on"}

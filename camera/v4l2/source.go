@@ -5,6 +5,7 @@ package v4l2
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/pushcam/pushcam/camera"
 )
@@ -18,7 +19,7 @@ type Source struct {
 	// unplugged is followed, even when Device is its old path.
 	Device string
 	// Settings are what the device is asked for. What it cannot do it adjusts,
-	// and the Format that it reports says so.
+	// and the Format that it reports says so. See SetFormat.
 	Settings camera.Settings
 	// PixelFormat is "MJPG" or "JPEG", for devices that have both. Empty is MJPG:
 	// the Pi camera's JPEG is its stills encoder, better and slow.
@@ -37,7 +38,27 @@ type Source struct {
 	// Log may be nil.
 	Log *slog.Logger
 
+	asked atomic.Pointer[request] // instead of Settings and PixelFormat; may be nil
 	state state
+}
+
+// request is what a device is asked for when it is started.
+type request struct {
+	camera.Settings
+	pixelFormat string
+}
+
+// SetFormat changes Settings and PixelFormat. They serve when the camera is started the
+// next time. Any goroutine may call it.
+func (v *Source) SetFormat(s camera.Settings, pixelFormat string) {
+	v.asked.Store(&request{s, pixelFormat})
+}
+
+func (v *Source) request() request {
+	if r := v.asked.Load(); r != nil {
+		return *r
+	}
+	return request{v.Settings, v.PixelFormat}
 }
 
 var _ camera.Source = (*Source)(nil)

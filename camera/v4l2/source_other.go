@@ -38,5 +38,8 @@ func (v *Source) SetControls(Controls) error { return v.state.why() }
 // ControlStates is empty.
 func (v *Source) ControlStates() map[string]ControlState { return map[string]ControlState{} }
 
+// Modes says why V4L2 is not in this build.
+func (v *Source) Modes() ([]Mode, error) { return nil, v.state.why() }
+
 // DeviceControls says why V4L2 is not in this build.
 func (v *Source) DeviceControls() ([]Control, error) { return nil, v.state.why() }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -20,7 +19,6 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
-	"github.com/pushcam/pushcam/pusher"
 )
 
 // appliance is what this program does on gokrazy's image besides showing a camera. It
@@ -48,8 +46,7 @@ type appliance struct {
 	system   system
 	screen   *screen
 	reporter *reporter
-
-	allowHosts []string // names that the owner has given with -allow-host
+	wifi     *wifi
 }
 
 // newAppliance returns nil on a PC. The program answers at address, and itself by web;
@@ -63,7 +60,6 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, se
 		owner = device.NewOwner(c.ownerHash)
 	}
 	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, hostname: os.Hostname, card: &card.Card{Root: c.root}, owners: device.OpenOwnership(c.root, owner)}
-	a.allowHosts = c.allowHosts.all
 	a.onEnding = device.OnEnding
 	a.system = system{settle: a.card.Settle, unkept: s.unkept, endOthers: device.EndOthers, off: device.PowerOff, restart: device.Restart}
 	a.watch = &cardWatch{root: c.root, show: p.onCard, log: log.With("component", "card")}
@@ -77,8 +73,12 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, se
 	}
 	a.drivers = newDrivers(a.root, c.size, log.With("component", "modules"))
 	a.network = newNetwork(a.root.Path(status.Socket), p.noNetwork, p.settingUp, log.With("component", "network"))
+	a.wifi = &wifi{latest: a.network.latest.Load, tries: make(chan wifiTry, 1), log: log.With("component", "wifi"),
+		load:   func() (setup.Setup, error) { return setup.Load(a.root) },
+		save:   func(change func(*setup.Settings) error) error { return setup.Save(a.root, change) },
+		reload: func(ctx context.Context) error { return status.Reload(ctx, a.root.Path(status.Socket)) }}
 	a.name = a.newAnnouncer(address, s)
-	a.updates = a.newUpdates(c.stateDir, cam, p, web, book)
+	a.updates = a.newUpdates(c, cam, p, web, book)
 	a.recovery = newRecovery(a.root, c.stateDir, a.reboot, log.With("component", "recovery"))
 	a.watchdog = newWatchdog(cam, web, lines, log.With("component", "watchdog"))
 	a.watchdog.beat = func() error { return device.Beat(c.root) }
@@ -119,19 +119,28 @@ func (a *appliance) newAnnouncer(address net.Addr, s *settings) *discovery.Annou
 
 // newUpdates is for the owner's updates over the network, and tries this one if
 // it is new.
-func (a *appliance) newUpdates(dir string, cam *camera.Camera, p *panel, web *http.Client, book *logbook) *update.Server {
+func (a *appliance) newUpdates(c *config, cam *camera.Camera, p *panel, web *http.Client, book *logbook) *update.Server {
 	return &update.Server{
-		Card:      a.card,
-		Dir:       dir,
-		Version:   programInfo().Version,
-		ID:        a.id,
-		Hostname:  a.name.Hostname,
-		Chips:     firmware.Chips(a.root),
-		Health:    &health{root: a.root, web: web, cam: cam},
-		Reboot:    a.reboot,
-		ShowTrial: p.onTrial,
-		LastLines: book.last,
-		Log:       a.log.With("component", "update"),
+		Card:       a.card,
+		Dir:        c.stateDir,
+		Version:    programInfo().Version,
+		ID:         a.id,
+		Hostname:   a.name.Hostname,
+		Chips:      firmware.Chips(a.root),
+		Health:     &health{root: a.root, web: web, cam: cam},
+		Reboot:     a.reboot,
+		ShowTrial:  p.onTrial,
+		Keys:       c.updateKeys,
+		ShowWindow: p.onAllowed,
+		LastLines:  book.last,
+		Log:        a.log.With("component", "update"),
+	}
+}
+
+// allowUpdate is for who is at the camera and presses its button.
+func (a *appliance) allowUpdate() {
+	if a != nil {
+		a.updates.OpenWindow()
 	}
 }
 
@@ -156,6 +165,7 @@ func (a *appliance) run(ctx context.Context) error {
 		return nil
 	})
 	all.Go(func() error { a.network.run(ctx); return nil })
+	all.Go(func() error { a.wifi.run(ctx); return nil })
 	all.Go(func() error {
 		if err := a.name.Run(ctx); err != nil {
 			a.log.Error("this pushcam cannot be found by name", "err", err)
@@ -234,38 +244,6 @@ func (a *appliance) licenses() []byte {
 	return text
 }
 
-// owner gives the appliance's owner what is theirs alone: the log, who was there, the
-// camera's controls, updates and gokrazy's own pages.
-func (a *appliance) owner(s *settings, log, visitors, controls http.Handler) *pusher.Owner {
-	if a == nil {
-		return nil
-	}
-	return &pusher.Owner{
-		Verify: a.owners.Verify,
-		Free:   a.owners.Free,
-		Choose: a.chooseOwner,
-		Names:  a.ownNames,
-		Answers: map[string]http.Handler{
-			"/api/log":      log,
-			"/api/visitors": visitors,
-			"/api/controls": controls,
-			update.Path:     a.updates,
-			"/gokrazy/": &device.WebInterface{Prefix: "/gokrazy/", Root: a.root, Log: a.log.With("component", "gokrazy"),
-				PowerOff: func() { a.end(errOff) }, Reboot: func() { a.end(errReboot) }},
-		},
-		Known:    s.ownersAddresses(),
-		Remember: s.setOwnersAddresses,
-	}
-}
-
-// chooseOwner keeps the password of the first who chooses one.
-func (a *appliance) chooseOwner(password string) error {
-	if err := device.CheckPassword(password); err != nil {
-		return fmt.Errorf("%w: %w", pusher.ErrUnsuitable, err)
-	}
-	return a.owners.Choose(password)
-}
-
 // identifies returns the id and the names that the certificate for TLS is for.
 func (a *appliance) identifies() (id string, names []string) {
 	if a == nil {
@@ -289,7 +267,7 @@ func (a *appliance) names() []string {
 
 // ownNames are what browsers on the network may call the appliance: its host name and the
 // one that it has, which may have a number, as they are, and in the domains of multicast
-// DNS and of the router; and what the owner has named.
+// DNS and of the router.
 func (a *appliance) ownNames() []string {
 	all := []string{a.name.Hostname, strings.TrimSuffix(a.name.State().Host, ".local")}
 	for _, name := range all[:len(all):len(all)] {
@@ -299,7 +277,7 @@ func (a *appliance) ownNames() []string {
 			}
 		}
 	}
-	return append(all, a.allowHosts...)
+	return all
 }
 
 // boardState is the part of /state about the board, which a PC may have too.

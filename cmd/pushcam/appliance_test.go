@@ -56,7 +56,10 @@ func TestOwner(t *testing.T) {
 	appliance := &appliance{root: device.Root(root), log: log, network: network, owners: device.OpenOwnership(device.Root(root), device.ReadOwner(device.Root(root))), name: &discovery.Announcer{Hostname: "attic"}, updates: &update.Server{Card: &card.Card{Root: device.Root(root)}, Dir: t.TempDir(), Log: log}}
 	server := &pusher.Server{
 		Hub: pusher.NewHub(func(bool) {}), Camera: calm{}, Log: log,
-		Owner: appliance.owner(quietSettings(t.TempDir()), book, newVisitors(log.Handler(), log.Handler(), log.Handler()), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "controls of "+r.URL.Path) })),
+		Owner: newOwner(&config{}, appliance, quietSettings(t.TempDir()), func() []string { return nil }, map[string]http.Handler{
+			"/api/log":      book,
+			"/api/controls": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "controls of "+r.URL.Path) }),
+		}),
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -17,6 +17,8 @@ var notOnCard = map[string]string{
 	"listen-tls": "the appliance serves at port 443, by which pushcamctl reaches it",
 	"state-dir":  "the appliance keeps what is changed on the card's last partition",
 	"version":    "the program would print it and end",
+
+	"owner-password": "here it is called password",
 }
 
 // cardControls are controls of cameras that the card's file may set by their names

@@ -28,6 +28,10 @@ type config struct {
 	given     map[string]given
 	problems  []setup.Problem // of the card's files
 	ownerHash string          // of a password that /perm could not keep; or ""
+	// with reads the settings again, with these flags of the page's.
+	with func(page map[string]string) (*config, error)
+
+	ownerPassword secret // on a PC
 
 	listen      string
 	listenTLS   string
@@ -45,6 +49,7 @@ type config struct {
 	stateDir string
 
 	gpioChip      string
+	led           bool
 	ledGPIO       int
 	ledActiveLow  bool
 	ledSys        string
@@ -65,6 +70,7 @@ type config struct {
 
 	allowHosts   list
 	allowOrigins list
+	updateKeys   keyList
 
 	memory         int // MiB
 	maxViewers     int
@@ -84,9 +90,9 @@ var groups = []struct {
 	flags []string
 }{
 	{"Camera", []string{"source", "device", "size", "fps", "quality", "bitrate", "format", "control", "idle-hold", "always-on"}},
-	{"Viewers", []string{"listen", "listen-tls", "tls-cert", "tls-key", "tls-redirect", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout", "allow-host", "allow-origin", "viewing", "viewer-password"}},
-	{"LED and button", []string{"led-sys", "led-gpio", "led-active-low", "button-gpio", "button-hold", "privacy-button", "gpio-chip"}},
-	{"Program", []string{"state-dir", "memory", "log-level", "version"}},
+	{"Viewers", []string{"listen", "listen-tls", "tls-cert", "tls-key", "tls-redirect", "max-viewers", "viewer-timeout", "max-sessions", "session-frames", "session-timeout", "allow-host", "allow-origin", "viewing", "viewer-password", "owner-password"}},
+	{"LED and button", []string{"led", "led-sys", "led-gpio", "led-active-low", "button-gpio", "button-hold", "privacy-button", "gpio-chip"}},
+	{"Program", []string{"state-dir", "update-key", "memory", "log-level", "version"}},
 }
 
 // errUsage is returned for bad flags, after the reason was printed.
@@ -148,6 +154,9 @@ func (c *config) flags() *flag.FlagSet {
 	fs.StringVar(&c.viewing, "viewing", "open", "`who` may look: open is everybody on the network, closed is who knows a password")
 	fs.Var(&c.viewerPassword, "viewer-password", "`password` of the viewers, for -viewing closed; rather in the environment, as\nPUSHCAM_VIEWER_PASSWORD, because everybody on this computer sees flags")
 
+	fs.Var(&c.ownerPassword, "owner-password", "`password` of the owner on a PC, who changes the camera on its page; rather in the\nenvironment, as PUSHCAM_OWNER_PASSWORD")
+
+	fs.BoolVar(&c.led, "led", true, "the LEDs show how the camera is; without it they do only if something is wrong or ends")
 	fs.StringVar(&c.ledSys, "led-sys", d.ledSys, "the board's own LED, by its `name` in /sys/class/leds; auto is a Pi's ACT LED, none is none")
 	fs.IntVar(&c.ledGPIO, "led-gpio", d.ledGPIO, "GPIO `line` of a status LED; -1 is none")
 	fs.BoolVar(&c.ledActiveLow, "led-active-low", false, "that LED is on while its line is low")
@@ -157,6 +166,7 @@ func (c *config) flags() *flag.FlagSet {
 	fs.StringVar(&c.gpioChip, "gpio-chip", "", "`name` or label of the GPIO chip; without it the one with a Pi's pins")
 
 	fs.StringVar(&c.stateDir, "state-dir", d.stateDir, "`folder` for what is changed while the program runs")
+	fs.Var(&c.updateKeys, "update-key", "`key` of a computer whose updates the appliance takes: ssh-ed25519 AAAA…, as that computer's pushcamctl\nupdate names it; several with commas")
 	fs.IntVar(&c.memory, "memory", pusher.DefaultMemory>>20, "memory budget of the whole program in `MiB`")
 	fs.TextVar(&c.verbose, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	fs.BoolVar(&c.version, "version", false, "print the version and exit")
@@ -166,9 +176,9 @@ func (c *config) flags() *flag.FlagSet {
 
 // parse reads the settings: from the command line, else from the environment, where
 // -idle-hold is called PUSHCAM_IDLE_HOLD, else from the card's file, where it is called
-// idle-hold. What the card has and cannot be is left out, and among c.problems.
+// idle-hold, else from the page: see config.with. What the card has and cannot be is left out, and among c.problems.
 func parse(root device.Root, args []string, getenv func(string) string, card setup.Setup, stdout, stderr io.Writer) (*config, error) {
-	c, fs, err := readFlags(root, args, getenv, nil)
+	_, fs, err := readFlags(root, args, getenv, nil, nil)
 	if errors.Is(err, flag.ErrHelp) {
 		usage(fs, stdout)
 		return nil, err
@@ -178,13 +188,24 @@ func parse(root device.Root, args []string, getenv func(string) string, card set
 		return nil, errUsage
 	}
 	flags, problems := cardFlags(card, fs, func(flags map[string]string) (err error) {
-		c, _, err = readFlags(root, args, getenv, flags)
+		_, _, err = readFlags(root, args, getenv, flags, nil)
 		return err
 	})
-	if c, _, err = readFlags(root, args, getenv, flags); err != nil {
-		return nil, err // it was read a moment ago
+	var with func(page map[string]string) (*config, error)
+	with = func(page map[string]string) (*config, error) {
+		c, _, err := readFlags(root, args, getenv, flags, page)
+		if err != nil {
+			return nil, err
+		}
+		c.problems, c.ownerHash, c.viewerHash, c.with = append(card.Problems, problems...), card.Password, card.ViewerPassword, with
+		c.complete()
+		return c, nil
 	}
-	c.problems, c.ownerHash, c.viewerHash = append(card.Problems, problems...), card.Password, card.ViewerPassword
+	return with(nil)
+}
+
+// complete fills in what follows from other settings.
+func (c *config) complete() {
 	if c.source.kind == "auto" && c.appliance {
 		c.source.kind = "v4l2" // who mounted a camera is not helped by a test pattern
 	}
@@ -197,11 +218,10 @@ func parse(root device.Root, args []string, getenv func(string) string, card set
 	if c.maxSessions == 0 {
 		c.maxSessions = pusher.ViewersFor(int64(c.memory)<<20) / 2
 	}
-	return c, nil
 }
 
 // readFlags reads the settings and checks them. It gives the flag set for its usage.
-func readFlags(root device.Root, args []string, getenv func(string) string, card map[string]string) (*config, *flag.FlagSet, error) {
+func readFlags(root device.Root, args []string, getenv func(string) string, card, page map[string]string) (*config, *flag.FlagSet, error) {
 	c := &config{root: root, appliance: root.Gokrazy()}
 	fs := c.flags()
 	err := fs.Parse(args)
@@ -212,6 +232,7 @@ func readFlags(root device.Root, args []string, getenv func(string) string, card
 		c.given, err = fill(fs, []layer{
 			{byEnvironment, func(flag string) (string, string) { return getenv(envName(flag)), envName(flag) }},
 			{byCard, func(flag string) (string, string) { return card[flag], flag + " on the card" }},
+			{bySettings, func(flag string) (string, string) { return page[flag], flag }},
 		})
 	}
 	if err == nil {
@@ -232,7 +253,7 @@ const (
 	byFlag        origin = "flag"
 	byEnvironment origin = "environment"
 	byCard        origin = "card"     // its file pushcam.txt, which a PC can write
-	bySettings    origin = "settings" // what the owner has changed on the page: see controlsOver
+	bySettings    origin = "settings" // what the owner has changed on the page
 )
 
 // called is how a person says where a setting comes from.
@@ -320,7 +341,11 @@ func (c *config) check() error {
 		return errors.New("-tls-cert and -tls-redirect need an address for TLS, as -listen-tls :8443")
 	case c.viewing != "open" && c.viewing != "closed":
 		return fmt.Errorf("-viewing is open or closed, not %q", c.viewing)
-	case c.viewing == "closed" && !c.appliance && c.viewerPassword == "":
+	case c.ownerPassword != "" && c.appliance:
+		return errors.New("-owner-password is for a PC: on the appliance the owner's password is password= on the card, or chosen on the page")
+	case c.ownerPassword != "" && device.CheckPassword(string(c.ownerPassword)) != nil:
+		return fmt.Errorf("-owner-password: %w", device.CheckPassword(string(c.ownerPassword)))
+	case c.viewing == "closed" && !c.appliance && c.viewerPassword == "" && c.ownerPassword == "":
 		return errors.New("-viewing closed needs a password: set PUSHCAM_VIEWER_PASSWORD in the environment")
 	case c.viewerPassword != "" && device.CheckPassword(string(c.viewerPassword)) != nil:
 		return fmt.Errorf("-viewer-password: %w", device.CheckPassword(string(c.viewerPassword)))

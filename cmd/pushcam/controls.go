@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/pushcam/pushcam/camera/v4l2"
+	"github.com/pushcam/pushcam/pusher/api"
 )
 
 // controls are the camera's: those that the flags set, which stay so, and those
@@ -18,6 +19,8 @@ type controls struct {
 	camera   *v4l2.Source
 	config   *config
 	settings *settings
+	// changed is called after a change. It must not block. May be nil.
+	changed func()
 
 	mu sync.Mutex // held by a change
 }
@@ -51,25 +54,33 @@ func valuesOf(all map[string]given) v4l2.Controls {
 // maxControlsForm is the size of a form, in bytes.
 const maxControlsForm = 8 << 10
 
-// ServeHTTP answers with the camera's controls. A POST sets those of its form before,
-// at once, and again whenever the program starts.
+// ServeHTTP answers with the camera's controls. A POST sets those of its form before, a
+// PATCH those of its JSON object, at once, and again whenever the program starts. A DELETE
+// puts back all that were set so.
 func (k *controls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !api.Allows(w, r, http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete) {
+		return
+	}
 	switch r.Method {
-	case http.MethodGet, http.MethodHead:
+	case http.MethodPatch, http.MethodDelete:
+		form, ok := k.readChange(w, r)
+		if !ok {
+			return
+		}
+		if code, err := k.change(form); err != nil {
+			api.Fail(w, r, code, err)
+			return
+		}
 	case http.MethodPost:
 		r.Body = http.MaxBytesReader(w, r.Body, maxControlsForm)
 		if err := r.ParseForm(); err != nil || len(r.PostForm) == 0 {
-			http.Error(w, "Send controls as a form, as rotate=180&hflip=on", http.StatusBadRequest)
+			api.Fail(w, r, http.StatusBadRequest, errors.New("send controls as a form, as rotate=180&hflip=on"))
 			return
 		}
 		if code, err := k.change(r.PostForm); err != nil {
-			http.Error(w, err.Error(), code)
+			api.Fail(w, r, code, err)
 			return
 		}
-	default:
-		w.Header().Set("Allow", "GET, HEAD, POST")
-		http.Error(w, "/api/controls takes GET, HEAD, POST, not "+r.Method, http.StatusMethodNotAllowed)
-		return
 	}
 	var answer struct {
 		Set    map[string]v4l2.ControlState `json:"set"`
@@ -83,12 +94,41 @@ func (k *controls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer.By[name] = g.By
 	}
 	if answer.Camera, err = k.camera.DeviceControls(); err != nil {
-		answer.Error = err.Error()
+		answer.Error, answer.Camera = err.Error(), []v4l2.Control{} // in JSON a list
 	}
 	w.Header().Set("Content-Type", "application/json")
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	encoder.Encode(answer) // a client that is gone has nobody to tell
+}
+
+// readChange reads what a PATCH or a DELETE is to change, as a form has it.
+func (k *controls) readChange(w http.ResponseWriter, r *http.Request) (form map[string][]string, ok bool) {
+	form = make(map[string][]string)
+	if r.Method == http.MethodDelete {
+		for name := range k.settings.controls() {
+			form[name] = []string{v4l2.DefaultValue}
+		}
+		return form, true
+	}
+	values := make(map[string]any)
+	if !api.Read(w, r, &values) {
+		return nil, false
+	}
+	for name, value := range values {
+		switch v := value.(type) {
+		case nil:
+			form[name] = []string{v4l2.DefaultValue}
+		case bool:
+			form[name] = []string{map[bool]string{true: "on", false: "off"}[v]}
+		case string, json.Number:
+			form[name] = []string{fmt.Sprint(v)}
+		default:
+			api.Fail(w, r, http.StatusBadRequest, fmt.Errorf("the control %.40s has a value such as 50, on or auto, and no list or object", name))
+			return nil, false
+		}
+	}
+	return form, true
 }
 
 // change sets the controls of a form, all or none.
@@ -106,7 +146,7 @@ func (k *controls) change(form map[string][]string) (code int, err error) {
 			return http.StatusBadRequest, err
 		}
 		if g, ok := fixed[name]; ok {
-			return http.StatusConflict, fmt.Errorf("%s is %s by %s, and stays so", name, g.Value, g.By.called())
+			return http.StatusConflict, api.Refusals{name: fmt.Sprintf("%s is %s by %s, and stays so", name, g.Value, g.By.called())}
 		}
 		after[name] = value
 		if value == v4l2.DefaultValue {
@@ -119,10 +159,13 @@ func (k *controls) change(form map[string][]string) (code int, err error) {
 	var bad *v4l2.ControlError
 	switch err := k.camera.SetControls(valuesOf(k.config.controlsOver(after))); {
 	case errors.As(err, &bad):
-		return http.StatusUnprocessableEntity, bad
+		return http.StatusUnprocessableEntity, api.Refusals{bad.Name: bad.Reason}
 	case err != nil:
 		return http.StatusServiceUnavailable, fmt.Errorf("the camera does not answer: %w", err)
 	}
 	k.settings.setControls(after)
+	if k.changed != nil {
+		k.changed()
+	}
 	return 0, nil
 }

@@ -35,14 +35,14 @@ func TestControls(t *testing.T) {
 	}{
 		{"POST", "ISO=400&brightness=60", 200, `"iso": {`, v4l2.Controls{"iso": "400", "brightness": "60"}},
 		{"POST", "brightness=70&brightness=80", 200, `"value": "80"`, v4l2.Controls{"iso": "400", "brightness": "80"}},
-		{"POST", "iso=default", 200, "no camera was started yet", v4l2.Controls{"brightness": "80"}},
+		{"POST", "iso=default", 200, "no camera was found yet", v4l2.Controls{"brightness": "80"}},
 		{"POST", "rotate=90", 409, "rotate is 180 by a flag", v4l2.Controls{"brightness": "80"}},
 		{"POST", "brightness=", 400, "brightness has a value", v4l2.Controls{"brightness": "80"}},
 		{"POST", "", 400, "as a form", v4l2.Controls{"brightness": "80"}},
 		{"POST", "a=" + strings.Repeat("b", maxControlsForm), 400, "as a form", v4l2.Controls{"brightness": "80"}},
 		{"POST", manyControls(40), 400, "at most", v4l2.Controls{"brightness": "80"}},
 		{"GET", "", 200, `"brightness"`, v4l2.Controls{"brightness": "80"}},
-		{"PUT", "iso=100", 405, "GET, HEAD, POST", v4l2.Controls{"brightness": "80"}},
+		{"PUT", "iso=100", 405, "GET, HEAD, POST, PATCH, DELETE", v4l2.Controls{"brightness": "80"}},
 	}
 	for _, s := range steps {
 		r := httptest.NewRequest(s.method, "/api/controls", strings.NewReader(s.form))

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 	"github.com/pushcam/pushcam/pusher"
 )
 
@@ -23,6 +24,28 @@ func (l *list) Set(values string) error {
 			return err
 		}
 		l.all = append(l.all, v)
+	}
+	return nil
+}
+
+// keyList is a flag's value of keys, by the flag again or with commas.
+type keyList []signed.Key
+
+func (l *keyList) String() string {
+	var all []string
+	for _, key := range *l {
+		all = append(all, string(key))
+	}
+	return strings.Join(all, ",")
+}
+
+func (l *keyList) Set(values string) error {
+	for v := range strings.SplitSeq(values, ",") {
+		key, err := signed.ParseKey(strings.TrimSpace(v))
+		if err != nil {
+			return err
+		}
+		*l = append(*l, key)
 	}
 	return nil
 }

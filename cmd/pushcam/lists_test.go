@@ -8,6 +8,7 @@ import (
 )
 
 func TestAllowed(t *testing.T) {
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJz9bcPT1hVhY8b8bAFGfwB9tEdAgFT6oxwM6YcQe4Rr"
 	tests := []struct{ flag, value, want, err string }{
 		{"-allow-host", "Cam.Example.org., .example.net", "cam.example.org,.example.net", ""},
 		{"-allow-host", "http://cam.example.org", "", "without http://"},
@@ -21,6 +22,8 @@ func TestAllowed(t *testing.T) {
 		{"-allow-origin", "https://user@home.example", "", "an origin is one as"},
 		{"-allow-origin", "https://a;b", "", "an origin"},
 		{"-allow-origin", "null", "", "an origin is one as"},
+		{"-update-key", key + " me@home, " + key, key + "," + key, ""},
+		{"-update-key", "AAAA", "", "is no key for updates"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.flag+" "+tt.value, func(t *testing.T) {
@@ -35,7 +38,7 @@ func TestAllowed(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v: %s", err, said.String())
 			}
-			got := c.allowHosts.String() + c.allowOrigins.String()
+			got := c.allowHosts.String() + c.allowOrigins.String() + c.updateKeys.String()
 			if got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/pushcam/pushcam/pusher/api"
 )
 
 // logbook keeps the last lines of the program's log, for the owner. It is a
@@ -22,6 +24,9 @@ import (
 // ends; pushcamctl asks again and tells how many lines it has missed.
 type logbook struct {
 	run string // differs from one start of the program to the next
+	// tell is told each line. It must neither block nor log, and keeps nothing of it. May
+	// be nil.
+	tell func(line []byte)
 
 	mu    sync.Mutex
 	lines []logLine
@@ -89,6 +94,9 @@ func (b *logbook) add(p []byte, kind int) (int, error) {
 	}
 	close(b.more)
 	b.more = make(chan struct{})
+	if b.tell != nil {
+		b.tell(line)
+	}
 	return len(p), nil
 }
 
@@ -136,11 +144,9 @@ func (b *logbook) last(max int) []byte {
 // ServeHTTP answers with the lines as text. With ?follow=1 it goes on with those
 // to come until the request ends. Log-Run names this run of the program, and
 // Log-From is the number of the first line; ?run=RUN&from=NUMBER begins there,
-// if that line is of this run and still known.
+// if that line is of this run and still known. ?level=, ?since= and ?q= choose lines.
 func (b *logbook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "The log takes GET, HEAD, not "+r.Method, http.StatusMethodNotAllowed)
+	if !api.Allows(w, r, http.MethodGet, http.MethodHead) {
 		return
 	}
 	query := r.URL.Query()
@@ -148,26 +154,31 @@ func (b *logbook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if v := query.Get("from"); v != "" {
 		var err error
 		if number, err = strconv.ParseUint(v, 10, 64); err != nil {
-			http.Error(w, fmt.Sprintf("from is the number of a line, not %q", v), http.StatusBadRequest)
+			api.Fail(w, r, http.StatusBadRequest, fmt.Errorf("from is the number of a line, not %.40q", v))
 			return
 		}
 	}
 	if query.Get("run") != b.run {
 		number = 0
 	}
+	filter, err := newLogFilter(query)
+	if err != nil {
+		api.Fail(w, r, http.StatusBadRequest, err)
+		return
+	}
 	text, first, next, more := b.from(number)
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Log-Run", b.run)
 	h.Set("Log-From", strconv.FormatUint(first, 10))
-	if _, err := w.Write(text); err != nil || r.Method == http.MethodHead || query.Get("follow") != "1" {
+	if _, err := w.Write(filter.of(text)); err != nil || r.Method == http.MethodHead || query.Get("follow") != "1" {
 		return
 	}
-	b.follow(r.Context(), w, next, more)
+	b.follow(r.Context(), w, filter, next, more)
 }
 
-// follow writes the lines from a number on as they come.
-func (b *logbook) follow(ctx context.Context, w http.ResponseWriter, next uint64, more <-chan struct{}) {
+// follow writes the lines from a number on that a filter chooses, as they come.
+func (b *logbook) follow(ctx context.Context, w http.ResponseWriter, filter logFilter, next uint64, more <-chan struct{}) {
 	c := http.NewResponseController(w)
 	for {
 		if err := c.Flush(); err != nil {
@@ -186,7 +197,7 @@ func (b *logbook) follow(ctx context.Context, w http.ResponseWriter, next uint64
 		if text, first, next, more = b.from(place); first != place {
 			return // it is gone
 		}
-		if _, err := w.Write(text); err != nil {
+		if _, err := w.Write(filter.of(text)); err != nil {
 			return
 		}
 	}

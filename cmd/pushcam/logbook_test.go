@@ -50,7 +50,7 @@ func TestLogbook(t *testing.T) {
 		{"the largest number", "GET", "?from=18446744073709551615&run=" + b.run, 200, "1", lines[0] + lines[1] + lines[2]},
 		{"of another run", "GET", "?from=3&run=x", 200, "1", lines[0] + lines[1] + lines[2]},
 		{"no number", "GET", "?from=-1", 400, "", "from is the number of a line, not \"-1\"\n"},
-		{"method", "POST", "", 405, "", "The log takes GET, HEAD, not POST\n"},
+		{"method", "POST", "", 405, "", "/api/log takes GET, HEAD, not POST\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/gpio"
@@ -17,14 +19,19 @@ type panel struct {
 	button    gpio.Button
 
 	leds int // that were found
+	// pressed is told whether the button is. It must not block. May be nil.
+	pressed func(bool)
 
 	mu      sync.Mutex
 	camera  gpio.Pattern // what the camera's state looks like
 	offline bool         // there is no network
 	setUp   bool         // there is the one that waits for its owner
 	trial   bool         // an update is on trial
+	allowed bool         // the button has allowed an update
 	card    bool         // there is trouble with the card
 	held    bool         // the button is pressed: the LEDs count down
+	tests   int          // of the LEDs, which count down too
+	dark    bool         // the owner wants no light while all is well
 	ending  bool         // the program ends: what is shown is final
 	shown   gpio.Pattern
 }
@@ -96,15 +103,41 @@ func (p *panel) light(ctx context.Context) (dark func()) {
 
 func (p *panel) hasButton() bool { return p.button.Input != nil }
 
+// The gesture that allows an update: so many presses, each longer than a short one and
+// let go before the camera switches off, with no longer than a while between them. Nobody
+// does that by accident, and it closes nothing and switches nothing off meanwhile.
+const (
+	allowPresses = 3
+	allowPause   = 5 * time.Second
+)
+
 // runButton watches the button until ctx is done. A press up to 0.6 s calls
-// short, one of -button-hold calls hold.
-func (p *panel) runButton(ctx context.Context, short, hold func(), log *slog.Logger) {
+// short, one of -button-hold calls hold. The gesture calls allow.
+func (p *panel) runButton(ctx context.Context, short, hold, allow func(), log *slog.Logger) {
 	if !p.hasButton() {
 		return
 	}
-	p.button.OnPress = func() { p.press(true) }
+	presses, released := 0, time.Now() // of the gesture
+	p.button.OnPress = func() {
+		if time.Since(released) > allowPause {
+			presses = 0
+		}
+		p.press(true)
+	}
 	p.button.OnRelease = func() { p.press(false) }
-	p.button.OnShort = short
+	p.button.OnShort = func() {
+		presses = 0
+		if short != nil {
+			short()
+		}
+	}
+	p.button.OnCancel = func() {
+		released = time.Now()
+		if presses++; presses == allowPresses {
+			presses = 0
+			allow()
+		}
+	}
 	p.button.OnHold = hold
 	if err := p.button.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		log.Warn("the button is gone", "err", err)
@@ -131,7 +164,37 @@ func (p *panel) follow(phase camera.Phase) {
 	})
 }
 
-func (p *panel) press(held bool) { p.change(func() { p.held = held }) }
+func (p *panel) press(held bool) {
+	p.change(func() { p.held = held })
+	if p.pressed != nil {
+		p.pressed(held)
+	}
+}
+
+// setDark shows nothing while all is well, or again what the camera does.
+func (p *panel) setDark(dark bool) { p.change(func() { p.dark = dark }) }
+
+// testTime is how long test shows that there is a light.
+const testTime = 3 * time.Second
+
+// test shows for a moment what the LEDs show while the button is held, so that their owner
+// finds them.
+func (p *panel) test() error {
+	if why := p.lacksLED(); why != "" {
+		return errors.New(why)
+	}
+	p.change(func() { p.tests++ })
+	time.AfterFunc(testTime, func() { p.change(func() { p.tests-- }) })
+	return nil
+}
+
+// lacksLED says why there is no LED; "" if there is one.
+func (p *panel) lacksLED() string {
+	if p.leds == 0 {
+		return "no LED was found"
+	}
+	return ""
+}
 
 // noNetwork shows that there is no network, or that there is one again.
 func (p *panel) noNetwork(missing bool) { p.change(func() { p.offline = missing }) }
@@ -142,6 +205,9 @@ func (p *panel) settingUp(there bool) { p.change(func() { p.setUp = there }) }
 
 // onTrial shows that an update is on trial, or is not any more.
 func (p *panel) onTrial(trial bool) { p.change(func() { p.trial = trial }) }
+
+// onAllowed shows that the button has allowed an update, or does not any more.
+func (p *panel) onAllowed(allowed bool) { p.change(func() { p.allowed = allowed }) }
 
 // onCard shows that there is trouble with the card, or is not any more. An owner who
 // has closed the camera sees that first.
@@ -163,16 +229,20 @@ func (p *panel) change(what func()) {
 	what()
 	switch {
 	case p.ending:
-	case p.held:
+	case p.held, p.tests > 0:
 		p.shown = gpio.Countdown
 	case p.trial:
 		p.shown = gpio.Trial
+	case p.allowed:
+		p.shown = gpio.Allowed
 	case p.card && p.camera != gpio.Privacy:
 		p.shown = gpio.Card
 	case p.offline && p.camera != gpio.Privacy: // whoever presses the button sees what that does
 		p.shown = gpio.NoNetwork
 	case p.setUp && p.camera != gpio.Privacy:
 		p.shown = gpio.SetUp
+	case p.dark && slices.Contains([]gpio.Pattern{gpio.Starting, gpio.Idle, gpio.Live, gpio.Privacy}, p.camera):
+		p.shown = gpio.Dark
 	default:
 		p.shown = p.camera
 	}

@@ -42,6 +42,13 @@ func TestPanelFollows(t *testing.T) {
 	if p.shown != gpio.Live {
 		t.Errorf("after the trial: %v", p.shown)
 	}
+	p.onAllowed(true)
+	p.follow(camera.Privacy)
+	if p.shown != gpio.Allowed {
+		t.Errorf("when the button has allowed an update: %v", p.shown)
+	}
+	p.follow(camera.Live)
+	p.onAllowed(false)
 	p.settingUp(true)
 	if p.shown != gpio.SetUp {
 		t.Errorf("with the set-up network: %v", p.shown)
@@ -82,10 +89,10 @@ func TestPanelFollows(t *testing.T) {
 	}
 }
 
-// fakeButton is pressed from one time to another, counted from its first Wait.
+// fakeButton is pressed and let go at these times, counted from its first Wait.
 type fakeButton struct {
-	began    time.Time
-	from, to time.Duration
+	began time.Time
+	edges []time.Duration
 }
 
 func (b *fakeButton) Close() error { return nil }
@@ -94,36 +101,50 @@ func (b *fakeButton) Wait(d time.Duration) (pressed bool, err error) {
 	if b.began.IsZero() {
 		b.began = time.Now()
 	}
-	for _, edge := range []time.Duration{b.from, b.to} {
+	for _, edge := range b.edges {
 		if at := time.Until(b.began.Add(edge)); at > 0 {
 			d = min(d, at)
 		}
 	}
 	time.Sleep(d)
-	now := time.Since(b.began)
-	return now >= b.from && now < b.to, nil
+	for _, edge := range b.edges {
+		if time.Since(b.began) >= edge {
+			pressed = !pressed
+		}
+	}
+	return pressed, nil
 }
 
 func TestPanelButton(t *testing.T) {
+	const ms = time.Millisecond
 	for _, tt := range []struct {
-		name        string
-		held        time.Duration
-		short, hold int
+		name               string
+		presses            []time.Duration // and the pauses between them
+		short, hold, allow int
 	}{
-		{"short press", 300 * time.Millisecond, 1, 0},
-		{"let go in the countdown", 1500 * time.Millisecond, 0, 0},
-		{"held", 2500 * time.Millisecond, 0, 1},
+		{"short press", []time.Duration{300 * ms}, 1, 0, 0},
+		{"let go in the countdown", []time.Duration{1500 * ms}, 0, 0, 0},
+		{"held", []time.Duration{2500 * ms}, 0, 1, 0},
+		{"let go twice", []time.Duration{1000 * ms, 500 * ms, 1000 * ms}, 0, 0, 0},
+		{"let go three times", []time.Duration{700 * ms, 4000 * ms, 1900 * ms, 300 * ms, 1000 * ms}, 0, 0, 1},
+		{"let go six times", []time.Duration{1000 * ms, 500 * ms, 1000 * ms, 500 * ms, 1000 * ms, 500 * ms, 1000 * ms, 500 * ms, 1000 * ms, 500 * ms, 1000 * ms}, 0, 0, 2},
+		{"let go three times, slowly", []time.Duration{1000 * ms, 500 * ms, 1000 * ms, 5500 * ms, 1000 * ms}, 0, 0, 0},
+		{"with a short press between", []time.Duration{1000 * ms, 500 * ms, 1000 * ms, 500 * ms, 200 * ms, 500 * ms, 1000 * ms}, 1, 0, 0},
+		{"held in the end", []time.Duration{1000 * ms, 500 * ms, 1000 * ms, 500 * ms, 2500 * ms}, 0, 1, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := new(panel)
-				p.button.Input = &fakeButton{from: 5 * time.Second, to: 5*time.Second + tt.held}
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				p, button := new(panel), &fakeButton{edges: []time.Duration{5 * time.Second}}
+				for _, d := range tt.presses {
+					button.edges = append(button.edges, button.edges[len(button.edges)-1]+d)
+				}
+				p.button.Input = button
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 				defer cancel()
-				var short, hold int
-				p.runButton(ctx, func() { short++ }, func() { hold++ }, slog.New(slog.DiscardHandler))
-				if short != tt.short || hold != tt.hold {
-					t.Errorf("%d short presses, %d holds; want %d and %d", short, hold, tt.short, tt.hold)
+				var short, hold, allow int
+				p.runButton(ctx, func() { short++ }, func() { hold++ }, func() { allow++ }, slog.New(slog.DiscardHandler))
+				if short != tt.short || hold != tt.hold || allow != tt.allow {
+					t.Errorf("%d short presses, %d holds, %d times allowed; want %d, %d and %d", short, hold, allow, tt.short, tt.hold, tt.allow)
 				}
 			})
 		})

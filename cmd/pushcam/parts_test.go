@@ -49,7 +49,7 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 				defer unplug()
 				hang := make(chan struct{})
 				log := slog.New(slog.NewTextHandler(t.Output(), nil))
-				p := &panel{button: gpio.Button{Input: &fakeButton{from: press, to: time.Hour}}}
+				p := &panel{button: gpio.Button{Input: &fakeButton{edges: []time.Duration{press, time.Hour}}}}
 				if tt.hangs == "key" {
 					p = new(panel)
 				}
@@ -87,10 +87,10 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 						}
 						return nil
 					}},
-					network:  &network{log: log, missing: p.noNetwork, follow: func(ctx context.Context, _ func(status.Status, error)) { <-ctx.Done() }},
-					name:     new(discovery.Announcer), // says that it has no port, and ends
-					updates:  &update.Server{Card: &card.Card{Root: root}, Dir: dir, Log: log},
-					watchdog: &watchdog{state: cam.State, get: func(context.Context) error { return nil }, log: log},
+					network: &network{log: log, missing: p.noNetwork, follow: func(ctx context.Context, _ func(status.Status, error)) { <-ctx.Done() }},
+					name:    new(discovery.Announcer), // says that it has no port, and ends
+					updates: &update.Server{Card: &card.Card{Root: root}, Dir: dir, Log: log},
+					wifi:    new(wifi), watchdog: &watchdog{state: cam.State, get: func(context.Context) error { return nil }, log: log},
 					reporter: &reporter{key: func() string { return "" }, links: func() []string { return nil }, network: func() *status.Status { return nil }, camera: func() camera.State { return camera.State{} }, log: log},
 					screen:   &screen{root: root, name: func() discovery.State { return discovery.State{} }, means: p.means, log: log},
 				}
@@ -111,7 +111,7 @@ func TestHeldButtonSwitchesOff(t *testing.T) {
 					return nil
 				})
 				all.run("the button", func(ctx context.Context) error {
-					p.runButton(ctx, nil, func() { all.stop(errOff) }, log)
+					p.runButton(ctx, nil, func() { all.stop(errOff) }, func() {}, log)
 					return nil
 				})
 				if tt.hangs == "camera" {

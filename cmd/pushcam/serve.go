@@ -7,11 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/http"
 	"runtime/debug"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/gpio"
 	"github.com/pushcam/pushcam/pusher"
+	"github.com/pushcam/pushcam/pusher/api"
 )
 
 // serve wires the parts together and runs them until ctx is done, the button is
@@ -20,8 +23,10 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	book := newLogbook()
 	lines := newAsyncWriter(stderr)
 	defer lines.close()
+	level := new(slog.LevelVar)
+	level.Set(c.verbose)
 	handler := func(of io.Writer) slog.Handler {
-		return slog.NewTextHandler(io.MultiWriter(of, lines), &slog.HandlerOptions{Level: c.verbose})
+		return slog.NewTextHandler(io.MultiWriter(of, lines), &slog.HandlerOptions{Level: level})
 	}
 	visitors := newVisitors(handler(book), handler(book.others(visitLine)), handler(book.others(securityLine)))
 	log := slog.New(visitors)
@@ -41,8 +46,14 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	itself := pusher.NewMemoryListener()
 
 	settings := openSettings(c.stateDir, c.privacyButton && panel.hasButton(), log.With("component", "settings"))
-	controls := newControls(c, settings, log.With("component", "camera"))
-	cam := newCamera(c, controls.camera, address, log.With("component", "camera"))
+	c = withPage(c, settings.page(), log.With("component", "settings"))
+	page := &pageSettings{kept: settings, controls: newControls(c, settings, log.With("component", "camera")), lacksLED: panel.lacksLED()}
+	page.now.Store(c)
+	level.Set(c.verbose)
+	panel.setDark(!c.led)
+	controls := page.controls
+	asked := func() camera.Settings { return page.now.Load().settings() }
+	cam := newCamera(c, controls.camera, asked, address, log.With("component", "camera"))
 	cam.SetPrivacy(settings.privacy())
 	hub := pusher.NewHub(cam.SetDemand)
 	placeholders := newPlaceholders(hub, c.size, log)
@@ -54,24 +65,40 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	all := newParts(ctx)
 	appliance := newAppliance(c, settings, address, itself.Client(), secure, cam, panel, all.stop, book, lines, log)
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
-	server.Owner = appliance.owner(settings, book, visitors, controls)
-	server.Viewing = newViewing(c, settings)
+	hosts := func() []string { return page.now.Load().allowHosts.all }
+	page.wire(appliance, server, cam, panel, level)
+	events := &api.Events{}
+	document := &api.Document{Settings: page, Changed: events.Settings}
+	controls.changed = func() { events.Controls(); events.Settings(document.Version()) }
+	book.tell, panel.pressed = events.Log, events.Button
+	privacy := func(closed bool) { settings.setPrivacy(closed); cam.SetPrivacy(settings.privacy()) }
+	owners := ownersAPI{
+		settings: document, events: events, controls: controls, log: book, visitors: visitors,
+		actions: actions{reopen: cam.Reopen, privacy: privacy, testLED: panel.test, end: appliance.ends(all.stop)},
+		camera:  &cameraAnswer{state: cam.State, webcam: controls.camera.Modes, source: c.source.kind, last: hub.LastSize},
+		report:  &diagnosis{appliance.lines(cam), c.problems, book},
+	}
+	server.Owner = newOwner(c, appliance, settings, hosts, owners.answers())
+	server.Answers = map[string]http.Handler{"/api/cameras": &cameras{browse: new(discovery.Browser).Browse, self: appliance.isCalled, log: log.With("component", "discovery")}}
+	server.Viewing = newViewing(c, settings, server.Owner != nil)
 	server.Metrics = func(w io.Writer) {
 		writeCameraMetrics(w, cam.State())
 		appliance.writeMetrics(w)
 	}
-	server.Names = func() []string { return append(appliance.names(), c.allowHosts.all...) }
+	server.Names = func() []string { return append(appliance.names(), hosts()...) }
 	server.Licenses = appliance.licenses()
 	server.State = map[string]func() any{
 		"camera":   func() any { return viewersCameraState(cam) },
 		"panel":    panel.state,
-		"flags":    func() any { return c.given },
+		"flags":    func() any { return page.now.Load().given },
 		"controls": func() any { return controls.camera.ControlStates() },
 		"settings": settings.state,
 		"board":    func() any { return boardState(c.root) },
 		"program":  func() any { return programInfo() },
 	}
 	maps.Copy(server.State, appliance.state())
+	events.Viewers = func() any { return server.Viewers() }
+	events.State = func() any { return eventState(server, cam, appliance) }
 	server.OwnersState = map[string]func() any{"camera": func() any { return cameraState(cam) }}
 	if secure != nil {
 		listeners = append(listeners, secure.listener())
@@ -86,17 +113,18 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 
 	cam.Ladder = appliance.ladder(c.source.kind, controls.camera, all.stop)
 	context.AfterFunc(all.ctx, func() { panel.end(gpio.ShuttingDown) })
-	privacy := func() { settings.togglePrivacy(); cam.SetPrivacy(settings.privacy()) }
+	press := func() { settings.togglePrivacy(); cam.SetPrivacy(settings.privacy()) }
 	if !c.privacyButton {
-		privacy = nil
+		press = nil
 	}
 	all.run("the web server", func(ctx context.Context) error { return server.Serve(ctx, append(listeners, itself)...) })
 	all.run("the camera", cam.Run)
 	all.run("the picture that says why there is none", placeholders.run)
 	all.run("the settings", settings.run)
+	all.run("the events", events.Run)
 	all.run("the appliance's own work", appliance.run)
 	all.run("the button", func(ctx context.Context) error {
-		panel.runButton(ctx, privacy, func() { all.stop(fmt.Errorf("%w: its button was held", errOff)) }, log.With("component", "panel"))
+		panel.runButton(ctx, press, func() { all.stop(fmt.Errorf("%w: its button was held", errOff)) }, appliance.allowUpdate, log.With("component", "panel"))
 		return nil
 	})
 	return end(all, appliance, panel, log)

@@ -43,6 +43,10 @@ type values struct {
 	Controls v4l2.Controls `json:"controls,omitempty"` // of the camera
 	// OwnersAddresses are those from which the owner's password came.
 	OwnersAddresses []string `json:"owners_addresses,omitempty"`
+	// Page are flags that the owner has set on the page, by their names.
+	Page map[string]string `json:"page,omitempty"`
+	// ViewerHash is that of a viewers' password that the owner has set there.
+	ViewerHash string `json:"viewer_password,omitempty"`
 	// Tokens are those that may look while viewing is closed.
 	Tokens []pusher.Token `json:"tokens,omitempty"`
 	// NetworkName is what the appliance is called on the network, as pushcam-2, if
@@ -144,6 +148,40 @@ func (s *settings) controls() v4l2.Controls {
 // setControls replaces them.
 func (s *settings) setControls(c v4l2.Controls) {
 	s.change(func() { s.values.Controls = maps.Clone(c) })
+}
+
+// page are the flags that the owner has set on the page.
+func (s *settings) page() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.values.Page)
+}
+
+// viewerHash is that of the viewers' password that the owner has set; or "".
+func (s *settings) viewerHash() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.values.ViewerHash
+}
+
+// setPage replaces both; it owns the map.
+func (s *settings) setPage(page map[string]string, viewerHash string) {
+	s.change(func() { s.values.Page, s.values.ViewerHash = page, viewerHash })
+}
+
+// lost says why what is changed does not last; "" if it does.
+func (s *settings) lost() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trouble
+}
+
+// setPrivacy closes the camera or opens it.
+func (s *settings) setPrivacy(closed bool) {
+	s.change(func() {
+		s.values.Privacy = closed
+		s.unknown = ""
+	})
 }
 
 // ownersAddresses are as pusher.Owner.Known wants them.
@@ -282,7 +320,9 @@ func (s *settings) state() any {
 	v := s.values
 	v.OwnersAddresses = nil // is no viewer's business
 	v.Tokens = nil          // neither
-	v.NetworkName = ""      // is part of the network's state
+	v.Page = nil            // is among the flags
+	v.ViewerHash = ""
+	v.NetworkName = "" // is part of the network's state
 	return struct {
 		values
 		Unkept  bool   `json:"unkept,omitempty"`

@@ -62,10 +62,10 @@ func (s *source) check() error {
 }
 
 // newCamera watches over what -source asks for, which may be the webcam. here is what the
-// program serves on.
-func newCamera(c *config, webcam *v4l2.Source, here net.Addr, log *slog.Logger) *camera.Camera {
+// program serves on, and asked what the owner wants at the moment.
+func newCamera(c *config, webcam *v4l2.Source, asked func() camera.Settings, here net.Addr, log *slog.Logger) *camera.Camera {
 	return &camera.Camera{
-		Source:   newSource(c, webcam, here),
+		Source:   newSource(c, webcam, asked, here),
 		IdleHold: c.idleHold,
 		AlwaysOn: c.alwaysOn,
 		Log:      log,
@@ -73,21 +73,28 @@ func newCamera(c *config, webcam *v4l2.Source, here net.Addr, log *slog.Logger) 
 }
 
 // newSource makes what -source asks for.
-func newSource(c *config, webcam *v4l2.Source, here net.Addr) camera.Source {
+func newSource(c *config, webcam *v4l2.Source, asked func() camera.Settings, here net.Addr) camera.Source {
 	switch {
 	case c.source.kind == "replay":
-		return &camera.Replay{Path: c.source.path, Settings: c.settings()}
+		return madeSource(func() camera.Source { return &camera.Replay{Path: c.source.path, Settings: asked()} })
 	case c.source.kind == "pattern":
-		return &camera.Pattern{Settings: c.settings()}
+		return madeSource(func() camera.Source { return &camera.Pattern{Settings: asked()} })
 	case c.source.kind == "stream":
 		return newRelay(c, here)
 	case c.source.kind == "v4l2", c.device != "":
 		return webcam
 	}
 	return &camera.Fallback{Source: webcam, Otherwise: func(why error) camera.Source {
-		return &camera.Pattern{Settings: c.settings(), Caption: why.Error()}
+		return &camera.Pattern{Settings: asked(), Caption: why.Error()}
 	}}
 }
+
+// madeSource is one that is made anew for each run, with the settings of the moment.
+type madeSource func() camera.Source
+
+func (m madeSource) Check() (camera.Device, error) { return m().Check() }
+
+func (m madeSource) Run(ctx context.Context, sink camera.Sink) error { return m().Run(ctx, sink) }
 
 func newRelay(c *config, here net.Addr) *relay.Source {
 	s := &relay.Source{URL: c.source.stream, Dial: new(finder).dial}

@@ -8,27 +8,43 @@ import (
 	"github.com/pushcam/pushcam/pusher"
 )
 
-// newViewing says who may look; nil is everybody. The viewers' password is that of the flags
-// or the environment, else that of the card, of which only the hash is kept. Without one the
-// owner's and tokens serve.
-func newViewing(c *config, s *settings) *pusher.Viewing {
-	if c.viewing != "closed" {
+// newViewing says who may look at first; nil is everybody, always, which a camera without
+// an owner is for.
+func newViewing(c *config, s *settings, owned bool) *pusher.Viewing {
+	if c.viewing != "closed" && !owned {
 		return nil
 	}
-	v := &pusher.Viewing{Tokens: s.tokens(), KeepTokens: s.setTokens}
-	switch {
-	case c.viewerPassword != "":
-		right := sha256.Sum256([]byte(c.viewerPassword))
-		v.Verify = func(password string) bool {
-			sum := sha256.Sum256([]byte(password))
-			return hmac.Equal(sum[:], right[:])
-		}
-	case c.viewerHash != "":
-		viewers := device.NewOwner(c.viewerHash)
-		v.Verify = func(password string) bool {
-			ok, err := viewers.Verify(password)
-			return ok && err == nil
-		}
+	verify, _, _ := viewersPassword(c, s)
+	return &pusher.Viewing{Open: c.viewing != "closed", Verify: verify, Tokens: s.tokens(), KeepTokens: s.setTokens}
+}
+
+// viewersPassword verifies the viewers' password, which is that of the flags or the
+// environment, else that of the card, else that of the page. Of the last two only the hash
+// is kept. by is where it comes from, and revision is another one for another password.
+// Without a password verify is nil: the owner's and tokens serve.
+func viewersPassword(c *config, s *settings) (verify func(string) bool, by origin, revision string) {
+	if c.viewerPassword != "" {
+		return isSecret(c.viewerPassword), c.given["viewer-password"].By, ""
 	}
-	return v
+	hash, by := c.viewerHash, byCard
+	if hash == "" {
+		hash, by = s.viewerHash(), bySettings
+	}
+	if hash == "" {
+		return nil, "", ""
+	}
+	viewers := device.NewOwner(hash)
+	return func(password string) bool {
+		ok, err := viewers.Verify(password)
+		return ok && err == nil
+	}, by, hash
+}
+
+// isSecret compares passwords with one that came in the clear.
+func isSecret(right secret) func(password string) bool {
+	sum := sha256.Sum256([]byte(right))
+	return func(password string) bool {
+		other := sha256.Sum256([]byte(password))
+		return hmac.Equal(other[:], sum[:])
+	}
 }

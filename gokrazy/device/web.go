@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	pathpkg "path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,8 +19,10 @@ import (
 // WebInterface serves gokrazy's own web interface below a path. It passes requests on
 // to gokrazy's unix socket and rewrites the links of the answers, so that they stay
 // below that path. gokrazy gives everybody on that socket the rights of root, so only
-// the owner may reach this handler. Updates are refused. It is for an image whose
-// gokrazy has no password of its own, as ours: then gokrazy answers there alone.
+// the owner may reach this handler. Only what shows and stops programs is passed on, and
+// nothing by which a password alone would bring other programs onto the camera. It is for
+// an image whose gokrazy has no password of its own, as ours: then gokrazy answers there
+// alone.
 type WebInterface struct {
 	// Prefix is the path, as /gokrazy/.
 	Prefix string
@@ -40,12 +43,23 @@ const (
 	headerTimeout = time.Minute
 	// maxPage bounds what is read of a page whose links are rewritten, in bytes.
 	maxPage = 4 << 20
-	// ownUpdates is where gokrazy takes updates. They are refused, because gokrazy
-	// does not look into what it writes, does not try it before it relies on it,
-	// and may write the root file system that runs (its rootdev). One of the paths
-	// even switches to the other root at a GET (its update.go).
-	ownUpdates = "/update"
 )
+
+// passed is what is passed on; of a path that ends with a slash all below it. It leaves
+// out gokrazy's updates (/update/…): gokrazy does not ask who has signed what it writes,
+// does not look into it, does not try it before it relies on it, and may write the root
+// file system that runs (its rootdev); one of those paths even switches to the other root
+// at a GET. It leaves out /uploadtemp/ and /divert too, by which a program that was sent
+// runs as root in the place of another (its update.go), and whatever gokrazy may take one
+// day.
+var passed = []string{"/", "/assets/", "/status", "/log", "/stop", "/restart", "/reboot", "/poweroff"}
+
+// passes tells whether a path is passed on.
+func passes(path string) bool {
+	return slices.ContainsFunc(passed, func(p string) bool {
+		return path == p || p != "/" && strings.HasSuffix(p, "/") && strings.HasPrefix(path, p) && pathpkg.Clean(path) == path
+	})
+}
 
 // ServeHTTP passes a request on. It panics with http.ErrAbortHandler if an answer
 // breaks off.
@@ -59,8 +73,8 @@ func (i *WebInterface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !below || path[0] != '/':
 		http.NotFound(w, r)
 		return
-	case pathpkg.Clean(path) == ownUpdates || strings.HasPrefix(pathpkg.Clean(path), ownUpdates+"/"):
-		http.Error(w, "Updates that could not be undone are not taken here: use pushcamctl update", http.StatusForbidden)
+	case !passes(path):
+		http.Error(w, "Only gokrazy's pages are to be had here; for updates use pushcamctl update", http.StatusForbidden)
 		return
 	case r.Method == http.MethodPost && path == "/poweroff":
 		io.WriteString(w, "Powering off...\n")

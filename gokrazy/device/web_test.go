@@ -47,19 +47,19 @@ func gokrazyWeb(w http.ResponseWriter, r *http.Request) {
 	case "/assets/status.js":
 		h.Set("Content-Type", "text/javascript; charset=utf-8")
 		io.WriteString(w, `new EventSource("/log?path=" + ServiceName); href="/unchanged"`)
-	case "/text":
+	case "/log":
 		io.WriteString(w, `href="/unchanged"`)
 	case "/stop":
 		http.Redirect(w, r, "/status?path=%2Fuser%2Fpushcam", http.StatusSeeOther)
-	case "/elsewhere":
+	case "/restart":
 		h.Set("Location", "//example.org/")
 		w.WriteHeader(http.StatusFound)
-	case "/huge":
+	case "/assets/huge":
 		h.Set("Content-Type", "text/html")
 		w.Write(make([]byte, maxPage+1))
-	case "/upload":
+	case "/status":
 		fmt.Fprint(w, size)
-	case "/hangup":
+	case "/assets/hangup":
 		panic(http.ErrAbortHandler)
 	default:
 		http.Error(w, "not found", http.StatusNotFound)
@@ -93,7 +93,7 @@ func noLeak(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 }
 
-const refused = "Updates that could not be undone are not taken here: use pushcamctl update\n"
+const refused = "Only gokrazy's pages are to be had here; for updates use pushcamctl update\n"
 
 func TestWebInterface(t *testing.T) {
 	tests := []struct {
@@ -105,22 +105,25 @@ func TestWebInterface(t *testing.T) {
 		{"page", "GET", "/gokrazy/", 200, "GET gokrazy/", "", pageBelow},
 		{"page's head", "HEAD", "/gokrazy/", 200, "HEAD gokrazy/", "", ""},
 		{"script", "GET", "/gokrazy/assets/status.js", 200, "GET gokrazy/assets/status.js", "", `new EventSource("/gokrazy/log?path=" + ServiceName); href="/unchanged"`},
-		{"text", "GET", "/gokrazy/text?a=1&b=%2F", 200, "GET gokrazy/text?a=1&b=%2F", "", `href="/unchanged"`},
+		{"text", "GET", "/gokrazy/log?a=1&b=%2F", 200, "GET gokrazy/log?a=1&b=%2F", "", `href="/unchanged"`},
 		{"redirect", "POST", "/gokrazy/stop", 303, "POST gokrazy/stop", "/gokrazy/status?path=%2Fuser%2Fpushcam", ""},
-		{"redirect to another host", "POST", "/gokrazy/elsewhere", 302, "POST gokrazy/elsewhere", "//example.org/", ""},
-		{"upload", "PUT", "/gokrazy/upload", 200, "PUT gokrazy/upload", "", "4"},
+		{"redirect to another host", "POST", "/gokrazy/restart", 302, "POST gokrazy/restart", "//example.org/", ""},
+		{"body", "POST", "/gokrazy/status", 200, "POST gokrazy/status", "", "4"},
 		{"an update", "PUT", "/gokrazy/update/root", 403, "", "", refused},
 		{"what a GET would change", "GET", "/gokrazy/update/bootonly", 403, "", "", refused},
 		{"what a GET would change, by another path", "GET", "/gokrazy/x/..//update//bootonly", 403, "", "", refused},
 		{"updates as such", "GET", "/gokrazy/update", 403, "", "", refused},
-		{"what only begins so", "GET", "/gokrazy/updates", 404, "GET gokrazy/updates", "", "not found\n"},
-		{"unknown", "GET", "/gokrazy/nothing", 404, "GET gokrazy/nothing", "", "not found\n"},
-		{"above", "GET", "/gokrazy/../etc", 404, "GET gokrazy/../etc", "", "not found\n"},
-		{"host in the path", "GET", "/gokrazy//example.org/", 404, "GET gokrazy//example.org/", "", "not found\n"},
+		{"another program", "PUT", "/gokrazy/uploadtemp/program", 403, "", "", refused},
+		{"another program in the place of one", "GET", "/gokrazy/divert?path=/user/pushcam&diversion=program", 403, "", "", refused},
+		{"another program, by the path of a picture", "PUT", "/gokrazy/assets/../uploadtemp/program", 403, "", "", refused},
+		{"what gokrazy does not have yet", "GET", "/gokrazy/updates", 403, "", "", refused},
+		{"unknown", "GET", "/gokrazy/assets/nothing", 404, "GET gokrazy/assets/nothing", "", "not found\n"},
+		{"above", "GET", "/gokrazy/../etc", 403, "", "", refused},
+		{"host in the path", "GET", "/gokrazy//example.org/", 403, "", "", refused},
 		{"without the slash", "GET", "/gokrazy", 308, "", "/gokrazy/", "<a href=\"/gokrazy/\">Permanent Redirect</a>.\n\n"},
 		{"not below", "GET", "/gokrazyness", 404, "", "", "404 page not found\n"},
-		{"a page too large", "GET", "/gokrazy/huge", 502, "", "", "gokrazy's web interface does not answer: its page has more than 4 MiB\n"},
-		{"no answer", "GET", "/gokrazy/hangup", 502, "", "", "gokrazy's web interface does not answer: EOF\n"},
+		{"a page too large", "GET", "/gokrazy/assets/huge", 502, "", "", "gokrazy's web interface does not answer: its page has more than 4 MiB\n"},
+		{"no answer", "GET", "/gokrazy/assets/hangup", 502, "", "", "gokrazy's web interface does not answer: EOF\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -111,9 +112,9 @@ func TestSaveWhileTheCardHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		root := device.Root(t.TempDir())
 		answers := make(chan struct{})
-		hanging := 0
+		var hanging atomic.Int32
 		hang := func(root device.Root) error {
-			hanging++
+			hanging.Add(1)
 			if s, err := Load(root); err != nil || s.Hostname != "first" {
 				t.Errorf("while it is kept, %q serves, %v", s.Hostname, err)
 			}
@@ -129,8 +130,8 @@ func TestSaveWhileTheCardHangs(t *testing.T) {
 				t.Errorf("what serves: %+v, %v", s, err)
 			}
 		}
-		if hanging != 1 {
-			t.Errorf("%d wait for the card", hanging)
+		if n := hanging.Load(); n != 1 {
+			t.Errorf("%d wait for the card", n)
 		}
 		close(answers)
 		synctest.Wait()

@@ -36,8 +36,9 @@ func (s *Server) Run(ctx context.Context) {
 func (s *Server) open(ctx context.Context) {
 	record := s.readRecord()
 	s.mu.Lock()
-	s.status.Last, s.sent = record, make(map[Part]string)
+	s.status.Last, s.sent = record, make(map[Part]sentPart)
 	s.mu.Unlock()
+	s.readKeys()
 	phase := Idle
 	boot, err := s.Card.Boot()
 	if s.boot = boot; err != nil {

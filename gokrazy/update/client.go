@@ -1,6 +1,7 @@
 package update
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -107,19 +108,34 @@ func (c *Client) Upload(ctx context.Context, part Part, content *io.SectionReade
 	}
 	sum := hash.Sum(nil)
 	header := http.Header{"Content-Digest": {"sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":"}}
+	return fmt.Sprintf("%x", sum), c.again(ctx, func() error { return c.upload(ctx, part, content, header) })
+}
+
+// Announce sends what an update says of itself (signed.Manifest), before its parts are
+// uploaded.
+func (c *Client) Announce(ctx context.Context, manifest []byte) error {
+	return c.again(ctx, func() error {
+		resp, err := c.Conn.Send(ctx, Request{Method: http.MethodPut, Path: Path + manifestPath, Body: bytes.NewReader(manifest), Size: int64(len(manifest))}, cardTimeout)
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	})
+}
+
+// again tries something up to uploadTries times.
+func (c *Client) again(ctx context.Context, do func() error) error {
 	for try, pause := 1, uploadPause; ; try, pause = try+1, 2*pause {
-		err := c.upload(ctx, part, content, header)
+		err := do()
 		switch {
-		case err == nil:
-			return fmt.Sprintf("%x", sum), nil
-		case ctx.Err() != nil, errors.Is(err, ErrPassword), errors.Is(err, ErrRefused):
-			return "", err
+		case err == nil, ctx.Err() != nil, errors.Is(err, ErrPassword), errors.Is(err, ErrRefused):
+			return err
 		case try == uploadTries:
-			return "", fmt.Errorf("%w; tried %d times", err, try)
+			return fmt.Errorf("%w; tried %d times", err, try)
 		}
 		c.BrokeOff(err, pause)
 		if err := sleep(ctx, pause); err != nil {
-			return "", err
+			return err
 		}
 	}
 }

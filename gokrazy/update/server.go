@@ -20,6 +20,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 )
 
 // Server takes updates on the camera, tries them and decides about them.
@@ -42,6 +43,12 @@ type Server struct {
 	Reboot func(context.Context) error
 	// ShowTrial tells the LEDs that a trial begins or was good.
 	ShowTrial func(bool)
+	// Keys are of whom updates are taken, beside those of KeysFile and of the root file
+	// system.
+	Keys []signed.Key
+	// ShowWindow tells the LEDs that OpenWindow allows something, or does not any more.
+	// It is called with a lock held.
+	ShowWindow func(bool)
 	// LastLines are the last whole lines of the program's log, of max bytes at most. nil
 	// keeps none of a trial.
 	LastLines func(max int) []byte
@@ -59,9 +66,16 @@ type Server struct {
 	trouble error  // why updates are not possible here
 	done    int64  // bytes that have arrived
 	total   int64
-	waiting string          // what a trial is waiting for
-	sent    map[Part]string // digest of what has arrived and is whole
-	size    int64           // bytes of the root file system that has arrived
+	waiting string            // what a trial is waiting for
+	sent    map[Part]sentPart // what has arrived and is whole
+	size    int64             // bytes of the root file system that has arrived
+	trust   trust
+}
+
+// sentPart is a part that has arrived.
+type sentPart struct {
+	digest string
+	by     *signed.Manifest // that names it; nil if it came without one
 }
 
 const (
@@ -81,6 +95,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer http.HandlerFunc
 	}{
 		"":           {http.MethodGet, func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, s.now()) }},
+		manifestPath: {http.MethodPut, s.putManifest},
 		string(Root): {http.MethodPut, s.put},
 		string(Boot): {http.MethodPut, s.put},
 		tryPath:      {http.MethodPost, s.try},
@@ -107,6 +122,10 @@ func (s *Server) now() Status {
 	status := s.status
 	status.Message, status.ID, status.Version, status.Arch = s.message(), s.ID, s.Version, runtime.GOARCH
 	status.Hostname, status.KeepsName, status.Chips = s.Hostname, s.KeepsName.Load(), s.Chips
+	status.TakesSigned, status.Keys = true, nil
+	for _, key := range s.trust.known {
+		status.Keys = append(status.Keys, key.Fingerprint())
+	}
 	if s.trouble != nil {
 		status.Trouble = s.trouble.Error()
 	}
@@ -122,6 +141,9 @@ func (s *Server) message() string {
 		return "restarting, because of an update"
 	case OnTrial:
 		return "the update to " + s.Version + " is on trial: " + s.waiting
+	}
+	if s.trust.open() {
+		return "the button has been pressed for an update: for 10 minutes one is taken from whoever knows the password"
 	}
 	if r := s.status.Last; r != nil && r.Outcome == RolledBack {
 		return "the update to " + r.To + " was rolled back: " + r.Why
@@ -176,13 +198,10 @@ func (s *Server) try(w http.ResponseWriter, r *http.Request) {
 	}
 	query := r.URL.Query()
 	root, boot := query.Get(string(Root)), query.Get(string(Boot))
-	s.mu.Lock()
-	there := root != "" && root == s.sent[Root] && (boot == "" || boot == s.sent[Boot])
-	s.mu.Unlock()
 	var record *Record
-	err := errNotThere
-	if there {
-		record, err = s.arm(r.Context(), boot != "", query.Get(pictureWord) == noPicture)
+	m, err := s.mayTry(root, boot)
+	if err == nil {
+		record, err = s.arm(r.Context(), m, boot != "", query.Get(pictureWord) == noPicture)
 	}
 	if err != nil {
 		s.setPhase(Idle)
@@ -190,7 +209,10 @@ func (s *Server) try(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, sentence(err), statusCode(err))
 		return
 	}
-	s.Log.Info("restarting into an update", "version", record.To, "from", record.From, "kernel", record.Kernel, "picture", record.Camera)
+	s.Log.Info("restarting into an update", "version", record.To, "from", record.From, "kernel", record.Kernel, "picture", record.Camera, "key", record.Key)
+	if record.Older {
+		s.Log.Warn("the update goes back to an older version", "from", r.RemoteAddr, "version", record.To)
+	}
 	answerJSON(w, record)
 	http.NewResponseController(w).Flush()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), rebootTime)
@@ -205,7 +227,7 @@ func (s *Server) try(w http.ResponseWriter, r *http.Request) {
 
 // arm has the next boot try what has arrived, unless ctx is done before the card
 // is changed: a client that is gone cannot be told what the trial asks for.
-func (s *Server) arm(ctx context.Context, withBoot, blind bool) (*Record, error) {
+func (s *Server) arm(ctx context.Context, m *signed.Manifest, withBoot, blind bool) (*Record, error) {
 	running := s.now()
 	record := &Record{ID: rand.Text(), Outcome: Undecided, From: s.Version, Root: partition.OtherRoot(running.Root)}
 	image, kernel := filepath.Join(s.Dir, bootFile), running.Kernel
@@ -223,7 +245,15 @@ func (s *Server) arm(ctx context.Context, withBoot, blind bool) (*Record, error)
 	if err != nil {
 		return nil, err
 	}
-	record.To = root.Version
+	if err := agrees(root, m); err != nil {
+		return nil, err
+	}
+	record.To, record.Older = root.Version, root.Built.Before(running.Built)
+	s.mu.Lock()
+	if m != nil {
+		record.Key = s.trust.signer.Fingerprint()
+	}
+	s.mu.Unlock()
 	if record.Camera, err = s.givesPicture(ctx, blind); err != nil {
 		return nil, err
 	}
@@ -257,6 +287,9 @@ func (s *Server) arm(ctx context.Context, withBoot, blind bool) (*Record, error)
 		return nil, err
 	}
 	s.boot.Next = next
+	s.mu.Lock()
+	s.closeWindow() // it was for one
+	s.mu.Unlock()
 	return record, nil
 }
 

@@ -6,6 +6,7 @@
 package update
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/update/card"
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 )
 
 // What a Server answers, to its owner alone. Each part is uploaded whole, with its
@@ -20,16 +22,20 @@ import (
 // of what is meant.
 //
 //	GET  /api/update          Status
+//	PUT  /api/update/manifest what comes, signed (signed.Open); without it the others are
+//	                          taken only by a camera that knows no key, and while the
+//	                          window is open (Server.OpenWindow)
 //	PUT  /api/update/root     a root file system
 //	PUT  /api/update/boot     a boot partition, for a new kernel
 //	POST /api/update/try      ?root=DIGEST, &boot=DIGEST if that came, and
 //	                          &picture=no if the owner wants it tried although the
 //	                          camera gives no picture; answers with a Record
 const (
-	Path        = "/api/update/"
-	tryPath     = "try"
-	pictureWord = "picture"
-	noPicture   = "no"
+	Path         = "/api/update/"
+	manifestPath = "manifest"
+	tryPath      = "try"
+	pictureWord  = "picture"
+	noPicture    = "no"
 )
 
 // Part is a part of an update.
@@ -70,6 +76,8 @@ type Record struct {
 	Root    int     `json:"root"`             // number of the partition with the new root file system
 	Kernel  string  `json:"kernel,omitempty"` // release of the new kernel, if a boot partition came too
 	Saved   string  `json:"saved,omitempty"`  // SHA-256 of the copy of the old boot partition, in hex
+	Key     string  `json:"key,omitempty"`    // fingerprint of the one that has signed it; "" if nobody has
+	Older   bool    `json:"older,omitempty"`  // its commit is older than that of From
 	Camera  bool    `json:"camera"`           // the camera gave a picture before, and so must do on trial
 	Starts  int     `json:"starts"`           // of the program on trial
 	Why     string  `json:"why,omitempty"`    // it was rolled back
@@ -79,6 +87,7 @@ type Record struct {
 type State struct {
 	Phase   Phase   `json:"phase"`
 	Message string  `json:"message,omitempty"` // for people
+	Signed  bool    `json:"signed"`            // updates have to be signed by whom the camera knows
 	Last    *Record `json:"last,omitempty"`
 }
 
@@ -94,6 +103,11 @@ type Status struct {
 	// Chips are the names of the Wi-Fi chips that the board may have, and for which what
 	// runs has firmware (firmware.Chips).
 	Chips []string `json:"wifi_chips,omitempty"`
+	// TakesSigned says that the manifest of an update has to come first. A camera that does
+	// not say it is of a version of before that.
+	TakesSigned bool `json:"takes_signed"`
+	// Keys are the fingerprints of the keys by which updates are taken.
+	Keys []string `json:"update_keys,omitempty"`
 	// Log has the last lines that the last update logged on its trial, if it was rolled
 	// back and could still write them down.
 	Log     string    `json:"log,omitempty"`
@@ -126,17 +140,22 @@ var (
 // statusCode is the HTTP status by which a Server tells a Client what kind of error it
 // is.
 func statusCode(err error) int {
+	return cmp.Or(statusOf(err), http.StatusInternalServerError)
+}
+
+// statusOf is 0 for an error that is none of those.
+func statusOf(err error) int {
 	switch {
 	case errors.Is(err, errNotThere):
 		return http.StatusConflict
-	case errors.Is(err, card.ErrNotFit):
+	case errors.Is(err, card.ErrNotFit), errors.Is(err, ErrUntrusted), errors.Is(err, signed.ErrChanged):
 		return http.StatusUnprocessableEntity
 	case errors.Is(err, syscall.ENOSPC):
 		return http.StatusInsufficientStorage
 	case errors.Is(err, ErrNoPicture):
 		return http.StatusPreconditionRequired
 	}
-	return http.StatusInternalServerError
+	return 0
 }
 
 // Refusal is the error that an answer of a camera stands for, by its status code. name

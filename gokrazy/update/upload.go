@@ -35,7 +35,16 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	delete(s.sent, part)
 	s.mu.Unlock()
-	body := &countedReader{r.Body, s}
+	m, err := s.covers(part, r.ContentLength, sum)
+	if err != nil {
+		s.Log.Warn("an update is refused", "from", r.RemoteAddr, "part", part, "err", err)
+		http.Error(w, sentence(err), statusCode(err))
+		return
+	}
+	var body io.Reader = &countedReader{r.Body, s}
+	if m != nil {
+		body = content(m, part).Reader(body) // so that nothing else is written
+	}
 	if part == Root {
 		err = s.Card.WriteRoot(body, r.ContentLength, sum)
 	} else {
@@ -48,7 +57,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	}
 	digest := fmt.Sprintf("%x", sum)
 	s.mu.Lock()
-	s.sent[part] = digest
+	s.sent[part] = sentPart{digest, m}
 	if part == Root {
 		s.size = r.ContentLength
 	}

@@ -78,6 +78,7 @@ func TestClosedPage(t *testing.T) {
 			var done bool
 			tb.eval(fmt.Sprintf(`(document.querySelector("[name=password]").value = %q, document.forms[0].requestSubmit(), true)`, password), &done)
 		}
+		until(t, tb, `getComputedStyle(document.body).maxWidth != "none"`) // its policy lets its style in
 		submit("not-the-password")
 		until(t, tb, `document.querySelector("[role=alert]")?.textContent.includes("neither")`)
 		submit(viewersPassword)

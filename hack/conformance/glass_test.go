@@ -2,11 +2,14 @@ package conformance
 
 import (
 	"bufio"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -227,7 +230,14 @@ func TestPageHeals(t *testing.T) {
 func TestPageControls(t *testing.T) {
 	tb := chromiumAlone(t, "zoom, turning, saving by keyboard; German words; nothing in the console", `
 		Object.defineProperty(navigator, "languages", { get: () => ["fr-FR", "de-DE", "en"] });
-		HTMLAnchorElement.prototype.click = function () { this.download ? window.saved = this.download : this.dispatchEvent(new MouseEvent("click", { cancelable: true })); };`)
+		const create = URL.createObjectURL;
+		URL.createObjectURL = blob => create(window.saving = blob);
+		HTMLAnchorElement.prototype.click = function () {
+			if (!this.download) return this.dispatchEvent(new MouseEvent("click", { cancelable: true }));
+			const file = new FileReader();
+			file.onload = () => { window.saved = { name: this.download, url: file.result }; };
+			file.readAsDataURL(saving);
+		};`)
 	p := start(t, "-size", "320x240")
 	tb.open(p.url + "/")
 	shown(t, tb, "#picture")
@@ -247,11 +257,42 @@ func TestPageControls(t *testing.T) {
 	until(t, tb, is+`.style.transform.includes("scale(1.5)")`)
 	press("-")
 	until(t, tb, is+`.style.transform == ""`)
+	press("d")
+	until(t, tb, `document.getElementById("stamp").ariaPressed == "true" && JSON.parse(localStorage.getItem("pushcam-shown")).stamp`)
 	press("s")
-	until(t, tb, `/^[\w-]+_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\.jpg$/.test(window.saved)`)
+	until(t, tb, `/^test-pattern_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\.jpg$/.test(window.saved?.name)`)
+	saysHowItIsSeen(t, tb)
 	until(t, tb, `document.documentElement.lang == "de" && document.getElementById("state").textContent.includes("1 sieht zu")`)
 	if said := tb.complaints(); len(said) > 0 {
 		t.Errorf("the console says:\n%s", strings.Join(said, "\n"))
+	}
+}
+
+// saysHowItIsSeen looks at a picture that was saved, which is turned by a quarter and then
+// mirrored. The browser and ffmpeg read what is in it.
+func saysHowItIsSeen(t *testing.T, tb tab) {
+	t.Helper()
+	until(t, tb, `createImageBitmap(saving).then(b => b.width == 240 && b.height == 320)`)
+	var saved struct{ Name, URL string }
+	tb.eval(`window.saved`, &saved)
+	jpeg, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(saved.URL, "data:image/jpeg;base64,"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), saved.Name)
+	if err := os.WriteFile(file, jpeg, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said, _ := command(t, "ffprobe", "-v", "error", "-show_frames", "-of", "flat", file)
+	date := strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(saved.Name, "test-pattern_"), ".jpg"), "-", ":")
+	date = strings.Replace(date, "_", " ", 1)
+	for _, want := range []string{`ImageDescription="test pattern"`, `DateTime="` + date + `"`, `DateTimeOriginal="` + date + `"`} {
+		if !strings.Contains(string(said), want) {
+			t.Errorf("ffprobe does not say %s of the saved picture:\n%s", want, said)
+		}
+	}
+	if !regexp.MustCompile(`Orientation="\s*5"`).Match(said) {
+		t.Errorf("ffprobe does not say orientation 5 of the saved picture:\n%s", said)
 	}
 }
 

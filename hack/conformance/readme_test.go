@@ -37,6 +37,16 @@ var readmeCommands = map[string]string{
 	"go run ./cmd/pushcam -source http://pushcam.local/stream":                             "hack/test",
 	"curl -u owner:PASSWORD -d bitrate=6M -d rotate=180 http://pushcam.local/api/controls": "hack/test",
 	"curl -u owner:PASSWORD http://pushcam.local/api/controls":                             "hack/test",
+
+	// cmd/pushcam's TestReadmeAPI runs these.
+	"curl -u owner:PASSWORD http://pushcam.local/api/settings":                                                            "hack/test",
+	`curl -u owner:PASSWORD -X PATCH -H 'If-Match: *' -d '{"size":"640x480","fps":15}' http://pushcam.local/api/settings`: "hack/test",
+	"curl -u owner:PASSWORD http://pushcam.local/api/camera":                                                              "hack/test",
+	`curl -u owner:PASSWORD http://pushcam.local/api/controls -X PATCH -d '{"brightness":60}'`:                            "hack/test",
+	"curl -u owner:PASSWORD -X POST http://pushcam.local/api/actions/restart-camera":                                      "hack/test",
+	`curl -u owner:PASSWORD -d '{"on":true}' http://pushcam.local/api/actions/privacy`:                                    "hack/test",
+	"curl -u owner:PASSWORD 'http://pushcam.local/api/log?level=warn'":                                                    "hack/test",
+	"curl -u owner:PASSWORD -N http://pushcam.local/api/events":                                                           "hack/test",
 }
 
 // The README's commands work as they stand, in its order.

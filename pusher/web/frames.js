@@ -64,6 +64,7 @@ function decode(jpeg) {
 export class Painter {
   turns = 0; // quarters, clockwise
   mirrored = false;
+  label = null; // says what is written on a frame, if it is not null
   last = null; // the frame that is shown
   #canvas;
   #context;
@@ -87,7 +88,7 @@ export class Painter {
       this.#waiting = null;
       try {
         const bitmap = await decode(next.jpeg);
-        this.#paint(bitmap);
+        this.#paint(bitmap, this.label?.(next));
         bitmap.close(); // its memory would be freed much later
       } catch {
         continue; // a damaged picture, or one that the browser has forgotten
@@ -98,12 +99,12 @@ export class Painter {
     this.#busy = false;
   }
 
-  // again shows the last frame once more, after turns or mirrored have changed.
+  // again shows the last frame once more, after turns, mirrored or label have changed.
   again() {
     if (this.last && !this.#waiting) this.show(this.last);
   }
 
-  #paint(bitmap) {
+  #paint(bitmap, label) {
     const { width, height } = bitmap, canvas = this.#canvas, c = this.#context;
     const [w, h] = this.turns % 2 ? [height, width] : [width, height];
     if (canvas.width !== w || canvas.height !== h) {
@@ -114,5 +115,13 @@ export class Painter {
     if (this.mirrored) c.scale(-1, 1);
     c.rotate(this.turns * Math.PI / 2);
     c.drawImage(bitmap, -width / 2, -height / 2);
+    if (!label) return;
+    const size = Math.max(12, Math.round(Math.min(w, h) / 24));
+    c.resetTransform();
+    c.font = `600 ${size}px system-ui, sans-serif`;
+    c.fillStyle = "rgb(0 0 0 / .6)";
+    c.fillRect(0, h - 2 * size, c.measureText(label).width + 1.5 * size, 2 * size);
+    c.fillStyle = "#fff";
+    c.fillText(label, .75 * size, h - .65 * size);
   }
 }

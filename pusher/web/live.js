@@ -78,11 +78,17 @@ export class Live {
     return "live";
   }
 
-  // turn turns the picture by quarters, clockwise, and then mirrors it.
-  turn(turns, mirrored) {
+  // taken is when a frame was captured, by this computer's clock.
+  taken(frame) { return new Date(Date.now() - (this.#clock.age(frame.taken) || 0)); }
+
+  // name is what the camera is called.
+  get name() { return this.state?.camera?.device?.name || "pushcam"; }
+
+  // turn turns the picture by quarters, clockwise, then mirrors it, and writes on it what
+  // `label`, if it is not null, says of a frame.
+  turn(turns, mirrored, label) {
     if (!this.#painter) return;
-    this.#painter.turns = turns;
-    this.#painter.mirrored = mirrored;
+    Object.assign(this.#painter, { turns, mirrored, label });
     this.#painter.again();
   }
 

@@ -1,6 +1,7 @@
 // The viewer page.
+import { withExif } from "./exif.js";
 import { Live } from "./live.js";
-import { digits, show, translate, words } from "./words.js";
+import { digits, language, show, translate, words } from "./words.js";
 import { Zoom } from "./zoom.js";
 
 const at = id => document.getElementById(id);
@@ -32,37 +33,37 @@ function changed() {
     .filter(Boolean).map(sentence => sentence[0].toUpperCase() + sentence.slice(1)).join("\n"));
 }
 
-// How the picture is turned is remembered by this browser, if it lets pages remember.
-const turned = { turns: 0, mirrored: false };
+// How the picture is shown is remembered by this browser, if it lets pages remember.
+const shown = { turns: 0, mirrored: false, stamp: false };
 try {
-  Object.assign(turned, JSON.parse(localStorage.getItem("pushcam-turned")));
+  Object.assign(shown, JSON.parse(localStorage.getItem("pushcam-shown")));
 } catch { /* it does not */ }
-function turn() {
-  turned.turns = Math.trunc(turned.turns) % 4 || 0;
-  turned.mirrored = turned.mirrored === true;
-  live.turn(turned.turns, turned.mirrored);
-  at("mirror").ariaPressed = String(turned.mirrored);
+function adjust() {
+  shown.turns = Math.trunc(shown.turns) % 4 || 0;
+  shown.mirrored = shown.mirrored === true;
+  shown.stamp = shown.stamp === true;
+  live.turn(shown.turns, shown.mirrored, shown.stamp ? frame => `${live.name}  ${live.taken(frame).toLocaleString(language)}` : null);
+  at("mirror").ariaPressed = String(shown.mirrored);
+  at("stamp").ariaPressed = String(shown.stamp);
 }
-function remember() {
-  turn();
+function change(to) {
+  Object.assign(shown, to);
+  adjust();
   try {
-    localStorage.setItem("pushcam-turned", JSON.stringify(turned));
+    localStorage.setItem("pushcam-shown", JSON.stringify(shown));
   } catch { /* it does not */ }
 }
-turn();
+adjust();
 
-// save saves what is shown: the camera's own bytes, or, if they are turned, the picture as
-// it is seen.
-async function save() {
-  const { frame, age, state, picture } = live;
-  const blob = turned.turns || turned.mirrored
-    ? await new Promise(done => picture.toBlob(done, "image/jpeg", 0.95))
-    : new Blob([frame.jpeg], { type: "image/jpeg" });
-  const taken = new Date(Date.now() - (age || 0));
+// save saves what is shown: the camera's own bytes, with what is needed to see them as they
+// are seen here.
+function save() {
+  const { frame, name } = live, taken = live.taken(frame);
   const day = [taken.getFullYear(), taken.getMonth() + 1, taken.getDate()], time = [taken.getHours(), taken.getMinutes(), taken.getSeconds()];
   const part = numbers => numbers.map(n => String(n).padStart(2, "0")).join("-");
-  const name = (state?.camera?.device?.name || "pushcam").replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${name}_${part(day)}_${part(time)}.jpg` });
+  const file = name.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
+  const blob = withExif(frame.jpeg, { ...shown, taken, name });
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${file}_${part(day)}_${part(time)}.jpg` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
@@ -82,8 +83,9 @@ document.addEventListener("visibilitychange", keepOn);
 
 const actions = {
   snapshot: { key: "s", do: save },
-  rotate: { key: "r", do: () => { turned.turns++; remember(); } },
-  mirror: { key: "m", do: () => { turned.mirrored = !turned.mirrored; remember(); } },
+  rotate: { key: "r", do: () => change({ turns: shown.turns + 1 }) },
+  mirror: { key: "m", do: () => change({ mirrored: !shown.mirrored }) },
+  stamp: { key: "d", do: () => change({ stamp: !shown.stamp }) },
   smaller: { key: "-", do: () => zoom.by(1 / 1.5) },
   larger: { key: "+", do: () => zoom.by(1.5) },
   full: { key: "f", do: () => document.fullscreenElement ? document.exitFullscreen() : at("stage").requestFullscreen() },
@@ -95,13 +97,15 @@ for (const [id, action] of Object.entries(actions)) {
     action.do();
   });
 }
+addEventListener("pointerdown", event => { if (!at("adjust").contains(event.target)) at("adjust").open = false; });
 at("full").hidden = !document.fullscreenEnabled;
-for (const id of ["rotate", "mirror"]) at(id).hidden = live.picture.localName !== "canvas";
+at("adjust").hidden = live.picture.localName !== "canvas";
 const arrows = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const id = Object.keys(actions).find(id => actions[id].key === event.key);
-  if (id && !at(id).hidden) at(id).click();
+  if (id && !at(id).closest("[hidden]")) at(id).click();
+  else if (event.key === "Escape") at("adjust").open = false;
   else if (event.key in arrows) zoom.pan(...arrows[event.key]);
   else return;
   event.preventDefault();

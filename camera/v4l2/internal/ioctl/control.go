@@ -29,6 +29,7 @@ type ControlInfo struct {
 	Name                  string
 	Min, Max, Step, Value int32 // Value is the default one
 	ReadOnly              bool
+	Inactive              bool       // another control rules it now
 	Items                 []MenuItem // of a Menu and an IntegerMenu
 }
 
@@ -42,6 +43,7 @@ type MenuItem struct {
 const (
 	flagDisabled = 1          // V4L2_CTRL_FLAG_DISABLED
 	flagReadOnly = 4          // V4L2_CTRL_FLAG_READ_ONLY
+	flagInactive = 0x10       // V4L2_CTRL_FLAG_INACTIVE
 	flagNext     = 0x80000000 // V4L2_CTRL_FLAG_NEXT_CTRL
 )
 
@@ -110,6 +112,6 @@ func (q *queryctrl) info() ControlInfo {
 	return ControlInfo{
 		ID: q.id, Type: ControlType(q.typ), Name: unix.ByteSliceToString(q.name[:]),
 		Min: q.minimum, Max: q.maximum, Step: q.step, Value: q.defaultValue,
-		ReadOnly: q.flags&flagReadOnly != 0,
+		ReadOnly: q.flags&flagReadOnly != 0, Inactive: q.flags&flagInactive != 0,
 	}
 }

@@ -122,6 +122,16 @@ func (d *Device) Sizes(p PixelFormat) ([]Size, error) {
 	return all, nil
 }
 
+// Largest is the largest size of the range that the device offers for a pixel format;
+// zero when it offers none.
+func (d *Device) Largest(p PixelFormat) Size {
+	f := frmsizeenum{pixelFormat: uint32(p)}
+	if d.ioctl("VIDIOC_ENUM_FRAMESIZES", vidiocEnumFramesizes, unsafe.Pointer(&f)) != nil || f.typ == enumDiscrete {
+		return Size{}
+	}
+	return Size{int(f.numbers[1]), int(f.numbers[4])} // struct v4l2_frmsize_stepwise
+}
+
 // Intervals lists the times from frame to frame that the device offers for a
 // picture, in its own order; none when it offers a range.
 func (d *Device) Intervals(p Picture) ([]Fraction, error) {

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+
+	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/v4l2"
+	"github.com/pushcam/pushcam/pusher/api"
+)
+
+// cameraAnswer is the answer to /api/camera: what the camera is, and which pictures it
+// offers.
+type cameraAnswer struct {
+	state  func() camera.State
+	webcam func() ([]v4l2.Mode, error)
+	source string // what -source is: others than a real camera have no modes
+	// last is the last frame's pixels and bytes; zero if there was none.
+	last func() (pixels, bytes int)
+}
+
+// mode is a size in a format, as the settings name them.
+type mode struct {
+	Format string       `json:"format"`
+	Size   string       `json:"size"`
+	Rates  []rateOnLine `json:"rates"`
+}
+
+// rateOnLine is a frame rate, and what it costs.
+type rateOnLine struct {
+	FPS  float64 `json:"fps"`
+	Mbit float64 `json:"mbit_per_s"`
+}
+
+// bytesPerPixel is what a JPEG of a webcam takes, more or less, before one was seen.
+const bytesPerPixel = 0.12
+
+// usualRates are offered for cameras that take any, and for the test pattern.
+var usualRates = []float64{30, 25, 20, 15, 10, 5, 2, 1}
+
+// patternSizes are offered of the test pattern, which can have any.
+var patternSizes = []size{{320, 240}, {640, 480}, {1280, 720}, {1920, 1080}}
+
+func (a *cameraAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !api.Allows(w, r, http.MethodGet, http.MethodHead) {
+		return
+	}
+	s := a.state()
+	answer := struct {
+		Phase  camera.Phase  `json:"phase"`
+		Reason string        `json:"reason,omitempty"`
+		Device camera.Device `json:"device"`
+		Format camera.Format `json:"format"`
+		Modes  []mode        `json:"modes"`
+		Error  string        `json:"error,omitempty"`
+	}{s.Phase, s.Reason, s.Device, s.Format, []mode{}, ""}
+	offered, err := a.modes(s)
+	if err != nil {
+		answer.Error = err.Error()
+	}
+	perPixel := bytesPerPixel
+	if pixels, bytes := a.last(); pixels > 0 {
+		perPixel = float64(bytes) / float64(pixels)
+	}
+	for _, m := range offered {
+		rates := m.FPS
+		if len(rates) == 0 {
+			rates = usualRates
+		}
+		format := "mjpg"
+		if m.PixelFormat == "JPEG" {
+			format = "jpeg"
+		}
+		shown := mode{Format: format, Size: fmt.Sprintf("%dx%d", m.Width, m.Height)}
+		for _, fps := range rates {
+			mbit := perPixel * float64(m.Width*m.Height) * fps * 8 / 1e6
+			shown.Rates = append(shown.Rates, rateOnLine{fps, math.Round(10*mbit) / 10})
+		}
+		if i := slices.IndexFunc(answer.Modes, func(o mode) bool { return o.Format == shown.Format && o.Size == shown.Size }); i < 0 {
+			answer.Modes = append(answer.Modes, shown)
+		}
+	}
+	api.Answer(w, http.StatusOK, answer)
+}
+
+// modes are those of the camera that gives the pictures now.
+func (a *cameraAnswer) modes(s camera.State) ([]v4l2.Mode, error) {
+	switch {
+	case a.source == "stream", a.source == "replay":
+		return nil, nil
+	case a.source == "pattern", a.source == "auto" && s.Device.Driver == "":
+		var all []v4l2.Mode
+		for _, s := range patternSizes {
+			all = append(all, v4l2.Mode{PixelFormat: "MJPG", Width: s.width, Height: s.height})
+		}
+		return all, nil
+	}
+	return a.webcam()
+}

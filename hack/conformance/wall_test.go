@@ -1,0 +1,61 @@
+package conformance
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// A wall shows four cameras. Each sends what its tile needs, and nothing while that is out of
+// sight; one that was restarted is shown again.
+func TestWall(t *testing.T) {
+	tb := chromiumAlone(t, "/wall shows four cameras, each at its tile's rate, heals them, and lets those rest that are out of sight", countShifts)
+	var cameras []*program
+	query := url.Values{}
+	for range 4 {
+		p := start(t, "-size", "320x240", "-fps", "30")
+		cameras = append(cameras, p)
+		query.Add("cam", p.url)
+	}
+	resize := func(width, height int64) {
+		t.Helper()
+		if _, err := chromedp.Call(tb.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resize(800, 600)
+	tb.open(cameras[0].url + "/wall?" + query.Encode())
+	const images = `[...document.querySelectorAll("#tiles img")]`
+	until(t, tb, images+`.length == 4 && `+images+`.every(i => i.naturalWidth == 320)`)
+	for _, p := range cameras {
+		p.await("a session's viewer who is sent 10 of 30 frames a second", func(s state) bool {
+			return len(s.Viewers) == 1 && s.Viewers[0].Session && s.Viewers[0].Sent > 5 && s.Viewers[0].Skipped > s.Viewers[0].Sent
+		})
+	}
+	moves(t, tb, "#tiles li:nth-child(2)")
+	keep(t, "wall.png", tb.screenshot("body"))
+
+	last := cameras[3]
+	last.stop()
+	const words = `[...document.querySelectorAll("#tiles span")].map(s => s.textContent).join()`
+	until(t, tb, words+` == ",,,reconnecting"`)
+	again := start(t, "-listen", "127.0.0.1:"+last.port)
+	again.await("the wall shows it again", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 5 })
+	until(t, tb, words+` == ",,,"`)
+
+	// In a narrow window they are one below the other.
+	resize(400, 300)
+	again.await("nobody sees the last one", func(s state) bool { return len(s.Viewers) == 0 })
+	until(t, tb, `scrollTo(0, document.body.scrollHeight) || scrollY > 300`)
+	again.await("somebody sees the last one", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 5 })
+	cameras[0].await("nobody sees the first one", func(s state) bool { return len(s.Viewers) == 0 && s.Sessions == 0 })
+
+	if said := tb.complaints(); len(said) > 0 && !strings.Contains(strings.Join(said, "\n"), "ERR_CONNECTION_REFUSED") {
+		t.Errorf("the console says:\n%s", strings.Join(said, "\n"))
+	}
+	tb.open(cameras[0].url + "/wall?cam=javascript:alert(1)")
+	until(t, tb, `!document.getElementById("none").hidden`)
+}

@@ -1,0 +1,67 @@
+package pusher
+
+import "context"
+
+// access is who may look now. It is never changed: SetOpen and SetViewersPassword put
+// another one in its place.
+type access struct {
+	open    bool
+	verify  func(password string) bool // Viewing.Verify; may be nil
+	anybody scope                      // of what began because viewing was open
+	viewers scope                      // of what began with the viewers' password
+}
+
+// scope ends what began in it.
+type scope struct {
+	ctx context.Context
+	end context.CancelFunc
+}
+
+func (s *Server) newScope() (sc scope) {
+	sc.ctx, sc.end = context.WithCancel(s.ctx)
+	return sc
+}
+
+// isOpen tells whether everybody may look.
+func (s *Server) isOpen() bool {
+	a := s.access.Load()
+	return a == nil || a.open
+}
+
+// scopeOf is where what begins with a role's password belongs.
+func (s *Server) scopeOf(who role) context.Context {
+	if a := s.access.Load(); a != nil && who == onlyViewer {
+		return a.viewers.ctx
+	}
+	return s.ctx
+}
+
+// SetOpen opens viewing to everybody, or closes it while the server runs. Closing it ends
+// the streams of those who have shown nothing, and they may come again with a password.
+// Viewing must not be nil.
+func (s *Server) SetOpen(open bool) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	was := s.access.Load()
+	now := *was
+	now.open = open
+	if !open {
+		now.anybody = s.newScope()
+		defer was.anybody.end() // also of a request that has seen it open a moment ago
+	}
+	s.access.Store(&now)
+}
+
+// SetViewersPassword changes how the viewers' password is verified, as Viewing.Verify says.
+// What began with the one before ends: streams, and logins. It waits for a password that is
+// being verified. Viewing must not be nil.
+func (s *Server) SetViewersPassword(verify func(password string) bool) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	was := s.access.Load()
+	now := *was
+	now.verify, now.viewers = verify, s.newScope()
+	s.access.Store(&now)
+	was.viewers.end()
+	s.limiter.forget(s.ctx, onlyViewer, verify != nil)
+}

@@ -1,0 +1,234 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Events tells all who listen what happens, as server-sent events (WHATWG HTML, 9.2). Who
+// reads slowly is not waited for, and holds no more than queueLength events.
+type Events struct {
+	// State is told as the event state: to who begins to listen, and when it is another
+	// one than a second before. It is called only while somebody listens.
+	State func() any
+	// Viewers is told as the event viewers, likewise, to those who ask for it.
+	Viewers func() any
+
+	mu        sync.Mutex
+	listeners map[*listener]struct{}
+}
+
+const (
+	maxListeners = 16
+	queueLength  = 64
+	// maxLine bounds a line of the log that is told, in bytes.
+	maxLine   = 1 << 10
+	lookEvery = time.Second
+	heartbeat = 15 * time.Second
+)
+
+// errTooMany is why somebody cannot listen.
+var errTooMany = fmt.Errorf("%d listen already, and there may be no more; try again in a few seconds", maxListeners)
+
+// listener is one who listens. Of an event that says how something is, only the newest is
+// held; events that each count are in a queue.
+type listener struct {
+	wants  map[string]bool // what is told only to who asks for it
+	wake   chan struct{}   // holds one when there is something
+	newest map[string][]byte
+	queue  [][]byte
+	slow   bool // the queue was full, and an event is lost
+}
+
+// optional are the events that are told only to who asks for them with NAME=1.
+var optional = []string{"log", "viewers"}
+
+// Log tells a line of the log. It takes a copy, and never waits.
+func (e *Events) Log(line []byte) {
+	line = bytes.TrimSuffix(line, []byte("\n"))
+	e.queue("log", map[string]string{"line": string(line[:min(len(line), maxLine)])})
+}
+
+// Button tells that the button is pressed, or is not any more. It never waits.
+func (e *Events) Button(pressed bool) { e.queue("button", map[string]bool{"pressed": pressed}) }
+
+// Settings tells the settings' version. It never waits.
+func (e *Events) Settings(version string) { e.tell("settings", map[string]string{"version": version}) }
+
+// Controls tells that controls of the camera were set. It never waits.
+func (e *Events) Controls() { e.tell("controls", struct{}{}) }
+
+// encode writes an event. JSON has no ends of lines in it.
+func encode(name string, data any) []byte {
+	text, err := json.Marshal(data)
+	if err != nil {
+		text = []byte("null") // of what cannot be written, nobody is told more
+	}
+	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, text)
+}
+
+// each calls do for those who want an event, with the event, if there is anybody.
+func (e *Events) each(name string, data any, do func(*listener, []byte)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var event []byte
+	for l := range e.listeners {
+		if wanted, isOptional := l.wants[name]; isOptional && !wanted {
+			continue
+		}
+		if event == nil {
+			event = encode(name, data)
+		}
+		do(l, event)
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (e *Events) queue(name string, data any) {
+	e.each(name, data, func(l *listener, event []byte) {
+		if l.slow = l.slow || len(l.queue) >= queueLength; !l.slow {
+			l.queue = append(l.queue, event)
+		}
+	})
+}
+
+func (e *Events) tell(name string, data any) {
+	e.each(name, data, func(l *listener, event []byte) { l.newest[name] = event })
+}
+
+// take is what there is to tell to a listener, in the order of names of those of which only
+// the newest is held; false if it has missed an event.
+func (e *Events) take(l *listener) (events []byte, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, name := range []string{"state", "settings", "controls", "viewers"} {
+		events = append(events, l.newest[name]...)
+	}
+	events = append(events, bytes.Join(l.queue, nil)...)
+	clear(l.newest)
+	l.queue = nil
+	return events, !l.slow
+}
+
+// wanted tells whether somebody listens, and whether for viewers.
+func (e *Events) wanted() (any, viewers bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for l := range e.listeners {
+		viewers = viewers || l.wants["viewers"]
+	}
+	return len(e.listeners) > 0, viewers
+}
+
+// Run looks whether the state has changed, until ctx is done.
+func (e *Events) Run(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var state, viewers []byte
+	for n := 0; ; n++ {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		somebody, ofViewers := e.wanted()
+		if somebody {
+			state = e.tellNew("state", e.State, state)
+		}
+		if ofViewers && n%2 == 0 {
+			viewers = e.tellNew("viewers", e.Viewers, viewers)
+		}
+	}
+}
+
+// tellNew tells what is now, if that is not what was.
+func (e *Events) tellNew(name string, what func() any, was []byte) []byte {
+	data := what()
+	now := encode(name, data)
+	if !bytes.Equal(now, was) {
+		e.tell(name, data)
+	}
+	return now
+}
+
+// listen adds a listener; nil if there are too many.
+func (e *Events) listen(r *http.Request) *listener {
+	l := &listener{wants: make(map[string]bool), wake: make(chan struct{}, 1), newest: make(map[string][]byte)}
+	for _, name := range optional {
+		l.wants[name] = r.URL.Query().Get(name) == "1"
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.listeners) >= maxListeners {
+		return nil
+	}
+	if e.listeners == nil {
+		e.listeners = make(map[*listener]struct{})
+	}
+	e.listeners[l] = struct{}{}
+	return l
+}
+
+func (e *Events) leave(l *listener) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.listeners, l)
+}
+
+// ServeHTTP tells what happens until the request ends, or until the reader is so slow that
+// it has missed something: then it asks again, as a browser does by itself.
+func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !Allows(w, r, http.MethodGet) {
+		return
+	}
+	l := e.listen(r)
+	if l == nil {
+		w.Header().Set("Retry-After", "5")
+		Fail(w, r, http.StatusServiceUnavailable, errTooMany)
+		return
+	}
+	defer e.leave(l)
+	w.Header().Set("Content-Type", "text/event-stream")
+	first := encode("state", e.State())
+	if l.wants["viewers"] {
+		first = append(first, encode("viewers", e.Viewers())...)
+	}
+	if err := send(w, first); err != nil {
+		return // the reader has left
+	}
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for {
+		var err error
+		select {
+		case <-l.wake:
+			events, ok := e.take(l)
+			if err = send(w, events); err == nil && !ok {
+				err = errors.New("it reads too slowly")
+			}
+		case <-beat.C:
+			err = send(w, []byte(":\n\n"))
+		case <-r.Context().Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func send(w http.ResponseWriter, events []byte) error {
+	if _, err := w.Write(events); err != nil {
+		return err
+	}
+	return http.NewResponseController(w).Flush()
+}
