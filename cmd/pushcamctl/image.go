@@ -48,12 +48,18 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 		if (gaf || *generic) && (*ssid != "" || *country != "") {
 			return p.misused(errors.New("an image for everybody and one for updates have no wireless network in them"), "pushcamctl image -h")
 		}
+		if gaf || !*generic {
+			if b.Sign, err = p.signer(ctx); err != nil {
+				return err
+			}
+		}
 		if gaf {
 			img, err := b.BuildArchive(ctx, *output)
 			if err != nil {
 				return err
 			}
 			p.reportImage(img)
+			fmt.Fprintf(p.stdout, "  signed by this computer, %s\n", img.UpdateKey.Fingerprint())
 			fmt.Fprintf(p.stdout, "Next: %s\n", p.command("update", "-image", img.Path, img.Hostname))
 			return nil
 		}
@@ -67,6 +73,7 @@ func (p *program) image(fs *flag.FlagSet) func(context.Context, []string) error 
 			}
 			p.reportImage(img)
 			fmt.Fprintf(p.stdout, "  it has no owner: who opens the camera's page first chooses the password\n")
+			fmt.Fprintf(p.stdout, "  the camera takes updates from the computer that updates it first\n")
 			return p.reportCard(img)
 		}
 		if *given == "-" {
@@ -118,6 +125,7 @@ func (p *program) report(img *image.Image, origin passwordOrigin, password, file
 		fmt.Fprintf(p.stdout, "  the owner's password is kept in %s\n", file)
 	}
 	fmt.Fprintf(p.stdout, "  the camera's key, by which this computer knows it: %s\n", img.Key.Fingerprint())
+	fmt.Fprintf(p.stdout, "  the camera takes updates from this computer, by the key %s\n", img.UpdateKey.Fingerprint())
 }
 
 // reportCard says what to know of an image for a card, and what to do next. Beside that it

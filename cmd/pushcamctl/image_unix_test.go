@@ -161,6 +161,9 @@ func TestImageKeepsThePassword(t *testing.T) {
 	if err != nil || !identity.IsFingerprint(known["attic"]) || !strings.Contains(stdout, "the camera's key, by which this computer knows it: "+known["attic"]+"\n") || len(known) != 2 {
 		t.Errorf("known are %v, %v, and it says:\n%s", known, err, stdout)
 	}
+	if s := signer(t, &program{configDir: func() (string, error) { return config, nil }}); !strings.Contains(stdout, "update-key\n") || !strings.Contains(stdout, "takes updates from this computer, by the key "+s.Key().Fingerprint()) {
+		t.Errorf("it does not say of the key for updates:\n%s", stdout)
+	}
 	if stdout, _, again := run(); again != generated || strings.Contains(stdout, generated) {
 		t.Errorf("the kept password, %q, is another one or is shown:\n%s", again, stdout)
 	}

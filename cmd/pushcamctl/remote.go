@@ -57,7 +57,7 @@ const (
 	proofTimeout  = 15 * time.Second // for it to prove who it is, which costs a busy one some time
 	proofTries    = 3                // because the camera itself ends what takes more than 10 s
 	answerTimeout = 30 * time.Second // until an answer begins; the password costs a busy Zero some time
-	maxSentence   = 500              // bytes of an answer that says why not
+	maxSentence   = 1000             // bytes of an answer that says why not
 
 	tlsPort, plainPort = "443", "80"
 )

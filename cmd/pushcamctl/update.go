@@ -123,7 +123,11 @@ func (p *program) updateOne(ctx context.Context, cam *remote, f *updateFlags) er
 			return err
 		}
 	}
-	return p.send(ctx, up, a, f)
+	signature, err := p.signature(ctx, cam, a, before)
+	if err != nil {
+		return untouched(cam, err)
+	}
+	return p.send(ctx, up, a, signature, f)
 }
 
 // untouched is the error of an update that has changed nothing yet: the user may have
@@ -135,13 +139,16 @@ func untouched(cam fmt.Stringer, err error) error {
 	return err
 }
 
-// send uploads the archive, has the camera try it, and waits for the outcome. The
+// send uploads the archive with its signature, which may be nil, has the camera try it, and waits for the outcome. The
 // kernel goes first: if there is no room for it, that is known before the larger part
 // is sent.
-func (p *program) send(ctx context.Context, up *uploader, a *partition.Archive, f *updateFlags) (err error) {
+func (p *program) send(ctx context.Context, up *uploader, a *partition.Archive, signature []byte, f *updateFlags) (err error) {
 	began, cam := time.Now(), up.Conn
 	var root, boot string
-	if f.kernel {
+	if signature != nil {
+		err = up.Announce(ctx, signature)
+	}
+	if err == nil && f.kernel {
 		boot, err = up.upload(ctx, update.Boot, "kernel  ", a.Boot)
 	}
 	if err == nil {
@@ -260,6 +267,9 @@ func (p *program) archive(ctx context.Context, f *updateFlags, to *update.Status
 	f.wifi(b)
 	if f.verbose {
 		b.Output = p.stderr
+	}
+	if b.Sign, err = p.signer(ctx); err != nil {
+		return nil, err
 	}
 	path := filepath.Join(dir, "pushcam.gaf")
 	if _, err := b.BuildArchive(ctx, path); err != nil {

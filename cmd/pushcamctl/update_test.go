@@ -35,6 +35,8 @@ type roof struct {
 	dark    bool            // its camera gives no picture
 	arrived map[string]int  // by part
 	tried   string          // query
+
+	manifest []byte // signed
 }
 
 func newRoof(after ...update.Status) *roof {
@@ -87,6 +89,14 @@ func (r *roof) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.breaks--
 		io.CopyN(io.Discard, req.Body, 100)
 		panic(http.ErrAbortHandler)
+	case part == "manifest":
+		var err error
+		if r.manifest, err = io.ReadAll(req.Body); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		r.arrived[part]++
+		w.WriteHeader(http.StatusNoContent)
 	default:
 		b, err := io.ReadAll(req.Body)
 		sum := sha256.Sum256(b)

@@ -5,7 +5,6 @@ package image
 import (
 	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"encoding/binary"
 	"io"
 	"os"
@@ -16,25 +15,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pushcam/pushcam/gokrazy/fat"
+	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 )
 
 // An image for updates has the time of its commit, room for the owner's files, and no
 // debug firmware; what else gok wrote is there.
 func TestFinishArchive(t *testing.T) {
-	packed, err := os.Open("../partition/testdata/gok-1.squashfs.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer packed.Close()
-	unpacked, err := gzip.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := io.ReadAll(unpacked)
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := partitiontest.Root{Version: "v1", Hostname: "attic", Kernels: []string{"6.12.47-v8"}, Built: stampTime.Add(time.Hour)}.Bytes()
 	const debugFirmware = "firmware for those who debug it"
 	files := map[string][]byte{
 		"boot.img":  partitiontest.Boot{Filler: debugFirmware, FillerName: "start4db.elf"}.Gok(),
@@ -60,8 +49,12 @@ func TestFinishArchive(t *testing.T) {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
+	signer, _, err := signed.LoadOrMakeSigner(t.Context(), filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	img := &Image{Time: stampTime}
-	b := new(Builder)
+	b := &Builder{Sign: signer}
 	if err := b.finishArchive(img, from, to); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +63,7 @@ func TestFinishArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer got.Close()
-	sizes := make(map[string]int)
+	sizes, contents := make(map[string]int), make(map[string][]byte)
 	for _, entry := range got.File {
 		r, err := entry.Open()
 		if err != nil {
@@ -82,6 +75,7 @@ func TestFinishArchive(t *testing.T) {
 		}
 		r.Close()
 		sizes[entry.Name] = len(content)
+		contents[entry.Name] = content
 		if !entry.Modified.Equal(stampTime) {
 			t.Errorf("%s is of %v, want the time of the commit", entry.Name, entry.Modified)
 		}
@@ -113,7 +107,16 @@ func TestFinishArchive(t *testing.T) {
 			}
 		}
 	}
-	want := map[string]int{"boot.img": sizes["boot.img"]}
+	m, key, err := signed.Open(contents[partition.ManifestFile])
+	if err != nil || key != signer.Key() || m.Version != "v1" || !m.Built.Equal(stampTime) || m.Arch != "arm64" || m.Camera != "" {
+		t.Fatalf("it is signed by %q as %+v: %v", key, m, err)
+	}
+	for name, is := range map[string]*signed.Content{"boot.img": &m.Boot, "root.img": &m.Root} {
+		if read, err := io.ReadAll(is.Reader(bytes.NewReader(contents[name]))); err != nil || !bytes.Equal(read, contents[name]) {
+			t.Errorf("%s is not what is signed: %v", name, err)
+		}
+	}
+	want := map[string]int{"boot.img": sizes["boot.img"], partition.ManifestFile: sizes[partition.ManifestFile]}
 	for name, content := range files {
 		if name != "boot.img" {
 			want[name] = len(content)

@@ -19,6 +19,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/network/firmware"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/setup"
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 )
 
 // DefaultSize of an image in bytes. It fits every card that is sold, and QEMU's
@@ -56,6 +57,13 @@ type Builder struct {
 	// only one with that of chips for which Debian has none. Empty means none. The rest is of
 	// this computer's /lib/firmware, or is downloaded with apt-get from Debian.
 	WiFiFirmware string
+	// Sign is the key that signs images for updates. A camera whose image has an owner
+	// takes updates by it: its public half is on /perm. nil makes images for updates that
+	// nobody has signed, and cameras that keep the first key they see (update.Server).
+	Sign *signed.Signer
+	// Release puts the public half of Sign into all root file systems as well, for
+	// everybody's cameras.
+	Release bool
 	// Settings are in the image's pushcam.txt (setup.Text): name, country and networks.
 	// The owner can change the file, and an update leaves it alone.
 	Settings setup.Settings
@@ -103,6 +111,8 @@ type Image struct {
 	Time     time.Time // of the commit
 	Size     int64     // bytes
 	RootSize int64     // bytes of the root file system
+	// UpdateKey is that by which its updates are signed; "" if nobody signs them.
+	UpdateKey signed.Key
 	// RootSum is the SHA-256 of the root file system: the same for builds of
 	// one commit and host name with one version of Go and of the C compiler,
 	// and with the CA certificates and the time zone of the computer that
@@ -194,6 +204,12 @@ func (b *Builder) build(ctx context.Context, path string, perm bool, write func(
 		return nil, err
 	}
 	img := &Image{Path: path, Hostname: b.hostname(), Kernel: b.kernel(), Version: b.Version, Time: b.Time, Size: b.size()}
+	if b.Sign != nil {
+		img.UpdateKey = b.Sign.Key()
+	}
+	if b.Release {
+		inst.updateKey = img.UpdateKey
+	}
 	if inst.wifi != nil {
 		img.WiFi = &inst.wifi.Contents
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 )
 
 func checkout(t *testing.T) string {
@@ -256,7 +257,7 @@ func TestInstance(t *testing.T) {
 			if got, want := inst.compiler(), "aarch64-linux-gnu-gcc"; got != want {
 				t.Errorf("compiler %q, want %q", got, want)
 			}
-			inst.licenses = "the licences"
+			inst.licenses, inst.updateKey = "the licences", "ssh-ed25519 AAAA"
 			home := t.TempDir()
 			if err := inst.write(home, "pushcam", dir, &Image{Hostname: "cam-2", Kernel: StockKernel, Version: "v1.2"}); err != nil {
 				t.Fatal(err)
@@ -281,6 +282,10 @@ func TestInstance(t *testing.T) {
 				t.Errorf("%s has %q", device.LicensesFile, contents[device.LicensesFile])
 			}
 			delete(contents, device.LicensesFile)
+			if contents[signed.RootFile] != "ssh-ed25519 AAAA\n" {
+				t.Errorf("%s has %q", signed.RootFile, contents[signed.RootFile])
+			}
+			delete(contents, signed.RootFile)
 			var inImage map[string]any
 			if err := json.Unmarshal([]byte(kept), &inImage); err != nil {
 				t.Errorf("%s: %v: %q", device.ConfigFile, err, kept)

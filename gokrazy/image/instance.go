@@ -14,6 +14,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/network/firmware"
 	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 )
 
 // program is the package that the image is for.
@@ -37,8 +38,9 @@ type instance struct {
 	flags       []string          // GoBuildFlags
 	files       map[string]string // ExtraFileContents, by path in the image
 
-	licenses string // of what is in the image
-	wifi     *wifi  // nil if it has no Wi-Fi
+	licenses  string     // of what is in the image
+	updateKey signed.Key // of whom everybody's camera takes updates; may be empty
+	wifi      *wifi      // nil if it has no Wi-Fi
 }
 
 // FindCheckout looks for a checkout of pushcam in dir and above it.
@@ -153,6 +155,9 @@ func (i *instance) write(parent, name, checkout string, img *Image) error {
 	}
 	// Not before: they would be in the image twice.
 	files[device.LicensesFile] = i.licenses
+	if i.updateKey != "" {
+		files[signed.RootFile] = string(signed.FormatKeys([]signed.Key{i.updateKey}))
+	}
 	if i.wifi != nil {
 		if paths["/lib"] != "" {
 			return fmt.Errorf("config.json: ExtraFilePaths of %s has /lib, where the files for Wi-Fi go: name the files in it, or make the image with -no-wifi", program)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/identity"
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 )
 
 // formatPerm makes /perm: ext4, with the camera's id and the owner's password in it if
@@ -44,8 +45,12 @@ func formatPerm(ctx context.Context, mkfs, image string, at span, img *Image, pa
 	return nil
 }
 
-// keyFile is where the camera's program looks for its key, below /perm.
-const keyFile = "pushcam/" + identity.File
+// Where the camera's program looks for its key, and for those of whom it takes updates,
+// below /perm.
+const (
+	keyFile        = "pushcam/" + identity.File
+	updateKeysFile = "pushcam/" + signed.KeysFile
+)
 
 // permContent is a folder with what the /perm of a camera with an owner begins with. The
 // caller removes it.
@@ -69,10 +74,15 @@ func permContent(img *Image, password string) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for _, f := range []struct {
+	type file struct {
 		name, text string
 		mode       os.FileMode
-	}{{keyFile, string(key), 0o600}, {device.OwnerFile, hash, 0o600}, {device.IDFile, img.ID, 0o644}, {device.SetupCodeFile, img.SetupCode, 0o600}} {
+	}
+	files := []file{{keyFile, string(key), 0o600}, {device.OwnerFile, hash, 0o600}, {device.IDFile, img.ID, 0o644}, {device.SetupCodeFile, img.SetupCode, 0o600}}
+	if img.UpdateKey != "" {
+		files = append(files, file{updateKeysFile, string(img.UpdateKey), 0o600})
+	}
+	for _, f := range files {
 		path := filepath.Join(dir, f.name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return "", err

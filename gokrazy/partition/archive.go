@@ -9,10 +9,14 @@ import (
 	"os"
 )
 
+// ManifestFile is the name of Archive.Manifest in the zip.
+const ManifestFile = "manifest.signed"
+
 // An Archive is an image for updates (gokrazy archive format, .gaf): a zip of the
 // boot partition and the root file system, neither compressed.
 type Archive struct {
 	Root, Boot *io.SectionReader
+	Manifest   *io.SectionReader // what it is, signed (signed.Open); nil if nobody has signed it
 	RootInfo   *Root
 	BootKernel string // release of the kernel in Boot
 	file       *os.File
@@ -51,6 +55,9 @@ func OpenArchive(path string) (a *Archive, err error) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
+	if a.Manifest, err = stored(f, z, ManifestFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	if a.RootInfo, err = InspectRoot(a.Root, a.Root.Size()); err != nil {
 		return nil, fmt.Errorf("%s: root.img: %w", path, err)
 	}
@@ -79,5 +86,5 @@ func stored(f *os.File, z *zip.Reader, name string) (*io.SectionReader, error) {
 		}
 		return io.NewSectionReader(f, at, int64(entry.UncompressedSize64)), nil
 	}
-	return nil, fmt.Errorf("there is no %s in it", name)
+	return nil, fmt.Errorf("there is no %s in it: %w", name, fs.ErrNotExist)
 }

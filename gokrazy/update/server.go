@@ -43,8 +43,8 @@ type Server struct {
 	Reboot func(context.Context) error
 	// ShowTrial tells the LEDs that a trial begins or was good.
 	ShowTrial func(bool)
-	// Keys are of whom updates are taken, beside those of KeysFile and of the root file
-	// system.
+	// Keys are of whom updates are taken, beside those of signed.KeysFile and of
+	// the root file system.
 	Keys []signed.Key
 	// ShowWindow tells the LEDs that OpenWindow allows something, or does not any more.
 	// It is called with a lock held.

@@ -18,9 +18,7 @@ import (
 )
 
 const (
-	// KeysFile is where the keys are that this camera alone trusts, in Server.Dir.
-	KeysFile = "update-keys"
-	maxKeys  = 64 << 10 // bytes
+	maxKeys = 64 << 10 // bytes
 	// windowTime is how long everybody who knows the password may update after a person
 	// was at the camera.
 	windowTime = 10 * time.Minute
@@ -48,7 +46,7 @@ func untrusted(what string, key signed.Key) error {
 // the camera safer than it was until then.
 type trust struct {
 	known   []signed.Key // all
-	kept    []signed.Key // those of them that are in KeysFile
+	kept    []signed.Key // those of them that are in signed.KeysFile
 	unknown error        // there are keys that cannot be read
 
 	until    time.Time        // when the window closes that a person at the camera has opened
@@ -74,7 +72,7 @@ func (s *Server) readKeys() {
 		}
 		return keys
 	}
-	t.kept = read(filepath.Join(s.Dir, KeysFile))
+	t.kept = read(filepath.Join(s.Dir, signed.KeysFile))
 	t.known = slices.Concat(t.known, read(s.Card.Root.Path(signed.RootFile)), t.kept)
 	if len(t.known) == 0 && t.unknown == nil {
 		s.Log.Warn("this camera knows no key for updates yet, so it takes all that come with the owner's password; the next pushcamctl update makes it know that computer")
@@ -161,7 +159,7 @@ func (s *Server) accept(m *signed.Manifest, key signed.Key, from string) error {
 		}
 		t.kept = append(slices.Clip(t.kept), key)
 		t.known = append(slices.Clip(t.known), key)
-		if err := durable.WriteFile(filepath.Join(s.Dir, KeysFile), signed.FormatKeys(t.kept)); err != nil {
+		if err := durable.WriteFile(filepath.Join(s.Dir, signed.KeysFile), signed.FormatKeys(t.kept)); err != nil {
 			return fmt.Errorf("the key that has signed the update cannot be kept: %w", err)
 		}
 		s.Log.Warn("updates are taken from another one from now on", "from", from, "key", key.Fingerprint(), "button", t.open())

@@ -248,7 +248,7 @@ func TestFirstKey(t *testing.T) {
 // A file of keys that is damaged does not make the camera take everything.
 func TestDamagedKeys(t *testing.T) {
 	a := newCamera(t)
-	file := filepath.Join(a.Dir, KeysFile)
+	file := filepath.Join(a.Dir, signed.KeysFile)
 	if err := os.WriteFile(file, make([]byte, 100), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/image"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/update"
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 )
 
 // maxRoot is the size in MB that the root file system may have.
@@ -86,6 +87,9 @@ func TestImageCommand(t *testing.T) {
 		}
 		if stat := tool("debugfs", "-R", "stat /pushcam/"+identity.File); !strings.Contains(stat, "Mode:  0600") {
 			t.Errorf("others may read the camera's key: %s", stat)
+		}
+		if signer, err := signed.LoadSigner(filepath.Join(config, "pushcam", "update-key")); err != nil || tool("debugfs", "-R", "cat /pushcam/"+signed.KeysFile) != string(signer.Key())+"\n" {
+			t.Errorf("the camera does not take updates from this computer: %v", err)
 		}
 		id = strings.TrimSpace(tool("debugfs", "-R", "cat /"+device.IDFile))
 		at := t.TempDir()

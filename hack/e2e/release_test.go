@@ -16,7 +16,23 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/image"
 	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 )
+
+// releaseKey signs the release, and its cameras know it.
+var releaseKey = sync.OnceValues(func() (*signed.Signer, error) {
+	s, _, err := signed.LoadOrMakeSigner(context.Background(), filepath.Join(scratch, "release-key"))
+	return s, err
+})
+
+func releaseSigner(t *testing.T) *signed.Signer {
+	t.Helper()
+	s, err := releaseKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
 
 // before is the product with the name of an older version, as hack/release makes it: it
 // is for everybody, and its owner writes into its text file whose it is. Updates start
@@ -32,8 +48,12 @@ var before = sync.OnceValues(func() (*product, error) {
 	if err != nil {
 		return nil, err
 	}
+	key, err := releaseKey()
+	if err != nil {
+		return nil, err
+	}
 	old := *p
-	b := &image.Builder{Checkout: checkout, Size: image.MinSize, Version: "v-before", Time: p.Time.Add(-time.Hour)}
+	b := &image.Builder{Checkout: checkout, Size: image.MinSize, Version: "v-before", Time: p.Time.Add(-time.Hour), Sign: key, Release: true}
 	old.settings = "hostname=" + ownName + "\r\npassword=" + password + "\r\n"
 	old.Image, err = b.Build(ctx, filepath.Join(scratch, "before.img"))
 	return &old, err
@@ -70,7 +90,11 @@ func archive(name, version string, at time.Time) (*image.Image, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 	defer cancel()
-	b := &image.Builder{Checkout: checkout, Version: version, Time: at}
+	key, err := releaseKey()
+	if err != nil {
+		return nil, err
+	}
+	b := &image.Builder{Checkout: checkout, Version: version, Time: at, Sign: key, Release: true}
 	return b.BuildArchive(ctx, filepath.Join(scratch, name))
 }
 
@@ -108,8 +132,43 @@ func rootOf(t *testing.T, gaf string) []byte {
 	return root
 }
 
-// with is the good image for updates with another root file system.
+// with is the good image for updates with another root file system, signed as that.
 func with(t *testing.T, root []byte) (gaf string) {
+	t.Helper()
+	is, err := partition.InspectRoot(bytes.NewReader(root), int64(len(root)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := partition.OpenArchive(good(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	m := signed.Manifest{Version: is.Version, Built: is.Built, Arch: is.Arch, Root: described(t, bytes.NewReader(root)), Boot: described(t, a.Boot)}
+	text, err := m.Sign(releaseSigner(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changed(t, map[string][]byte{"root.img": root, partition.ManifestFile: text})
+}
+
+// unsigned is the good image for updates, which nobody has signed.
+func unsigned(t *testing.T) (gaf string) {
+	t.Helper()
+	return changed(t, map[string][]byte{partition.ManifestFile: nil})
+}
+
+func described(t *testing.T, r io.Reader) signed.Content {
+	t.Helper()
+	c, err := signed.Describe(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// changed is the good image for updates with other files, and without those that are nil.
+func changed(t *testing.T, files map[string][]byte) (gaf string) {
 	t.Helper()
 	in, err := zip.OpenReader(good(t))
 	if err != nil {
@@ -123,17 +182,21 @@ func with(t *testing.T, root []byte) (gaf string) {
 	defer f.Close()
 	out := zip.NewWriter(f)
 	for _, entry := range in.File {
-		if entry.Name != "root.img" {
+		content, other := files[entry.Name]
+		if !other {
 			if err := out.Copy(entry); err != nil {
 				t.Fatal(err)
 			}
+			continue
+		}
+		if content == nil {
 			continue
 		}
 		w, err := out.CreateHeader(&zip.FileHeader{Name: entry.Name, Method: zip.Store})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Write(root); err != nil {
+		if _, err := w.Write(content); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,9 +3,13 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -100,6 +104,7 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("the update calls it %s, want %s", s.Hostname, ownName)
 		}
 	})
+	t.Run("signed by a stranger", func(t *testing.T) { testStranger(t, m, card, newer) })
 	t.Run("panics", func(t *testing.T) {
 		m.isRolledBack(t, bad(t, "panics"), newer, "never began", "before it could say why", "did not last")
 	})
@@ -129,6 +134,43 @@ func TestUpdate(t *testing.T) {
 			m.runs(t, next.version)
 		}
 	})
+}
+
+// testStranger sends a good update that was signed by somebody whom the camera does not
+// know, and one that nobody has signed, with the owner's password. Nothing is written.
+func testStranger(t *testing.T, m *machine, card, version string) {
+	before := roots(t, card)
+	said, err := m.update(t, "-image", unsigned(t)) // pushcamctl has a new key each time
+	if err == nil || !strings.Contains(said, "takes updates only from whom it knows") || !strings.Contains(said, "update-key=ssh-ed25519 ") {
+		t.Errorf("signed by a stranger: %v", err)
+	}
+	root := []byte("a root file system")
+	code, answer, err := m.api(t.Context(), http.MethodPut, "/api/update/root", bytes.NewReader(root), int64(len(root)), sha256.Sum256(root))
+	if err != nil || code != http.StatusUnprocessableEntity || !strings.Contains(answer, "this one is not signed") {
+		t.Errorf("signed by nobody: %d %s %v", code, answer, err)
+	}
+	if roots(t, card) != before {
+		t.Error("something of it was written")
+	}
+	m.runs(t, version)
+}
+
+// roots is the beginning of both root partitions, as the card has it.
+func roots(t *testing.T, card string) (sums [2][sha256.Size]byte) {
+	t.Helper()
+	f, err := os.Open(card)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for i, at := range []int64{104 << 20, 604 << 20} {
+		h := sha256.New()
+		if _, err := io.Copy(h, io.NewSectionReader(f, at, 16<<20)); err != nil {
+			t.Fatal(err)
+		}
+		sums[i] = [sha256.Size]byte(h.Sum(nil))
+	}
+	return sums
 }
 
 // isRolledBack updates to a bad image and sees that the version before runs again.

@@ -17,9 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
-
 	"github.com/pushcam/pushcam/gokrazy/update"
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 )
 
 // api sends a request as the owner.
@@ -42,9 +43,28 @@ func (m *machine) api(ctx context.Context, method, path string, body io.Reader, 
 	return resp.StatusCode, string(text), err
 }
 
+// announce says, signed, that a root file system comes, whatever it is.
+func (m *machine) announce(t *testing.T, root []byte) {
+	t.Helper()
+	is := &partition.Root{Version: "unknown"}
+	if known, err := partition.InspectRoot(bytes.NewReader(root), int64(len(root))); err == nil {
+		is = known
+	}
+	c := described(t, bytes.NewReader(root))
+	text, err := signed.Manifest{Version: is.Version, Built: is.Built, Arch: "arm64", Root: c, Boot: c}.Sign(releaseSigner(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, said, err := m.api(t.Context(), http.MethodPut, "/api/update/manifest", bytes.NewReader(text), int64(len(text)), sha256.Sum256(text))
+	if err != nil || code != http.StatusNoContent {
+		t.Fatalf("announce: %d %s %v", code, said, err)
+	}
+}
+
 // upload sends a root file system. It does not have it tried.
 func (m *machine) upload(t *testing.T, root []byte) {
 	t.Helper()
+	m.announce(t, root)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	code, said, err := m.api(ctx, http.MethodPut, "/api/update/root", bytes.NewReader(root), int64(len(root)), sha256.Sum256(root))
@@ -113,6 +133,7 @@ func testCutOff(t *testing.T, m *machine, version string) {
 	stream := m.stream(t)
 	for _, percent := range []int64{10, 50, 99} {
 		t.Run(fmt.Sprint(percent, " %"), func(t *testing.T) {
+			m.announce(t, root)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			reader, writer := io.Pipe()
@@ -164,6 +185,7 @@ func TestUpdatePowerCut(t *testing.T) {
 		want []string // versions
 	}{
 		{"while uploading", func(t *testing.T, m *machine, _ string) {
+			m.announce(t, root)
 			go m.api(t.Context(), http.MethodPut, "/api/update/root", slowly{bytes.NewReader(root)}, int64(len(root)), sha256.Sum256(root))
 			m.is(t, "an upload", func(s state) bool {
 				return s.Update.Phase == "receiving" && !strings.Contains(s.Update.Message, " 0 %")

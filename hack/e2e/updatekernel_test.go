@@ -27,7 +27,7 @@ func TestUpdateKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	// This image has room on /perm for two boot partitions.
-	b := &image.Builder{Checkout: checkout, Password: password, Kernel: image.StockKernel, Version: p.Version, Time: p.Time}
+	b := &image.Builder{Checkout: checkout, Password: password, Kernel: image.StockKernel, Version: p.Version, Time: p.Time, Sign: releaseSigner(t)}
 	img, err := b.Build(t.Context(), filepath.Join(t.TempDir(), "card.img"))
 	if err != nil {
 		t.Fatal(err)

@@ -15,14 +15,16 @@ import (
 	"strings"
 
 	"github.com/pushcam/pushcam/gokrazy/image"
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 )
 
 // release is one, in the making.
 type release struct {
 	checkout string
-	dir      string // that becomes it
-	url      string // of that folder for others; may be empty
-	firmware string // a folder with firmware for Wi-Fi; may be empty
+	dir      string         // that becomes it
+	url      string         // of that folder for others; may be empty
+	firmware string         // a folder with firmware for Wi-Fi; may be empty
+	key      *signed.Signer // nil signs nothing
 	step     func(format string, args ...any)
 
 	version string
@@ -50,6 +52,9 @@ func (r *release) run(ctx context.Context) error {
 	if err := os.Rename(part, r.dir); err != nil {
 		return err
 	}
+	if r.key == nil {
+		r.step("nobody has signed it: a camera with it takes updates from the computer that updates it first; give a key with -sign-key")
+	}
 	r.step("%s has pushcam %s", r.dir, r.version)
 	return nil
 }
@@ -68,7 +73,7 @@ func (r *release) isClean(ctx context.Context) error {
 
 // fill makes all files in dir.
 func (r *release) fill(ctx context.Context, dir string) error {
-	b := &image.Builder{Checkout: r.checkout, Size: image.MinSize, WiFiFirmware: r.firmware, Step: func(what string) { r.step("%s", what) }}
+	b := &image.Builder{Checkout: r.checkout, Size: image.MinSize, WiFiFirmware: r.firmware, Sign: r.key, Release: r.key != nil, Step: func(what string) { r.step("%s", what) }}
 	img, err := b.Build(ctx, filepath.Join(dir, "pushcam.img"))
 	if err != nil {
 		return err
@@ -82,6 +87,9 @@ func (r *release) fill(ctx context.Context, dir string) error {
 	if err := r.compress(ctx, img, filepath.Join(dir, r.named(".img.xz"))); err != nil {
 		return err
 	}
+	if err := r.publicKey(filepath.Join(dir, "pushcam-update-key.pub")); err != nil {
+		return err
+	}
 	tools, err := r.tools(ctx, dir)
 	if err != nil {
 		return err
@@ -90,6 +98,15 @@ func (r *release) fill(ctx context.Context, dir string) error {
 		return err
 	}
 	return sums(dir)
+}
+
+// publicKey writes the public half of the key, for who wants to check the image for updates
+// without pushcamctl.
+func (r *release) publicKey(path string) error {
+	if r.key == nil {
+		return nil
+	}
+	return os.WriteFile(path, signed.FormatKeys([]signed.Key{r.key.Key()}), 0o644)
 }
 
 func (r *release) named(suffix string) string { return "pushcam-" + r.version + suffix }

@@ -19,9 +19,14 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/durable"
 )
 
-// RootFile is where a root file system has the keys of whom it takes updates: that of a
-// release, as ParseKeys reads it. A newer release may bring another one.
-const RootFile = "/etc/pushcam-update-keys"
+const (
+	// RootFile is where a root file system has the keys of whom it takes updates: that
+	// of a release, as ParseKeys reads it. A newer release may bring another one.
+	RootFile = "/etc/pushcam-update-keys"
+	// KeysFile is where the keys are that this camera alone trusts, in the program's
+	// state folder: that of the computer that made its card, and those that it met later.
+	KeysFile = "update-keys"
+)
 
 // Key is the public half of a key that updates are signed with, as a line of ssh's
 // authorized_keys has it, without a comment: ssh-ed25519 AAAA…
