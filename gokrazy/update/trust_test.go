@@ -313,6 +313,7 @@ func TestWindow(t *testing.T) {
 				return 0, said
 			}
 			time.Sleep(windowTime)
+			synctest.Wait()
 			return a.ask("POST", fmt.Sprintf("/api/update/try?root=%x", sha256.Sum256(o.root)), nil, nil)
 		}, http.StatusUnprocessableEntity, false},
 		"opened again": {func(a *camera) (int, string) {
