@@ -61,7 +61,8 @@ func newAppliance(c *config, s *settings, address net.Addr, web *http.Client, se
 	}
 	a := &appliance{root: c.root, log: log, end: end, lock: device.LockText, hostname: os.Hostname, card: &card.Card{Root: c.root}, owners: device.OpenOwnership(c.root, owner)}
 	a.onEnding = device.OnEnding
-	a.system = system{settle: a.card.Settle, unkept: s.unkept, endOthers: device.EndOthers, off: device.PowerOff, restart: device.Restart}
+	power := device.OpenPower()
+	a.system = system{settle: a.card.Settle, unkept: s.unkept, endOthers: power.EndOthers, off: power.Off, restart: power.Restart}
 	a.watch = &cardWatch{root: c.root, show: p.onCard, log: log.With("component", "card")}
 	var err error
 	if a.id, err = device.ID(c.root); err != nil {

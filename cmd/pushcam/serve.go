@@ -64,6 +64,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	all := newParts(ctx)
 	appliance := newAppliance(c, settings, address, itself.Client(), secure, cam, panel, all.stop, book, lines, log)
+	appliance.confine(c.source.kind == "stream")
 	server := newServer(c, hub, cam, log.With("component", "pusher"))
 	hosts := func() []string { return page.now.Load().allowHosts.all }
 	page.wire(appliance, server, cam, panel, level)

@@ -7,7 +7,7 @@ import (
 )
 
 // What ends the system is done on gokrazy only.
-func TestIfGokrazy(t *testing.T) {
+func TestPower(t *testing.T) {
 	tests := map[string]struct {
 		init string // what process 1 runs; "" is not known
 		done bool
@@ -29,7 +29,7 @@ func TestIfGokrazy(t *testing.T) {
 				}
 			}
 			done := false
-			err := ifGokrazy(root, func() error { done = true; return failed })
+			err := openPower(root).try(func() error { done = true; return failed })
 			want := ErrNotGokrazy
 			if tc.done {
 				want = failed

@@ -73,6 +73,10 @@ func testAppliance(t *testing.T, p *product) {
 		if s.Program.Version != p.Version || s.Program.System != "linux/arm64" {
 			t.Errorf("the program is %+v, want version %s", s.Program, p.Version)
 		}
+		_, _, log, err := m.owned(http.MethodGet, "/api/log")
+		if p.Kernel == image.PushcamKernel && (err != nil || !bytes.Contains(log, []byte("this program is confined"))) {
+			t.Errorf("the program may do more than it needs to: %v\n%s", err, log)
+		}
 		if !s.Panel.Button || s.Panel.LEDs != 1 {
 			t.Errorf("the panel is %+v, want an LED and a button", s.Panel)
 		}

@@ -53,7 +53,8 @@ func (m *Manager) reboot(ctx context.Context) error {
 		m.Log.Error("that the system is rebooted for its radio is not kept", "err", err)
 	}
 	m.Log.Error("the system is rebooted for its radio", "why", r.Reason)
-	if err := device.EndOthers(); err != nil {
+	power := device.OpenPower()
+	if err := power.EndOthers(); err != nil {
 		return err
 	}
 	settle := func() error {
@@ -64,7 +65,7 @@ func (m *Manager) reboot(ctx context.Context) error {
 	if err := within(ctx, settleTimeout, settle); err != nil {
 		m.Log.Error("the card does not take what was written", "err", err)
 	}
-	return device.Restart()
+	return power.Restart()
 }
 
 // within does what may hang, for so long at most; what hangs is left to itself.

@@ -25,13 +25,14 @@ func end() error {
 	signal.Notify(signals, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2)
 	pressed := make(chan string, 1)
 	watchPowerKeys(pressed)
+	power := device.OpenPower()
 	e := &device.Ending{
 		Program:   "/user/pushcam",
 		Kill:      unix.Kill,
-		EndOthers: device.EndOthers,
+		EndOthers: power.EndOthers,
 		Settle:    new(card.Card).Settle,
-		PowerOff:  device.PowerOff,
-		Restart:   device.Restart,
+		PowerOff:  power.Off,
+		Restart:   power.Restart,
 		Log:       log.Printf,
 	}
 	select {
