@@ -1,13 +1,14 @@
 //go:build linux
 
 // Command soak runs the program for a long time under viewers that come, go, stall and
-// abort, with a camera that fails now and then, and looks whether anything grows:
+// abort, with a camera that fails and a clock that jumps now and then, and looks whether
+// anything grows:
 //
-//	go run ./hack/soak -for 1h -plot soak.svg
+//	sudo go run ./hack/soak -for 1h -plot soak.svg
 //
 // Another viewer watches all the while, and takes nothing that is damaged. The program
-// is that of this checkout, on this computer: so its clock is not set, and it has no owner
-// who changes settings.
+// is that of this checkout, on this computer. For root it is as on an appliance, and its
+// owner changes settings all the while.
 package main
 
 import (
@@ -22,7 +23,7 @@ import (
 )
 
 func main() {
-	var s soak
+	s := soak{clocks: true}
 	flag.DurationVar(&s.length, "for", 10*time.Minute, "how `long`")
 	flag.IntVar(&s.visitors, "visitors", 40, "how many come and go at a time")
 	flag.DurationVar(&s.every, "every", 5*time.Second, "time between two samples")

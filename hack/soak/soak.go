@@ -29,12 +29,16 @@ type soak struct {
 	every    time.Duration // between two samples
 	visitors int
 	seed     uint64
-	dir      string // for the program, its recording and its state
+	clocks   bool   // its clock jumps; the program is compiled anew for that
+	dir      string // the program's root, with its recording and its state
 	out      io.Writer
 
 	cmd     *exec.Cmd
 	address string // of the program
 	log     bytes.Buffer
+	owned   bool // the program is as on an appliance, and has an owner
+	changes int  // of settings, by the owner
+	clock   clock
 }
 
 // settle is how long the program has at the end until all visitors are forgotten: longer
@@ -47,12 +51,13 @@ func (s *soak) run(ctx context.Context) (*record, error) {
 		return nil, err
 	}
 	defer s.cmd.Process.Kill() // if it has not ended by then
+	defer s.clock.file.Close() // it is nil without a clock that jumps
 
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watched, endWatching := context.WithCancel(ctx)
 	defer endWatching()
-	steady := new(steady)
+	steady := &steady{age: s.clock.age}
 	watching.Go(func() { steady.run(watched, s.address) })
 
 	r := &record{budget: budget}
@@ -69,9 +74,16 @@ func (s *soak) run(ctx context.Context) (*record, error) {
 		all.Go(func() { v.run(busy) })
 	}
 	all.Go(func() { s.fail(busy, rand.New(rand.NewPCG(s.seed, uint64(s.visitors)))) })
+	if s.owned {
+		all.Go(func() { s.changeSettings(busy, rand.New(rand.NewPCG(s.seed, uint64(s.visitors+1)))) })
+	}
+	var clockErr error
+	if s.clocks {
+		all.Go(func() { clockErr = s.clock.run(busy, rand.New(rand.NewPCG(s.seed, uint64(s.visitors+2)))) })
+	}
 	err := s.sample(busy, r, steady, time.Now(), s.every)
 	all.Wait()
-	if err != nil {
+	if err := errors.Join(err, clockErr); err != nil {
 		return nil, err
 	}
 	s.show(true)
@@ -79,6 +91,11 @@ func (s *soak) run(ctx context.Context) (*record, error) {
 	defer cancel()
 	if err := r.await(calm, s); err != nil {
 		return nil, err
+	}
+	if s.owned {
+		if err := s.checkSettings(calm); err != nil {
+			return nil, err
+		}
 	}
 	endWatching()
 	watching.Wait()
@@ -95,17 +112,44 @@ func (s *soak) run(ctx context.Context) (*record, error) {
 // budget is the program's -memory, in bytes.
 const budget = 96 << 20
 
-// start builds and starts the program, with a recording as its camera.
+// start builds and starts the program, with a recording as its camera. For root it is as on
+// an appliance, in a root folder of its own.
 func (s *soak) start(ctx context.Context) error {
-	program := filepath.Join(s.dir, "pushcam")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/pushcam/pushcam/cmd/pushcam").CombinedOutput(); err != nil {
+	s.owned = os.Geteuid() == 0
+	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(s.dir, "pushcam"))
+	if s.owned { // there are no libraries in that folder
+		build.Args = append(build.Args, "-tags=netgo,osusergo", "-ldflags=-linkmode external -extldflags -static")
+		if err := s.prepareRoot(); err != nil {
+			return err
+		}
+	}
+	if s.clocks {
+		overlay, err := s.clock.build(ctx, s.dir)
+		if err != nil {
+			return err
+		}
+		build.Args = append(build.Args, "-overlay", overlay)
+	}
+	build.Args = append(build.Args, "github.com/pushcam/pushcam/cmd/pushcam")
+	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w: %s", err, out)
 	}
 	if err := writeFilm(filepath.Join(s.dir, "film")); err != nil {
 		return err
 	}
-	s.cmd = exec.Command(program, "-listen", "127.0.0.1:0", "-source", "replay:"+filepath.Join(s.dir, "film"), "-fps", "25",
-		"-memory", fmt.Sprint(budget>>20), "-state-dir", filepath.Join(s.dir, "state"))
+	root := s.dir
+	if s.owned {
+		root = "/"
+	}
+	flags := []string{"-listen", "127.0.0.1:0", "-listen-tls", "", "-source", "replay:" + filepath.Join(root, "film"), "-fps", "25",
+		"-memory", fmt.Sprint(budget >> 20), "-state-dir", filepath.Join(root, filepath.Dir(settingsFile)),
+		"-led-sys", "none", "-led-gpio", "-1", "-button-gpio", "-1"}
+	s.cmd = exec.Command(filepath.Join(s.dir, "pushcam"), flags...)
+	if s.owned {
+		const inRoot = `mount --rbind /proc "$0/proc" && exec chroot "$0" /pushcam "$@"`
+		s.cmd = exec.Command("unshare", append([]string{"--mount", "sh", "-c", inRoot, s.dir}, flags...)...)
+	}
+	s.cmd.Env = append(os.Environ(), clockEnv+"="+filepath.Join(root, clockName))
 	s.cmd.Stderr = &s.log
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -130,6 +130,7 @@ func (v *visitor) noise(ctx context.Context, conn net.Conn) {
 type steady struct {
 	frames  int
 	damaged error // the first thing that no stream may have
+	age     func(captured time.Time) (time.Duration, bool)
 
 	mu   sync.Mutex
 	ages []time.Duration // since they were last taken
@@ -159,9 +160,11 @@ func (s *steady) watch(ctx context.Context, conn net.Conn) error {
 			return unlessOver(ctx, err)
 		}
 		s.frames++
-		s.mu.Lock()
-		s.ages = append(s.ages, time.Since(part.Capture))
-		s.mu.Unlock()
+		if age, ok := s.age(part.Capture); ok {
+			s.mu.Lock()
+			s.ages = append(s.ages, age)
+			s.mu.Unlock()
+		}
 	}
 }
 
