@@ -3,6 +3,8 @@
 //	go run ./hack/fuzz -for 1h
 //	go run ./hack/fuzz -for 10m ./camera ./gokrazy/setup
 //
+//	go run ./hack/fuzz -within 75s     # some of them, other ones for each commit
+//
 // What fails is written to the testdata/fuzz of its package, where go test finds it.
 package main
 
@@ -12,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
@@ -27,10 +30,17 @@ import (
 
 func main() {
 	length := flag.Duration("for", time.Minute, "how `long` in all, without the time to build")
+	within := flag.Duration("within", 0, "take so `long` with the time to build, for as many targets as that is enough for; each commit begins with another one")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *length, flag.Args(), os.Stdout); err != nil {
+	all, err := chosen(flag.Args())
+	if err == nil && *within > 0 {
+		err = fuzzSome(ctx, all, *within, os.Stdout)
+	} else if err == nil {
+		_, err = fuzz(ctx, all, share(*length, len(all)), os.Stdout)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "fuzz:", err)
 		os.Exit(1)
 	}
@@ -74,34 +84,71 @@ func share(length time.Duration, n int) time.Duration {
 	return max(length/time.Duration(n), time.Second).Round(100 * time.Millisecond)
 }
 
-func run(ctx context.Context, length time.Duration, packages []string, out io.Writer) error {
+// chosen are the targets of the packages that are named, or all.
+func chosen(packages []string) ([]target, error) {
 	all, err := targets(".")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(packages) > 0 {
 		all = slices.DeleteFunc(all, func(t target) bool { return !slices.Contains(packages, t.pkg) })
 	}
 	if len(all) == 0 {
-		return errors.New("there is no fuzz target; start it in the root of the repository, with packages as ./camera")
+		return nil, errors.New("there is no fuzz target; start it in the root of the repository, with packages as ./camera")
 	}
-	each, failed := share(length, len(all)), 0
+	return all, nil
+}
+
+// fuzz runs targets for some time each, and returns how many it has begun.
+func fuzz(ctx context.Context, all []target, each time.Duration, out io.Writer) (begun int, err error) {
+	failed := 0
 	for _, t := range all {
-		said, err := t.run(ctx, each)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			break
 		}
-		if err != nil {
+		begun++
+		said, err := t.run(ctx, each)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
 			failed++
 			fmt.Fprintf(out, "FAILED %s %s: %v\n%s", t.pkg, t.name, err, said)
-			continue
+		default:
+			fmt.Fprintf(out, "%s %s: %s\n", t.pkg, t.name, progress(said))
 		}
-		fmt.Fprintf(out, "%s %s: %s\n", t.pkg, t.name, progress(said))
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d targets failed", failed, len(all))
+		return begun, fmt.Errorf("%d of %d targets failed", failed, begun)
 	}
-	return nil
+	return begun, ctx.Err()
+}
+
+// someTime is for each target of fuzzSome. To build the first one of a package may take ten
+// times as long.
+const someTime = 3 * time.Second
+
+// fuzzSome runs as many targets as there is time for, from the one on whose turn it is.
+func fuzzSome(ctx context.Context, all []target, within time.Duration, out io.Writer) error {
+	commit, err := exec.CommandContext(ctx, "git", "rev-parse", "HEAD").Output()
+	if err != nil { // it is not under git: each day has its targets
+		commit = []byte(time.Now().Format(time.DateOnly))
+	}
+	some, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	begun, err := fuzz(some, turn(all, commit), someTime, out)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	fmt.Fprintf(out, "%d of %d targets had their turn\n", begun, len(all))
+	return err
+}
+
+// turn begins with another target for each commit.
+func turn(all []target, commit []byte) []target {
+	h := fnv.New32a()
+	h.Write(commit)
+	first := int(h.Sum32() % uint32(len(all)))
+	return slices.Concat(all[first:], all[:first])
 }
 
 // run runs a target for some time. Making what is found smaller may take no more than

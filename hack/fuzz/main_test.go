@@ -31,6 +31,23 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// Each target has its turn with some commit, and no run misses one.
+func TestTurn(t *testing.T) {
+	all := []target{{"./a", "FuzzA"}, {"./b", "FuzzB"}, {"./c", "FuzzC"}}
+	first := make(map[target]bool)
+	for commit := range byte(50) {
+		got := turn(all, []byte{commit})
+		first[got[0]] = true
+		i := slices.Index(all, got[0])
+		if want := slices.Concat(all[i:], all[:i]); !slices.Equal(got, want) {
+			t.Errorf("commit %d: %v, want %v", commit, got, want)
+		}
+	}
+	if len(first) != len(all) {
+		t.Errorf("only %v are ever the first", first)
+	}
+}
+
 func TestShare(t *testing.T) {
 	for length, want := range map[time.Duration]time.Duration{time.Minute: 1500 * time.Millisecond, time.Hour: 90 * time.Second, time.Second: time.Second} {
 		if got := share(length, 40); got != want {
