@@ -99,8 +99,11 @@ const (
 	writeTimeout    = 30 * time.Second // for an answer that is no stream
 	idleTimeout     = 60 * time.Second // of a connection between two requests
 	bodyTime        = time.Second      // for a body that nobody has read, when the request is answered
-	stopTimeout     = time.Second      // for all streams and requests together, when the server stops; gokrazy waits for 2 s
-	maxHeader       = 16 << 10         // bytes
+	// stopTimeout is for all streams, requests and refusals (drainTime) together, when the
+	// server stops. gokrazy kills a program 2 s after it has asked it to end, and a board
+	// that is busy takes a part of that.
+	stopTimeout = 600 * time.Millisecond
+	maxHeader   = 16 << 10 // bytes
 )
 
 // Serve answers on the listeners, which it closes, until ctx is done. Then

@@ -25,8 +25,8 @@ type asyncWriter struct {
 const (
 	asyncLines = 512 // of maxLogLine at most
 	// asyncEnd is how long close waits for a writer that hangs. The web server may take
-	// pusher's second before it, and gokrazy waits for 2 s.
-	asyncEnd = 300 * time.Millisecond
+	// 0.6 s before it, and gokrazy waits for 2 s.
+	asyncEnd = 200 * time.Millisecond
 )
 
 // newAsyncWriter writes to a writer until close is called.
