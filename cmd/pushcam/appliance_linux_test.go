@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -20,12 +21,18 @@ import (
 )
 
 // The whole program on a folder that looks like the appliance. It is run in a
-// network of its own, because it announces itself there.
+// network of its own, because it announces itself there, and in a process of its own,
+// because it is confined for good.
 func TestAppliance(t *testing.T) {
 	const inside = "PUSHCAM_TEST_APPLIANCE"
 	if os.Getenv(inside) == "" {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAppliance$", "-test.v")
-		cmd.Env = append(os.Environ(), inside+"=1")
+		dir, err := os.MkdirTemp("", "appliance") // the path of a socket has 107 bytes
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		cmd.Env = append(os.Environ(), inside+"=1", "TMPDIR="+dir)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 		if os.Geteuid() != 0 {
 			cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
@@ -49,11 +56,18 @@ func TestAppliance(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.MkdirAll(root.Path("etc"), 0o755); err != nil {
+	// What this test removes in /etc is on /perm, where a confined program may do so.
+	if err := errors.Join(os.MkdirAll(root.Path("perm/etc"), 0o755), os.Symlink("perm/etc", root.Path("etc"))); err != nil {
 		t.Fatal(err)
 	}
 	write(t, root.Path(device.LicensesFile), "the licences")
 	socket := filepath.Join(t.TempDir(), "socket")
+	t.Cleanup(func() { // a confined program removes no temporary folders
+		if t.Failed() {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	})
 	_, stop := startOn(t, root, "-listen", "unix:"+socket, "-listen-tls", "127.0.0.1:0", "-led-gpio", "-1", "-button-gpio", "-1")
 	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
