@@ -21,6 +21,12 @@ const loginCookie = "pushcam"
 //go:embed web/login.html
 var loginPage string
 
+// Where loginPage says what a login is good for.
+const (
+	headingMark  = "<!-- heading -->"
+	sentenceMark = "<!-- sentence -->"
+)
+
 // logoutForm is on the viewer page of a camera that is closed, where logoutMark is.
 const (
 	logoutMark = "<!-- log out -->"
@@ -30,11 +36,15 @@ const (
 
 // loginForm answers with the page to log in. message, if there is one, says what was wrong
 // with what was typed on it.
-func loginForm(w http.ResponseWriter, code int, message string) {
+func (s *Server) loginForm(w http.ResponseWriter, code int, message string) {
 	if message != "" {
 		message = `<p role="alert">` + html.EscapeString(message) + "</p>"
 	}
-	page := strings.Replace(loginPage, messageMark, message, 1)
+	heading, sentence := "This camera is closed.", "Who knows its password may look: the one for viewers, or the owner's."
+	if s.isOpen() {
+		heading, sentence = "Log in.", "The owner's password opens what only the owner may change."
+	}
+	page := strings.NewReplacer(messageMark, message, headingMark, heading, sentenceMark, sentence).Replace(loginPage)
 	h := w.Header()
 	if code == http.StatusUnauthorized { // which has to have one (RFC 9110, 15.5.2)
 		h.Set("WWW-Authenticate", `Cookie realm="pushcam"`)
@@ -51,7 +61,7 @@ func loginForm(w http.ResponseWriter, code int, message string) {
 // login.
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
-		loginForm(w, http.StatusOK, "")
+		s.loginForm(w, http.StatusOK, "")
 		return
 	}
 	if !isSameOrigin(r) { // it does not count as a try of the address
@@ -63,7 +73,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, http.StatusBadRequest, "What was sent is not this page's form: %v", err)
 		return
 	}
-	refuse := loginForm
+	refuse := s.loginForm
 	if wantsJSON(r) { // it is a script's, which shows the sentence itself
 		refuse = func(w http.ResponseWriter, code int, message string) {
 			writeJSON(w, code, map[string]string{"error": message})

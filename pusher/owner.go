@@ -36,10 +36,13 @@ type Owner struct {
 
 	// Free tells whether there is no owner yet: then the page asks the first who opens
 	// it for a password, and Choose keeps that; until then nobody gets the answers. If
-	// Choose's error wraps ErrUnsuitable, another password may do. Both may be nil, and
+	// Choose's error wraps ErrUnsuitable, another choice may do. Both may be nil, and
 	// Free must not wait for anything.
 	Free   func() bool
-	Choose func(password string) error
+	Choose func(Choice) error
+	// Offers are what may be chosen with the password: another name than this one, if it
+	// is not empty, and who may look. nil: neither.
+	Offers func() (name string, viewing bool)
 
 	// Known are the addresses from which the password came before the program started,
 	// the latest last. Others who guess do not lock them out.
@@ -48,6 +51,13 @@ type Owner struct {
 	// It must not block, and keeps the slice. nil: they are forgotten with the
 	// program.
 	Remember func(known []string)
+}
+
+// Choice is what the first who opens the page of a camera without an owner chooses.
+type Choice struct {
+	Password string
+	Name     string // of the camera; empty: as it is
+	Viewing  string // open or closed; empty: as it is
 }
 
 // with returns the owner with one more answer; nil if there is no owner.

@@ -274,7 +274,7 @@ func (s *Server) root(w http.ResponseWriter, r *http.Request) {
 	switch action := r.URL.Query().Get("action"); action {
 	case "":
 		if s.Owner.isFree() {
-			s.welcome(w, http.StatusOK, "")
+			s.welcome(w, http.StatusOK, "", Choice{})
 			return
 		}
 		if p := passOf(r); p != nil && p.token && asksForPage(r) {

@@ -1,8 +1,10 @@
 package pusher
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
+	"fmt"
 	"html"
 	"net/http"
 	"strconv"
@@ -21,29 +23,54 @@ const maxForm = 8 << 10 // bytes
 //go:embed web/welcome.html
 var welcomePage string
 
+//go:embed web/renamed.html
+var renamedPage string
+
 // messageMark is where welcomePage says what was wrong.
 const messageMark = "<!-- message -->"
 
 func (o *Owner) isFree() bool { return o != nil && o.Free != nil && o.Free() }
 
-// Who may look without the password that is chosen on the page.
+// What the page offers, and who may look without the password that is chosen on it.
 const (
 	whoMark   = "<!-- who may look -->"
 	whoOpen   = "Everybody on your network can watch without it."
 	whoClosed = "Who does not know it, or the viewers' password, cannot look: this camera is closed."
+
+	nameMark  = "<!-- name -->"
+	nameField = `<label>The camera's name on your network <input name="name" maxlength="63" autocapitalize="off" autocomplete="off" spellcheck="false" value="%s"></label>`
+
+	linkMark = "<!-- link -->" // to where the camera is with another name
+
+	viewingMark  = "<!-- viewing -->"
+	viewingField = `<fieldset><legend>Who may look?</legend>` +
+		`<label><input type="radio" name="viewing" value="open"%s> Everybody on my network</label>` +
+		`<label><input type="radio" name="viewing" value="closed"%s> Only who knows a password</label></fieldset>`
 )
 
 // welcome answers with the page of a camera without an owner. message, if there is one,
-// says what was wrong with what was typed on it.
-func (s *Server) welcome(w http.ResponseWriter, code int, message string) {
+// says what was wrong with what was typed on it, and chosen is that.
+func (s *Server) welcome(w http.ResponseWriter, code int, message string, chosen Choice) {
 	if message != "" {
 		message = `<p role="alert">` + html.EscapeString(message) + "</p>"
 	}
-	who := whoOpen
-	if !s.isOpen() {
-		who = whoClosed
+	name, viewing := "", false
+	if s.Owner.Offers != nil {
+		name, viewing = s.Owner.Offers()
 	}
-	page := strings.NewReplacer(messageMark, message, whoMark, who).Replace(welcomePage)
+	closed := chosen.Viewing == "closed" || chosen.Viewing == "" && !s.isOpen()
+	marks := []string{messageMark, message, nameMark, "", viewingMark, "", whoMark, whoOpen}
+	if closed {
+		marks[7] = whoClosed
+	}
+	if name != "" {
+		marks[3] = fmt.Sprintf(nameField, html.EscapeString(cmp.Or(chosen.Name, name)))
+	}
+	if viewing {
+		checked := map[bool]string{true: " checked"}
+		marks[5], marks[7] = fmt.Sprintf(viewingField, checked[!closed], checked[closed]), ""
+	}
+	page := strings.NewReplacer(marks...).Replace(welcomePage)
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(page)))
@@ -82,23 +109,47 @@ func (s *Server) choosePassword(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, http.StatusBadRequest, "What was sent is not this page's form: %v", err)
 		return
 	}
-	password := r.PostForm.Get("password")
-	if password != r.PostForm.Get("again") {
-		s.welcome(w, http.StatusUnprocessableEntity, "The two passwords differ: type the same one twice.")
+	choice := Choice{r.PostForm.Get("password"), strings.TrimSpace(r.PostForm.Get("name")), r.PostForm.Get("viewing")}
+	switch {
+	case choice.Viewing != "" && choice.Viewing != "open" && choice.Viewing != "closed":
+		fail(w, r, http.StatusBadRequest, "viewing is open or closed, not %.20q", choice.Viewing)
+		return
+	case choice.Password != r.PostForm.Get("again"):
+		s.welcome(w, http.StatusUnprocessableEntity, "The two passwords differ: type the same one twice.", choice)
 		return
 	}
-	switch err := s.Owner.Choose(password); {
+	if s.Owner.Offers != nil {
+		if was, _ := s.Owner.Offers(); choice.Name == was {
+			choice.Name = ""
+		}
+	}
+	switch err := s.Owner.Choose(choice); {
+	case err == nil && choice.Name != "":
+		s.Log.Warn("this camera has an owner now, and a name: they were chosen on its page", "from", address(r))
+		renamed(w, choice.Name)
 	case err == nil:
 		s.Log.Warn("this camera has an owner now: a password was chosen on its page", "from", address(r))
 		s.beginLogin(w, r, &pass{role: theOwner, ctx: s.ctx}, "./")
 	case errors.Is(err, ErrUnsuitable):
-		s.welcome(w, http.StatusUnprocessableEntity, capitalized(err))
+		s.welcome(w, http.StatusUnprocessableEntity, capitalized(err), choice)
 	case !s.Owner.isFree():
 		fail(w, r, http.StatusConflict, late)
 	default:
 		s.Log.Error("the owner's password cannot be kept", "err", err)
-		s.welcome(w, http.StatusInternalServerError, capitalized(err))
+		s.welcome(w, http.StatusInternalServerError, capitalized(err), choice)
 	}
+}
+
+// renamed answers who has given the camera another name, with which its program starts anew.
+func renamed(w http.ResponseWriter, name string) {
+	name = html.EscapeString(strings.ToLower(name))
+	link := fmt.Sprintf(`<a href="http://%s.local/">http://%[1]s.local/</a>`, name)
+	page := strings.NewReplacer(nameMark, name, linkMark, link).Replace(renamedPage)
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(page)))
+	h.Set("Content-Security-Policy", "default-src 'none'; img-src data:; style-src 'self'; base-uri 'none'; frame-ancestors 'none'")
+	w.Write([]byte(page)) // it fails only if the client has left
 }
 
 // capitalized is an error as a sentence.

@@ -24,9 +24,11 @@ func withoutOwner(chosen *atomic.Value) func(*Server) {
 				}
 				return password == chosen.Load(), nil
 			},
-			Names: func() []string { return []string{"pushcam.local"} },
-			Free:  func() bool { return chosen.Load() == nil },
-			Choose: func(password string) error {
+			Names:  func() []string { return []string{"pushcam.local"} },
+			Free:   func() bool { return chosen.Load() == nil },
+			Offers: func() (string, bool) { return "pushcam", true },
+			Choose: func(choice Choice) error {
+				password := choice.Password
 				switch {
 				case password == "cannot be kept":
 					return errors.New("keep the password: no room")
@@ -136,6 +138,52 @@ func TestNoFirstSight(t *testing.T) {
 			if a := r.ask("pushcam.local", "/"); strings.Contains(a.Body, "welcome") {
 				t.Errorf("%s: the page asks: %s", name, a.Body)
 			}
+		})
+	}
+}
+
+// The name of the camera and who may look are chosen with the password, or left as they are.
+func TestFirstSightChoices(t *testing.T) {
+	const good = "a good password"
+	form := func(name, viewing string) url.Values {
+		return url.Values{"password": {good}, "again": {good}, "name": {name}, "viewing": {viewing}}
+	}
+	tests := []struct {
+		name   string
+		form   url.Values
+		code   int
+		says   string
+		chosen Choice
+	}{
+		{"both", form("garden", "closed"), 200, `href="http://garden.local/"`, Choice{good, "garden", "closed"}},
+		{"the same name", form("pushcam", "open"), 303, "", Choice{good, "", "open"}},
+		{"neither", form("", ""), 303, "", Choice{good, "", ""}},
+		{"no name", form("not <a> name", "closed"), 422, `value="not &lt;a&gt; name"`, Choice{}},
+		{"what was chosen stays", form("not <a> name", "closed"), 422, `value="closed" checked`, Choice{}},
+		{"neither open nor closed", form("garden", "ajar"), 400, "open or closed", Choice{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var password atomic.Value
+				var chosen Choice
+				r := newRig(t, withoutOwner(&password), func(s *Server) {
+					choose := s.Owner.Choose
+					s.Owner.Choose = func(c Choice) error {
+						if c.Name == "not <a> name" {
+							return fmt.Errorf("%w: that is no name", ErrUnsuitable)
+						}
+						chosen = c
+						return choose(c)
+					}
+				})
+				if a := r.ask("pushcam.local", "/"); !strings.Contains(a.Body, `value="pushcam"`) || !strings.Contains(a.Body, `value="open" checked`) || strings.Contains(a.Body, "<!--") {
+					t.Errorf("the page: %s", a.Body)
+				}
+				if a := r.form("POST", "/welcome", tt.form); a.Code != tt.code || !strings.Contains(a.Body, tt.says) || chosen != tt.chosen {
+					t.Errorf("%+v, and %v was chosen; want %d with %s, and %v", a, chosen, tt.code, tt.says, tt.chosen)
+				}
+			})
 		})
 	}
 }

@@ -28,6 +28,18 @@ type calm struct{}
 func (calm) Health() error            { return nil }
 func (calm) FrameTime() time.Duration { return time.Second }
 
+// newPage is what an owner chooses on the page of an appliance, and changes nothing else.
+func newPage(t *testing.T, name string) *pageSettings {
+	t.Helper()
+	c, err := parse(noSystem, nil, noEnv, setup.Setup{}, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pageSettings{kept: quietSettings(t.TempDir()), name: func() string { return name }, rename: func(string) error { return nil }, apply: func(*config, *config) {}}
+	p.now.Store(c)
+	return p
+}
+
 // The appliance's owner reads the log and sees gokrazy's interface, with the
 // password that was chosen first.
 func TestOwner(t *testing.T) {
@@ -54,9 +66,10 @@ func TestOwner(t *testing.T) {
 	network := newNetwork("", nil, func(bool) {}, log)
 	network.take(status.Status{Domain: "fritz.box"})
 	appliance := &appliance{root: device.Root(root), log: log, network: network, owners: device.OpenOwnership(device.Root(root), device.ReadOwner(device.Root(root))), name: &discovery.Announcer{Hostname: "attic"}, updates: &update.Server{Card: &card.Card{Root: device.Root(root)}, Dir: t.TempDir(), Log: log}}
+	page := newPage(t, "attic")
 	server := &pusher.Server{
 		Hub: pusher.NewHub(func(bool) {}), Camera: calm{}, Log: log,
-		Owner: newOwner(&config{}, appliance, quietSettings(t.TempDir()), func() []string { return nil }, map[string]http.Handler{
+		Owner: newOwner(&config{}, appliance, quietSettings(t.TempDir()), page, func() []string { return nil }, map[string]http.Handler{
 			"/api/log":      book,
 			"/api/controls": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "controls of "+r.URL.Path) }),
 		}),

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/pushcam/pushcam/camera"
@@ -19,17 +20,19 @@ import (
 // newOwner is the camera's owner, with these answers and those that only an appliance has;
 // nil if the camera has none, as on a PC without -owner-password. hosts are the names of
 // -allow-host.
-func newOwner(c *config, a *appliance, s *settings, hosts func() []string, answers map[string]http.Handler) *pusher.Owner {
+func newOwner(c *config, a *appliance, s *settings, page *pageSettings, hosts func() []string, answers map[string]http.Handler) *pusher.Owner {
 	owner := &pusher.Owner{Answers: answers, Known: s.ownersAddresses(), Remember: s.setOwnersAddresses}
 	switch {
 	case a != nil:
-		owner.Verify, owner.Free, owner.Choose = a.owners.Verify, a.owners.Free, a.chooseOwner
+		owner.Verify, owner.Free = a.owners.Verify, a.owners.Free
+		owner.Offers = page.offers
+		owner.Choose = func(choice pusher.Choice) error { return a.chooseOwner(choice, page) }
 		owner.Names = func() []string { return append(a.ownNames(), hosts()...) }
 		maps.Copy(owner.Answers, a.answers())
 	case c.ownerPassword != "":
 		is := isSecret(c.ownerPassword)
 		owner.Verify = func(password string) (bool, error) { return is(password), nil }
-		owner.Names = func() []string { return append(hosts(), ownHostname()...) }
+		owner.Names = func() []string { return slices.Concat(hosts(), ownHostname()) }
 	default:
 		return nil
 	}
@@ -85,12 +88,25 @@ func (a *appliance) answers() map[string]http.Handler {
 	}
 }
 
-// chooseOwner keeps the password of the first who chooses one.
-func (a *appliance) chooseOwner(password string) error {
-	if err := device.CheckPassword(password); err != nil {
+// chooseOwner keeps the password of the first who chooses one, and what was chosen with it.
+func (a *appliance) chooseOwner(choice pusher.Choice, page *pageSettings) error {
+	if err := device.CheckPassword(choice.Password); err != nil {
 		return fmt.Errorf("%w: %w", pusher.ErrUnsuitable, err)
 	}
-	return a.owners.Choose(password)
+	if choice.Name != "" {
+		name, err := setup.CheckHostname(choice.Name)
+		if err != nil {
+			return fmt.Errorf("%w: %w", pusher.ErrUnsuitable, err)
+		}
+		choice.Name = name
+	}
+	if err := a.owners.Choose(choice.Password); err != nil {
+		return err
+	}
+	if err := page.take(choice); err != nil { // its owner can change it, and sees what it is
+		a.log.Error("what was chosen with the owner's password does not serve", "err", err)
+	}
+	return nil
 }
 
 // isCalled tells whether a name below .local is the appliance's.

@@ -182,6 +182,24 @@ func (p *pageSettings) wire(a *appliance, server *pusher.Server, cam *camera.Cam
 	}
 }
 
+// offers are what may be chosen together with the owner's password.
+func (p *pageSettings) offers() (name string, viewing bool) {
+	g, given := p.now.Load().given["viewing"]
+	return p.name(), !given || g.By == bySettings
+}
+
+// take makes what was chosen so serve.
+func (p *pageSettings) take(choice pusher.Choice) error {
+	values := make(map[string]any)
+	if choice.Name != "" {
+		values["name"] = choice.Name
+	}
+	if _, offered := p.offers(); offered && choice.Viewing != "" {
+		values["viewing"] = choice.Viewing
+	}
+	return p.Change(values)
+}
+
 // set changes a flag among those of the page. Its error says what is wrong with the value.
 func (p *pageSettings) set(page map[string]string, name string, value any) error {
 	i := slices.IndexFunc(pageFlags, func(f pageFlag) bool { return f.name() == name })

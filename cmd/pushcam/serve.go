@@ -79,7 +79,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		camera:  &cameraAnswer{state: cam.State, webcam: controls.camera.Modes, source: c.source.kind, last: hub.LastSize},
 		report:  &diagnosis{appliance.lines(cam), c.problems, book},
 	}
-	server.Owner = newOwner(c, appliance, settings, hosts, owners.answers())
+	server.Owner = newOwner(c, appliance, settings, page, hosts, owners.answers())
 	server.Answers = map[string]http.Handler{"/api/cameras": &cameras{browse: new(discovery.Browser).Browse, self: appliance.isCalled, log: log.With("component", "discovery")}}
 	server.Viewing = newViewing(c, settings, server.Owner != nil)
 	server.Metrics = func(w io.Writer) {
