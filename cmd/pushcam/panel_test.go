@@ -150,3 +150,45 @@ func TestPanelButton(t *testing.T) {
 		})
 	}
 }
+
+// Who wants no light has none while all is well, and sees all the same what is wrong.
+func TestDarkPanel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := new(panel)
+		p.setDark(true)
+		for phase, want := range map[camera.Phase]gpio.Pattern{
+			camera.Idle: gpio.Dark, camera.Live: gpio.Dark, camera.Starting: gpio.Dark, camera.Privacy: gpio.Dark,
+			camera.Fault: gpio.Fault, camera.NoCamera: gpio.NoCamera,
+		} {
+			if p.follow(phase); p.shown != want {
+				t.Errorf("%s: %v, want %v", phase, p.shown, want)
+			}
+		}
+		p.follow(camera.Live)
+		if err := p.test(); err == nil || p.shown != gpio.Dark {
+			t.Errorf("a test without an LED: %v, %v", err, p.shown)
+		}
+		p.leds = 1
+		if err := p.test(); err != nil || p.shown != gpio.Countdown {
+			t.Errorf("the test: %v, %v", err, p.shown)
+		}
+		time.Sleep(testTime)
+		synctest.Wait()
+		if p.shown != gpio.Dark {
+			t.Errorf("after the test: %v", p.shown)
+		}
+		if p.setDark(false); p.shown != gpio.Live {
+			t.Errorf("with light again: %v", p.shown)
+		}
+	})
+}
+
+func TestPressIsTold(t *testing.T) {
+	var told []bool
+	p := &panel{pressed: func(pressed bool) { told = append(told, pressed) }}
+	p.press(true)
+	p.press(false)
+	if len(told) != 2 || !told[0] || told[1] {
+		t.Errorf("told %v", told)
+	}
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pushcam/pushcam/gokrazy/network/status"
+	"github.com/pushcam/pushcam/gokrazy/setup"
+	"github.com/pushcam/pushcam/pusher/api/apitest"
+)
+
+// air is what a wifi changes: the networks that are kept, and what the radio is in.
+type air struct {
+	*wifi
+	kept    setup.Settings
+	reloads int
+	status  atomic.Pointer[status.Status]
+	spec    *apitest.Spec
+}
+
+// newAir is in the network home, until the test ends. It must be called in a bubble.
+func newAir(t *testing.T) *air {
+	a := &air{kept: setup.Settings{Country: "DE", Networks: []setup.Network{{SSID: []byte("home"), PSK: new([32]byte), Priority: 1}}}}
+	a.wifi = &wifi{
+		latest: a.status.Load, tries: make(chan wifiTry, 1), log: slog.New(slog.DiscardHandler),
+		load:   func() (setup.Setup, error) { return setup.Setup{Settings: a.kept}, nil },
+		save:   func(change func(*setup.Settings) error) error { return change(&a.kept) },
+		reload: func(context.Context) error { a.reloads++; return nil },
+	}
+	var err error
+	if a.spec, err = apitest.Load(); err != nil {
+		t.Fatal(err)
+	}
+	a.join("home", status.DHCP)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); a.run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	return a
+}
+
+func (a *air) join(ssid string, from status.Origin) {
+	a.status.Store(&status.Status{
+		WiFi: &status.Radio{Link: "wlan0", Network: &status.WiFiNetwork{SSID: ssid, Signal: -50}, Seen: []status.SeenNetwork{{SSID: "home", Signal: -50}}},
+		Links: []status.Link{{Name: "eth0", Addresses: []status.Address{{Prefix: netip.MustParsePrefix("10.0.0.1/8"), From: status.DHCP}}},
+			{Name: "wlan0", Addresses: []status.Address{{Prefix: netip.MustParsePrefix("10.0.0.2/8"), From: from}}}},
+	})
+}
+
+func (a *air) ask(t *testing.T, method, body string, code int) (text string) {
+	t.Helper()
+	r := httptest.NewRequest(method, "/api/wifi", strings.NewReader(body))
+	r.Header.Set("Accept", "application/json")
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	if w.Code != code {
+		t.Errorf("%s %s: %d %s, want %d", method, body, w.Code, w.Body, code)
+	}
+	if err := a.spec.Check("/api/wifi", method, w.Code, w.Header().Get("Content-Type"), w.Body.Bytes()); err != nil {
+		t.Error(err)
+	}
+	return w.Body.String()
+}
+
+func (a *air) ssids() (all []string) {
+	for _, n := range a.kept.Networks {
+		all = append(all, string(n.SSID))
+	}
+	return all
+}
+
+func TestAnotherWiFi(t *testing.T) {
+	tests := []struct {
+		name  string
+		then  func(*air)
+		state string
+		kept  []string
+	}{
+		{"joined", func(a *air) { a.join("new", status.DHCP) }, "joined", []string{"new", "home"}},
+		{"never seen", func(*air) {}, "went back", []string{"home"}},
+		{"no address there", func(a *air) { a.join("new", status.LinkLocal) }, "went back", []string{"home"}},
+		{"back in the one before", func(a *air) { a.join("home", status.DHCP) }, "went back", []string{"home"}},
+		{"the network program is gone", func(a *air) {
+			a.status.Store(nil)
+			time.Sleep(wifiTime)
+			a.join("home", status.DHCP)
+		}, "went back", []string{"home"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAir(t)
+				if said := a.ask(t, "PUT", `{"ssid":"new","password":"tulip and rose","country":"AT"}`, http.StatusAccepted); !strings.Contains(said, `"trying"`) || strings.Contains(said, "tulip") {
+					t.Error(said)
+				}
+				if a.ask(t, "PUT", `{"ssid":"third"}`, http.StatusConflict); a.kept.Networks[0].Priority != 2 || a.kept.Networks[0].PSK == nil || a.kept.Country != "AT" {
+					t.Errorf("meanwhile %+v is kept", a.kept)
+				}
+				if diff := cmp.Diff([]string{"new", "home"}, a.ssids()); diff != "" {
+					t.Errorf("meanwhile (-want +got):\n%s", diff)
+				}
+				time.Sleep(10 * time.Second)
+				tt.then(a)
+				time.Sleep(wifiTime)
+				synctest.Wait()
+				if diff := cmp.Diff(tt.kept, a.ssids()); diff != "" {
+					t.Errorf("kept (-want +got):\n%s", diff)
+				}
+				var got struct{ Change wifiChange }
+				if err := json.Unmarshal([]byte(a.ask(t, "GET", "", http.StatusOK)), &got); err != nil || got.Change.State != tt.state || (got.Change.Why == "") != (tt.state == "joined") {
+					t.Errorf("%+v, %v; want %s", got, err, tt.state)
+				}
+				if back := tt.state == "went back"; back && (a.kept.Country != "DE" || a.reloads != 2) || !back && a.reloads != 1 {
+					t.Errorf("country %s, %d reloads", a.kept.Country, a.reloads)
+				}
+			})
+		})
+	}
+}
+
+func TestWiFiIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAir(t)
+		for body, code := range map[string]int{
+			`{"ssid":""}`: 422, `{"ssid":"` + strings.Repeat("x", 33) + `"}`: 422, `{"ssid":"a","password":"short"}`: 422,
+			`{"ssid":"a","country":"Germany"}`: 422, `{"ssid":"a","key":"x"}`: 400, `[]`: 400,
+		} {
+			a.ask(t, "PUT", body, code)
+		}
+		a.save = func(func(*setup.Settings) error) error { return errors.New("no room in /run") }
+		if a.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("PUT", "/api/wifi", strings.NewReader(`{"ssid":"a"}`))); a.last().State != "went back" {
+			t.Errorf("%+v", a.last())
+		}
+		if a.reloads != 0 {
+			t.Error("the radio was told")
+		}
+		a.status.Store(&status.Status{})
+		a.ask(t, "GET", "", http.StatusConflict)
+	})
+}
