@@ -421,7 +421,8 @@ func (c *remote) unreached(ctx context.Context, err error) error {
 // refusal returns nil for an answer that grants the request, and else an error with
 // what the camera itself says.
 func (c *remote) refusal(resp *http.Response) error {
-	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNoContent {
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusCreated, http.StatusNoContent:
 		return nil
 	}
 	ours := strings.Contains(resp.Header.Get("WWW-Authenticate"), `realm="pushcam"`)
