@@ -12,6 +12,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -30,6 +31,7 @@ type soak struct {
 	visitors int
 	seed     uint64
 	clocks   bool   // its clock jumps; the program is compiled anew for that
+	group    string // the control group in which it is; "" is none
 	dir      string // the program's root, with its recording and its state
 	out      io.Writer
 
@@ -118,7 +120,7 @@ func (s *soak) start(ctx context.Context) error {
 	s.owned = os.Geteuid() == 0
 	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(s.dir, "pushcam"))
 	if s.owned { // there are no libraries in that folder
-		build.Args = append(build.Args, "-tags=netgo,osusergo", "-ldflags=-linkmode external -extldflags -static")
+		build.Args = append(build.Args, "-ldflags=-linkmode external -extldflags -static")
 		if err := s.prepareRoot(); err != nil {
 			return err
 		}
@@ -134,8 +136,11 @@ func (s *soak) start(ctx context.Context) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w: %s", err, out)
 	}
-	if err := writeFilm(filepath.Join(s.dir, "film")); err != nil {
-		return err
+	film := filepath.Join(s.dir, "film")
+	if _, err := os.Stat(film); errors.Is(err, fs.ErrNotExist) {
+		if err := writeFilm(film); err != nil {
+			return err
+		}
 	}
 	root := s.dir
 	if s.owned {
@@ -148,6 +153,9 @@ func (s *soak) start(ctx context.Context) error {
 	if s.owned {
 		const inRoot = `mount --rbind /proc "$0/proc" && exec chroot "$0" /pushcam "$@"`
 		s.cmd = exec.Command("unshare", append([]string{"--mount", "sh", "-c", inRoot, s.dir}, flags...)...)
+	}
+	if s.group != "" {
+		s.cmd = exec.Command("sh", append([]string{"-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, s.group}, s.cmd.Args...)...)
 	}
 	s.cmd.Env = append(os.Environ(), clockEnv+"="+filepath.Join(root, clockName))
 	s.cmd.Stderr = &s.log
