@@ -173,7 +173,6 @@ func (s *Server) accept(m *signed.Manifest, key signed.Key, from string) error {
 	s.trust.known, s.trust.kept = t.known, t.kept
 	s.trust.manifest, s.trust.signer = m, key
 	s.status.Signed = true
-	clear(s.sent) // it may have come with another manifest
 	return nil
 }
 

@@ -193,6 +193,13 @@ func TestSignedParts(t *testing.T) {
 	if code, said := a.ask("POST", try, nil, nil); code != http.StatusConflict {
 		t.Errorf("the halves of two updates: %d %s", code, said)
 	}
+	a.ShowWindow = func(bool) {}
+	a.OpenWindow()
+	own := append(bytes.Clone(one.boot), 1) // not signed, which the button allows
+	put(Boot, own)
+	if code, said := a.ask("POST", fmt.Sprintf("/api/update/try?root=%x&boot=%x", sha256.Sum256(two.root), sha256.Sum256(own)), nil, nil); code != http.StatusConflict {
+		t.Errorf("a root that is signed with a boot partition that is not: %d %s", code, said)
+	}
 	lying := one.manifest
 	lying.Version = "v9"
 	announce(lying)
@@ -226,7 +233,7 @@ func TestFirstKey(t *testing.T) {
 		t.Fatalf("the first signed one: %d %s", code, said)
 	}
 	try := fmt.Sprintf("/api/update/try?root=%x", sha256.Sum256(old))
-	if code, said := a.ask("POST", try, nil, nil); code != http.StatusConflict {
+	if code, said := a.ask("POST", try, nil, nil); code != http.StatusUnprocessableEntity {
 		t.Errorf("what came before without a signature: %d %s", code, said)
 	}
 	a.start("v1")
