@@ -56,7 +56,7 @@ func (l *climber) want(t *testing.T, want ...string) {
 }
 
 func TestLadder(t *testing.T) {
-	t.Attr("fault", "camera | a camera that nothing brings back, with viewers who wait | stream, device, USB reset, program, system: after 3 s, at once, 30 s, 2 min, 5 min; a reboot at most once an hour | live after whichever rung helps")
+	t.Attr("fault", "camera | a camera that nothing brings back, with viewers who wait | stream, device, USB reset, program, system: after 3 s, at once, 30 s, 2 min, 5 min; a reboot at most once an hour | live after whichever step helps")
 	all := []string{"30s reset", "2m0s restart", "5m0s reboot"}
 	tests := []struct {
 		name string

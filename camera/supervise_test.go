@@ -17,7 +17,7 @@ import (
 )
 
 func TestStall(t *testing.T) {
-	t.Attr("fault", "camera | no frames, or only damaged ones, for 3 s or 10 frame times | a fault with the reason | the ladder")
+	t.Attr("fault", "camera | no frames, or only damaged ones, for 3 s or 10 frame times | a fault with the reason | by the steps of the recovery, one after the other")
 	tests := []struct {
 		name    string
 		fps     float64

@@ -237,7 +237,7 @@ func TestSysLEDBlinkFailsHalfWay(t *testing.T) {
 }
 
 func TestSysLEDThatGoesAway(t *testing.T) {
-	t.Attr("fault", "GPIO | an LED of the kernel's goes away | an error, and nothing hangs | –")
+	t.Attr("fault", "GPIO | an LED of the board goes away while it is used | it is said, and nothing hangs | –")
 	root := sys(t, map[string]files{"ACT": actLED()})
 	led, err := gpio.OpenSysLED(root, "ACT")
 	if err != nil {

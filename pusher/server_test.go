@@ -352,7 +352,7 @@ func TestStateForThePage(t *testing.T) {
 
 // An answer that panics costs its own connection, and is not kept quiet.
 func TestPanicIsLogged(t *testing.T) {
-	t.Attr("fault", "system | an answer panics | it costs its own connection, and is logged | the next request")
+	t.Attr("fault", "system | the code of an answer panics | its connection is closed, and the log has where it was; all others go on | the next request")
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		r := newRig(t, func(s *Server) {

@@ -43,7 +43,7 @@ func live1(t *testing.T, ctx context.Context, w *usbcam.Webcam, source *v4l2.Sou
 // A webcam whose firmware hangs, as long as its port is not reset: to start its
 // stream again does not help, nor to open it again.
 func TestRigResetHelps(t *testing.T) {
-	t.Attr("fault", "camera | a firmware that hangs until its port is reset | the rungs are climbed in order, and counted | live after the USB reset")
+	t.Attr("fault", "camera | a webcam that hangs until its USB port is reset | the steps of the recovery are taken in order, and counted | live after the USB reset")
 	ctx := inRig(t)
 	w, source := new(usbcam.Webcam), new(v4l2.Source)
 	l := live1(t, ctx, w, source, resetPort(source))
@@ -59,7 +59,7 @@ func TestRigResetHelps(t *testing.T) {
 
 // A webcam that nothing brings back, not even a reset, by which it vanishes.
 func TestRigDeadWebcam(t *testing.T) {
-	t.Attr("fault", "camera | a webcam that vanishes by its reset | the next rung is reached | the program is started anew")
+	t.Attr("fault", "camera | a USB reset after which the webcam is gone | the next step of the recovery is taken | the program is started anew")
 	ctx := inRig(t)
 	w, source := new(usbcam.Webcam), new(v4l2.Source)
 	restart, why := reached("restart", 20*time.Second)
@@ -79,7 +79,7 @@ func TestRigDeadWebcam(t *testing.T) {
 // A driver in which calls hang where nothing can interrupt them. No other call is
 // made into it, and the ladder is climbed all the same.
 func TestRigDriverHangs(t *testing.T) {
-	t.Attr("fault", "camera | a driver in which calls hang where nothing interrupts them | no other call is made into it, and the ladder is climbed all the same | live when it is plugged in again")
+	t.Attr("fault", "camera | a driver in which calls hang where nothing interrupts them | no other call is made into it, and the later steps of the recovery are taken all the same | live when it is plugged in again")
 	ctx := inRig(t)
 	w, source := new(usbcam.Webcam), new(v4l2.Source)
 	restart, why := reached("restart", 20*time.Second)

@@ -194,7 +194,7 @@ func TestLogbookFollow(t *testing.T) {
 // A reader that does not read holds nobody up and has no memory of its own; when
 // its place is gone, it is sent away rather than told lines with a gap.
 func TestLogbookSlowReader(t *testing.T) {
-	t.Attr("fault", "abuse | a reader of the log who is slow | it has no memory of its own, and is sent away | it asks again")
+	t.Attr("fault", "abuse | somebody reads the log more slowly than it is written | nothing is kept for them, and their answer ends | they ask again")
 	synctest.Test(t, func(t *testing.T) {
 		b := newLogbook()
 		io.WriteString(b, "first\n")

@@ -424,7 +424,7 @@ func TestUpdateStatus(t *testing.T) {
 // A power cut between the two places that name the root, on a computer with an
 // UEFI: the one that it booted wins.
 func TestHalfACommit(t *testing.T) {
-	t.Attr("fault", "update | the power is cut between the two places that name the root | the one that booted wins | the next boot")
+	t.Attr("fault", "update | the power is cut when one of the two places is written that name the root file system of the next boot | what has booted is taken for both | the next boot")
 	a := newCamera(t)
 	if err := a.Card.SetNext(partition.Next{Root: 3}); err != nil {
 		t.Fatal(err)

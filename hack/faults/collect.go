@@ -28,7 +28,6 @@ type fault struct {
 var groups = []string{"camera", "network", "system", "GPIO", "update", "abuse"}
 
 // kinds are those of the tests, the quick ones first.
-// the arguments.
 var kinds = []string{"unit", "rig", "conformance", "e2e"}
 
 // kind is where a fault's test runs.

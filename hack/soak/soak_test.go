@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A short one: whatever visitors do, nothing is left of them, and no viewer sees a damaged
 // frame. By hand it runs for hours.
 func TestSoak(t *testing.T) {
-	t.Attr("fault", "abuse | 40 visitors watch, stall, abort, begin sessions, and send half of something or noise, while the camera vanishes, is damaged, and the program is stopped for seconds | the memory budget; a viewer beside them gets whole frames only | goroutines and descriptors are as before within 30 s")
+	t.Attr("fault", "abuse | 40 visitors watch, stall, abort, begin sessions, and send half of something or noise, while the camera vanishes or gives damaged pictures, the program is stopped for seconds, and the owner changes settings | its memory stays within -memory; a viewer beside them gets whole frames only; the last setting is kept | goroutines and descriptors are as before within 30 s")
 	s := &soak{length: 15 * time.Second, every: time.Second, visitors: 40, seed: 1, dir: t.TempDir(), out: t.Output()}
 	r, err := s.run(t.Context())
 	if err != nil {
