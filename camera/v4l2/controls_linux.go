@@ -80,7 +80,19 @@ func (v *Source) change(device controls, c Controls) error {
 		}
 	}
 	d.wanted, d.changed = c, true
-	return v.apply(device)
+	if err := v.apply(device); err != nil {
+		return err
+	}
+	for _, name := range sortedKeys(c) {
+		if trouble := v.ControlStates()[name].Trouble; trouble != "" && c[name] != before[name] {
+			d.wanted = before // the camera itself does not take it
+			if err := v.apply(device); err != nil {
+				return err
+			}
+			return &ControlError{Name: name, Reason: trouble}
+		}
+	}
+	return nil
 }
 
 // ControlStates is what became of the controls that were asked for.

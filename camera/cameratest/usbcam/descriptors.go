@@ -43,9 +43,22 @@ func (d *uvcDevice) descriptor(kind, index byte) []byte {
 // camera terminal that feeds a USB output, and one streaming interface.
 func (d *uvcDevice) configuration() []byte {
 	const iFunction = 2
-	camera := block(descClassSpecific, 2, 1, u16(0x0201), 0, 0, u16(0), u16(0), u16(0), 3, 0, 0, 0)
-	output := block(descClassSpecific, 3, 2, u16(0x0101), 0, 1, 0)
-	header := block(descClassSpecific, 1, u16(0x0100), u16(13+len(camera)+len(output)), u32(48_000_000), 1, streamingInterface)
+	var cameraControls, pictureControls byte // a bit of each (UVC 1.0, tables 3-6 and 3-8)
+	if d.find(cameraTerminal, exposureControl) != nil {
+		cameraControls = 1<<1 | 1<<3
+	}
+	if d.find(processingUnit, brightnessControl) != nil {
+		pictureControls = 1 << 0
+	}
+	camera := block(descClassSpecific, 2, cameraTerminal, u16(0x0201), 0, 0, u16(0), u16(0), u16(0), 3, cameraControls, 0, 0)
+	var processing []byte
+	from := cameraTerminal
+	if pictureControls != 0 {
+		from = processingUnit
+		processing = block(descClassSpecific, 5, processingUnit, cameraTerminal, u16(0), 2, pictureControls, 0, 0)
+	}
+	output := block(descClassSpecific, 3, outputTerminal, u16(0x0101), 0, from, 0)
+	header := block(descClassSpecific, 1, u16(0x0100), u16(13+len(camera)+len(processing)+len(output)), u32(48_000_000), 1, streamingInterface)
 
 	var formats []byte
 	for i, f := range d.formats {
@@ -61,7 +74,7 @@ func (d *uvcDevice) configuration() []byte {
 	body := bytes.Join([][]byte{
 		block(descAssociation, controlInterface, 2, 0x0e, 3, 0, iFunction),
 		block(descInterface, controlInterface, 0, 0, 0x0e, 1, 0, iFunction),
-		header, camera, output,
+		header, camera, processing, output,
 		block(descInterface, streamingInterface, 0, 1, 0x0e, 2, 0, 0),
 		input, formats,
 		block(descEndpoint, videoEndpoint, 2, u16(videoPacket), 0),

@@ -117,6 +117,9 @@ type uvcDevice struct {
 	formats      []PixelFormat
 	modes        []Mode
 	adjust       func(Negotiated) Negotiated
+	controls     []*uvcControl
+	refuse       func(Level, int32) bool
+	refused      byte // why a control was refused last
 
 	config        []byte
 	probe, commit [probeLen]byte
@@ -125,6 +128,7 @@ type uvcDevice struct {
 // newUVCDevice checks the configuration of a webcam and fills in its defaults.
 func newUVCDevice(w *Webcam) (*uvcDevice, error) {
 	d := &uvcDevice{name: w.Name, serial: w.Serial, adjust: w.Adjust,
+		controls: newControls(w.Controls), refuse: w.Controls.Refuse,
 		formats: slices.Clone(w.Formats), modes: slices.Clone(w.Modes)}
 	if d.name == "" {
 		d.name = "Simulated Webcam"
@@ -180,6 +184,8 @@ func (d *uvcDevice) Control(s setup, data []byte) (reply []byte, ev event, ok bo
 	case kindClass:
 		if s.RequestType&0x1f == 1 && s.Index == streamingInterface {
 			reply, ev, ok = d.streaming(s, data)
+		} else if s.RequestType&0x1f == 1 && byte(s.Index) == controlInterface {
+			reply, ok = d.picture(s, data)
 		}
 	}
 	return reply[:min(len(reply), int(s.Length))], ev, ok

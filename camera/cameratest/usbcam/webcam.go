@@ -39,6 +39,8 @@ type Webcam struct {
 	// proposes and returns what the webcam makes of it, which must be among its
 	// formats and modes. It must not call the Webcam.
 	Adjust func(Negotiated) Negotiated
+	// Controls are those of its picture; none by themselves.
+	Controls Controls
 
 	sending sync.Mutex // held by the one Send at work
 
