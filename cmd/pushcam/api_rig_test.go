@@ -1,0 +1,115 @@
+//go:build linux && cgo
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"image"
+	"image/jpeg"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pushcam/pushcam/camera/cameratest/usbcam"
+	"github.com/pushcam/pushcam/pusher/api/apitest"
+)
+
+// The whole program, a real kernel and its uvcvideo: what the owner changes by the API reaches
+// the webcam, what that refuses is said, and the stream goes on.
+//
+// The rig runs it on purpose only, with "go run ./hack/rig test -run TestRigAPI ./cmd/pushcam":
+// camera/v4l2's TestRigControls holds what is below the API for every change.
+func TestRigAPI(t *testing.T) {
+	if os.Getenv("PUSHCAM_RIG") == "" {
+		t.Skip("needs a real kernel with a webcam: see its comment")
+	}
+	w := &usbcam.Webcam{
+		Modes: []usbcam.Mode{{Width: 640, Height: 480, FPS: []float64{30, 15}}, {Width: 1280, Height: 720, FPS: []float64{10}}},
+		Controls: usbcam.Controls{
+			Brightness: &usbcam.Level{Min: -10, Max: 100, Step: 1, Default: 5},
+			Exposure:   &usbcam.Level{Min: 1, Max: 5000, Step: 1, Default: 156},
+			Refuse:     func(_ usbcam.Level, v int32) bool { return v == 77 },
+		},
+	}
+	if err := w.Plug(); err != nil {
+		t.Fatal(err)
+	}
+	defer w.Unplug()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if _, err := w.Node(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var picture bytes.Buffer
+	if err := jpeg.Encode(&picture, image.NewGray(image.Rect(0, 0, 640, 480)), nil); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.Stream(ctx, 0, func(int) usbcam.Picture { return usbcam.Picture{Data: picture.Bytes()} })
+	}()
+	defer func() { cancel(); <-ended }()
+
+	socket := t.TempDir() + "/socket"
+	_, stop := startOn(t, noSystem, "-listen", "unix:"+socket, "-source", "v4l2", "-always-on", "-state-dir", t.TempDir(), "-owner-password", pcOwner)
+	defer stop()
+	spec, err := apitest.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &ownedPC{t: t, url: "http://localhost", spec: spec, stop: stop, web: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}}
+	defer p.web.CloseIdleConnections()
+	live := func(width int) {
+		t.Helper()
+		for ctx.Err() == nil {
+			var c struct {
+				Phase  string
+				Format struct{ Width int }
+			}
+			_, _, text := p.ask("GET", "/api/camera", "")
+			if err := json.Unmarshal([]byte(text), &c); err != nil {
+				t.Fatal(err)
+			}
+			if c.Format.Width == width && c.Phase != "starting" {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		t.Fatalf("no picture of %d pixels: %v", width, ctx.Err())
+	}
+	live(1280)
+	for _, s := range []struct {
+		method, path, body string
+		code               int
+		says               string
+		brightness         int32
+	}{
+		{"PATCH", "/api/controls", `{"brightness":60,"exposure":"10ms"}`, 200, `"60"`, 60},
+		{"PATCH", "/api/controls", `{"brightness":101}`, 422, `brightness is from -10 to 100, not \"101\"`, 60},
+		{"PATCH", "/api/controls", `{"brightness":77}`, 422, "the camera refuses 77", 60},
+		{"PATCH", "/api/controls", `{"sparkle":1}`, 422, "no such control", 60},
+		{"GET", "/api/controls", "", 200, `"minimum": -10`, 60},
+		{"GET", "/api/camera", "", 200, `"640x480"`, 60},
+		{"PATCH", "/api/settings", `{"size":"640x480","fps":15}`, 200, `"640x480"`, 60},
+		{"DELETE", "/api/controls", "", 200, `"set": {}`, 5},
+	} {
+		code, _, body := p.ask(s.method, s.path, s.body, "If-Match", "*")
+		if code != s.code || !strings.Contains(body, s.says) || w.Brightness() != s.brightness {
+			t.Errorf("%s %s %s: %d %s, and the webcam has %d; want %d with %q, and %d", s.method, s.path, s.body, code, body, w.Brightness(), s.code, s.says, s.brightness)
+		}
+	}
+	live(640)
+	if _, _, text := p.ask("GET", "/api/state", ""); !strings.Contains(text, `"restarts": 0`) || !strings.Contains(text, `"stalls": 0`) {
+		t.Errorf("the camera was in trouble: %s", text)
+	}
+}
