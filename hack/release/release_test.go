@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
 )
 
 // What is no commit, or is there already, is refused in a sentence, before anything is
@@ -46,6 +48,28 @@ func TestRefused(t *testing.T) {
 	refused("is there already")
 	write("b")
 	refused("?? b")
+}
+
+// The public half of the key is in the release, and nothing of the private one.
+func TestPublicKey(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "key.pub")
+	if err := new(release).publicKey(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("without a key there is one in the release")
+	}
+	key, _, err := signed.LoadOrMakeSigner(t.Context(), filepath.Join(dir, "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (&release{key: key}).publicKey(path); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != string(key.Key())+"\n" {
+		t.Errorf("%q, %v", text, err)
+	}
 }
 
 func TestSums(t *testing.T) {
