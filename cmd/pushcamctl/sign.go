@@ -28,6 +28,24 @@ func (p *program) signer(ctx context.Context) (*signed.Signer, error) {
 	return s, err
 }
 
+// hintUnknown says, before minutes go into an image, that a camera will refuse what this
+// computer signs. Whether its button allows it meanwhile, only the camera knows.
+func (p *program) hintUnknown(ctx context.Context, cam fmt.Stringer, to *update.Status) error {
+	if !to.TakesSigned || len(to.Keys) == 0 {
+		return nil
+	}
+	s, err := p.signer(ctx)
+	if err == nil && !takes(to, s.Key()) {
+		fmt.Fprintf(p.stdout, "%s does not know this computer, and so refuses what it sends, unless its button was pressed three times for a second each in the last minutes\n", cam)
+	}
+	return err
+}
+
+// takes tells whether a camera takes updates by a key.
+func takes(to *update.Status, key signed.Key) bool {
+	return slices.Contains(to.Keys, key.Fingerprint())
+}
+
 // signature is what goes to a camera in front of an image: the image's own signature if
 // the camera takes updates by that, and else one of this computer. It is nil for a camera
 // of a version of before there were any.
@@ -43,14 +61,13 @@ func (p *program) signature(ctx context.Context, cam fmt.Stringer, a *partition.
 	if m.Boot, err = signed.Describe(io.NewSectionReader(a.Boot, 0, a.Boot.Size())); err != nil {
 		return nil, err
 	}
-	takes := func(key signed.Key) bool { return slices.Contains(to.Keys, key.Fingerprint()) }
 	by := "nobody"
 	if a.Manifest != nil {
 		text, key, err := own(a.Manifest, &m)
 		if err != nil {
 			return nil, fmt.Errorf("the image: %w; get it anew from where it is from", err)
 		}
-		if takes(key) {
+		if takes(to, key) {
 			return text, nil
 		}
 		by = key.Fingerprint()
@@ -62,7 +79,7 @@ func (p *program) signature(ctx context.Context, cam fmt.Stringer, a *partition.
 	switch {
 	case len(to.Keys) == 0:
 		fmt.Fprintf(p.stdout, "From now on %s takes updates from this computer, and not from everybody who knows its password\n", cam)
-	case takes(s.Key()):
+	case takes(to, s.Key()):
 		fmt.Fprintf(p.stdout, "The image is signed by %s, and not by anybody whom %s knows: this computer, which it knows, signs it\n", by, cam)
 	}
 	return m.Sign(s)

@@ -157,6 +157,28 @@ func TestUpdateSigned(t *testing.T) {
 	}
 }
 
+// What a camera will refuse is said before an image is built for it.
+func TestHintUnknown(t *testing.T) {
+	p, dir := new(program), t.TempDir()
+	p.configDir = func() (string, error) { return dir, nil }
+	own := signer(t, p).Key().Fingerprint()
+	for name, tc := range map[string]struct {
+		to   update.Status
+		says bool
+	}{
+		"an old version":               {update.Status{}, false},
+		"one that knows nobody":        {update.Status{TakesSigned: true}, false},
+		"one that knows this computer": {update.Status{TakesSigned: true, Keys: []string{"another", own}}, false},
+		"one that knows another":       {update.Status{TakesSigned: true, Keys: []string{"another"}}, true},
+	} {
+		var said strings.Builder
+		p.stdout = &said
+		if err := p.hintUnknown(t.Context(), &remote{name: "attic"}, &tc.to); err != nil || strings.Contains(said.String(), "attic does not know this computer") != tc.says {
+			t.Errorf("%s: %v, %q", name, err, said.String())
+		}
+	}
+}
+
 func TestSignerIsMadeOnce(t *testing.T) {
 	p := new(program)
 	dir := t.TempDir()

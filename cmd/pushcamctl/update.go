@@ -106,6 +106,11 @@ func (p *program) updateOne(ctx context.Context, cam *remote, f *updateFlags) er
 	if before.Trouble != "" {
 		return fmt.Errorf("%s says: updates are not possible: %s; write its card anew, with pushcamctl image and pushcamctl flash", cam, before.Trouble)
 	}
+	if f.image == "" {
+		if err := p.hintUnknown(ctx, cam, before); err != nil {
+			return err
+		}
+	}
 	a, err := p.archive(ctx, f, before)
 	if err != nil {
 		return untouched(cam, err)
