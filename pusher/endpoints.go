@@ -47,6 +47,9 @@ func (s *Server) newEndpoints() map[string]endpoint {
 	for _, path := range pageFiles {
 		all[path] = endpoint{answer: s.pageFile, public: path == formStyle}
 	}
+	if s.hasPanel() {
+		all["/panel"] = endpoint{answer: s.panel}
+	}
 	if s.logins != nil {
 		all[loginPath] = endpoint{answer: s.login, methods: []string{"GET", "HEAD", "POST"}, public: true}
 		all[logoutPath] = endpoint{answer: s.logout, methods: post, public: true}

@@ -30,7 +30,7 @@ const (
 // logoutForm is on the viewer page of a camera that is closed, where logoutMark is.
 const (
 	logoutMark = "<!-- log out -->"
-	logoutForm = `<form method="post" action="logout"><button aria-label="Log out" data-label="leave">` +
+	logoutForm = `<form method="post" action="logout"><button data-label="leave">` +
 		`<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M14 5H5v14h9M10 12h10M16.5 8.5 20 12l-3.5 3.5"/></svg></button></form>`
 )
 

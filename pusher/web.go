@@ -16,9 +16,9 @@ var webFiles embed.FS
 
 // pageFiles are the paths of webFiles that answer under their own names.
 var pageFiles = []string{
-	"/page.js", "/view.js", "/wall.js",
+	"/page.js", "/view.js", "/wall.js", "/panel.js", "/settings.js", "/device.js", "/fields.js", "/ask.js",
 	"/live.js", "/frames.js", "/clock.js", "/zoom.js", "/exif.js", "/words.js", "/en.js", "/de.js",
-	"/page.css", formStyle, "/icon.svg", "/icon-192.png", "/icon-512.png", "/manifest.webmanifest",
+	"/page.css", "/panel.css", formStyle, "/icon.svg", "/icon-192.png", "/icon-512.png", "/manifest.webmanifest",
 }
 
 // formStyle is that of the pages which ask for a password. It is for everybody, as they are.
@@ -30,7 +30,26 @@ func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 	if !s.isOpen() {
 		page = bytes.Replace(page, []byte(logoutMark), []byte(logoutForm), 1)
 	}
+	if s.hasPanel() {
+		page = bytes.Replace(page, []byte(panelMark), []byte(panelLink), 1)
+	}
 	s.writePage(w, page, "")
+}
+
+// panelLink is on the viewer page, where panelMark is, if the owner can change something.
+const (
+	panelMark = "<!-- settings -->"
+	panelLink = `<a href="panel" data-label="settings"><svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="3"/>` +
+		`<path d="M12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.2 2.2M16.2 16.2l2.2 2.2M5.6 18.4l2.2-2.2M16.2 7.8l2.2-2.2"/></svg></a>`
+)
+
+// hasPanel tells whether there is what the owner's page changes.
+func (s *Server) hasPanel() bool { return s.Owner.find("/api/settings") != nil }
+
+// panel answers with the owner's page, which asks for the password itself.
+func (s *Server) panel(w http.ResponseWriter, _ *http.Request) {
+	writePolicy(w, "frame-ancestors 'self'") // no clicks through a frame
+	writeFile(w, ".html", webFile("panel.html"))
 }
 
 // wall answers with the page of many cameras. They are at other addresses, which only the

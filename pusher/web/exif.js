@@ -2,11 +2,10 @@
 // which camera. The picture itself stays as the camera made it.
 const u16 = n => [n >> 8, n & 255];
 const u32 = n => [...u16(n >>> 16), ...u16(n & 65535)];
-const ascii = 2, short = 3, long = 4, undefined7 = 7; // the types of fields
 const text = s => [...new TextEncoder().encode(s), 0];
 
-// directory is a TIFF directory that begins at an offset: its fields, as [tag, type, bytes,
-// count], and behind them those of their values that are longer than 4 bytes.
+// directory is a TIFF directory that begins at an offset: its fields, as [tag, type (2 is text,
+// 3 and 4 are numbers of 2 and 4 bytes), bytes, count], and behind them those of their values that are longer than 4 bytes.
 function directory(at, fields) {
   const values = [], behind = at + 2 + 12 * fields.length + 4;
   const entries = fields.flatMap(([tag, type, bytes, count = bytes.length]) => {
@@ -28,16 +27,16 @@ function segment({ turns, mirrored, taken, name }) {
   const offset = text((zone < 0 ? "-" : "+") + two(Math.trunc(Math.abs(zone) / 60)) + ":" + two(Math.abs(zone) % 60));
   const orientation = [[1, 2], [6, 5], [3, 4], [8, 7]][turns][Number(mirrored)];
   const first = details => directory(8, [
-    [0x010e, ascii, text(name)], // ImageDescription
-    [0x0112, short, u16(orientation), 1],
-    [0x0132, ascii, date], // DateTime
-    [0x8769, long, u32(details), 1], // where the next directory is
+    [0x010e, 2, text(name)], // ImageDescription
+    [0x0112, 3, u16(orientation), 1],
+    [0x0132, 2, date], // DateTime
+    [0x8769, 4, u32(details), 1], // where the next directory is
   ]);
   const details = 8 + first(0).length;
   const tiff = [...text("MM").slice(0, 2), ...u16(42), ...u32(8), ...first(details), ...directory(details, [
-    [0x9000, undefined7, text("0232").slice(0, 4)], // ExifVersion
-    [0x9003, ascii, date], // DateTimeOriginal
-    [0x9011, ascii, offset], // OffsetTimeOriginal
+    [0x9000, 7, text("0232").slice(0, 4)], // ExifVersion
+    [0x9003, 2, date], // DateTimeOriginal
+    [0x9011, 2, offset], // OffsetTimeOriginal
   ])];
   return new Uint8Array([0xff, 0xe1, ...u16(2 + 6 + tiff.length), ...text("Exif"), 0, ...tiff]);
 }

@@ -32,6 +32,7 @@ class Tile {
     name.textContent = url.host + url.pathname.replace(/\/$/, "");
     this.#image.alt = words.picture + ": " + name.textContent;
     this.#word.setAttribute("role", "status");
+    name.className = this.#word.className = "tag";
     this.element.append(this.#image, name, this.#word);
     this.#image.addEventListener("error", () => { this.#broken = this.#image.hasAttribute("src"); });
     this.#image.addEventListener("load", () => this.#image.classList.add("seen"));

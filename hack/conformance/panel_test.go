@@ -1,0 +1,169 @@
+package conformance
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const ownersPassword = "owner-of-this"
+
+// startOwned starts a camera whose owner is known by ownersPassword.
+func startOwned(t *testing.T, args ...string) *program {
+	t.Helper()
+	begin := func(cmd *exec.Cmd) error {
+		cmd.Env = append(os.Environ(), "PUSHCAM_OWNER_PASSWORD="+ownersPassword)
+		return cmd.Start()
+	}
+	return startBy(t, begin, args...)
+}
+
+// api is a request of the owner that does not come from the page.
+func (p *program) api(method, path, body string) {
+	p.t.Helper()
+	request, err := http.NewRequestWithContext(p.t.Context(), method, p.url+path, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	request.SetBasicAuth("owner", ownersPassword)
+	request.Header.Set("Content-Type", "application/json")
+	if method == http.MethodPatch {
+		request.Header.Set("If-Match", "*")
+	}
+	resp, err := http.DefaultClient.Do(request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if said, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode >= 300 {
+		p.t.Fatalf("%s %s: %s %s, %v", method, path, resp.Status, said, err)
+	}
+}
+
+// panel is the owner's page in a tab.
+type panel struct {
+	t  *testing.T
+	tb tab
+}
+
+// logIn opens the panel by its link on the page.
+func logIn(t *testing.T, tb tab, p *program) panel {
+	t.Helper()
+	tb.open(p.url + "/")
+	shown(t, tb, "#picture")
+	var done bool
+	tb.eval(`(document.querySelector("nav a[href=panel]").click(), true)`, &done)
+	until(t, tb, `document.getElementById("login")?.hidden == false`)
+	o := panel{t, tb}
+	o.enter("not-the-password")
+	until(t, tb, `document.querySelector("#login .wrong").textContent != ""`)
+	o.enter(ownersPassword)
+	until(t, tb, `document.querySelectorAll("section").length > 5`)
+	shown(t, tb, "#picture")
+	return o
+}
+
+func (o panel) enter(password string) {
+	o.t.Helper()
+	var done bool
+	o.tb.eval(fmt.Sprintf(`(document.getElementById("password").value = %q, document.getElementById("login").requestSubmit(), true)`, password), &done)
+}
+
+// input is the expression for what has a label.
+func input(label string) string {
+	return fmt.Sprintf(`document.getElementById([...document.querySelectorAll("label")].find(l => l.textContent == %q).htmlFor)`, label)
+}
+
+// wrong is the expression for what is said beside it.
+func wrong(label string) string {
+	return input(label) + `.closest(".field").querySelector(".wrong").textContent`
+}
+
+// begin types into an input, and finish leaves it.
+func (o panel) begin(label, value string) {
+	o.t.Helper()
+	var done bool
+	o.tb.eval(fmt.Sprintf(`(i => { i.value = %q; return i.dispatchEvent(new Event("input", { bubbles: true })); })(%s)`, value, input(label)), &done)
+}
+
+func (o panel) finish(label string) {
+	o.t.Helper()
+	var done bool
+	o.tb.eval(input(label)+`.dispatchEvent(new Event("change", { bubbles: true }))`, &done)
+}
+
+func (o panel) set(label, value string) { o.t.Helper(); o.begin(label, value); o.finish(label) }
+
+// press presses the button with a text as soon as it is there.
+func (o panel) press(text string) {
+	o.t.Helper()
+	until(o.t, o.tb, fmt.Sprintf(`(b => b && (b.click(), true))([...document.querySelectorAll("button")].find(b => b.textContent == %q && b.checkVisibility() && !b.disabled))`, text))
+}
+
+// An owner changes the camera on its page, beside another one who does the same.
+func TestPanel(t *testing.T) {
+	tb := chromiumAlone(t, "the owner's panel: logs in, changes settings live, hears of another owner's changes and of refused values", countShifts)
+	p := startOwned(t, "-log-level", "info")
+	o := logIn(t, tb, p)
+	until(t, tb, word+` == "live"`)
+	until(t, tb, `document.querySelector("#viewers td") != null`)
+	keep(t, "panel.png", tb.screenshot("body"))
+	var shifts []string
+	if tb.eval("shifts()", &shifts); len(shifts) > 0 {
+		t.Errorf("the panel's parts have jumped: %q", shifts)
+	}
+
+	o.set("Size", "320x240")
+	until(t, tb, `document.getElementById("picture").width == 320`)
+	until(t, tb, `[...`+input("Frames a second")+`.options].some(o => /^15 fps, about [\d.]+ Mbit\/s$/.test(o.text))`)
+
+	// What cannot be is said where it was typed; what a flag has set says so.
+	const hold = "Seconds on without viewers"
+	o.set(hold, "-5")
+	until(t, tb, wrong(hold)+`.includes("-5") && `+input(hold)+`.value == "10"`)
+	until(t, tb, input("Log has")+`.disabled && `+input("Log has")+`.closest(".field").textContent.includes("set by a flag")`)
+
+	// Another owner's change is shown; while this one types, it is not lost, nor overwritten.
+	p.api("PATCH", "/api/settings", `{"idle_hold": 21}`)
+	until(t, tb, input(hold)+`.value == "21"`)
+	o.begin(hold, "33")
+	p.api("PATCH", "/api/settings", `{"idle_hold": 42}`)
+	o.finish(hold)
+	until(t, tb, wrong(hold)+`.includes("it is 42 now") && `+input(hold)+`.value == "42"`)
+	o.begin(hold, "33")
+	p.api("PATCH", "/api/settings", `{"always_on": true}`) // another setting, which is no conflict
+	o.finish(hold)
+	until(t, tb, wrong(hold)+` == "" && `+input(hold)+`.value == "33" && `+input("Always on")+`.checked`)
+
+	o.press("Close the camera (privacy)")
+	until(t, tb, word+` == "privacy"`)
+	o.press("Open the camera again")
+	until(t, tb, word+` == "live"`)
+
+	o.set("For what", "recorder")
+	o.press("Make a link")
+	until(t, tb, `document.querySelector("code")?.textContent.startsWith(location.origin) && document.querySelector("li")?.textContent.includes("recorder")`)
+	o.press("Revoke")
+	until(t, tb, `document.querySelector("li") == null`)
+
+	const viewer = `document.querySelector("#viewers td")?.textContent`
+	until(t, tb, viewer+`?.includes("127.0.0.1")`)
+	first := p.state().Viewers[0].Name
+	o.press("Drop")
+	p.await("another connection of the page", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Name != first && s.Viewers[0].Sent > 5 })
+
+	o.press("Restart the camera")
+	until(t, tb, `document.querySelector("#device p").textContent != ""`)
+	until(t, tb, word+` == "live"`)
+	o.set("Lines with", "somebody with the password")
+	until(t, tb, `document.querySelector("pre").textContent.includes("somebody with the password came")`)
+	o.press("Make a diagnosis")
+	until(t, tb, `document.querySelector("textarea").value.includes("test pattern")`)
+
+	o.press("Log out")
+	until(t, tb, `document.getElementById("login")?.hidden == false && document.querySelectorAll("section").length == 0`)
+}

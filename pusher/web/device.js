@@ -1,0 +1,75 @@
+// The panel's sections about what is around the camera.
+import { ask } from "./ask.js";
+import { button, make, row } from "./fields.js";
+import { digits, show, words } from "./words.js";
+
+export async function wifiSection(_, on, state) {
+  if (!state.network?.wifi) return [];
+  const status = make("p", { role: "status" }), heard = make("datalist", { id: "heard" });
+  const ssid = make("input", { maxLength: 32 }), password = make("input", { type: "password", autocomplete: "off" }), country = make("input", { maxLength: 2 });
+  ssid.setAttribute("list", "heard");
+  const take = wifi => {
+    const { network, seen, change, why = "" } = wifi;
+    show(status, [network ? words.joined(network.ssid, network.signal_dbm) : words.notJoined, why, change && words.change[change.state](change.ssid), change?.why].filter(Boolean).join(" "));
+    heard.replaceChildren(...seen.map(s => new Option(`${s.ssid}, ${s.signal_dbm} dBm, ${s.security}`, s.ssid)));
+    country.placeholder = wifi.country ?? "";
+  };
+  const load = async () => take(await ask("GET", "api/wifi"));
+  await load();
+  on("state", () => load().catch(() => {})); // the page says already that the camera does not answer
+  return [status, heard, row(words.network, ssid), row(words.wifiPassword, password), row(words.country, country),
+    make("p", { className: "note", textContent: words.joinNote }),
+    button(words.join, async () => take(await ask("PUT", "api/wifi", { ssid: ssid.value, password: password.value || undefined, country: country.value || undefined })))];
+}
+
+export async function viewersSection(_, on) {
+  const cells = (tag, parts) => make("tr", {}, ...parts.map(part => make(tag, {}, part)));
+  const rows = make("tbody"), table = make("div", { className: "wide", tabIndex: 0 }, make("table", {}, make("thead", {}, cells("th", words.viewer)), rows));
+  const nobody = make("p", { textContent: words.nobody });
+  on("viewers", all => {
+    table.hidden = all.length === 0;
+    nobody.hidden = all.length > 0;
+    rows.replaceChildren(...all.map(v => cells("td", [v.address, v.seconds < 99 ? digits(v.seconds, 0) + " s" : digits(v.seconds / 60, 0) + " min", digits(v.age_ms / 1000, 2) + " s",
+      v.link_bits_per_s ? digits(v.link_bits_per_s / 1e6, 1) + " Mbit/s" : "",
+      button(words.drop, () => ask("DELETE", "api/viewers?" + new URLSearchParams({ address: v.address })))])));
+  });
+  table.hidden = true;
+  return [nobody, table];
+}
+
+export async function deviceSection(_, on) {
+  const said = make("p", { role: "status" });
+  const post = async (action, body) => { await ask("POST", "api/actions/" + action, body); show(said, words.working); };
+  const lights = button(words.ledTest, () => post("led-test"));
+  const power = ["reboot", "poweroff"].map(action => button(words[action], async () => { if (confirm(words.sure[action])) await post(action, { sure: true }); }));
+  on("state", ({ panel, network }) => {
+    lights.hidden = !panel?.leds;
+    for (const b of power) b.hidden = !network; // only an appliance has one
+    show(said, panel?.meaning ?? "");
+  });
+  on("button", ({ pressed }) => show(said, pressed ? words.pressed : words.released));
+  return [said, button(words.restartCamera, () => post("restart-camera")), lights, ...power];
+}
+
+export async function logSection() {
+  const lines = make("pre", { tabIndex: 0, lang: "en" }), filter = make("input", { type: "search" });
+  const level = make("select", {}, ...["debug", "info", "warn", "error"].map(l => new Option(words.choices[l], l)));
+  level.value = "info";
+  const load = async () => { lines.textContent = await ask("GET", "api/log?" + new URLSearchParams({ level: level.value, q: filter.value })) || words.nothing; };
+  filter.onchange = level.onchange = () => read.firstChild.click();
+  const read = button(words.read, load);
+  return [row(words.filter, filter), row(words.level, level), read, lines];
+}
+
+export async function helpSection() {
+  const text = make("textarea", { readOnly: true, rows: 12, hidden: true, ariaLabel: words.sections.help, lang: "en" });
+  const copy = button(words.copy, async () => {
+    text.select();
+    document.execCommand("copy"); // the other way is only there with https
+  });
+  copy.hidden = true;
+  return [button(words.report, async () => {
+    text.value = await ask("GET", "api/report");
+    text.hidden = copy.hidden = false;
+  }), copy, text];
+}

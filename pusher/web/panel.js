@@ -1,0 +1,63 @@
+// The owner's panel: each section shows a part of the camera's API, if the camera has it.
+import { ask, Problem } from "./ask.js";
+import { deviceSection, helpSection, logSection, viewersSection, wifiSection } from "./device.js";
+import { make } from "./fields.js";
+import { Live } from "./live.js";
+import { accessSection, cameraSection, controlsSection, imageSection, Settings } from "./settings.js";
+import { show, translate, words } from "./words.js";
+
+const sections = {
+  image: imageSection, controls: controlsSection, camera: cameraSection, access: accessSection, wifi: wifiSection,
+  device: deviceSection, log: logSection, help: helpSection, viewers: viewersSection, // which grows and shrinks
+};
+const retry = 2000; // milliseconds, between two tries to reach the camera
+const at = id => document.getElementById(id);
+let live = null, events = null;
+
+// enter asks whether this is the owner, and shows the panel or the form to log in.
+async function enter() {
+  try {
+    await build(new Settings(await ask("GET", "api/settings")));
+    live ??= new Live(at("picture"), { fps: "15", changed: () => show(at("word"), live.refusal || words[live.word]) });
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    const stranger = error.status === 401;
+    at("login").hidden = !stranger;
+    at("owner").hidden = at("leave").hidden = true;
+    show(at("trouble"), stranger ? "" : error.status === 404 ? words.noOwner : error.message);
+    if (stranger) at("password").focus();
+    else setTimeout(enter, retry);
+  }
+}
+
+// build makes the sections. Each is elements, none if the camera has nothing for it, and hears
+// of the events that it names.
+async function build(settings) {
+  const heard = {}, on = (event, what) => (heard[event] ??= []).push(what);
+  on("settings", ({ version }) => settings.version === version || settings.load());
+  const state = await ask("GET", "api/state");
+  const made = await Promise.all(Object.values(sections).map(section => section(settings, on, state)));
+  for (const what of heard.state) what(state);
+  at("sections").replaceChildren(...Object.keys(sections).flatMap((id, i) => made[i].length
+    ? [make("section", { id }, make("h2", { textContent: words.sections[id] }), ...made[i])] : []));
+  at("login").hidden = true;
+  at("owner").hidden = at("leave").hidden = false;
+  events?.close();
+  events = new EventSource("api/events?viewers=1");
+  for (const event in heard) events.addEventListener(event, ({ data }) => { for (const what of heard[event]) what(JSON.parse(data)); });
+  events.onopen = () => show(at("trouble"), settings.trouble);
+  events.onerror = ({ target }) => {
+    show(at("trouble"), words.unreachable);
+    if (target.readyState === EventSource.CLOSED) setTimeout(enter, retry); // as when the login is over
+  };
+}
+
+translate();
+at("login").onsubmit = async event => {
+  event.preventDefault();
+  const problem = await ask("POST", "login", new URLSearchParams({ password: at("password").value })).then(enter).catch(error => error.message);
+  show(at("login").lastElementChild, problem ?? "");
+  at("password").value = "";
+};
+at("leave").onclick = () => ask("POST", "logout").catch(() => {}).then(() => location.reload());
+enter();
