@@ -3,6 +3,7 @@ package confine
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -30,7 +31,7 @@ func Program(r Rights) error {
 	if !r.Connects {
 		net |= ll.AccessNetConnectTCP
 	}
-	err := landlock.MustConfig(landlock.AccessFSSet(guarded), net).BestEffort().Restrict(
+	err := landlock.Config{HandledAccessFS: guarded, HandledAccessNet: net}.BestEffort().Restrict(
 		landlock.PathAccess(changing, r.Folders...).IgnoreIfMissing(),
 		landlock.PathAccess(writing, r.Files...).IgnoreIfMissing())
 	if err != nil {
@@ -38,8 +39,11 @@ func Program(r Rights) error {
 	}
 	// A kernel without Landlock refuses nothing, and the library says nothing of it.
 	f, err := os.OpenFile("/proc/self/comm", os.O_WRONLY, 0)
-	if err == nil {
+	switch {
+	case err == nil:
 		return errors.Join(errors.New("this kernel confines no program: it has no Landlock"), f.Close())
+	case !errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("it is not known whether this program is confined: %w", err)
 	}
 	return nil
 }

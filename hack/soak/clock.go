@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -57,7 +56,11 @@ func init() {
 
 // build makes the clock, and returns the file for go build's -overlay.
 func (c *clock) build(ctx context.Context, dir string) (overlay string, err error) {
-	original := filepath.Join(runtime.GOROOT(), "src/time/time.go")
+	goroot, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env: %w", err)
+	}
+	original := filepath.Join(strings.TrimSpace(string(goroot)), "src/time/time.go")
 	text, err := os.ReadFile(original)
 	if err != nil {
 		return "", err
