@@ -6,9 +6,11 @@
 //	go run ./hack/bench                    # everything, about 15 minutes
 //	go run ./hack/bench -quick             # a look, about 4 minutes
 //	go run ./hack/bench -only cost,links   # some of cost, links, readers, stall, matrix
+//	go run ./hack/bench -glass             # slow readers, browsers, crowds, about 25 minutes
 //	go run ./hack/bench -write             # and keep the figures in README.md
 //
-// It needs root, gcc, iproute2 and ustreamer. Everything runs in network
+// It needs root, gcc, iproute2 and ustreamer, and with -glass also chromium, firefox-esr,
+// webkit2gtk-driver, xvfb and qemu-user. Everything runs in network
 // namespaces that end with it.
 package main
 
@@ -73,12 +75,13 @@ func run(ctx context.Context, args []string) error {
 	return o.measure(ctx, os.Stdout)
 }
 
-// sections are the parts that -only chooses from.
+// sections are the parts that -only chooses from, beside glassSections.
 var sections = []string{"cost", "links", "readers", "stall", "matrix"}
 
 type options struct {
 	quick   bool
 	only    []string
+	glass   bool
 	write   bool
 	repeats int
 	wait    time.Duration
@@ -87,13 +90,15 @@ type options struct {
 }
 
 func parse(args []string) (*options, error) {
-	o := &options{only: sections}
+	o := new(options)
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.BoolVar(&o.quick, "quick", false, "one short look at everything; the figures are rough")
-	fs.Func("only", "measure only these `sections` of "+strings.Join(sections, ","), func(s string) error {
+	all := slices.Concat(sections, glassSections)
+	fs.BoolVar(&o.glass, "glass", false, "measure "+strings.Join(glassSections, ", ")+" instead")
+	fs.Func("only", "measure only these `sections` of "+strings.Join(slices.Compact(slices.Sorted(slices.Values(all))), ","), func(s string) error {
 		o.only = strings.Split(s, ",")
 		for _, name := range o.only {
-			if !slices.Contains(sections, name) {
+			if !slices.Contains(all, name) {
 				return fmt.Errorf("there is no section %q", name)
 			}
 		}
@@ -115,14 +120,20 @@ func parse(args []string) (*options, error) {
 		return nil, fmt.Errorf("bench takes flags only, not %q", fs.Arg(0))
 	case o.repeats < 1:
 		return nil, fmt.Errorf("-repeats is at least 1, not %d", o.repeats)
-	case o.write && (len(o.only) < len(sections) || o.match != nil):
+	case o.write && (o.only != nil || o.match != nil):
 		return nil, errors.New("-write keeps a whole run; leave -only and -matrix out")
+	}
+	if o.only == nil {
+		if o.only = sections; o.glass {
+			o.only = glassSections
+		}
 	}
 	return o, nil
 }
 
 // A bench is one run.
 type bench struct {
+	module     string // folder of the checkout
 	tools      *tools
 	home       *thread
 	proc       proc
@@ -178,10 +189,12 @@ func (o *options) measure(ctx context.Context, out io.Writer) error {
 			return fmt.Errorf("no condition of the matrix is called like %q", o.match)
 		}
 	}
+	b.module = module
 	r, err := b.sections(ctx, o.only)
 	if err != nil {
 		return err
 	}
+	r.isGlass = o.glass
 	r.about = about(ctx, o, b, module, r.busy)
 	fmt.Fprintf(out, "\n%s", r.markdown())
 	if o.write {
@@ -210,6 +223,18 @@ func (b *bench) sections(ctx context.Context, names []string) (r results, err er
 			r.stalls, err = b.measureStalls(ctx)
 		case "matrix":
 			r.cells, err = b.measureMatrix(ctx)
+		case "slow":
+			r.slow, err = b.measureSlow(ctx)
+		case "browsers":
+			r.glass, err = b.measureBrowsers(ctx)
+		case "pages":
+			r.pages, err = b.measurePages(ctx)
+		case "many":
+			var run crowdRun
+			run, err = b.measureCrowd(ctx, crowdMany, false, crowdPicture)
+			r.many = append(r.many, run)
+		case "instructions":
+			r.instructions, err = b.measureInstructions(ctx, b.module)
 		}
 		if err != nil {
 			return r, err

@@ -40,6 +40,7 @@ type cellJob struct {
 	Condition condition
 	Plain     bool // the bare writev, not pushcam
 	Dir       string
+	Reader    *watching // how the viewer reads; nil is as fast as it can
 }
 
 // A phase is a cell's measurement, or a part of it: before, right after or later than a
@@ -78,7 +79,7 @@ func (b *bench) measureMatrix(ctx context.Context) ([]cell, error) {
 		cells[i].condition = c
 		for _, plain := range []bool{false, true} {
 			work.Go(func() error {
-				phases, thrown, err := b.measureCell(ctx, cellJob{c, plain, b.tools.dir})
+				phases, thrown, err := b.measureCell(ctx, cellJob{Condition: c, Plain: plain, Dir: b.tools.dir})
 				if err != nil {
 					return fmt.Errorf("%v: %w", c, err)
 				}
@@ -172,7 +173,12 @@ func (job cellJob) run(ctx context.Context, log io.Writer) (r cellResult, err er
 		return r, err
 	}
 	defer serving.end()
-	watcher, err := startViewers(ctx, t, link.Client, watching{Address: address, Viewers: 1})
+	var reader watching
+	if job.Reader != nil {
+		reader = *job.Reader
+	}
+	reader.Address, reader.Viewers = address, 1
+	watcher, err := startViewers(ctx, t, link.Client, reader)
 	if err != nil {
 		return r, err
 	}

@@ -26,6 +26,8 @@ type results struct {
 	readers []readerRun
 	stalls  []stallRun
 	cells   []cell
+	glassResults
+	isGlass bool // of -glass: only its targets count
 }
 
 // A target is one line of the table "Numbers to reach".
@@ -131,7 +133,11 @@ func (r results) markdown() string {
 
 	b.WriteString("### Numbers to reach\n")
 	table("what", "target", "measured", "verdict")
-	for _, t := range r.targets() {
+	targets := r.targets()
+	if r.isGlass {
+		targets = r.glassResults.targets()
+	}
+	for _, t := range targets {
 		row(t.what, t.want, t.got, string(t.verdict))
 	}
 	fmt.Fprintf(&b, "\n%s\n", strings.Join(r.about, "\n"))
@@ -189,6 +195,7 @@ func (r results) markdown() string {
 			row(cells...)
 		}
 	}
+	b.WriteString(r.glassResults.markdown())
 	if len(r.stalls) > 0 {
 		b.WriteString("\n### A viewer that stops reading, among 100 that read\n")
 		table("server", "the connection and what the kernel held for it", "age of the others p50/p99 before, while, after (ms)", "memory before, while, after (MB)")
@@ -264,10 +271,13 @@ func (r results) plot(c linkCase) plot.Plot {
 	return p
 }
 
-const (
-	beginMark = "<!-- bench begins -->\n"
-	endMark   = "<!-- bench ends -->\n"
-)
+// marks are the lines of README.md between which the report of a run stands.
+func (r results) marks() (begin, end string) {
+	if r.isGlass {
+		return "<!-- glass begins -->\n", "<!-- glass ends -->\n"
+	}
+	return "<!-- bench begins -->\n", "<!-- bench ends -->\n"
+}
 
 // write puts the report between README.md's marks, and the plots beside it.
 func (r results) write(dir string) error {
@@ -276,9 +286,16 @@ func (r results) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	text, err := between(string(old), r.markdown())
+	begin, end := r.marks()
+	text, err := between(string(old), begin, end, r.markdown())
 	if err != nil {
 		return fmt.Errorf("%s: %w", readme, err)
+	}
+	if r.isGlass {
+		if err := os.WriteFile(filepath.Join(dir, "glass.svg"), []byte(r.glassResults.plot().SVG()), 0o644); err != nil {
+			return err
+		}
+		return os.WriteFile(readme, []byte(text), 0o644)
 	}
 	for _, c := range linkCases {
 		if err := os.WriteFile(filepath.Join(dir, c.file()), []byte(r.plot(c).SVG()), 0o644); err != nil {
@@ -288,14 +305,14 @@ func (r results) write(dir string) error {
 	return os.WriteFile(readme, []byte(text), 0o644)
 }
 
-// between replaces what stands between the marks in text.
-func between(text, generated string) (string, error) {
-	head, rest, ok := strings.Cut(text, beginMark)
-	_, tail, ok2 := strings.Cut(rest, endMark)
+// between replaces what stands between two lines in text.
+func between(text, begin, end, generated string) (string, error) {
+	head, rest, ok := strings.Cut(text, begin)
+	_, tail, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		return "", fmt.Errorf("there are no lines %q and %q", strings.TrimSpace(beginMark), strings.TrimSpace(endMark))
+		return "", fmt.Errorf("there are no lines %q and %q", strings.TrimSpace(begin), strings.TrimSpace(end))
 	}
-	return head + beginMark + generated + endMark + tail, nil
+	return head + begin + generated + end + tail, nil
 }
 
 // about says what was measured, where and when.
@@ -313,12 +330,15 @@ func about(ctx context.Context, o *options, b *bench, module string, busy map[st
 		commit += " with changes"
 	}
 	var shares []string
-	for _, name := range sections {
+	for _, name := range o.only {
 		if share, ok := busy[name]; ok {
 			shares = append(shares, fmt.Sprintf("%s %.0f %%", name, 100*share))
 		}
 	}
 	command := "go run ./hack/bench"
+	if o.glass {
+		command += " -glass"
+	}
 	if o.quick {
 		command += " -quick"
 	}

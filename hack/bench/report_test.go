@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,11 +136,14 @@ func TestWrite(t *testing.T) {
 	if err := r.write(dir); err == nil || !strings.Contains(err.Error(), "bench begins") {
 		t.Errorf("a README.md without marks: %v", err)
 	}
-	if err := os.WriteFile(readme, []byte("before\n"+beginMark+"old\n"+endMark+"after\n"), 0o644); err != nil {
+	g := measuredGlass()
+	begin, end := r.marks()
+	glassBegin, glassEnd := g.marks()
+	if err := os.WriteFile(readme, []byte("before\n"+begin+"old\n"+end+"after\n"+glassBegin+glassEnd), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second run finds what the first one left
-		if err := r.write(dir); err != nil {
+		if err := errors.Join(r.write(dir), g.write(dir)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -147,12 +151,16 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "before\n" + beginMark + r.markdown() + endMark + "after\n"; string(b) != want {
+	if want := "before\n" + begin + r.markdown() + end + "after\n" + glassBegin + g.markdown() + glassEnd; string(b) != want {
 		t.Errorf("README.md (-want +got):\n%s", cmp.Diff(want, string(b)))
 	}
+	files := []string{"glass.svg"}
 	for _, c := range linkCases {
-		if svg, err := os.ReadFile(filepath.Join(dir, c.file())); err != nil || !strings.HasPrefix(string(svg), "<svg ") {
-			t.Errorf("%s: %v", c.file(), err)
+		files = append(files, c.file())
+	}
+	for _, file := range files {
+		if svg, err := os.ReadFile(filepath.Join(dir, file)); err != nil || !strings.HasPrefix(string(svg), "<svg ") {
+			t.Errorf("%s: %v", file, err)
 		}
 	}
 }
@@ -161,6 +169,9 @@ func TestParse(t *testing.T) {
 	o, err := parse([]string{"-quick", "-only", "cost,links", "-repeats", "2"})
 	if err != nil || !o.quick || o.repeats != 2 || !cmp.Equal(o.only, []string{"cost", "links"}) {
 		t.Errorf("%+v, %v", o, err)
+	}
+	if o, err := parse([]string{"-glass", "-write"}); err != nil || !cmp.Equal(o.only, glassSections) {
+		t.Errorf("-glass: %+v, %v", o, err)
 	}
 	for _, bad := range [][]string{{"-only", "cost,boot"}, {"-repeats", "0"}, {"-write", "-only", "cost"}, {"cost"}} {
 		if _, err := parse(bad); err == nil {

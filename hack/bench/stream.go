@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -109,30 +110,64 @@ func (r *frameReader) next(now func() int64) (frame, error) {
 
 // part reads one part. Captured is 0 if its picture has no stamp.
 func (r *frameReader) part(now func() int64) (frame, error) {
+	f, _, err := r.numbered(now)
+	return f, err
+}
+
+// numbered is part, and tells the stamp's number.
+func (r *frameReader) numbered(now func() int64) (f frame, n uint64, err error) {
 	h, err := r.head()
 	if err != nil {
-		return frame{}, err
+		return frame{}, 0, err
 	}
-	f := frame{First: now()}
+	f.First = now()
 	size, err := strconv.Atoi(field(h, "Content-Length: "))
 	if err != nil || size < stampEnd {
-		return frame{}, fmt.Errorf("%w: a part's header is %q", errNoFrame, h)
+		return frame{}, 0, fmt.Errorf("%w: a part's header is %q", errNoFrame, h)
 	}
 	stamp := field(h, "X-Timestamp: ") // before fill moves the header
 	for r.hi-r.lo < stampEnd {
 		if err := r.fill(); err != nil {
-			return frame{}, err
+			return frame{}, 0, err
 		}
 	}
 	if f.Captured, err = captured(r.buf[r.lo:r.hi], stamp); err != nil {
-		return frame{}, err
+		return frame{}, 0, err
 	}
+	if f.Captured != 0 { // else it has no stamp
+		n, _ = strconv.ParseUint(string(r.buf[r.lo+stampAt+stampDigits:r.lo+stampEnd]), 16, 64)
+	}
+	have := min(r.hi-r.lo, size)
+	r.lo += have
+	if err := r.src.Discard(size - have); err != nil {
+		return frame{}, 0, err
+	}
+	f.Last = now()
+	return f, n, nil
+}
+
+// record reads one frame of pushcam's /frames (README.md). When it was captured is not
+// known, because that is told in another clock.
+func (r *frameReader) record(now func() int64) (frame, error) {
+	const head = 16
+	size := 0
+	for size == 0 { // such a record means nothing
+		for r.hi-r.lo < head {
+			if err := r.fill(); err != nil {
+				return frame{}, err
+			}
+		}
+		size = int(binary.BigEndian.Uint32(r.buf[r.lo:]))
+		r.lo += head
+	}
+	f := frame{First: now()}
 	have := min(r.hi-r.lo, size)
 	r.lo += have
 	if err := r.src.Discard(size - have); err != nil {
 		return frame{}, err
 	}
 	f.Last = now()
+	f.Captured = f.Last
 	return f, nil
 }
 

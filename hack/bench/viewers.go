@@ -11,12 +11,16 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // watching is how viewers look at a stream.
@@ -27,6 +31,8 @@ type watching struct {
 	Stall   time.Duration // it stops reading after this time; 0 for never
 	Rate    float64       // bytes per second that it reads at most; 0 for all
 	Pause   time.Duration // after each frame
+	Buffer  int           // of each connection's receiver, in bytes; 0 is the system's own
+	Pages   bool          // viewers do as the page does: they take /frames, and ask for the state
 }
 
 func (w *watching) flags() *flag.FlagSet {
@@ -37,6 +43,8 @@ func (w *watching) flags() *flag.FlagSet {
 	fs.DurationVar(&w.Stall, "stall", 0, "")
 	fs.Float64Var(&w.Rate, "rate", 0, "")
 	fs.DurationVar(&w.Pause, "pause", 0, "")
+	fs.IntVar(&w.Buffer, "buffer", 0, "")
+	fs.BoolVar(&w.Pages, "pages", false, "")
 	return fs
 }
 
@@ -67,7 +75,7 @@ func (w watching) watch(ctx context.Context, in io.Reader, out io.Writer) error 
 	}
 	defer hangUp()
 	for i := range w.Viewers {
-		conn, err := connect(w.Address)
+		conn, err := connect(w.Address, w.Buffer)
 		if err != nil {
 			return err
 		}
@@ -119,10 +127,16 @@ func (w watching) watch(ctx context.Context, in io.Reader, out io.Writer) error 
 	return gob.NewEncoder(out).Encode(seen)
 }
 
-// connect waits for the server to start.
-func connect(address string) (conn net.Conn, err error) {
+// connect waits for the server to start. The receive buffer has to be set before.
+func connect(address string, buffer int) (conn net.Conn, err error) {
+	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		if buffer > 0 {
+			err = c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) })
+		}
+		return err
+	}}
 	for deadline := time.Now().Add(connectTime); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if conn, err = net.Dial("tcp4", address); err == nil {
+		if conn, err = dialer.Dial("tcp4", address); err == nil {
 			return conn, nil
 		}
 	}
@@ -133,7 +147,11 @@ func connect(address string) (conn net.Conn, err error) {
 // connection's port; see isListed.
 func (w watching) view(conn net.Conn, saw func(frame)) error {
 	_, local, _ := net.SplitHostPort(conn.LocalAddr().String())
-	if _, err := fmt.Fprintf(conn, "GET /stream?name=%s HTTP/1.1\r\nHost: %s\r\n\r\n", local, w.Address); err != nil {
+	path := "stream"
+	if w.Pages {
+		path = "frames"
+	}
+	if _, err := fmt.Fprintf(conn, "GET /%s?name=%s HTTP/1.1\r\nHost: %s\r\n\r\n", path, local, w.Address); err != nil {
 		return err
 	}
 	s, err := newSocket(conn.(*net.TCPConn))
@@ -145,9 +163,15 @@ func (w watching) view(conn net.Conn, saw func(frame)) error {
 	if err := r.answer(); err != nil {
 		return err
 	}
+	next := r.next
+	if w.Pages {
+		next = r.record
+		asking := askState("http://" + w.Address + "/state?viewer=" + local)
+		defer asking()
+	}
 	begin := time.Now()
 	for n := 1; w.Stall == 0 || time.Since(begin) < w.Stall; n++ {
-		f, err := r.next(func() int64 { return time.Now().UnixNano() })
+		f, err := next(func() int64 { return time.Now().UnixNano() })
 		if err != nil {
 			return err
 		}
@@ -159,6 +183,31 @@ func (w watching) view(conn net.Conn, saw func(frame)) error {
 	}
 	return nil
 }
+
+// askState asks for the state as often as a page that is live, until the returned function
+// is called.
+func askState(url string) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		client := http.Client{Transport: new(http.Transport), Timeout: pageAsks}
+		defer client.CloseIdleConnections()
+		for {
+			if resp, err := client.Get(url); err == nil { // the stream's own error tells if the server is gone
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(pageAsks):
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+// pageAsks is asks.settled of pusher/web/live.js.
+const pageAsks = 5 * time.Second
 
 // viewers is a process that watches.
 type viewers struct {
@@ -172,7 +221,8 @@ type viewers struct {
 func startViewers(ctx context.Context, t *tools, where place, w watching) (*viewers, error) {
 	cmd := exec.CommandContext(ctx, t.self, "watch", "-address="+w.Address, "-viewers="+strconv.Itoa(w.Viewers),
 		"-fps="+strconv.FormatFloat(w.FPS, 'g', -1, 64), "-stall="+w.Stall.String(),
-		"-rate="+strconv.FormatFloat(w.Rate, 'g', -1, 64), "-pause="+w.Pause.String())
+		"-rate="+strconv.FormatFloat(w.Rate, 'g', -1, 64), "-pause="+w.Pause.String(),
+		"-buffer="+strconv.Itoa(w.Buffer), "-pages="+strconv.FormatBool(w.Pages))
 	cmd.Stderr = t.log
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -103,7 +103,7 @@ func TestWatchFails(t *testing.T) {
 }
 
 func TestCellJobTravels(t *testing.T) {
-	want := cellJob{conditions()[52], true, "dir"}
+	want := cellJob{Condition: conditions()[52], Plain: true, Dir: "dir"}
 	b, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,124 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"image/jpeg"
+	"testing"
+)
+
+// measuredGlass is a run of -glass in which every target is met.
+func measuredGlass() results {
+	r := results{isGlass: true}
+	for _, c := range slowCases() {
+		r.slow = append(r.slow, slowRun{of: c, gated: phase{FPS: c.fps(), P50: c.ideal() + 10}, plain: phase{FPS: c.fps(), P50: 900}})
+	}
+	for _, c := range glassCases() {
+		run := glassRun{of: c, fps: 30, cores: 0.5, seen: []float64{15, 20, 25}, fresh: []float64{15, 16}}
+		if c.image {
+			run.fps, run.cores = 29, 0.5
+		}
+		r.glass = append(r.glass, run)
+	}
+	r.pages = []crowdRun{{viewers: crowdPages, cores: 0.1, memory: 19}, {viewers: crowdPages, pages: true, cores: 0.102, memory: 25}}
+	r.many = []crowdRun{{viewers: crowdMany, memory: 60, share: 1, ages: []float64{10, 20}}}
+	r.instructions = []insnRun{{1, 1e5}}
+	return r
+}
+
+func TestGlassTargets(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*results)
+		missed int
+	}{
+		"all are met":                 {func(*results) {}, 0},
+		"a slow reader's frames":      {func(r *results) { old(r.slow, 100) }, 1},
+		"a reader that starves":       {func(r *results) { starve(r.slow, 100) }, 1},
+		"old pictures in Chromium":    {func(r *results) { r.glass[1].seen = []float64{31} }, 1},
+		"a screen that shows nothing": {func(r *results) { r.glass[7].seen, r.glass[7].fps = nil, 0 }, 1},
+		"a page that costs more":      {func(r *results) { r.glass[1].cores = 0.6 }, 1},
+		"pages that cost more":        {func(r *results) { r.pages[1].cores = 0.12 }, 1},
+		"pages that take memory":      {func(r *results) { r.pages[1].memory = 30 }, 1},
+		"old pictures for many":       {func(r *results) { r.many[0].ages = []float64{60} }, 1},
+	} {
+		r := measuredGlass()
+		tt.change(&r)
+		lines := 0
+		for _, target := range r.glassResults.targets() {
+			if target.verdict != met {
+				lines++
+			}
+		}
+		if lines != tt.missed {
+			t.Errorf("%s: %d targets are missed, want %d: %+v", name, lines, tt.missed, r.glassResults.targets())
+		}
+	}
+}
+
+// old makes the frames of readers at a round trip old.
+func old(runs []slowRun, rtt int) {
+	for i := range runs {
+		if runs[i].of.RTT == rtt {
+			runs[i].gated.P50 += 30
+		}
+	}
+}
+
+func starve(runs []slowRun, rtt int) {
+	for i := range runs {
+		if runs[i].of.RTT == rtt {
+			runs[i].gated.FPS *= 0.85
+		}
+	}
+}
+
+// A picture of the recording is known on a screen, and its stamp tells its number.
+func TestCodes(t *testing.T) {
+	s := screen{width: pictureWidth, height: pictureHeight, stride: 4 * pictureWidth, lost: true, pixels: make([]byte, 4*pictureWidth*pictureHeight)}
+	if _, ok := s.picture(); ok {
+		t.Error("an empty screen shows a picture")
+	}
+	jpg, err := codedPicture(205)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := jpeg.Decode(bytes.NewReader(jpg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range pictureWidth * pictureHeight {
+		y, _, _, _ := m.At(i%pictureWidth, i/pictureWidth).RGBA()
+		for c := range 3 {
+			s.pixels[4*i+c] = byte(y >> 8)
+		}
+	}
+	if n, ok := s.picture(); !ok || n != 205 {
+		t.Errorf("the screen shows %d, %v; want 205", n, ok)
+	}
+	r := frameReader{}
+	r.hi = copy(r.buf[:], "Content-Type: image/jpeg\r\nContent-Length: 100\r\nX-Timestamp: 12.5\r\n\r\n")
+	r.hi += copy(r.buf[r.hi:], jpg[:100])
+	r.src = nothing{}
+	if f, n, err := r.numbered(func() int64 { return 1 }); err != nil || n != 206 || f.Captured != 12.5e9 {
+		t.Errorf("stamp: frame %+v, number %d, %v", f, n, err)
+	}
+}
+
+type nothing struct{}
+
+func (nothing) Read([]byte) (int, error) { return 0, errNoFrame }
+func (nothing) Discard(n int) error      { return nil }
+
+func TestRecord(t *testing.T) {
+	r := frameReader{src: nothing{}}
+	r.hi = copy(r.buf[:], "\x00\x00\x00\x00............\x00\x00\x00\x03............abc\x00\x00\x00\x02............de")
+	for range 2 {
+		if f, err := r.record(func() int64 { return 7 }); err != nil || f.Last != 7 {
+			t.Errorf("%+v, %v", f, err)
+		}
+	}
+	if r.lo != r.hi {
+		t.Errorf("%d bytes are left", r.hi-r.lo)
+	}
+}
