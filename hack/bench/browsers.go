@@ -211,7 +211,7 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 	defer endGroup(xvfb)
 	display, err := bufio.NewReader(number).ReadString('\n')
 	if err != nil {
-		return r, fmt.Errorf("Xvfb does not say its screen: %w", err)
+		return r, fmt.Errorf("no screen of Xvfb: %w", err)
 	}
 	glass, err := openScreen(filepath.Join(dir, "Xvfb_screen0"))
 	if err != nil {
