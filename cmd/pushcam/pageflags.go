@@ -101,7 +101,11 @@ func (f *pageFlag) setting(c, defaults *config) api.Setting {
 // ruled says what rules a setting.
 func ruled(s *api.Setting, g given) {
 	s.By = string(g.By)
-	if g.By != bySettings {
-		s.Changeable, s.Why = false, fmt.Sprintf("it is %s by %s", g.Value, g.By.called())
+	if g.By == bySettings {
+		return
+	}
+	s.Changeable, s.Why = false, fmt.Sprintf("it is %s by %s", g.Value, g.By.called())
+	if s.Set != nil { // a secret
+		s.Why = "it is set by " + g.By.called()
 	}
 }

@@ -99,7 +99,7 @@ func (p *pageSettings) List() []api.Setting {
 	set := verify != nil
 	password := api.Setting{Name: "viewer_password", Kind: api.String, Set: &set, By: "default", Changeable: true, Applies: api.Live, Revision: revision}
 	if set {
-		ruled(&password, given{"another one", by})
+		ruled(&password, given{By: by})
 	}
 	all = append(all, password)
 	if p.name != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -24,6 +25,7 @@ import (
 // air is what a wifi changes: the networks that are kept, and what the radio is in.
 type air struct {
 	*wifi
+	mu      sync.Mutex // guards the next two
 	kept    setup.Settings
 	reloads int
 	status  atomic.Pointer[status.Status]
@@ -35,9 +37,13 @@ func newAir(t *testing.T) *air {
 	a := &air{kept: setup.Settings{Country: "DE", Networks: []setup.Network{{SSID: []byte("home"), PSK: new([32]byte), Priority: 1}}}}
 	a.wifi = &wifi{
 		latest: a.status.Load, tries: make(chan wifiTry, 1), log: slog.New(slog.DiscardHandler),
-		load:   func() (setup.Setup, error) { return setup.Setup{Settings: a.kept}, nil },
-		save:   func(change func(*setup.Settings) error) error { return change(&a.kept) },
-		reload: func(context.Context) error { a.reloads++; return nil },
+		load: func() (setup.Setup, error) { kept, _ := a.now(); return setup.Setup{Settings: kept}, nil },
+		save: func(change func(*setup.Settings) error) error {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return change(&a.kept)
+		},
+		reload: func(context.Context) error { a.mu.Lock(); defer a.mu.Unlock(); a.reloads++; return nil },
 	}
 	var err error
 	if a.spec, err = apitest.Load(); err != nil {
@@ -74,8 +80,16 @@ func (a *air) ask(t *testing.T, method, body string, code int) (text string) {
 	return w.Body.String()
 }
 
+// now is what is kept, and how often the radio was told.
+func (a *air) now() (kept setup.Settings, reloads int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.kept, a.reloads
+}
+
 func (a *air) ssids() (all []string) {
-	for _, n := range a.kept.Networks {
+	kept, _ := a.now()
+	for _, n := range kept.Networks {
 		all = append(all, string(n.SSID))
 	}
 	return all
@@ -105,8 +119,9 @@ func TestAnotherWiFi(t *testing.T) {
 				if said := a.ask(t, "PUT", `{"ssid":"new","password":"tulip and rose","country":"AT"}`, http.StatusAccepted); !strings.Contains(said, `"trying"`) || strings.Contains(said, "tulip") {
 					t.Error(said)
 				}
-				if a.ask(t, "PUT", `{"ssid":"third"}`, http.StatusConflict); a.kept.Networks[0].Priority != 2 || a.kept.Networks[0].PSK == nil || a.kept.Country != "AT" {
-					t.Errorf("meanwhile %+v is kept", a.kept)
+				a.ask(t, "PUT", `{"ssid":"third"}`, http.StatusConflict)
+				if kept, _ := a.now(); kept.Networks[0].Priority != 2 || kept.Networks[0].PSK == nil || kept.Country != "AT" {
+					t.Errorf("meanwhile %+v is kept", kept)
 				}
 				if diff := cmp.Diff([]string{"new", "home"}, a.ssids()); diff != "" {
 					t.Errorf("meanwhile (-want +got):\n%s", diff)
@@ -122,8 +137,9 @@ func TestAnotherWiFi(t *testing.T) {
 				if err := json.Unmarshal([]byte(a.ask(t, "GET", "", http.StatusOK)), &got); err != nil || got.Change.State != tt.state || (got.Change.Why == "") != (tt.state == "joined") {
 					t.Errorf("%+v, %v; want %s", got, err, tt.state)
 				}
-				if back := tt.state == "went back"; back && (a.kept.Country != "DE" || a.reloads != 2) || !back && a.reloads != 1 {
-					t.Errorf("country %s, %d reloads", a.kept.Country, a.reloads)
+				kept, reloads := a.now()
+				if back := tt.state == "went back"; back && (kept.Country != "DE" || reloads != 2) || !back && reloads != 1 {
+					t.Errorf("country %s, %d reloads", kept.Country, reloads)
 				}
 			})
 		})
@@ -143,7 +159,7 @@ func TestWiFiIsRefused(t *testing.T) {
 		if a.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("PUT", "/api/wifi", strings.NewReader(`{"ssid":"a"}`))); a.last().State != "went back" {
 			t.Errorf("%+v", a.last())
 		}
-		if a.reloads != 0 {
+		if _, reloads := a.now(); reloads != 0 {
 			t.Error("the radio was told")
 		}
 		a.status.Store(&status.Status{})

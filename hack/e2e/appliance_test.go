@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"image/jpeg"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,6 +25,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/image"
 	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
+	"github.com/pushcam/pushcam/pusher/api/apitest"
 )
 
 // TestAppliance is the life of one appliance, from the first boot of a fresh card to
@@ -58,6 +60,7 @@ func testAppliance(t *testing.T, p *product) {
 		if code, _, body, err := m.owned(http.MethodGet, "/api/state"); err != nil || code != http.StatusOK || json.Unmarshal(body, &whole) != nil {
 			t.Errorf("the owner's state: status %d, %v: %s", code, err, body)
 		}
+		m.settings(t)
 		if d := s.Camera.Device; d.Serial != "" || d.Path != "" || d.Bus != "" {
 			t.Errorf("everybody is told of the camera %+v", d)
 		}
@@ -244,5 +247,43 @@ func keep(t *testing.T, name string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(t.ArtifactDir(), name), data, 0o644); err != nil {
 		t.Error(err)
+	}
+}
+
+// settings has the owner change something, and hold what else is behind /api against its
+// description.
+func (m *machine) settings(t *testing.T) {
+	t.Helper()
+	spec, err := apitest.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []struct {
+		method, path, body string
+		code               int
+		says               string
+	}{
+		{http.MethodGet, "/api/settings", "", http.StatusOK, `"name"`},
+		{http.MethodPatch, "/api/settings", `{"idle_hold":12}`, http.StatusOK, `"value": 12,`},
+		{http.MethodPatch, "/api/settings", `{"idle_hold":null}`, http.StatusOK, `"value": 10,`},
+		{http.MethodPatch, "/api/settings", `{"name":"not a name"}`, http.StatusUnprocessableEntity, `"name"`},
+		{http.MethodGet, "/api/camera", "", http.StatusOK, `"modes"`},
+		{http.MethodGet, "/api/report", "", http.StatusOK, "pushcam "},
+		{http.MethodPost, "/api/actions/poweroff", `{}`, http.StatusBadRequest, "sure"},
+	} {
+		code, head, body, err := m.do(s.method, s.path, getTimeout, func(r *http.Request) {
+			r.SetBasicAuth("owner", password)
+			r.Header.Set("Accept", "application/json")
+			r.Header.Set("If-Match", "*")
+			if s.body != "" {
+				r.Body, r.ContentLength = io.NopCloser(strings.NewReader(s.body)), int64(len(s.body))
+			}
+		})
+		if err == nil {
+			err = spec.Check(s.path, s.method, code, head.Get("Content-Type"), body)
+		}
+		if err != nil || code != s.code || !strings.Contains(string(body), s.says) {
+			t.Errorf("%s %s %s: status %d, %v: %s", s.method, s.path, s.body, code, err, body)
+		}
 	}
 }

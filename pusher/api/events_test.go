@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,8 +68,9 @@ func (r *reader) next(t *testing.T) string {
 
 func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		phase := "idle"
-		e := &Events{State: func() any { return phase }, Viewers: func() any { return []int{1} }}
+		var phase atomic.Value
+		phase.Store("idle")
+		e := &Events{State: phase.Load, Viewers: func() any { return []int{1} }}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go e.Run(ctx)
@@ -95,7 +97,7 @@ func TestEvents(t *testing.T) {
 		// The first look of Run tells what they know already, the next ones only what is new.
 		time.Sleep(1500 * time.Millisecond)
 		expect(few, `state "idle"`)
-		phase = "live"
+		phase.Store("live")
 		expect(few, `state "live"`)
 		expect(few, ":")
 		if a := few.head.Get("Content-Type"); a != "text/event-stream" {
