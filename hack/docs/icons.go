@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
 	"math"
+	"os"
+	"path/filepath"
 )
 
 // icon is pusher/web/icon.svg, without its round corners, as PNG: Chrome wants that to
@@ -29,4 +32,17 @@ func icon(size int) ([]byte, error) {
 	var out bytes.Buffer
 	err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, img)
 	return out.Bytes(), err
+}
+
+func writeIcons(dir string) error {
+	for _, size := range []int{192, 512} {
+		content, err := icon(size)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("icon-%d.png", size)), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }

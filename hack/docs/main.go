@@ -1,7 +1,9 @@
-// Docs makes what pictures the README and the page have: the page's icons as PNG, and
-// screenshots of the page with a camera that runs. It writes them where they belong.
+// Docs makes the pictures that the page and the README have: the page's icons as PNG, and
+// screenshots of the pages of cameras that run. It writes them where they belong, and is run
+// at the top of the checkout.
 //
 //	go run ./hack/docs icons
+//	go run ./hack/docs shots
 package main
 
 import (
@@ -17,17 +19,11 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 1 || args[0] != "icons" {
-		return fmt.Errorf("say what to make: icons")
+	switch {
+	case len(args) == 1 && args[0] == "icons":
+		return writeIcons("pusher/web")
+	case len(args) == 1 && args[0] == "shots":
+		return takeShots("hack/docs")
 	}
-	for _, size := range []int{192, 512} {
-		content, err := icon(size)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(fmt.Sprintf("pusher/web/icon-%d.png", size), content, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return fmt.Errorf("say what to make: icons or shots")
 }

@@ -38,7 +38,7 @@ export default {
   nothing: "nichts", hasPassword: "es gibt eines", hasNoPassword: "es gibt keines", inactive: "das bestimmt ein anderer Regler",
   privateNow: "Kamera schließen (Privatsphäre)", publicNow: "Kamera wieder öffnen",
   tokens: "Links für Player und Rekorder", tokenName: "Wofür", makeToken: "Link machen", revoke: "Widerrufen", tokenOnce: "Nur einmal gezeigt: ",
-  nobody: "Niemand sieht zu.", viewer: ["Zuschauer", "Seit", "Alter", "Leitung", ""], drop: "Trennen",
+  nobody: "Niemand sieht zu.", viewer: ["Zuschauer", "Seit", "Alter", "Leitung"], drop: "Trennen",
   joined: (ssid, signal) => `In ${ssid}, ${signal} dBm.`, notJoined: "In keinem Netz.",
   network: "Netz", wifiPassword: "Sein Passwort", country: "Land", join: "Mit diesem Netz verbinden",
   joinNote: "Gelingt das nicht, ist die Kamera in zwei Minuten zurück.",

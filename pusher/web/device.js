@@ -24,7 +24,8 @@ export async function wifiSection(_, on, state) {
 
 export async function viewersSection(_, on) {
   const cells = (tag, parts) => make("tr", {}, ...parts.map(part => make(tag, {}, part)));
-  const rows = make("tbody"), table = make("div", { className: "wide", tabIndex: 0 }, make("table", {}, make("thead", {}, cells("th", words.viewer)), rows));
+  const rows = make("tbody"), head = cells("th", words.viewer), table = make("div", { className: "wide", tabIndex: 0 }, make("table", {}, make("thead", {}, head), rows));
+  head.append(make("td"));
   const nobody = make("p", { textContent: words.nobody });
   on("viewers", all => {
     table.hidden = all.length === 0;

@@ -35,7 +35,7 @@ export default {
   nothing: "nothing", hasPassword: "there is one", hasNoPassword: "there is none", inactive: "another control rules this now",
   privateNow: "Close the camera (privacy)", publicNow: "Open the camera again",
   tokens: "Links for players and recorders", tokenName: "For what", makeToken: "Make a link", revoke: "Revoke", tokenOnce: "Shown only once: ",
-  nobody: "Nobody is watching.", viewer: ["Viewer", "For", "Age", "Link", ""], drop: "Drop",
+  nobody: "Nobody is watching.", viewer: ["Viewer", "For", "Age", "Link"], drop: "Drop",
   joined: (ssid, signal) => `In ${ssid}, ${signal} dBm.`, notJoined: "In no network.",
   network: "Network", wifiPassword: "Its password", country: "Country", join: "Join this network",
   joinNote: "If that fails, the camera comes back within two minutes.",
