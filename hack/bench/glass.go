@@ -37,7 +37,7 @@ func (g glassResults) targets() (all []target) {
 	for _, rtt := range slowRTTs {
 		var excess, rates []float64
 		for _, r := range g.slow {
-			if r.of.RTT == rtt {
+			if r.of.RTT == rtt && r.known() {
 				excess, rates = append(excess, r.excess()), append(rates, r.rate())
 			}
 		}
@@ -118,7 +118,11 @@ func (g glassResults) markdown() string {
 	if len(g.slow) > 0 {
 		b.WriteString("\n### Readers that are slow, near and far\n\nBehind an emulated link without a limit. Frames per second, then age p50/p99 in ms when a frame is read whole. The ideal has taken the time to read a frame since it was captured.\n\n| reader | ideal | plain sender | pushcam | excess p50 |\n| --- | --- | --- | --- | --- |\n")
 		for _, r := range g.slow {
-			fmt.Fprintf(&b, "| %v | %.1f %.0f | %s | %s | %.0f |\n", r.of, r.of.fps(), r.of.ideal(), show([]phase{r.plain}, 0), show([]phase{r.gated}, 0), r.excess())
+			excess := "–"
+			if r.known() {
+				excess = fmt.Sprintf("%.0f", r.excess())
+			}
+			fmt.Fprintf(&b, "| %v | %.1f %.0f | %s | %s | %s |\n", r.of, r.of.fps(), r.of.ideal(), show(r.plain, 0), show(r.gated, 0), excess)
 		}
 	}
 	if len(g.glass) > 0 {

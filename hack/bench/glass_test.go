@@ -12,7 +12,7 @@ import (
 func measuredGlass() results {
 	r := results{isGlass: true}
 	for _, c := range slowCases() {
-		r.slow = append(r.slow, slowRun{of: c, gated: phase{FPS: c.fps(), P50: c.ideal() + 10}, plain: phase{FPS: c.fps(), P50: 900}})
+		r.slow = append(r.slow, slowRun{of: c, gated: []phase{{FPS: c.fps(), P50: c.ideal() + 10}}, plain: []phase{{FPS: c.fps(), P50: 900}}})
 	}
 	for _, c := range glassCases() {
 		run := glassRun{of: c, fps: 30, cores: 0.5, seen: []float64{15, 20, 25}, fresh: []float64{15, 16}}
@@ -60,7 +60,7 @@ func TestGlassTargets(t *testing.T) {
 func old(runs []slowRun, rtt int) {
 	for i := range runs {
 		if runs[i].of.RTT == rtt {
-			runs[i].gated.P50 += 30
+			runs[i].gated[0].P50 += 30
 		}
 	}
 }
@@ -68,7 +68,7 @@ func old(runs []slowRun, rtt int) {
 func starve(runs []slowRun, rtt int) {
 	for i := range runs {
 		if runs[i].of.RTT == rtt {
-			runs[i].gated.FPS *= 0.85
+			runs[i].gated[0].FPS *= 0.85
 		}
 	}
 }

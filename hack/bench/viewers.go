@@ -48,10 +48,13 @@ func (w *watching) flags() *flag.FlagSet {
 	return fs
 }
 
-// How long a server has to start, and then to give everyone a frame.
 const (
+	// How long a server has to start, and then to give another viewer a frame.
 	connectTime = 20 * time.Second
 	firstTime   = 20 * time.Second
+	// watchAtOnce is how many viewers come at once. A camera refuses an address that opens
+	// more connections than some dozens before they are streams.
+	watchAtOnce = 32
 )
 
 // watch opens the streams. When each has its first frame, it writes the port of the
@@ -74,7 +77,26 @@ func (w watching) watch(ctx context.Context, in io.Reader, out io.Writer) error 
 		running.Wait()
 	}
 	defer hangUp()
+	begun := 0
+	awaitFirst := func() error {
+		select {
+		case <-firsts:
+			begun++
+			return nil
+		case err := <-errs:
+			return err
+		case <-time.After(firstTime):
+			return fmt.Errorf("not everyone had a frame within %v", firstTime)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	for i := range w.Viewers {
+		if i-begun >= watchAtOnce {
+			if err := awaitFirst(); err != nil {
+				return err
+			}
+		}
 		conn, err := connect(w.Address, w.Buffer)
 		if err != nil {
 			return err
@@ -92,16 +114,9 @@ func (w watching) watch(ctx context.Context, in io.Reader, out io.Writer) error 
 			}
 		})
 	}
-	late := time.After(firstTime)
-	for range w.Viewers {
-		select {
-		case <-firsts:
-		case err := <-errs:
+	for begun < w.Viewers {
+		if err := awaitFirst(); err != nil {
 			return err
-		case <-late:
-			return fmt.Errorf("not everyone had a frame within %v", firstTime)
-		case <-ctx.Done():
-			return context.Cause(ctx)
 		}
 	}
 	_, local, _ := net.SplitHostPort(conns[w.Viewers-1].LocalAddr().String())
