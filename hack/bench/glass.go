@@ -13,7 +13,7 @@ import (
 
 // glassSections are those of -glass: viewers that are slow, screens, crowds, and what a
 // frame costs a Pi's processor.
-var glassSections = []string{"readers", "slow", "browsers", "pages", "many", "instructions"}
+var glassSections = []string{"slow", "browsers", "pages", "many", "instructions"}
 
 // glassResults are what they measured.
 type glassResults struct {

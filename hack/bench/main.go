@@ -6,7 +6,7 @@
 //	go run ./hack/bench                    # everything, about 15 minutes
 //	go run ./hack/bench -quick             # a look, about 4 minutes
 //	go run ./hack/bench -only cost,links   # some of cost, links, readers, stall, matrix
-//	go run ./hack/bench -glass             # slow readers, browsers, crowds, about 25 minutes
+//	go run ./hack/bench -glass             # slow readers, browsers, crowds, about 20 minutes
 //	go run ./hack/bench -write             # and keep the figures in README.md
 //
 // It needs root, gcc, iproute2 and ustreamer, and with -glass also chromium, firefox-esr,
@@ -95,7 +95,7 @@ func parse(args []string) (*options, error) {
 	fs.BoolVar(&o.quick, "quick", false, "one short look at everything; the figures are rough")
 	all := slices.Concat(sections, glassSections)
 	fs.BoolVar(&o.glass, "glass", false, "measure "+strings.Join(glassSections, ", ")+" instead")
-	fs.Func("only", "measure only these `sections` of "+strings.Join(slices.Compact(slices.Sorted(slices.Values(all))), ","), func(s string) error {
+	fs.Func("only", "measure only these `sections` of "+strings.Join(all, ","), func(s string) error {
 		o.only = strings.Split(s, ",")
 		for _, name := range o.only {
 			if !slices.Contains(all, name) {
