@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/pusher"
@@ -121,7 +123,7 @@ func (p *pageSettings) Change(values map[string]any) error {
 		var err error
 		switch text, _ := value.(string); n {
 		case "quality", "bitrate":
-			if form[n] = []string{"default"}; value != nil {
+			if form[n] = []string{v4l2.DefaultValue}; value != nil {
 				form[n] = []string{fmt.Sprint(value)}
 			}
 		case "viewer_password":
@@ -144,12 +146,16 @@ func (p *pageSettings) Change(values map[string]any) error {
 	if err != nil { // each alone would do
 		return api.Refusals{"settings": strings.TrimPrefix(err.Error(), "-")}
 	}
+	before := p.kept.controls()
 	if err := p.encode(form); err != nil {
 		return err
 	}
 	if name != "" {
 		if err := p.rename(name); err != nil {
-			return fmt.Errorf("the name cannot be kept: %w", err)
+			for n := range form {
+				form[n] = []string{cmp.Or(before[n], v4l2.DefaultValue)}
+			}
+			return errors.Join(fmt.Errorf("the name cannot be kept: %w", err), p.encode(form))
 		}
 	}
 	p.kept.setPage(page, newHash)
