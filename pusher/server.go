@@ -63,7 +63,7 @@ type Server struct {
 
 	Memory         int64         // bytes that the whole process may use, DefaultMemory
 	MaxViewers     int           // open streams, as many as Memory allows; fewer if frames are large
-	ViewerTimeout  time.Duration // a viewer that takes nothing for so long is dropped, 10 s
+	ViewerTimeout  time.Duration // a viewer that takes nothing for so long is dropped, and one of its first frames for twice as long; 10 s
 	MaxSessions    int           // live sessions, half as many
 	SessionFrames  int           // a session ends without a hit for this many frames, 60,
 	SessionTimeout time.Duration // or for this time if that is longer, 5 s
