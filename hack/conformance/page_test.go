@@ -268,6 +268,11 @@ func TestPageFromElsewhere(t *testing.T) {
 				t.Errorf("a script gets %q of %s, want %s", answer, path, want)
 			}
 		}
+		// It may show the page without a panel in a frame.
+		tb.eval(`!!document.body.appendChild(Object.assign(document.createElement("iframe"), { src: `+camera+`/view?fit=cover&fps=5" }))`, new(bool))
+		p.await("two viewers, one in the frame", func(s state) bool {
+			return len(s.Viewers) == 2 && min(s.Viewers[0].Sent, s.Viewers[1].Sent) > 10
+		})
 		// The browser must refuse a script that would send a password along.
 		var refused bool
 		tb.eval(`fetch(`+camera+`/state", { credentials: "include" }).then(() => false, () => true)`, &refused)
