@@ -155,30 +155,35 @@ func TestPanelButton(t *testing.T) {
 func TestDarkPanel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := new(panel)
+		shown := func() gpio.Pattern { // a timer changes it too
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return p.shown
+		}
 		p.setDark(true)
 		for phase, want := range map[camera.Phase]gpio.Pattern{
 			camera.Idle: gpio.Dark, camera.Live: gpio.Dark, camera.Starting: gpio.Dark, camera.Privacy: gpio.Dark,
 			camera.Fault: gpio.Fault, camera.NoCamera: gpio.NoCamera,
 		} {
-			if p.follow(phase); p.shown != want {
-				t.Errorf("%s: %v, want %v", phase, p.shown, want)
+			if p.follow(phase); shown() != want {
+				t.Errorf("%s: %v, want %v", phase, shown(), want)
 			}
 		}
 		p.follow(camera.Live)
-		if err := p.test(); err == nil || p.shown != gpio.Dark {
-			t.Errorf("a test without an LED: %v, %v", err, p.shown)
+		if err := p.test(); err == nil || shown() != gpio.Dark {
+			t.Errorf("a test without an LED: %v, %v", err, shown())
 		}
 		p.leds = 1
-		if err := p.test(); err != nil || p.shown != gpio.Countdown {
-			t.Errorf("the test: %v, %v", err, p.shown)
+		if err := p.test(); err != nil || shown() != gpio.Countdown {
+			t.Errorf("the test: %v, %v", err, shown())
 		}
 		time.Sleep(testTime)
 		synctest.Wait()
-		if p.shown != gpio.Dark {
-			t.Errorf("after the test: %v", p.shown)
+		if shown() != gpio.Dark {
+			t.Errorf("after the test: %v", shown())
 		}
-		if p.setDark(false); p.shown != gpio.Live {
-			t.Errorf("with light again: %v", p.shown)
+		if p.setDark(false); shown() != gpio.Live {
+			t.Errorf("with light again: %v", shown())
 		}
 	})
 }
