@@ -114,10 +114,10 @@ func (s *soak) run(ctx context.Context) (*record, error) {
 // budget is the program's -memory, in bytes.
 const budget = 96 << 20
 
-// start builds and starts the program, with a recording as its camera. For root it is as on
-// an appliance, in a root folder of its own.
+// start builds and starts the program, with a recording as its camera. For root, if that may
+// mount, it is as on an appliance, in a root folder of its own.
 func (s *soak) start(ctx context.Context) error {
-	s.owned = os.Geteuid() == 0
+	s.owned = os.Geteuid() == 0 && exec.CommandContext(ctx, "unshare", "--mount", "true").Run() == nil
 	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(s.dir, "pushcam"))
 	if s.owned { // there are no libraries in that folder
 		build.Args = append(build.Args, "-ldflags=-linkmode external -extldflags -static")
