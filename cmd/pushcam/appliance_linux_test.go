@@ -18,6 +18,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/update/card/cardtest"
+	"github.com/pushcam/pushcam/pusher/api/apitest"
 )
 
 // The whole program on a folder that looks like the appliance. It is run in a
@@ -115,5 +116,57 @@ func TestAppliance(t *testing.T) {
 	}
 	if _, err := os.Stat(root.Path("perm/pushcam")); err != nil {
 		t.Errorf("the settings are not where the appliance keeps them: %v", err)
+	}
+
+	hash, err := device.HashPassword(pcOwner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, root.Path("perm", device.OwnerFile), hash)
+	// A confined program opens no port, and sockets on /perm only.
+	socket = root.Path("perm/socket")
+	_, stop = startOn(t, root, "-listen", "unix:"+socket, "-listen-tls", "", "-led-gpio", "-1", "-button-gpio", "-1")
+	asOwner(t, &web, stop)
+	if err := stop(); err != nil {
+		t.Errorf("the program ended with: %v", err)
+	}
+}
+
+// asOwner asks what only an appliance answers its owner, and holds it against openapi.json.
+func asOwner(t *testing.T, web *http.Client, stop func() error) {
+	spec, err := apitest.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &ownedPC{t: t, url: "http://localhost", web: web, spec: spec, stop: stop}
+	for _, s := range []struct {
+		method, path, body string
+		code               int
+		says               string
+	}{
+		{"GET", "/api/settings", "", 200, `"name"`},
+		{"PATCH", "/api/settings", `{"idle_hold":12}`, 200, `"value": 12,`},
+		{"PATCH", "/api/settings", `{"idle_hold":null}`, 200, `"value": 10,`},
+		{"PATCH", "/api/settings", `{"name":"not a name"}`, 422, `"name"`},
+		{"PATCH", "/api/settings", `{"viewing":"closed"}`, 200, `"closed"`},
+		{"GET", "/api/camera", "", 200, `"modes"`},
+		{"GET", "/api/wifi", "", 409, "no Wi-Fi"},
+		{"PUT", "/api/wifi", `{"ssid":"home"}`, 409, "no Wi-Fi"},
+		{"GET", "/api/update", "", 200, `"max_root"`},
+		{"POST", "/api/update/try", "", 503, "not possible here"},
+		{"GET", "/api/report", "", 200, "pushcam "},
+		{"POST", "/api/actions/poweroff", `{}`, 400, "sure"},
+		{"POST", "/api/actions/reboot", `{"sure":false}`, 400, "sure"},
+	} {
+		if code, _, body := p.ask(s.method, s.path, s.body, "If-Match", "*"); code != s.code || !strings.Contains(body, s.says) {
+			t.Errorf("%s %s %s: %d %s, want %d with %q", s.method, s.path, s.body, code, body, s.code, s.says)
+		}
+	}
+	resp, err := web.Get("http://localhost/state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a camera that was closed: %s", resp.Status)
 	}
 }

@@ -45,6 +45,9 @@ func (s *Spec) Check(path, method string, code int, contentType string, body []b
 	}
 	r, ok := op.Responses[fmt.Sprint(code)]
 	if !ok {
+		r, ok = op.Responses[fmt.Sprintf("%dXX", code/100)]
+	}
+	if !ok {
 		return fmt.Errorf("the file does not know that %s %s is answered with %d: %s", method, path, code, body)
 	}
 	if r.Ref != "" {
