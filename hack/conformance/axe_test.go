@@ -36,7 +36,7 @@ func TestAccessibility(t *testing.T) {
 	o.begin("Seconds on without viewers", "-5")
 	o.finish("Seconds on without viewers")
 	for _, page := range []struct{ url, ready string }{
-		{"", wrong("Seconds on without viewers") + ` != "" && document.querySelector("#viewers td")`}, // the panel, as it is
+		{"", wrong("Seconds on without viewers") + ` != "" && document.querySelector("#viewers tbody td")`}, // the panel, as it is
 		{p.url + "/", `document.getElementById("word")?.textContent == "live"`},
 		{p.url + "/view?label=Door", `document.getElementById("picture")?.width > 0`},
 		{p.url + "/wall?cam=" + p.url, `document.querySelector("#tiles img")?.naturalWidth > 0`},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -86,7 +87,11 @@ func (tb *chromiumTab) open(url string) { tb.t.Helper(); tb.do(chromedp.Navigate
 
 func (tb *chromiumTab) eval(expression string, result any) {
 	tb.t.Helper()
-	text, err := chromedp.Run(tb.ctx, chromedp.Evaluate[string]("(async () => JSON.stringify(await ("+expression+")))()", chromedp.EvalAwaitPromise))
+	step := chromedp.Evaluate[string]("(async () => JSON.stringify(await ("+expression+")))()", chromedp.EvalAwaitPromise)
+	text, err := chromedp.Run(tb.ctx, step)
+	for tries := 0; err != nil && strings.Contains(err.Error(), "navigated or closed") && tries < 10; tries++ { // the page was left meanwhile
+		text, err = chromedp.Run(tb.ctx, step)
+	}
 	if err != nil {
 		tb.t.Fatalf("%s: %v", expression, err)
 	}

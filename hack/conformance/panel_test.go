@@ -110,7 +110,7 @@ func TestPanel(t *testing.T) {
 	p := startOwned(t, "-log-level", "info")
 	o := logIn(t, tb, p)
 	until(t, tb, word+` == "live"`)
-	until(t, tb, `document.querySelector("#viewers td") != null`)
+	until(t, tb, `document.querySelector("#viewers tbody td") != null`)
 	keep(t, "panel.png", tb.screenshot("body"))
 	var shifts []string
 	if tb.eval("shifts()", &shifts); len(shifts) > 0 {
@@ -150,9 +150,16 @@ func TestPanel(t *testing.T) {
 	o.press("Revoke")
 	until(t, tb, `document.querySelector("li") == null`)
 
-	const viewer = `document.querySelector("#viewers td")?.textContent`
+	const viewer = `document.querySelector("#viewers tbody td")?.textContent`
 	until(t, tb, viewer+`?.includes("127.0.0.1")`)
-	first := p.state().Viewers[0].Name
+	first := ""
+	p.await("the page's connection", func(s state) bool {
+		if len(s.Viewers) != 1 {
+			return false
+		}
+		first = s.Viewers[0].Name
+		return true
+	})
 	o.press("Drop")
 	p.await("another connection of the page", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Name != first && s.Viewers[0].Sent > 5 })
 

@@ -31,7 +31,7 @@ type shot struct {
 
 const (
 	live  = `document.getElementById("word").textContent == "live"`
-	owned = live + ` && document.querySelector("#viewers td")`
+	owned = live + ` && document.querySelector("#viewers tbody td")`
 	// logIn logs the owner in, once.
 	logIn = `(p => { if (!p.form.hidden && !p.value) { p.value = "a-password"; p.form.requestSubmit(); } return ` + owned + `; })(document.getElementById("password"))`
 )
