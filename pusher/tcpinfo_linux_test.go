@@ -248,7 +248,11 @@ func TestHalfClosedViewer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for seq := uint64(1); seq <= 2; seq++ {
-		if p, err := s.Next(); err != nil || p.Seq != seq {
+		p, err := s.Next()
+		for err == nil && p.Seq == seq-1 { // the Hub repeats a frame each second
+			p, err = s.Next()
+		}
+		if err != nil || p.Seq != seq {
 			t.Fatalf("frame %d, %v; want %d", p.Seq, err, seq)
 		}
 		h.Publish(testFrame(seq + 1))
