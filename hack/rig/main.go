@@ -66,6 +66,9 @@ func run(ctx context.Context, args []string) (int, error) {
 		}
 		return goTest(ctx, rest)
 	case cmd == "exec" && len(rest) > 0:
+		if runsNoTest(ctx, rest) {
+			return finish(exec.CommandContext(ctx, rest[0], rest[1:]...)) // which says so
+		}
 		if err := set.Ensure(ctx); err != nil {
 			return 2, err
 		}
@@ -86,16 +89,33 @@ func goTest(ctx context.Context, args []string) (int, error) {
 	if !slices.ContainsFunc(args, isPackage) {
 		argv = append(argv, defaultPackages...)
 	}
-	cmd := exec.CommandContext(ctx, "go", argv...)
+	return finish(exec.CommandContext(ctx, "go", argv...))
+}
+
+// finish runs a command to its end, with this program's output, and returns its status.
+func finish(cmd *exec.Cmd) (int, error) {
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	err = cmd.Run()
+	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 		return exit.ExitCode(), nil
 	} else if err != nil {
-		return 2, fmt.Errorf("go test: %w", err)
+		return 2, fmt.Errorf("%s: %w", filepath.Base(cmd.Path), err)
 	}
 	return 0, nil
+}
+
+// runsNoTest tells whether argv is a package's tests of which none is meant by -test.run, so
+// that no machine has to boot for them.
+func runsNoTest(ctx context.Context, argv []string) bool {
+	for _, arg := range argv[1:] {
+		if pattern, ok := strings.CutPrefix(arg, "-test.run="); ok {
+			pattern, _, _ = strings.Cut(pattern, "/") // subtests are not listed
+			names, err := exec.CommandContext(ctx, argv[0], "-test.list="+pattern).Output()
+			return err == nil && len(names) == 0
+		}
+	}
+	return false
 }
 
 // isPackage tells a package from a flag of go test or a flag's value.
