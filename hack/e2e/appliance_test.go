@@ -190,6 +190,9 @@ func testAppliance(t *testing.T, p *product) {
 		if m.resets.Load() != resets {
 			t.Error("the machine began anew, not only the program")
 		}
+		// What it never announced it does not take back, and the program that was killed
+		// said no goodbye.
+		m.is(t, "a program that has its name again", func(s state) bool { return s.Network.Host != "" })
 	})
 	tell("the button switches off", func(t *testing.T) {
 		if p.Kernel == image.StockKernel { // which knows power keys

@@ -99,6 +99,7 @@ type state struct {
 		Resident int64  `json:"resident_bytes"`
 	} `json:"board"`
 	Network struct {
+		Host  string        `json:"host"`
 		Links []status.Link `json:"links"`
 		Clock status.Clock  `json:"clock"`
 		WiFi  *status.Radio `json:"wifi"`
