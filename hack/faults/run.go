@@ -24,6 +24,10 @@ var commands = map[string][]string{
 	"e2e":         {"go", "test", "-json", "-count=1", "-timeout=3h", "-parallel=3"},
 }
 
+// long are put behind the packages: they ask for the tests that take too long for
+// ./hack/test.
+var long = map[string][]string{"e2e": {"-ota-all", "-ladder", "-setup-cuts=8"}}
+
 // command runs the tests of some faults of one kind.
 func command(kind string, faults []fault) []string {
 	var tests, packages []string
@@ -38,7 +42,7 @@ func command(kind string, faults []fault) []string {
 	slices.Sort(tests)
 	slices.Sort(packages)
 	run := "-run=^(" + strings.Join(slices.Compact(tests), "|") + ")$"
-	return slices.Concat(commands[kind], []string{run}, slices.Compact(packages))
+	return slices.Concat(commands[kind], []string{run}, slices.Compact(packages), long[kind])
 }
 
 // runAll runs the tests of all faults, or of those kinds that are named, and says how
