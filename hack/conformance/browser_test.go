@@ -8,6 +8,8 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -85,6 +87,16 @@ func moves(t *testing.T, tb tab, selector string) {
 	await(t, func() string { return "the picture to move" }, func() bool {
 		return !bytes.Equal(first, tb.screenshot(selector))
 	})
+}
+
+// quiet holds the console to what may be in it.
+func quiet(t *testing.T, tb tab, expected ...string) {
+	t.Helper()
+	for _, said := range tb.complaints() {
+		if !slices.ContainsFunc(expected, func(text string) bool { return strings.Contains(said, text) }) {
+			t.Errorf("the console says: %s", said)
+		}
+	}
 }
 
 // keep writes an artifact that a person may want to look at.

@@ -20,7 +20,7 @@ type chromium struct {
 	ctx context.Context // of its window
 }
 
-func newChromium(t *testing.T) chromium {
+func newChromium(t *testing.T, more ...chromedp.ExecAllocatorOption) chromium {
 	t.Helper()
 	need(t, "chromium")
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -34,7 +34,7 @@ func newChromium(t *testing.T) chromium {
 		chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"),
 	)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
-	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, options...)
+	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, append(options, more...)...)
 	ctx, cancelTab := chromedp.NewContext(ctx)
 	t.Cleanup(func() { cancelTab(); cancelAllocator(); cancel() })
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
@@ -45,8 +45,9 @@ func newChromium(t *testing.T) chromium {
 
 // chromiumTab is a tab of the one window, so that the others are hidden.
 type chromiumTab struct {
-	t   *testing.T
-	ctx context.Context
+	t       *testing.T
+	ctx     context.Context
+	browser chromium
 
 	mu   sync.Mutex
 	said []string
@@ -55,7 +56,7 @@ type chromiumTab struct {
 func (c chromium) newTab(t *testing.T) tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(c.ctx, chromedp.WithNewWindow(false))
-	tb := &chromiumTab{t: t, ctx: ctx}
+	tb := &chromiumTab{t: t, ctx: ctx, browser: c}
 	tb.do(chromedp.Navigate("about:blank"))
 	messages := chromedp.Console(ctx)
 	var listening sync.WaitGroup

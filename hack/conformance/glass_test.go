@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -33,12 +32,16 @@ func chromiumAlone(t *testing.T, quirk, script string) *chromiumTab {
 	t.Parallel()
 	covers(t, "Chromium", quirk)
 	tb := newChromium(t).newTab(t).(*chromiumTab)
-	if script != "" {
-		if _, err := chromedp.Call(tb.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	before(t, tb, script)
 	return tb
+}
+
+// before has a script run before those of each page.
+func before(t *testing.T, tb *chromiumTab, script string) {
+	t.Helper()
+	if _, err := chromedp.Call(tb.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 const (
@@ -184,45 +187,6 @@ func TestPageAfterLostPicture(t *testing.T) {
 	tb.open(p.url + "/")
 	shown(t, tb, "#picture")
 	moves(t, tb, "#picture")
-}
-
-// The page says that the camera is lost, and why, and is live again by itself when it is
-// back. The same with a server, or a network, from which nothing comes any more.
-func TestPageHeals(t *testing.T) {
-	tb := chromiumAlone(t, "the page is live again after the camera was lost, after silence, and after sleep; nothing jumps", countShifts)
-	dir := recording(t)
-	p := start(t, "-source", "replay:"+dir, "-fps", "20")
-	tb.open(p.url + "/")
-	until(t, tb, word+` == "live"`)
-
-	if err := os.Rename(dir, dir+" unplugged"); err != nil {
-		t.Fatal(err)
-	}
-	until(t, tb, word+` == "camera lost" && document.getElementById("reason").textContent != ""`)
-	keep(t, "lost.png", tb.screenshot("body"))
-	if err := os.Rename(dir+" unplugged", dir); err != nil {
-		t.Fatal(err)
-	}
-	until(t, tb, word+` == "live" && document.getElementById("reason").textContent == ""`)
-
-	p.signal(syscall.SIGSTOP)
-	until(t, tb, word+` == "reconnecting"`)
-	p.signal(syscall.SIGCONT)
-	until(t, tb, word+` == "live"`)
-	p.await("one viewer: the page has left the dead connection", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 })
-
-	// A computer that slept sees its clock jump, and has a connection that is dead for the
-	// camera.
-	first := p.state().Viewers[0].Name
-	var done bool
-	tb.eval(`(() => { const now = Date.now; Date.now = () => now() + 3600_000; return true; })()`, &done)
-	p.await("a new connection", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Name != first && s.Viewers[0].Sent > 10 })
-	until(t, tb, word+` == "live"`)
-
-	var shifts []string
-	if tb.eval("shifts()", &shifts); len(shifts) > 0 {
-		t.Errorf("the page's parts have jumped: %q", shifts)
-	}
 }
 
 // A picture is turned and mirrored as seen, and so again when the page is opened anew; what

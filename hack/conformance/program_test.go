@@ -81,6 +81,7 @@ type program struct {
 	began  time.Time
 	signal func(os.Signal)
 	stop   func() // sends SIGTERM, once, and waits until it has ended
+	kill   func() // ends it as a loss of power does
 }
 
 var link = regexp.MustCompile(`http://[^ ]*:(\d+)/`)
@@ -105,7 +106,7 @@ func startBy(t *testing.T, begin func(*exec.Cmd) error, args ...string) *program
 	if err := begin(cmd); err != nil {
 		t.Fatal(err)
 	}
-	wait := sync.OnceValue(cmd.Wait)
+	wait, killed := sync.OnceValue(cmd.Wait), false
 	p.signal = func(s os.Signal) {
 		if err := cmd.Process.Signal(s); err != nil {
 			t.Error(err)
@@ -117,9 +118,14 @@ func startBy(t *testing.T, begin func(*exec.Cmd) error, args ...string) *program
 		cmd.Process.Signal(syscall.SIGTERM)
 		wait() // its error is the cleanup's to report
 	})
+	p.kill = func() {
+		killed = true
+		p.signal(os.Kill)
+		wait()
+	}
 	t.Cleanup(func() {
 		p.stop()
-		if err := wait(); err != nil {
+		if err := wait(); err != nil && !killed {
 			t.Errorf("pushcam ended with: %v", err)
 		}
 	})

@@ -28,7 +28,7 @@ class Tile {
     this.#query = url.search.slice(1);
     this.#base = new URL(url.pathname.replace(/\/?$/, "/"), url);
     const name = document.createElement("a");
-    name.href = new URL("?" + this.#query, this.#base);
+    name.href = this.#at("");
     name.textContent = url.host + url.pathname.replace(/\/$/, "");
     this.#image.alt = words.picture + ": " + name.textContent;
     this.#word.setAttribute("role", "status");
