@@ -153,6 +153,8 @@ func asOwner(t *testing.T, web *http.Client, stop func() error) {
 		{"GET", "/api/wifi", "", 409, "no Wi-Fi"},
 		{"PUT", "/api/wifi", `{"ssid":"home"}`, 409, "no Wi-Fi"},
 		{"GET", "/api/update", "", 200, `"max_root"`},
+		{"GET", "/api/update/keys", "", 200, `"keys": []`},
+		{"DELETE", "/api/update/keys?key=SHA256:none", "", 503, "not possible here"},
 		{"POST", "/api/update/try", "", 503, "not possible here"},
 		{"GET", "/api/report", "", 200, "pushcam "},
 		{"POST", "/api/actions/poweroff", `{}`, 400, "sure"},

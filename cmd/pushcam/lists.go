@@ -29,19 +29,19 @@ func (l *list) Set(values string) error {
 }
 
 // keyList is a flag's value of keys, by the flag again or with commas.
-type keyList []signed.Key
+type keyList []signed.Entry
 
 func (l *keyList) String() string {
 	var all []string
 	for _, key := range *l {
-		all = append(all, string(key))
+		all = append(all, string(key.Key))
 	}
 	return strings.Join(all, ",")
 }
 
 func (l *keyList) Set(values string) error {
 	for v := range strings.SplitSeq(values, ",") {
-		key, err := signed.ParseKey(strings.TrimSpace(v))
+		key, err := signed.ParseEntry(strings.TrimSpace(v))
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,6 @@
 // Pushcamctl is the owner's tool on a PC: it makes the card image of a pushcam,
-// writes it to a card, finds the pushcams on the network, updates them, makes their
-// tokens, and shows what they log.
+// writes it to a card, finds the pushcams on the network, updates them, shows by whose
+// keys they take updates, makes their tokens, and shows what they log.
 package main
 
 import (
@@ -73,6 +73,7 @@ var commands = []command{
 	{"flash", "DEVICE", "writes a card image to a card and checks it", (*program).flash},
 	{"find", "", "lists the pushcams on the network", (*program).find},
 	{"update", "HOST", "updates a pushcam over the network", (*program).update},
+	{"keys", "HOST", "lists the keys by which a pushcam takes updates, and takes one away", (*program).keys},
 	{"token", "HOST", "lists, makes and revokes a pushcam's tokens, with which programs may look", (*program).token},
 	{"logs", "HOST", "shows what a pushcam logs, and goes on as it does", (*program).logs},
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -58,6 +59,7 @@ const (
 	proofTries    = 3                // because the camera itself ends what takes more than 10 s
 	answerTimeout = 30 * time.Second // until an answer begins; the password costs a busy Zero some time
 	maxSentence   = 1000             // bytes of an answer that says why not
+	maxList       = 64 << 10         // bytes of an answer that lists something
 
 	tlsPort, plainPort = "443", "80"
 )
@@ -329,6 +331,19 @@ func (c *remote) Send(ctx context.Context, r update.Request, timeout time.Durati
 		return nil, err
 	}
 	return resp, nil
+}
+
+// decode reads an answer in JSON on something, and closes it.
+func (c *remote) decode(resp *http.Response, to any, on string) error {
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxList))
+	if err == nil {
+		err = json.Unmarshal(text, to)
+	}
+	if err != nil {
+		return fmt.Errorf("what %s says of %s is not a pushcam's: %w", c, on, err)
+	}
+	return nil
 }
 
 // client connects to the first of the addresses that takes the connection. timeout is

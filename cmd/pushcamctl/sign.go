@@ -16,11 +16,10 @@ import (
 
 // signer is this user's key for updates. It is made when it is needed for the first time.
 func (p *program) signer(ctx context.Context) (*signed.Signer, error) {
-	dir, err := p.configDir()
+	path, err := p.signerPath()
 	if err != nil {
-		return nil, fmt.Errorf("where to keep the key that signs updates: %w", err)
+		return nil, err
 	}
-	path := filepath.Join(dir, "pushcam", "update-key")
 	s, made, err := signed.LoadOrMakeSigner(ctx, path)
 	if made {
 		fmt.Fprintf(p.stdout, "This computer's key for updates is made: %s\n  Cameras whose cards are made here take updates by it: keep it, and a copy of it, where nobody else can read it.\n", path)
@@ -28,10 +27,18 @@ func (p *program) signer(ctx context.Context) (*signed.Signer, error) {
 	return s, err
 }
 
+func (p *program) signerPath() (string, error) {
+	dir, err := p.configDir()
+	if err != nil {
+		return "", fmt.Errorf("where to keep the key that signs updates: %w", err)
+	}
+	return filepath.Join(dir, "pushcam", "update-key"), nil
+}
+
 // hintUnknown says, before minutes go into an image, that a camera will refuse what this
 // computer signs. Whether its button allows it meanwhile, only the camera knows.
 func (p *program) hintUnknown(ctx context.Context, cam fmt.Stringer, to *update.Status) error {
-	if !to.TakesSigned || len(to.Keys) == 0 {
+	if !to.TakesSigned || !to.Signed {
 		return nil
 	}
 	s, err := p.signer(ctx)
@@ -77,7 +84,7 @@ func (p *program) signature(ctx context.Context, cam fmt.Stringer, a *partition.
 		return nil, err
 	}
 	switch {
-	case len(to.Keys) == 0:
+	case !to.Signed:
 		fmt.Fprintf(p.stdout, "From now on %s takes updates from this computer, and not from everybody who knows its password\n", cam)
 	case takes(to, s.Key()):
 		fmt.Fprintf(p.stdout, "The image is signed by %s, and not by anybody whom %s knows: this computer, which it knows, signs it\n", by, cam)

@@ -129,6 +129,7 @@ func TestUpdateSigned(t *testing.T) {
 				if tc.release {
 					r.status.Keys = append(r.status.Keys, release.Key().Fingerprint())
 				}
+				r.status.Signed = len(r.status.Keys) > 0
 				stdout, stderr, code := try(t, p, "update", "-image", tc.image, "attic")
 				if code != tc.code || !strings.Contains(stdout, tc.stdout) || !strings.Contains(stderr, tc.stderr) {
 					t.Errorf("exit status %d: %s%s; want %q, %q", code, stdout, stderr, tc.stdout, tc.stderr)
@@ -168,8 +169,9 @@ func TestHintUnknown(t *testing.T) {
 	}{
 		"an old version":               {update.Status{}, false},
 		"one that knows nobody":        {update.Status{TakesSigned: true}, false},
-		"one that knows this computer": {update.Status{TakesSigned: true, Keys: []string{"another", own}}, false},
-		"one that knows another":       {update.Status{TakesSigned: true, Keys: []string{"another"}}, true},
+		"one that knows this computer": {update.Status{TakesSigned: true, State: update.State{Signed: true}, Keys: []string{"another", own}}, false},
+		"one that knows another":       {update.Status{TakesSigned: true, State: update.State{Signed: true}, Keys: []string{"another"}}, true},
+		"one that knows nobody more":   {update.Status{TakesSigned: true, State: update.State{Signed: true}}, true},
 	} {
 		var said strings.Builder
 		p.stdout = &said

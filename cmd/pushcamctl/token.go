@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,10 +16,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
-const (
-	tokensPath = "/api/tokens"
-	maxTokens  = 64 << 10 // bytes of what a camera says of its tokens
-)
+const tokensPath = "/api/tokens"
 
 func (p *program) token(fs *flag.FlagSet) func(context.Context, []string) error {
 	var (
@@ -79,20 +74,7 @@ func (c *remote) tokens(ctx context.Context) ([]remoteToken, error) {
 	var said struct {
 		Tokens []remoteToken `json:"tokens"`
 	}
-	return said.Tokens, c.decodeTokens(resp, &said)
-}
-
-// decodeTokens reads an answer and closes it.
-func (c *remote) decodeTokens(resp *http.Response, to any) error {
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxTokens))
-	if err == nil {
-		err = json.Unmarshal(text, to)
-	}
-	if err != nil {
-		return fmt.Errorf("what %s says of tokens is not a pushcam's: %w", c, err)
-	}
-	return nil
+	return said.Tokens, c.decode(resp, &said, "tokens")
 }
 
 func (p *program) makeToken(ctx context.Context, cam *remote, name string) error {
@@ -107,7 +89,7 @@ func (p *program) makeToken(ctx context.Context, cam *remote, name string) error
 	var made struct {
 		Token string `json:"token"`
 	}
-	if err := cam.decodeTokens(resp, &made); err != nil {
+	if err := cam.decode(resp, &made, "tokens"); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "The token %s is made, and shown this once: %s\nWhile viewing is closed, a program that takes only a URL looks with it at:\n  %s\n", name, discovery.Printable(made.Token), cam.page("/stream?token="+url.QueryEscape(made.Token)))

@@ -14,9 +14,10 @@ import (
 	"github.com/pushcam/pushcam/pusher"
 )
 
-// closedCamera serves a camera whose viewing is closed, with TLS and without, and returns a
-// program that reaches it as attic.local, and the URL of its page.
-func closedCamera(t *testing.T) (p *program, page string) {
+// closedCamera serves a camera whose viewing is closed, with TLS and without, and with more
+// answers for its owner, and returns a program that reaches it as attic.local, and the URL of
+// its page.
+func closedCamera(t *testing.T, answers map[string]http.Handler) (p *program, page string) {
 	t.Helper()
 	key, err := identity.New()
 	if err != nil {
@@ -36,7 +37,7 @@ func closedCamera(t *testing.T) (p *program, page string) {
 	listeners[0] = tls.NewListener(listeners[0], &tls.Config{Certificates: []tls.Certificate{cert}})
 	server := &pusher.Server{
 		Hub:     pusher.NewHub(func(bool) {}),
-		Owner:   &pusher.Owner{Verify: func(password string) (bool, error) { return password == "the owner's", nil }, Names: func() []string { return nil }},
+		Owner:   &pusher.Owner{Verify: func(password string) (bool, error) { return password == "the owner's", nil }, Names: func() []string { return nil }, Answers: answers},
 		Viewing: new(pusher.Viewing),
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -67,7 +68,7 @@ func closedCamera(t *testing.T) (p *program, page string) {
 
 // Tokens of a camera as it is: what is made lets look, and what is revoked does not.
 func TestToken(t *testing.T) {
-	p, page := closedCamera(t)
+	p, page := closedCamera(t, nil)
 	run := func(code int, want string, args ...string) (said string) {
 		t.Helper()
 		stdout, stderr, got := try(t, p, append([]string{"token", "attic"}, args...)...)

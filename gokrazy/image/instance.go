@@ -156,7 +156,7 @@ func (i *instance) write(parent, name, checkout string, img *Image) error {
 	// Not before: they would be in the image twice.
 	files[device.LicensesFile] = i.licenses
 	if i.updateKey != "" {
-		files[signed.RootFile] = string(signed.FormatKeys([]signed.Key{i.updateKey}))
+		files[signed.RootFile] = string(signed.FormatKeys([]signed.Entry{{Key: i.updateKey}}))
 	}
 	if i.wifi != nil {
 		if paths["/lib"] != "" {

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,7 +47,7 @@ type Server struct {
 	ShowTrial func(bool)
 	// Keys are of whom updates are taken, beside those of signed.KeysFile and of
 	// the root file system.
-	Keys []signed.Key
+	Keys []signed.Entry
 	// ShowWindow tells the LEDs that OpenWindow allows something, or does not any more.
 	// It is called with a lock held.
 	ShowWindow func(bool)
@@ -90,25 +92,25 @@ const (
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path+"/", Path), "/")
-	routes := map[string]struct {
-		method string
-		answer http.HandlerFunc
-	}{
-		"":           {http.MethodGet, func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, s.now()) }},
-		manifestPath: {http.MethodPut, s.putManifest},
-		string(Root): {http.MethodPut, s.put},
-		string(Boot): {http.MethodPut, s.put},
-		tryPath:      {http.MethodPost, s.try},
+	type methods map[string]http.HandlerFunc
+	routes := map[string]methods{
+		"":           {http.MethodGet: func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, s.now()) }},
+		keysPath:     {http.MethodGet: s.listKeys, http.MethodDelete: s.removeKey},
+		manifestPath: {http.MethodPut: s.putManifest},
+		string(Root): {http.MethodPut: s.put},
+		string(Boot): {http.MethodPut: s.put},
+		tryPath:      {http.MethodPost: s.try},
 	}
-	route, ok := routes[path]
-	switch {
-	case !ok:
+	route := routes[path]
+	switch answer := route[r.Method]; {
+	case route == nil:
 		http.NotFound(w, r)
-	case r.Method != route.method:
-		w.Header().Set("Allow", route.method)
-		http.Error(w, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, route.method, r.Method), http.StatusMethodNotAllowed)
+	case answer == nil:
+		allow := strings.Join(slices.Sorted(maps.Keys(route)), ", ")
+		w.Header().Set("Allow", allow)
+		http.Error(w, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, allow, r.Method), http.StatusMethodNotAllowed)
 	default:
-		route.answer(w, r)
+		answer(w, r)
 	}
 }
 
@@ -124,7 +126,7 @@ func (s *Server) now() Status {
 	status.Hostname, status.KeepsName, status.Chips = s.Hostname, s.KeepsName.Load(), s.Chips
 	status.TakesSigned, status.Keys = true, nil
 	for _, key := range s.trust.known {
-		status.Keys = append(status.Keys, key.Fingerprint())
+		status.Keys = append(status.Keys, key.Fingerprint)
 	}
 	if s.trouble != nil {
 		status.Trouble = s.trouble.Error()

@@ -21,17 +21,21 @@ import (
 // SHA-256 as Content-Digest (RFC 9530). To try them, the request names the digests
 // of what is meant.
 //
-//	GET  /api/update          Status
-//	PUT  /api/update/manifest what comes, signed (signed.Open); without it the others are
-//	                          taken only by a camera that knows no key, and while the
-//	                          window is open (Server.OpenWindow)
-//	PUT  /api/update/root     a root file system
-//	PUT  /api/update/boot     a boot partition, for a new kernel
-//	POST /api/update/try      ?root=DIGEST, &boot=DIGEST if that came, and
-//	                          &picture=no if the owner wants it tried although the
-//	                          camera gives no picture; answers with a Record
+//	GET    /api/update          Status
+//	GET    /api/update/keys     {"keys": […]}, each a TrustedKey
+//	DELETE /api/update/keys     ?key=FINGERPRINT takes one away, the last one only with
+//	                            &last=yes, because no update is taken after that
+//	PUT    /api/update/manifest what comes, signed (signed.Open); without it the others are
+//	                            taken only by a camera that knows no key, and while the
+//	                            window is open (Server.OpenWindow)
+//	PUT    /api/update/root     a root file system
+//	PUT    /api/update/boot     a boot partition, for a new kernel
+//	POST   /api/update/try      ?root=DIGEST, &boot=DIGEST if that came, and
+//	                            &picture=no if the owner wants it tried although the
+//	                            camera gives no picture; answers with a Record
 const (
 	Path         = "/api/update/"
+	keysPath     = "keys"
 	manifestPath = "manifest"
 	tryPath      = "try"
 	pictureWord  = "picture"

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -45,9 +44,12 @@ func untrusted(what string, key signed.Key) error {
 // update: to refuse that one would leave the owner without updates, and would not make
 // the camera safer than it was until then.
 type trust struct {
-	known   []signed.Key // all
-	kept    []signed.Key // those of them that are in signed.KeysFile
-	unknown error        // there are keys that cannot be read
+	settings []signed.Entry // Server.Keys
+	release  []signed.Entry // of signed.RootFile
+	kept     []signed.Entry // of signed.KeysFile
+	removed  []signed.Entry // those of a release that do not count
+	known    []TrustedKey   // those that count, of all of them
+	unknown  error          // there are keys that cannot be read, or all were taken away
 
 	until    time.Time        // when the window closes that a person at the camera has opened
 	window   *time.Timer      // closes it; nil if it is closed
@@ -57,25 +59,37 @@ type trust struct {
 
 // readKeys reads whom this camera trusts.
 func (s *Server) readKeys() {
-	t := trust{known: s.Keys}
-	read := func(path string) (keys []signed.Key) {
+	t := trust{settings: s.Keys}
+	read := func(path string) (keys []signed.Entry, lost bool) {
 		text, err := durable.ReadFile(path, maxKeys)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+			return nil, false
 		}
 		if err == nil {
 			keys, err = signed.ParseKeys(text)
 		}
-		if err != nil {
-			t.unknown = fmt.Errorf("%s: %w", path, err)
+		if err == nil {
+			return keys, false
+		}
+		t.unknown = fmt.Errorf("%s: %w", path, err)
+		if path != s.keysFile() || !errors.Is(err, signed.ErrNoKeys) {
 			s.Log.Error("keys of whom updates are taken are lost", "err", t.unknown)
 		}
-		return keys
+		return keys, true
 	}
-	t.kept = read(filepath.Join(s.Dir, signed.KeysFile))
-	t.known = slices.Concat(t.known, read(s.Card.Root.Path(signed.RootFile)), t.kept)
-	if len(t.known) == 0 && t.unknown == nil {
+	t.kept, _ = read(s.keysFile())
+	t.release, _ = read(s.Card.Root.Path(signed.RootFile))
+	lost := false
+	if t.removed, lost = read(s.removedFile()); lost {
+		t.release = nil // one of them may be a key that was taken away
+	}
+	t.count()
+	switch {
+	case len(t.known) > 0:
+	case t.unknown == nil:
 		s.Log.Warn("this camera knows no key for updates yet, so it takes all that come with the owner's password; the next pushcamctl update makes it know that computer")
+	default:
+		s.Log.Warn("no update is taken, because all keys were taken away or lost: press the button three times, or write update-key= into pushcam.txt")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,20 +167,21 @@ func (s *Server) accept(m *signed.Manifest, key signed.Key, from string) error {
 	s.mu.Lock()
 	t := s.trust
 	s.mu.Unlock()
-	if !slices.Contains(t.known, key) {
+	stranger := !t.knows(key)
+	if stranger {
 		if t.asks() && !t.open() {
 			return untrusted("this one is signed by the key "+key.Fingerprint(), key)
 		}
-		t.kept = append(slices.Clip(t.kept), key)
-		t.known = append(slices.Clip(t.known), key)
-		if err := durable.WriteFile(filepath.Join(s.Dir, signed.KeysFile), signed.FormatKeys(t.kept)); err != nil {
+		t.kept = append(slices.Clip(t.kept), signed.Entry{Key: key, Comment: s.howItCame(from, t.open())})
+		if err := durable.WriteFile(s.keysFile(), signed.FormatKeys(t.kept)); err != nil {
 			return fmt.Errorf("the key that has signed the update cannot be kept: %w", err)
 		}
+		t.count()
 		s.Log.Warn("updates are taken from another one from now on", "from", from, "key", key.Fingerprint(), "button", t.open())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(t.known) > len(s.trust.known) {
+	if stranger {
 		s.closeWindow()
 		s.trust.unknown = nil // the file is whole again
 	}

@@ -141,7 +141,7 @@ func TestSignedUpdate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newCamera(t)
-			a.Keys = []signed.Key{mine.Key()}
+			a.Keys = []signed.Entry{{Key: mine.Key()}}
 			a.open(t.Context())
 			root, _ := a.written()
 			code, said := tc.send(a)
@@ -169,7 +169,7 @@ func TestSignedUpdate(t *testing.T) {
 func TestSignedParts(t *testing.T) {
 	mine := newSigner(t)
 	a := newCamera(t)
-	a.Keys = []signed.Key{mine.Key()}
+	a.Keys = []signed.Entry{{Key: mine.Key()}}
 	a.open(t.Context())
 	one, two := newOffer(t), newOffer(t)
 	two.manifest.Boot = describe(t, append(bytes.Clone(two.boot), make([]byte, 512)...))
@@ -269,7 +269,7 @@ func TestDamagedKeys(t *testing.T) {
 	if code, said := a.announce(o.manifest, mine); code != http.StatusNoContent {
 		t.Errorf("after the button: %d %s", code, said)
 	}
-	if text, err := os.ReadFile(file); err != nil || string(text) != string(mine.Key())+"\n" {
+	if text, err := os.ReadFile(file); err != nil || !strings.HasPrefix(string(text), string(mine.Key())+" allowed by the button") || strings.Count(string(text), "\n") != 1 {
 		t.Errorf("the file has %q, %v", text, err)
 	}
 	if err := os.RemoveAll(a.Dir); err != nil {
@@ -332,7 +332,7 @@ func TestWindow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newCamera(t)
-			a.Keys = []signed.Key{newSigner(t).Key()}
+			a.Keys = []signed.Entry{{Key: newSigner(t).Key()}}
 			a.open(t.Context())
 			synctest.Test(t, func(t *testing.T) {
 				shown := false

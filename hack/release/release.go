@@ -106,7 +106,7 @@ func (r *release) publicKey(path string) error {
 	if r.key == nil {
 		return nil
 	}
-	return os.WriteFile(path, signed.FormatKeys([]signed.Key{r.key.Key()}), 0o644)
+	return os.WriteFile(path, signed.FormatKeys([]signed.Entry{{Key: r.key.Key()}}), 0o644)
 }
 
 func (r *release) named(suffix string) string { return "pushcam-" + r.version + suffix }

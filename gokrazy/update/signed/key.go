@@ -32,13 +32,21 @@ const (
 // authorized_keys has it, without a comment: ssh-ed25519 AAAA…
 type Key string
 
-// ParseKey reads a Key, which may have a comment behind it.
-func ParseKey(text string) (Key, error) {
-	public, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(text))
+// Entry is a key with what is said of it.
+type Entry struct {
+	Key
+	Comment string // in one line of at most maxComment bytes; may be empty
+}
+
+const maxComment = 100
+
+// ParseEntry reads a Key, which may have a comment behind it.
+func ParseEntry(text string) (Entry, error) {
+	public, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(text))
 	if err != nil || len(options) > 0 || len(bytes.TrimSpace(rest)) > 0 || public.Type() != ssh.KeyAlgoED25519 {
-		return "", fmt.Errorf("%.40q is no key for updates: one is a line as ssh-ed25519 AAAA…", text)
+		return Entry{}, fmt.Errorf("%.40q is no key for updates: one is a line as ssh-ed25519 AAAA…", text)
 	}
-	return keyOf(public), nil
+	return Entry{keyOf(public), strings.ToValidUTF8(comment[:min(len(comment), maxComment)], "")}, nil
 }
 
 func keyOf(public ssh.PublicKey) Key {
@@ -54,16 +62,19 @@ func (k Key) Fingerprint() string {
 	return ssh.FingerprintSHA256(public)
 }
 
+// ErrNoKeys is of a file in which there is no key.
+var ErrNoKeys = errors.New("there is no key in it")
+
 // ParseKeys reads a file of keys: one each line; those that begin with # are comments. A
 // file without a key is an error, because who had one is not to lose it unnoticed. The
 // keys beside a line that is none are returned with the error.
-func ParseKeys(text []byte) (all []Key, err error) {
+func ParseKeys(text []byte) (all []Entry, err error) {
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		key, bad := ParseKey(line)
+		key, bad := ParseEntry(line)
 		if bad != nil {
 			err = cmp.Or(err, bad)
 			continue
@@ -71,16 +82,16 @@ func ParseKeys(text []byte) (all []Key, err error) {
 		all = append(all, key)
 	}
 	if len(all) == 0 {
-		err = cmp.Or(err, errors.New("there is no key in it"))
+		err = cmp.Or(err, ErrNoKeys)
 	}
 	return all, err
 }
 
 // FormatKeys is what ParseKeys reads.
-func FormatKeys(keys []Key) []byte {
+func FormatKeys(all []Entry) []byte {
 	var b bytes.Buffer
-	for _, k := range keys {
-		fmt.Fprintln(&b, k)
+	for _, e := range all {
+		fmt.Fprintln(&b, strings.TrimSpace(string(e.Key)+" "+e.Comment))
 	}
 	return b.Bytes()
 }

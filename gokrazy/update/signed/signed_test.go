@@ -190,20 +190,27 @@ func TestReader(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	a, b := newSigner(t).Key(), newSigner(t).Key()
-	text := "# those of whom\n\n" + string(FormatKeys([]Key{a})) + string(b) + " me@home\r\n"
-	if got, err := ParseKeys([]byte(text)); err != nil || !cmp.Equal(got, []Key{a, b}) {
+	text := "# those of whom\n\n" + string(FormatKeys([]Entry{{Key: a}})) + string(b) + " me@home\r\n"
+	want := []Entry{{Key: a}, {b, "me@home"}}
+	if got, err := ParseKeys([]byte(text)); err != nil || !cmp.Equal(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
-	if got, err := ParseKeys([]byte("damaged\n" + string(a))); err == nil || !cmp.Equal(got, []Key{a}) {
+	if got, err := ParseKeys(FormatKeys(want)); err != nil || !cmp.Equal(got, want) {
+		t.Errorf("formatted and read: %v, %v", got, err)
+	}
+	if e, err := ParseEntry(string(a) + " " + strings.Repeat("é", maxComment)); err != nil || e.Comment != strings.Repeat("é", maxComment/2) {
+		t.Errorf("a long comment: %q, %v", e.Comment, err)
+	}
+	if got, err := ParseKeys([]byte("damaged\n" + string(a))); err == nil || !cmp.Equal(got, want[:1]) {
 		t.Errorf("beside a damaged line: %v, %v", got, err)
 	}
-	if got, err := ParseKeys([]byte("#\n")); err == nil || got != nil {
+	if got, err := ParseKeys([]byte("#\n")); !errors.Is(err, ErrNoKeys) || got != nil {
 		t.Errorf("a file without a key: %v, %v", got, err)
 	}
 	rsa := "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC8"
 	for _, bad := range []string{"", "ssh-ed25519", string(a) + "\n" + string(b), `command="x" ` + string(a), rsa} {
-		if key, err := ParseKey(bad); err == nil {
-			t.Errorf("%q is the key %s", bad, key)
+		if e, err := ParseEntry(bad); err == nil {
+			t.Errorf("%q is the key %s", bad, e.Key)
 		}
 	}
 }
@@ -261,7 +268,7 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := ParseKey(string(key)); err != nil {
+		if _, err := ParseEntry(string(key)); err != nil {
 			t.Error(err)
 		}
 		for _, c := range []Content{m.Root, m.Boot} {
