@@ -1,6 +1,9 @@
 package pusher
 
-import "context"
+import (
+	"context"
+	"crypto/rand"
+)
 
 // access is who may look now. It is never changed: SetOpen and SetViewersPassword put
 // another one in its place.
@@ -13,11 +16,13 @@ type access struct {
 
 // scope ends what began in it.
 type scope struct {
-	ctx context.Context
-	end context.CancelFunc
+	name string // random
+	ctx  context.Context
+	end  context.CancelFunc
 }
 
-func (s *Server) newScope() (sc scope) {
+func (s *Server) newScope() scope {
+	sc := scope{name: rand.Text()}
 	sc.ctx, sc.end = context.WithCancel(s.ctx)
 	return sc
 }
@@ -26,14 +31,6 @@ func (s *Server) newScope() (sc scope) {
 func (s *Server) isOpen() bool {
 	a := s.access.Load()
 	return a == nil || a.open
-}
-
-// scopeOf is where what begins with a role's password belongs.
-func (s *Server) scopeOf(who role) context.Context {
-	if a := s.access.Load(); a != nil && who == onlyViewer {
-		return a.viewers.ctx
-	}
-	return s.ctx
 }
 
 // SetOpen opens viewing to everybody, or closes it while the server runs. Closing it ends
@@ -53,8 +50,8 @@ func (s *Server) SetOpen(open bool) {
 }
 
 // SetViewersPassword changes how the viewers' password is verified, as Viewing.Verify says.
-// What began with the one before ends: streams, and logins. It waits for a password that is
-// being verified. Viewing must not be nil.
+// What began with the one before ends: streams, logins, and signed URLs. It waits for a
+// password that is being verified. Viewing must not be nil.
 func (s *Server) SetViewersPassword(verify func(password string) bool) {
 	s.changing.Lock()
 	defer s.changing.Unlock()

@@ -57,6 +57,7 @@ func TestSetViewersPassword(t *testing.T) {
 		c := newClosedRig(t)
 		c.film()
 		viewer, token := c.logIn(viewersPassword), c.token("wall")
+		byViewer, byOwner := c.sign("/snapshot", basic(viewersPassword)), c.sign("/snapshot", basic(ownersPassword))
 		ended := make(chan string, 4)
 		for name, request := range map[string][]string{
 			"cookie": {"/stream", viewer}, "password": {"/stream", basic(viewersPassword)},
@@ -80,12 +81,46 @@ func TestSetViewersPassword(t *testing.T) {
 				t.Errorf("%s is answered with %d, want %d", header, code, want)
 			}
 		}
+		if a, b := c.code("GET", byViewer), c.code("GET", byOwner); a != 403 || b != 200 {
+			t.Errorf("URLs that the viewers' password and the owner's have signed are answered with %d and %d", a, b)
+		}
 		c.server.SetViewersPassword(nil)
 		time.Sleep(time.Minute) // the wrong ones are forgiven
 		if code := c.code("GET", "/state", basic("another one")); code != 401 {
 			t.Errorf("a password that is gone is answered with %d", code)
 		}
 	})
+}
+
+// Who sends the viewers' password while the owner replaces it does not stay: to verify it
+// takes a while.
+func TestReplacedWhileVerified(t *testing.T) {
+	for _, byPage := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newClosedRig(t)
+			c.film()
+			after := make(chan int, 1)
+			go func() {
+				if byPage {
+					after <- c.code("GET", "/state", c.logIn(viewersPassword))
+					return
+				}
+				s, _ := c.stream("/stream", basic(viewersPassword))
+				drain(s)
+				after <- http.StatusUnauthorized
+			}()
+			time.Sleep(verifyTime + verifyTime/2) // it is not the owner's, and now the viewers' hash is made
+			c.server.SetViewersPassword(func(password string) bool { return password == "another one" })
+			select {
+			case code := <-after:
+				if code != http.StatusUnauthorized {
+					t.Errorf("a login by the password of before is answered with %d", code)
+				}
+			case <-time.After(time.Minute):
+				t.Error("a stream by the password of before goes on")
+			}
+		})
+	}
 }
 
 // A script of the page logs in without a form of its own to be led to, and is told in JSON.

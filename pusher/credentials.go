@@ -29,8 +29,8 @@ func (r role) String() string { return [...]string{"nobody", "viewer", "owner"}[
 type pass struct {
 	role role
 	ctx  context.Context // what began with the pass ends with it
-	// issuer names the login whose URLs end with it; "" is a password that came with the
-	// request.
+	// issuer names what the URLs that are signed by it end with: a login, or the viewers'
+	// password that came with the request (its scope); "" is the owner's.
 	issuer string
 	token  bool // it is one of Viewing.Tokens
 	signed bool // it is a signed URL
@@ -139,7 +139,7 @@ func newSigner() *signer {
 	return s
 }
 
-// sign returns the signature for GETs of a path for the time d, by a login or by none.
+// sign returns the signature for GETs of a path for the time d, by a pass.issuer.
 func (s *signer) sign(path, issuer string, d time.Duration) string {
 	until := strconv.FormatInt(int64((time.Since(s.began)+d)/time.Millisecond), 36)
 	return until + "." + issuer + "." + s.mac(path, issuer, until)
@@ -154,7 +154,7 @@ func (s *signer) mac(path, issuer, until string) string {
 }
 
 // verify tells whether a signature is one for a path and whose time is not over, and by
-// which login it is.
+// which pass.issuer it is.
 func (s *signer) verify(path, signature string) (issuer string, ok bool) {
 	part := strings.Split(signature, ".")
 	if len(part) != 3 || !hmac.Equal([]byte(s.mac(path, part[1], part[0])), []byte(part[2])) {

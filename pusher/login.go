@@ -79,11 +79,11 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 			writeJSON(w, code, map[string]string{"error": message})
 		}
 	}
-	who, err := s.limiter.login(s.ctx, address(r), r.PostForm.Get("password"))
+	p, err := s.passBy(r, r.PostForm.Get("password"))
 	var slow *tooManyTries
 	switch {
 	case err == nil:
-		s.beginLogin(w, r, &pass{role: who, ctx: s.scopeOf(who)}, "./")
+		s.beginLogin(w, r, p, "./")
 	case errors.As(err, &slow):
 		w.Header().Set("Retry-After", strconv.Itoa(int(slow.wait/time.Second)+1))
 		refuse(w, http.StatusTooManyRequests, err.Error()+".")

@@ -129,11 +129,23 @@ func (s *Server) passFor(r *http.Request, path string) (*pass, error) {
 	if password != "" && foreign { // it does not count as a try of the address
 		return nil, errForeign
 	}
+	return s.passBy(r, password)
+}
+
+// passBy is the pass of who knows a password. It ends with the password that was there when
+// the request came: whether it was right takes a while to find out, in which the owner may
+// have given the viewers another one.
+func (s *Server) passBy(r *http.Request, password string) (*pass, error) {
+	began := s.access.Load()
 	who, err := s.limiter.login(s.ctx, address(r), password)
 	if err != nil {
 		return nil, err
 	}
-	return &pass{role: who, ctx: s.scopeOf(who)}, nil
+	p := &pass{role: who, ctx: s.ctx}
+	if who == onlyViewer {
+		p.ctx, p.issuer = began.viewers.ctx, began.viewers.name
+	}
+	return p, nil
 }
 
 // mayUseLogin tells whether a request comes from a page of ours, or of an origin that the
@@ -148,8 +160,12 @@ func (s *Server) signedPass(r *http.Request, path, signature string) (*pass, err
 	if !ok || r.Method != http.MethodGet {
 		return nil, errTicket
 	}
-	p := &pass{role: onlyViewer, ctx: s.scopeOf(onlyViewer), signed: true}
-	if issuer != "" {
+	p := &pass{role: onlyViewer, ctx: s.ctx, signed: true}
+	switch viewers := s.access.Load().viewers; issuer {
+	case "": // the owner's password
+	case viewers.name:
+		p.ctx = viewers.ctx
+	default:
 		by := s.logins.named(issuer)
 		if by == nil {
 			return nil, errTicket
