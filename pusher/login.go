@@ -16,7 +16,13 @@ const (
 	logoutPath = "/logout"
 )
 
-const loginCookie = "pushcam"
+// The names of a login's cookie. With TLS it has one of its own, because a browser does not
+// let what comes without TLS replace a cookie that is for TLS alone (RFC 6265bis, 5.7): who
+// had logged in by https could not log in by http any more.
+const (
+	loginCookie       = "pushcam"
+	secureLoginCookie = "pushcam-tls"
+)
 
 //go:embed web/login.html
 var loginPage string
@@ -97,18 +103,15 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 }
 
 // beginLogin gives a browser a cookie, which ends with the pass, and leads it to a page;
-// a script gets 204. Without a path the cookie is for where the browser sees the camera, also behind a proxy
-// that has it at /webcam/ (RFC 6265, 5.1.4). SameSite keeps pages of other sites from using
-// it.
+// a script gets 204. Without a path the cookie is for where the browser sees the camera, also
+// behind a proxy that has it at /webcam/ (RFC 6265, 5.1.4). SameSite keeps pages of other
+// sites from using it.
 func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request, p *pass, page string) {
-	http.SetCookie(w, &http.Cookie{
-		Name:     loginCookie,
-		Value:    s.logins.open(p.ctx, p.role),
-		MaxAge:   int(loginTime / time.Second),
-		HttpOnly: true,
-		Secure:   r.TLS != nil,
-		SameSite: http.SameSiteStrictMode,
-	})
+	name := loginCookie
+	if r.TLS != nil {
+		name = secureLoginCookie
+	}
+	setLoginCookie(w, r, name, s.logins.open(p.ctx, p.role), int(loginTime/time.Second))
 	if wantsJSON(r) {
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -117,10 +120,21 @@ func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request, p *pass, pag
 	w.WriteHeader(http.StatusSeeOther)
 }
 
+// setLoginCookie gives a browser a cookie for so many seconds, or takes it away.
+func setLoginCookie(w http.ResponseWriter, r *http.Request, name, value string, seconds int) {
+	http.SetCookie(w, &http.Cookie{Name: name, Value: value, MaxAge: seconds, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
+}
+
+// loginCookies are those of a request. Without TLS a browser sends only those that were
+// given without it.
+func loginCookies(r *http.Request) []*http.Cookie {
+	return append(r.CookiesNamed(secureLoginCookie), r.CookiesNamed(loginCookie)...)
+}
+
 // loginOf is the pass of the login that a request's cookies name; nil if there is none.
 // There may be more of them: another camera behind the same name has its own.
 func (s *Server) loginOf(r *http.Request) *pass {
-	for _, c := range r.CookiesNamed(loginCookie) {
+	for _, c := range loginCookies(r) {
 		if p := s.logins.named(loginName(c.Value)); p != nil {
 			return p
 		}
@@ -128,16 +142,17 @@ func (s *Server) loginOf(r *http.Request) *pass {
 	return nil
 }
 
-// logout ends a login, and the streams that it has opened.
+// logout ends the logins that a request's cookies name, and the streams that they have
+// opened.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
 	if !isSameOrigin(r) {
 		fail(w, r, http.StatusForbidden, "A page of another site may not do this; open the camera's own page")
 		return
 	}
-	if p := s.loginOf(r); p != nil {
-		s.logins.close(p.issuer)
+	for _, c := range loginCookies(r) {
+		s.logins.close(loginName(c.Value))
+		setLoginCookie(w, r, c.Name, "", -1)
 	}
-	http.SetCookie(w, &http.Cookie{Name: loginCookie, MaxAge: -1, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
 	w.Header().Set("Location", "./")
 	w.WriteHeader(http.StatusSeeOther)
 }

@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -271,5 +272,53 @@ func TestTLSRedirect(t *testing.T) {
 	cancel()
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+}
+
+// A login by https has another cookie than one by http, because browsers do not let the
+// latter replace the former. A logout ends both.
+func TestTLSLogin(t *testing.T) {
+	s := serveSecured(t, testCertificate(t), withOwner(map[string]http.Handler{"/own": says("own")}))
+	web := &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	ask := func(site, method, path, form string, cookies ...*http.Cookie) *http.Response {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, site+path, strings.NewReader(form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		for _, c := range cookies {
+			r.AddCookie(c)
+		}
+		resp, err := web.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp
+	}
+	plain, secure := "http://"+s.plain, "https://"+s.secure
+	var cookies []*http.Cookie
+	for _, site := range []string{plain, secure} {
+		cookies = append(cookies, ask(site, "POST", "/login", url.Values{"password": {ownersPassword}}.Encode()).Cookies()...)
+	}
+	if len(cookies) != 2 || cookies[0].Name == cookies[1].Name || cookies[0].Secure || !cookies[1].Secure {
+		t.Fatalf("the cookies are %v", cookies)
+	}
+	for i, site := range []string{plain, secure} {
+		if resp := ask(site, "GET", "/own", "", cookies[i]); resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: status %d", site, resp.StatusCode)
+		}
+	}
+	if gone := ask(secure, "POST", "/logout", "", cookies...).Cookies(); len(gone) != 2 || gone[0].MaxAge >= 0 || gone[1].MaxAge >= 0 {
+		t.Errorf("the logout leaves %v", gone)
+	}
+	for i, site := range []string{plain, secure} {
+		if resp := ask(site, "GET", "/own", "", cookies[i]); resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: status %d after the logout", site, resp.StatusCode)
+		}
 	}
 }
