@@ -117,18 +117,29 @@ func TestPageSize(t *testing.T) {
 	var packed bytes.Buffer
 	packer := gzip.NewWriter(&packed)
 	for _, name := range slices.Sorted(maps.Keys(allWebFiles(t))) {
-		if loadedByPanel.MatchString(name) {
-			packer.Write(webFile(name))
-		}
+		packer.Write(webFile(name))
 	}
 	packer.Close()
 	if packed.Len() > 25_000 {
-		t.Errorf("the panel loads %d bytes, packed by gzip; at most 25,000 are wanted", packed.Len())
+		t.Errorf("the pages have %d bytes as they are sent, packed by gzip; at most 25,000 are wanted", packed.Len())
 	}
 }
 
-// loadedByPanel are the files that the largest page loads.
-var loadedByPanel = regexp.MustCompile(`^(panel\.html|(page|panel)\.css|icon\.svg|(panel|ask|fields|settings|device|live|frames|clock|words|de)\.js)$`)
+// Comments are for who reads the source. A line that looks like one may not be part of a
+// text over several lines.
+func TestScriptsAreSentWithoutComments(t *testing.T) {
+	sent := string(webFile("live.js"))
+	if source := string(allWebFiles(t)["live.js"]); strings.Contains(sent, "// All times") || !strings.Contains(source, "\n// All times") || !strings.Contains(sent, "\nexport class Live {\n") {
+		t.Errorf("live.js is sent as:\n%s", sent)
+	}
+	for name, content := range allWebFiles(t) {
+		for line := range strings.Lines(string(content)) {
+			if path.Ext(name) == ".js" && strings.Count(line, "`")%2 != 0 {
+				t.Errorf("%s: a text begins or ends in %q", name, line)
+			}
+		}
+	}
+}
 
 // allWebFiles are the files of the pages by name.
 func allWebFiles(t *testing.T) map[string][]byte {

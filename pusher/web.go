@@ -18,7 +18,7 @@ var webFiles embed.FS
 var pageFiles = []string{
 	"/page.js", "/view.js", "/wall.js", "/panel.js", "/settings.js", "/device.js", "/fields.js", "/ask.js",
 	"/live.js", "/frames.js", "/clock.js", "/zoom.js", "/exif.js", "/words.js", "/en.js", "/de.js",
-	"/page.css", "/panel.css", formStyle, "/icon.svg", "/icon-192.png", "/icon-512.png", "/manifest.webmanifest",
+	"/page.css", "/panel.css", formStyle, "/icon.svg", "/icon-192.png", "/manifest.webmanifest",
 }
 
 // formStyle is that of the pages which ask for a password. It is for everybody, as they are.
@@ -86,13 +86,23 @@ func (s *Server) pageFile(w http.ResponseWriter, r *http.Request) {
 	writeFile(w, path.Ext(name), webFile(name))
 }
 
-// webFile is what a file has in it, which the caller must not change.
+// webFile is what a file is sent as: a script comes without the lines that are comments,
+// which are a sixth of it. The caller must not change it.
 func webFile(name string) []byte {
 	content, err := webFiles.ReadFile("web/" + name)
 	if err != nil {
 		panic(err) // it is built in
 	}
-	return content
+	if path.Ext(name) != ".js" {
+		return content
+	}
+	sent := make([]byte, 0, len(content))
+	for line := range bytes.Lines(content) {
+		if !bytes.HasPrefix(bytes.TrimLeft(line, " "), []byte("//")) {
+			sent = append(sent, line...)
+		}
+	}
+	return sent
 }
 
 func writeFile(w http.ResponseWriter, extension string, content []byte) {

@@ -1,17 +1,9 @@
 // Requests to the camera's API (README.md, /api).
 import { words } from "./words.js";
 
-// Problem is the camera's answer if that is not what was asked for. Its status is 0 if there
-// was none; `fields` has a sentence for each that is wrong.
-export class Problem extends Error {
-  constructor(status, sentence, fields) {
-    super(sentence);
-    Object.assign(this, { status, fields });
-  }
-}
-
 // ask gives what the camera answers: JSON as a value, anything else as text. A body that is
-// no form and no file is sent as JSON.
+// no form and no file is sent as JSON. Its errors have the answer's status, 0 without one,
+// and in `fields` a sentence for each that is wrong.
 export async function ask(method, path, body, headers) {
   const json = body !== undefined && !(body instanceof URLSearchParams || body instanceof Blob);
   let answer, text;
@@ -22,9 +14,9 @@ export async function ask(method, path, body, headers) {
     });
     text = await answer.text();
   } catch {
-    throw new Problem(0, words.unreachable);
+    throw Object.assign(new Error(words.unreachable), { status: 0 });
   }
   const value = answer.headers.get("Content-Type")?.startsWith("application/json") ? JSON.parse(text) : text;
-  if (!answer.ok) throw new Problem(answer.status, value.error ?? text.trim(), value.fields);
-  return value;
+  if (answer.ok) return value;
+  throw Object.assign(new Error(value.error ?? text.trim()), { status: answer.status, fields: value.fields });
 }

@@ -1,7 +1,7 @@
 // The panel's sections about what is around the camera.
 import { ask } from "./ask.js";
-import { button, make, row } from "./fields.js";
-import { digits, show, words } from "./words.js";
+import { button, row } from "./fields.js";
+import { digits, make, show, words } from "./words.js";
 
 export async function wifiSection(_, on, state) {
   if (!state.network?.wifi) return [];

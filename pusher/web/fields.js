@@ -1,12 +1,5 @@
 // What the panel is made of.
-import { words } from "./words.js";
-
-// make makes an element with properties and children.
-export function make(tag, properties, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-}
+import { make, words } from "./words.js";
 
 // button does something, and says beside it what goes wrong.
 export function button(text, what) {
@@ -44,9 +37,8 @@ export class Field {
   #wrong = make("p", { className: "wrong", role: "alert" });
   #reset = make("button", { type: "button", className: "reset", textContent: "↺", onclick: () => { this.#begin(); this.#send(null); } });
 
-  // `save` keeps a value, null for the default, and throws what keeps it from that. It hears
-  // what the owner had seen, too. A number of a `live` field is
-  // a slider, and is sent while that moves.
+  // `save` keeps a value, null for the default, or throws why not; it hears what the owner had
+  // seen, too. A number of a `live` field is a slider, and is sent while that moves.
   constructor(save, live) {
     this.#save = save;
     this.#live = live;

@@ -1,27 +1,16 @@
 // The camera's stream for a script (README.md, /frames), and the pictures on the page.
 
-// maxFrame is more than any camera's picture has, in bytes.
-const maxFrame = 64 << 20;
+const maxFrame = 64 << 20; // bytes, more than any camera's picture has
+const maxDecode = 5000; // milliseconds that a browser may take for a picture
 
-// maxDecode is how long a browser may take for a picture, in milliseconds.
-const maxDecode = 5000;
-
-// canDraw tells whether this browser can do what this file needs.
 export const canDraw = typeof createImageBitmap === "function" && typeof ReadableStream === "function" && "body" in Response.prototype;
 
-// Refused is the camera's answer if that is not the stream.
-export class Refused extends Error {
-  constructor(status, sentence) {
-    super(sentence);
-    this.status = status;
-  }
-}
-
 // readFrames gives each frame of a stream to `take`, until the stream or the signal ends it.
-// It calls `opened` when the stream begins, and `hear` for everything that comes of it.
+// It calls `opened` when the stream begins, and `hear` for everything that comes of it. If
+// the camera refuses, the error has its status.
 export async function readFrames(url, signal, { opened, hear, take }) {
   const answer = await fetch(url, { signal, cache: "no-store" });
-  if (!answer.ok) throw new Refused(answer.status, (await answer.text()).trim());
+  if (!answer.ok) throw Object.assign(new Error((await answer.text()).trim()), { status: answer.status });
   opened();
   const reader = answer.body.getReader();
   const head = new Uint8Array(16), fields = new DataView(head.buffer);
@@ -50,8 +39,7 @@ export async function readFrames(url, signal, { opened, hear, take }) {
   }
 }
 
-// decode gives up after some seconds: on a starved computer WebKit was seen not to answer at
-// all, and no other picture would be shown.
+// decode gives up after some time: on a starved computer WebKit was seen never to answer.
 function decode(jpeg) {
   return new Promise((done, failed) => {
     const timer = setTimeout(failed, maxDecode);
@@ -59,12 +47,12 @@ function decode(jpeg) {
   });
 }
 
-// A Painter shows frames on a canvas. While one is decoded, which the browser does beside
-// the page's scripts, the newest of those that come waits, and the others are left out.
+// A Painter shows frames on a canvas. While one is decoded the newest of those that come
+// waits, and the others are left out.
 export class Painter {
   turns = 0; // quarters, clockwise
   mirrored = false;
-  label = null; // says what is written on a frame, if it is not null
+  label = null; // gives what is written on a frame
   last = null; // the frame that is shown
   #canvas;
   #context;
@@ -72,7 +60,6 @@ export class Painter {
   #waiting = null;
   #busy = false;
 
-  // `drawn` is called for each frame that is shown.
   constructor(canvas, drawn) {
     this.#canvas = canvas;
     this.#context = canvas.getContext("2d", { alpha: false });
@@ -99,7 +86,7 @@ export class Painter {
     this.#busy = false;
   }
 
-  // again shows the last frame once more, after turns, mirrored or label have changed.
+  // again shows the last frame once more, as it is to look now.
   again() {
     if (this.last && !this.#waiting) this.show(this.last);
   }
@@ -107,10 +94,7 @@ export class Painter {
   #paint(bitmap, label) {
     const { width, height } = bitmap, canvas = this.#canvas, c = this.#context;
     const [w, h] = this.turns % 2 ? [height, width] : [width, height];
-    if (canvas.width !== w || canvas.height !== h) {
-      canvas.width = w;
-      canvas.height = h;
-    }
+    if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
     c.setTransform(1, 0, 0, 1, w / 2, h / 2);
     if (this.mirrored) c.scale(-1, 1);
     c.rotate(this.turns * Math.PI / 2);

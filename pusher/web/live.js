@@ -1,25 +1,25 @@
 // The live picture of a page, which heals by itself, and how it is.
 import { Clock } from "./clock.js";
-import { canDraw, Painter, readFrames, Refused } from "./frames.js";
+import { canDraw, Painter, readFrames } from "./frames.js";
 
 // All times are in milliseconds.
 const tick = 500; // between two looks at how it is
-const silence = 3000; // without a byte, after which a connection is taken for dead
-const slowFrom = 1000; // the age when it is drawn from which a picture is slow
-const asleep = 5000; // between two ticks, after which this computer must have slept
+const silence = 3000; // after which a connection is taken for dead
+const slowFrom = 1000; // of age when it is drawn, a picture is slow
+const asleep = 5000; // between two ticks: this computer has slept
 const retry = { first: 300, most: 2000, refused: 5000 }; // between two tries to connect
 const asks = { settled: 5000, otherwise: 1000, wait: 4000 }; // between two requests for the state, and for an answer
 const exchanges = { least: 3, most: 12, doubt: 50 }; // a tick apart, after a connection began, until the clock is known so well
-const remembered = 5000; // for how long drawn frames count for the rate
+const remembered = 5000; // for which drawn frames count for the rate
 
 export class Live {
-  picture; // the canvas, or the <img> in its place
+  picture; // the canvas, or the <img> in its place where the browser cannot draw frames
   state = null; // the camera's last answer to /state?viewer=
   refusal = ""; // its sentence, if it does not give the stream
   #painter = null; // null: the picture is an <img>, which tells nothing
   #changed;
   #fps;
-  #name = ""; // of the connection: random, and long enough that no other has the same
+  #name = ""; // of the connection, random
   #clock = new Clock();
   #abort = null; // ends the connection; null while the page is hidden
   #reading = false; // the connection is under way
@@ -32,13 +32,12 @@ export class Live {
   #exchanges = 0; // since the connection began
   #missed = 0; // states that did not know our <img>
   #wait = retry.first;
-  #timers = new Set();
+  #timer; // of the next try to connect
   #drawnAge = NaN; // of the last frame when it was drawn
   #drawn = []; // when frames were drawn lately
   #ticked = Date.now();
 
-  // Where the browser cannot draw frames, an <img> takes the canvas's place. `changed` is
-  // called twice a second, and when something is new.
+  // `changed` is called twice a second, and when something is new.
   constructor(canvas, { fps = "", changed }) {
     this.#changed = changed;
     this.#fps = fps && "&fps=" + encodeURIComponent(fps);
@@ -50,16 +49,14 @@ export class Live {
     if (!document.hidden) this.#connect();
   }
 
-  // frame is what is shown; null if that is not known.
+  // What is not known of these is null or NaN.
   get frame() { return this.#painter?.last ?? null; }
-
-  // age is how old what is shown is; NaN if that is not known.
   get age() { return this.frame ? this.#clock.age(this.frame.taken) : NaN; }
 
   // doubt is by how much the age may be wrong, either way.
   get doubt() { return this.#clock.doubt / 2; }
 
-  // rate is how many frames a second are drawn; NaN if that is not known.
+  // rate is how many frames a second are drawn.
   get rate() {
     const since = performance.now() - remembered;
     this.#drawn = this.#drawn.filter(t => t > since);
@@ -78,14 +75,12 @@ export class Live {
     return "live";
   }
 
-  // taken is when a frame was captured, by this computer's clock.
+  // taken is when a frame was captured, as a Date.
   taken(frame) { return new Date(Date.now() - (this.#clock.age(frame.taken) || 0)); }
 
-  // name is what the camera is called.
   get name() { return this.state?.camera?.device?.name || "pushcam"; }
 
-  // turn turns the picture by quarters, clockwise, then mirrors it, and writes on it what
-  // `label`, if it is not null, says of a frame.
+  // turn turns the picture by quarters, clockwise, mirrors it then, and writes label's text on it.
   turn(turns, mirrored, label) {
     if (!this.#painter) return;
     Object.assign(this.#painter, { turns, mirrored, label });
@@ -119,22 +114,19 @@ export class Live {
     this.#known = false;
   }
 
-  // pause ends the connection. The picture stays.
   #pause() {
     this.#abort?.abort();
     this.#abort = null;
     this.#reading = this.#connected = false;
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
+    clearTimeout(this.#timer);
     if (!this.#painter) this.picture.removeAttribute("src");
   }
 
-  // end is called when a connection has ended by itself.
   #end(error) {
     this.#reading = this.#connected = false;
-    this.refusal = error instanceof Refused ? error.message : "";
-    if (error instanceof Refused && error.status === 401) location.reload(); // viewing has been closed
-    this.#later(() => this.#connect(), this.refusal ? retry.refused : this.#backOff());
+    this.refusal = error?.status ? error.message : "";
+    if (error?.status === 401) location.reload(); // viewing has been closed
+    this.#later(this.refusal ? retry.refused : undefined);
     this.#changed();
   }
 
@@ -193,8 +185,8 @@ export class Live {
     if (this.#abort) this.#changed();
   }
 
-  // isKnown is told whether the camera has a viewer of our name. It has none for an <img>
-  // after it was started anew, or after this computer slept. An <img> does not say so.
+  // isKnown is told whether the camera has a viewer of our name. It has none for an <img>,
+  // which does not say so, after either computer was away.
   #isKnown(known) {
     this.#isOpen(known);
     this.#missed = known ? 0 : this.#missed + 1;
@@ -206,19 +198,15 @@ export class Live {
     image.id = this.picture.id;
     image.alt = this.picture.getAttribute("aria-label");
     image.onload = () => { this.#wait = retry.first; };
-    image.onerror = () => { if (this.#abort && image.hasAttribute("src")) this.#later(() => this.#connect(), this.#backOff()); };
+    image.onerror = () => { if (this.#abort && image.hasAttribute("src")) this.#later(); };
     this.picture.replaceWith(image);
     this.picture = image;
   }
 
-  #backOff() {
-    const wait = this.#wait;
-    this.#wait = Math.min(2 * wait, retry.most);
-    return wait;
-  }
-
-  #later(what, delay) {
-    const timer = setTimeout(() => { this.#timers.delete(timer); what(); }, delay);
-    this.#timers.add(timer);
+  // later connects anew after a time, which doubles each time.
+  #later(wait = this.#wait) {
+    this.#wait = Math.min(2 * this.#wait, retry.most);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#connect(), wait);
   }
 }

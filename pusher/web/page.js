@@ -1,10 +1,9 @@
 // The viewer page.
-import { withExif } from "./exif.js";
+import { parts, withExif } from "./exif.js";
 import { Live } from "./live.js";
-import { digits, language, show, translate, words } from "./words.js";
+import { at, digits, language, make, show, translate, words } from "./words.js";
 import { Zoom } from "./zoom.js";
 
-const at = id => document.getElementById(id);
 const good = ["connecting", "live", "starting", "updating"];
 
 translate();
@@ -55,15 +54,12 @@ function change(to) {
 }
 adjust();
 
-// save saves what is shown: the camera's own bytes, with what is needed to see them as they
-// are seen here.
+// save saves what is shown: the camera's own bytes, and how they are seen here.
 function save() {
   const { frame, name } = live, taken = live.taken(frame);
-  const day = [taken.getFullYear(), taken.getMonth() + 1, taken.getDate()], time = [taken.getHours(), taken.getMinutes(), taken.getSeconds()];
-  const part = numbers => numbers.map(n => String(n).padStart(2, "0")).join("-");
-  const file = name.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
+  const file = [name.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, ""), ...parts(taken).map(part => part.join("-"))];
   const blob = withExif(frame.jpeg, { ...shown, taken, name });
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${file}_${part(day)}_${part(time)}.jpg` });
+  const link = make("a", { href: URL.createObjectURL(blob), download: file.join("_") + ".jpg" });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

@@ -1,17 +1,15 @@
 // The owner's panel: each section shows a part of the camera's API, if the camera has it.
-import { ask, Problem } from "./ask.js";
+import { ask } from "./ask.js";
 import { deviceSection, helpSection, logSection, viewersSection, wifiSection } from "./device.js";
-import { make } from "./fields.js";
 import { Live } from "./live.js";
 import { accessSection, cameraSection, controlsSection, imageSection, Settings } from "./settings.js";
-import { show, translate, words } from "./words.js";
+import { at, make, show, translate, words } from "./words.js";
 
 const sections = {
   image: imageSection, controls: controlsSection, camera: cameraSection, access: accessSection, wifi: wifiSection,
   device: deviceSection, log: logSection, help: helpSection, viewers: viewersSection, // which grows and shrinks
 };
 const retry = 2000; // milliseconds, between two tries to reach the camera
-const at = id => document.getElementById(id);
 let live = null, events = null;
 
 // enter asks whether this is the owner, and shows the panel or the form to log in.
@@ -20,7 +18,7 @@ async function enter() {
     await build(new Settings(await ask("GET", "api/settings")));
     live ??= new Live(at("picture"), { fps: "15", changed: () => show(at("word"), live.refusal || words[live.word]) });
   } catch (error) {
-    if (!(error instanceof Problem)) throw error;
+    if (error.status === undefined) throw error;
     const stranger = error.status === 401;
     at("login").hidden = !stranger;
     at("owner").hidden = at("leave").hidden = true;

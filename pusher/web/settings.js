@@ -1,7 +1,7 @@
 // The panel's sections about the camera's settings and its controls.
 import { ask } from "./ask.js";
-import { button, Field, make, row } from "./fields.js";
-import { digits, words } from "./words.js";
+import { button, Field, row } from "./fields.js";
+import { digits, make, words } from "./words.js";
 
 const label = name => words.fields[name] ?? name.replaceAll("_", " ").replace(/^./, c => c.toUpperCase());
 const choice = value => words.choices[value] ?? value;
@@ -19,8 +19,8 @@ export class Settings {
 
   async load() { this.#take(await ask("GET", "api/settings")); }
 
-  // fields are those of the names that mean something to this camera. `options` gives what one can be, if
-  // the setting itself does not say it.
+  // fields are those of the names that mean something to this camera. `options` gives what one
+  // can be, if the setting itself does not say it.
   fields(names, options = () => {}) {
     const useful = name => this.all[name]?.changeable || this.all[name] && this.all[name].by !== "default";
     return names.filter(useful).map(name => {

@@ -1,22 +1,21 @@
 // Many cameras on one page: those that its address names, as ?cam=garden.local&cam=…,
 // or those that this camera knows in its network.
-// Pages of one camera may not read another's stream, but they may show it, and begin a push
-// session and keep it alive. So each tile is an <img> of a session, and the session says
-// whether its camera is still there.
-import { show, translate, words } from "./words.js";
+// A page may not read another camera's stream, but may show it, and begin a push session and
+// keep it alive. So each tile is an <img> of a session, which says whether its camera is there.
+import { at, make, show, translate, words } from "./words.js";
 
 // All times are in milliseconds.
 const retry = { first: 300, most: 2000 }; // between two tries to reach a camera
-const answer = 3000; // for which a camera's answer is waited
-const asleep = 4000; // between two looks at a session, after which this computer must have slept
-const rate = { least: 1, most: 15, perPixel: 1 / 40 }; // frames a second of a tile, by its width on the screen
+const answer = 3000; // for which an answer is waited
+const asleep = 4000; // too late for a look at a session: this computer has slept
+const rate = { least: 1, most: 15, perPixel: 1 / 40 }; // frames a second, by a tile's width on the screen
 
 class Tile {
-  element = document.createElement("li");
+  element = make("li");
   #base; // the camera's address
   #query; // of it, as ?token=…
   #image = new Image();
-  #word = document.createElement("span");
+  #word = make("span", { className: "tag", role: "status" });
   #visible = false;
   #run = 0; // counts the sessions; what belongs to an older one has ended
   #session = null; // the URL that shows it
@@ -27,23 +26,18 @@ class Tile {
     const url = new URL(address);
     this.#query = url.search.slice(1);
     this.#base = new URL(url.pathname.replace(/\/?$/, "/"), url);
-    const name = document.createElement("a");
-    name.href = this.#at("");
-    name.textContent = url.host + url.pathname.replace(/\/$/, "");
-    this.#image.alt = words.picture + ": " + name.textContent;
-    this.#word.setAttribute("role", "status");
-    name.className = this.#word.className = "tag";
-    this.element.append(this.#image, name, this.#word);
+    const name = url.host + url.pathname.replace(/\/$/, "");
+    this.#image.alt = words.picture + ": " + name;
+    this.element.append(this.#image, make("a", { className: "tag", href: this.#at(""), textContent: name }), this.#word);
     this.#image.addEventListener("error", () => { this.#broken = this.#image.hasAttribute("src"); });
     this.#image.addEventListener("load", () => this.#image.classList.add("seen"));
   }
 
-  // see says whether the tile can be seen. If not, its camera has nothing to do for it.
+  // see says whether the tile can be seen: else its camera may rest.
   see(visible) {
     if (visible === this.#visible) return;
     this.#visible = visible;
-    if (visible) this.#again();
-    else this.#end();
+    visible ? this.#again() : this.#end();
   }
 
   // fit asks for as many frames as the tile's size deserves.
@@ -67,7 +61,7 @@ class Tile {
     this.#image.classList.remove("seen");
   }
 
-  // again begins a session, and another one whenever that is over.
+  // again begins sessions, one after the other.
   async #again() {
     this.#end();
     const run = this.#run, current = () => run === this.#run;
@@ -89,7 +83,7 @@ class Tile {
     }
   }
 
-  // keep keeps a session alive, and returns when it is over.
+  // keep keeps a session alive until it is over.
   async #keep(session, current) {
     const every = session.keepalive_every * 1000;
     for (let at = Date.now(); ; at = Date.now()) {
@@ -111,7 +105,6 @@ class Tile {
 
 const pause = time => new Promise(done => setTimeout(done, time));
 
-// cameras are the addresses of those to be shown.
 async function cameras() {
   const named = new URLSearchParams(location.search).getAll("cam").map(a => a.includes("://") ? a : location.protocol + "//" + a);
   if (named.length > 0) return named.filter(isCamera);
@@ -128,9 +121,9 @@ function isCamera(address) {
 }
 
 translate();
-const list = document.getElementById("tiles");
+const list = at("tiles");
 const tiles = new Map((await cameras()).map(address => new Tile(address)).map(tile => [tile.element, tile]));
-document.getElementById("none").hidden = tiles.size > 0;
+at("none").hidden = tiles.size > 0;
 list.append(...tiles.keys());
 
 // arrange makes the tiles as large as the window allows, in rows of the same length.

@@ -1,16 +1,22 @@
-// What the pages say, in the language that the browser prefers: en.js, de.js. What the
-// camera itself says is in English.
+// What the pages say, in the browser's language.
 const languages = ["en", "de"];
 
 export const language = navigator.languages.map(l => l.slice(0, 2)).find(l => languages.includes(l)) ?? "en";
 export const words = (await import(`./${language}.js`)).default;
 
-// digits writes a number with so many digits behind its point.
-export function digits(number, n) {
-  return number.toLocaleString(language, { minimumFractionDigits: n, maximumFractionDigits: n });
+export const at = id => document.getElementById(id);
+
+// make makes an element with properties and children.
+export function make(tag, properties, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
 }
 
-// translate puts the words where the page has their names, in data-text or data-label.
+// digits writes a number with n digits behind its point.
+export const digits = (number, n) => number.toLocaleString(language, { minimumFractionDigits: n, maximumFractionDigits: n });
+
+// translate puts the words where the page has their names.
 export function translate() {
   document.documentElement.lang = language;
   for (const e of document.querySelectorAll("[data-text]")) e.textContent = words[e.dataset.text];
@@ -20,8 +26,7 @@ export function translate() {
   }
 }
 
-// show sets an element's text, if that is another one, so that screen readers say only what
-// is new.
+// show sets an element's text. Screen readers say only what is new.
 export function show(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

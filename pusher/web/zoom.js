@@ -7,7 +7,7 @@ export class Zoom {
   #scale = 1;
   #x = 0; // of the picture's middle, in pixels from the stage's
   #y = 0;
-  #pointers = new Map();
+  #pointers = new Map(); // that touch the picture
 
   constructor(stage, picture) {
     this.#stage = stage;
