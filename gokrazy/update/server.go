@@ -78,6 +78,7 @@ type Server struct {
 type sentPart struct {
 	digest string
 	by     *signed.Manifest // that names it; nil if it came without one
+	signer signed.Key       // of that
 }
 
 const (
@@ -253,7 +254,7 @@ func (s *Server) arm(ctx context.Context, m *signed.Manifest, withBoot, blind bo
 	record.To, record.Older = root.Version, root.Built.Before(running.Built)
 	s.mu.Lock()
 	if m != nil {
-		record.Key = s.trust.signer.Fingerprint()
+		record.Key = s.sent[Root].signer.Fingerprint()
 	}
 	s.mu.Unlock()
 	if record.Camera, err = s.givesPicture(ctx, blind); err != nil {

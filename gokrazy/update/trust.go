@@ -93,6 +93,7 @@ func (s *Server) readKeys() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	t.until, t.window = s.trust.until, s.trust.window // the button may have been quicker than the card
 	s.trust = t
 	s.status.Signed = t.asks()
 }
@@ -115,7 +116,9 @@ func (s *Server) OpenWindow() {
 	s.trust.window = time.AfterFunc(windowTime, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.closeWindow()
+		if !s.trust.open() { // else the button has opened it anew, just before
+			s.closeWindow()
+		}
 	})
 	s.ShowWindow(true)
 	s.Log.Warn("the button allows one update by somebody whom this camera does not know", "until", s.trust.until)

@@ -356,6 +356,45 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// A button that is quicker than the card, which has the keys, has opened the window too.
+func TestWindowBeforeKeysAreKnown(t *testing.T) {
+	mine, o := newSigner(t), newOffer(t)
+	a := newCamera(t)
+	a.Keys = []signed.Entry{{Key: mine.Key()}}
+	synctest.Test(t, func(t *testing.T) {
+		shown := false
+		a.ShowWindow = func(on bool) { shown = on }
+		a.OpenWindow()
+		a.readKeys()
+		if code, said := a.ask("PUT", "/api/update/root", o.root, digest(o.root)); code != http.StatusNoContent {
+			t.Errorf("%d %s", code, said)
+		}
+		time.Sleep(windowTime)
+		synctest.Wait()
+		if shown {
+			t.Error("the LEDs show for ever that it is open")
+		}
+	})
+}
+
+// A record names the key that has signed what is tried, and not the one that has announced
+// something else meanwhile.
+func TestRecordNamesTheSigner(t *testing.T) {
+	mine, other, o := newSigner(t), newSigner(t), newOffer(t)
+	a := newCamera(t)
+	a.Keys = []signed.Entry{{Key: mine.Key()}, {Key: other.Key()}}
+	a.readKeys()
+	a.announce(o.manifest, mine)
+	if code, said := a.ask("PUT", "/api/update/root", o.root, digest(o.root)); code != http.StatusNoContent {
+		t.Fatalf("%d %s", code, said)
+	}
+	a.announce(o.manifest, other)
+	code, said := a.ask("POST", fmt.Sprintf("/api/update/try?root=%x", sha256.Sum256(o.root)), nil, nil)
+	if code != http.StatusOK || !strings.Contains(said, mine.Key().Fingerprint()) {
+		t.Errorf("%d %s, want %s", code, said, mine.Key().Fingerprint())
+	}
+}
+
 // The client announces an update before it uploads it.
 func TestAnnounce(t *testing.T) {
 	mine, stranger := newSigner(t), newSigner(t)

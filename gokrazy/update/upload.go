@@ -57,7 +57,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	}
 	digest := fmt.Sprintf("%x", sum)
 	s.mu.Lock()
-	s.sent[part] = sentPart{digest, m}
+	s.sent[part] = sentPart{digest, m, s.trust.signer}
 	if part == Root {
 		s.size = r.ContentLength
 	}
