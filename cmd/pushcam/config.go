@@ -345,7 +345,8 @@ func (c *config) check() error {
 		return errors.New("-owner-password is for a PC: on the appliance the owner's password is password= on the card, or chosen on the page")
 	case c.ownerPassword != "" && device.CheckPassword(string(c.ownerPassword)) != nil:
 		return fmt.Errorf("-owner-password: %w", device.CheckPassword(string(c.ownerPassword)))
-	case c.viewing == "closed" && !c.appliance && c.viewerPassword == "" && c.ownerPassword == "":
+	case c.viewing == "closed" && c.given["viewing"].By != bySettings && !c.appliance && c.viewerPassword == "" && c.ownerPassword == "":
+		// What its owner has closed on the page stays closed without a password, too.
 		return errors.New("-viewing closed needs a password: set PUSHCAM_VIEWER_PASSWORD in the environment")
 	case c.viewerPassword != "" && device.CheckPassword(string(c.viewerPassword)) != nil:
 		return fmt.Errorf("-viewer-password: %w", device.CheckPassword(string(c.viewerPassword)))

@@ -72,16 +72,16 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	document := &api.Document{Settings: page, Changed: events.Settings}
 	controls.changed = func() { events.Controls(); events.Settings(document.Version()) }
 	book.tell, panel.pressed = events.Log, events.Button
-	privacy := func(closed bool) { settings.setPrivacy(closed); cam.SetPrivacy(settings.privacy()) }
+	private := privacySwitch{settings: settings, show: cam.SetPrivacy}
 	owners := ownersAPI{
 		settings: document, events: events, controls: controls, log: book, visitors: visitors,
-		actions: actions{reopen: cam.Reopen, privacy: privacy, testLED: panel.test, end: appliance.ends(all.stop)},
+		actions: actions{reopen: cam.Reopen, privacy: private.set, testLED: panel.test, end: appliance.ends(all.stop)},
 		camera:  &cameraAnswer{state: cam.State, webcam: controls.camera.Modes, source: c.source.kind, last: hub.LastSize},
 		report:  &diagnosis{appliance.lines(cam), c.problems, book},
 	}
 	server.Owner = newOwner(c, appliance, settings, page, hosts, owners.answers())
 	server.Answers = map[string]http.Handler{"/api/cameras": &cameras{browse: new(discovery.Browser).Browse, self: appliance.isCalled, log: log.With("component", "discovery")}}
-	server.Viewing = newViewing(c, settings, server.Owner != nil)
+	server.Viewing = newViewing(c, settings, server.Owner != nil, log)
 	server.Metrics = func(w io.Writer) {
 		writeCameraMetrics(w, cam.State())
 		appliance.writeMetrics(w)
@@ -114,7 +114,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 
 	cam.Ladder = appliance.ladder(c.source.kind, controls.camera, all.stop)
 	context.AfterFunc(all.ctx, func() { panel.end(gpio.ShuttingDown) })
-	press := func() { settings.togglePrivacy(); cam.SetPrivacy(settings.privacy()) }
+	press := private.toggle
 	if !c.privacyButton {
 		press = nil
 	}

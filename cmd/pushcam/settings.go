@@ -138,6 +138,26 @@ func (s *settings) togglePrivacy() {
 	})
 }
 
+// privacySwitch closes the camera or opens it, for the button and for the API. Without its
+// lock the camera could be left open by the one after the other has closed it.
+type privacySwitch struct {
+	settings *settings
+	show     func(why error) // is camera.Camera.SetPrivacy
+
+	mu sync.Mutex // held by a change
+}
+
+func (p *privacySwitch) set(closed bool) { p.change(func() { p.settings.setPrivacy(closed) }) }
+
+func (p *privacySwitch) toggle() { p.change(p.settings.togglePrivacy) }
+
+func (p *privacySwitch) change(what func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	what()
+	p.show(p.settings.privacy())
+}
+
 // controls are the camera's that the owner has set.
 func (s *settings) controls() v4l2.Controls {
 	s.mu.Lock()

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +21,7 @@ import (
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/camera/cameratest"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/pusher"
 )
 
@@ -280,5 +285,43 @@ func write(t testing.TB, file, text string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The button and the API change privacy at the same time: what the camera does in the end
+// is what is kept.
+func TestPrivacyFromTwoSides(t *testing.T) {
+	s := openSettings("", true, slog.New(slog.DiscardHandler))
+	told := make(chan error, 2) // to the camera
+	var pressing sync.WaitGroup
+	p := privacySwitch{settings: s}
+	p.show = func(why error) {
+		if why != nil { // while the API closes the camera, its button is pressed
+			pressing.Go(p.toggle)
+			for i := 0; i < 10_000 && len(told) == 0; i++ {
+				runtime.Gosched()
+			}
+		}
+		told <- why
+	}
+	p.set(true)
+	pressing.Wait()
+	if first, last := <-told, <-told; first == nil || last != nil || s.privacy() != nil {
+		t.Errorf("the camera was told %v and then %v, and the settings say %v", first, last, s.privacy())
+	}
+}
+
+// What an owner has closed on the page stays closed when the program is started without the
+// owner's password.
+func TestClosedWithoutPassword(t *testing.T) {
+	c, err := parse(noSystem, nil, noEnv, setup.Setup{}, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := new(bytes.Buffer)
+	log := slog.New(slog.NewTextHandler(said, nil))
+	c = withPage(c, map[string]string{"viewing": "closed"}, log)
+	if v := newViewing(c, openSettings("", true, slog.New(slog.DiscardHandler)), false, log); v == nil || v.Open || !strings.Contains(said.String(), "PUSHCAM_OWNER_PASSWORD") {
+		t.Errorf("%+v: %s", v, said)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"log/slog"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/pusher"
@@ -10,11 +11,14 @@ import (
 
 // newViewing says who may look at first; nil is everybody, always, which a camera without
 // an owner is for.
-func newViewing(c *config, s *settings, owned bool) *pusher.Viewing {
+func newViewing(c *config, s *settings, owned bool, log *slog.Logger) *pusher.Viewing {
 	if c.viewing != "closed" && !owned {
 		return nil
 	}
 	verify, _, _ := viewersPassword(c, s)
+	if verify == nil && !owned {
+		log.Warn("viewing was closed on the page, and no password opens it: start pushcam with PUSHCAM_OWNER_PASSWORD in the environment")
+	}
 	return &pusher.Viewing{Open: c.viewing != "closed", Verify: verify, Tokens: s.tokens(), KeepTokens: s.setTokens}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -42,6 +43,7 @@ type wifiChange struct {
 // wifiTry is a change that is being made, and what was before.
 type wifiTry struct {
 	ssid     string
+	tried    setup.Network
 	country  string
 	networks []setup.Network
 }
@@ -54,8 +56,9 @@ const (
 )
 
 var (
-	errNoWiFi   = errors.New("there is no Wi-Fi here that this pushcam rules")
-	errChanging = errors.New("another change of the Wi-Fi is under way: wait until it is joined, or the camera has gone back")
+	errNoWiFi    = errors.New("there is no Wi-Fi here that this pushcam rules")
+	errOvertaken = errors.New("the networks were set anew meanwhile")
+	errChanging  = errors.New("another change of the Wi-Fi is under way: wait until it is joined, or the camera has gone back")
 )
 
 func (w *wifi) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -150,6 +153,7 @@ func (w *wifi) begin(ssid, password, country string) (code int, err error) {
 		for _, n := range others {
 			first.Priority = max(first.Priority, n.Priority+1)
 		}
+		try.tried = first
 		s.Networks = append([]setup.Network{first}, others[:min(len(others), maxWiFi-1)]...)
 		if country != "" {
 			s.Country = country
@@ -221,15 +225,23 @@ func (w *wifi) joined(ssid string) (bool, string) {
 	return false, "it gives no address"
 }
 
-// back takes a change back.
+// back takes a change back, unless somebody has set the networks meanwhile, as on the page of
+// the set-up network.
 func (w *wifi) back(ctx context.Context, try wifiTry, why string) {
 	if why == "" {
 		why = fmt.Sprintf("it was not joined within %v", wifiTime)
 	}
 	err := w.save(func(s *setup.Settings) error {
+		if len(s.Networks) == 0 || !reflect.DeepEqual(s.Networks[0], try.tried) {
+			return errOvertaken
+		}
 		s.Country, s.Networks = try.country, try.networks
 		return nil
 	})
+	if errors.Is(err, errOvertaken) {
+		w.set(wifiChange{SSID: try.ssid, State: "went back", Why: err.Error()})
+		return
+	}
 	if err == nil || errors.Is(err, setup.ErrNotKept) {
 		err = w.reload(ctx)
 	}

@@ -146,6 +146,26 @@ func TestAnotherWiFi(t *testing.T) {
 	}
 }
 
+// What somebody types on the set-up page meanwhile is not taken back with the change.
+func TestWiFiSetAnewMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAir(t)
+		a.ask(t, "PUT", `{"ssid":"new","password":"tulip and rose"}`, http.StatusAccepted)
+		time.Sleep(time.Minute)
+		if err := a.save(func(s *setup.Settings) error {
+			s.Networks = append([]setup.Network{{SSID: []byte("typed"), Priority: 3}}, s.Networks...)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(wifiTime)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"typed", "new", "home"}, a.ssids()); diff != "" || a.last().State != "went back" {
+			t.Errorf("%+v, kept (-want +got):\n%s", a.last(), diff)
+		}
+	})
+}
+
 func TestWiFiIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAir(t)
