@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -38,29 +39,35 @@ func glassCases() (all []glassCase) {
 	return all
 }
 
-func (c glassCase) String() string {
-	how, cpu := "page", "all cores"
+// how tells what shows the stream.
+func (c glassCase) how() string {
 	if c.image {
-		how = "<img>"
+		return "<img>"
 	}
+	return "page"
+}
+
+func (c glassCase) String() string {
+	cpu := "all cores"
 	if c.cores > 0 {
 		cpu = fmt.Sprintf("%g cores", c.cores)
 	}
-	return fmt.Sprintf("%s, %s, %s", c.browser, how, cpu)
+	return fmt.Sprintf("%s, %s, %s", c.browser, c.how(), cpu)
 }
 
 // A glassRun is what the screen showed.
 type glassRun struct {
-	of    glassCase
-	fresh []float64 // ages of pictures when they appeared, in ms
-	seen  []float64 // ages of what stood there, looked at every 2 ms
-	fps   float64
-	cores float64 // of processor time that the browser took
+	of     glassCase
+	fresh  []float64 // ages of pictures when they appeared, in ms; none if the picture stood still
+	seen   []float64 // ages of what stood there, looked at every 2 ms; none if there never was a picture
+	fps    float64
+	cores  float64 // of processor time that the browser took
+	others float64 // cores that were busy with what is not of this measurement
 }
 
 const (
-	glassLength = 10 * time.Second
-	glassSettle = 4 * time.Second
+	glassLength = 8 * time.Second
+	glassSettle = 3 * time.Second
 	glassStarts = time.Minute // how long a browser may take to show its first picture
 	glassLook   = 2 * time.Millisecond
 	glassLost   = 100 // looks without a code after which it is searched anew
@@ -76,12 +83,18 @@ func browserCommand(name, profile, url string) ([]string, error) {
 	case "firefox":
 		const settings = `user_pref("browser.aboutwelcome.enabled", false);
 user_pref("browser.shell.checkDefaultBrowser", false);
+user_pref("browser.sessionstore.resume_from_crash", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);
 user_pref("app.update.enabled", false);
 user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);
+user_pref("toolkit.startup.max_resumed_crashes", -1);
 `
-		if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(settings), 0o644); err != nil {
+		// Without a window manager --kiosk does not make it as large as the screen.
+		const window = `{"chrome://browser/content/browser.xhtml": {"main-window": {"screenX": "0", "screenY": "0", "width": "1280", "height": "900", "sizemode": "normal"}}}`
+		err := errors.Join(os.WriteFile(filepath.Join(profile, "user.js"), []byte(settings), 0o644),
+			os.WriteFile(filepath.Join(profile, "xulstore.json"), []byte(window), 0o644))
+		if err != nil {
 			return nil, err
 		}
 		return []string{"firefox-esr", "--no-remote", "--profile", profile, "--kiosk", url}, nil
@@ -102,12 +115,12 @@ func (b *bench) measureBrowsers(ctx context.Context) (all []glassRun, err error)
 		return nil, err
 	}
 	for range b.repeats {
-		for _, c := range glassCases() {
+		for _, c := range b.glassCases {
 			r, err := b.measureBrowser(ctx, c)
 			if err != nil {
 				return nil, fmt.Errorf("%v: %w", c, err)
 			}
-			b.say("%-28s %5.1f fps, new p50 %4.0f p99 %4.0f, seen p50 %4.0f max %4.0f ms, %.2f cores", c, r.fps, quantile(r.fresh, 0.5), quantile(r.fresh, 0.99), quantile(r.seen, 0.5), quantile(r.seen, 1), r.cores)
+			b.say("%-28s %v", c, r)
 			all = append(all, r)
 		}
 	}
@@ -196,23 +209,11 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 		return r, err
 	}
 	defer os.RemoveAll(dir)
-	number, said, err := os.Pipe()
-	if err != nil {
-		return r, err
-	}
-	defer number.Close()
-	xvfb := exec.CommandContext(ctx, "Xvfb", "-displayfd", "3", "-nolisten", "tcp", "-noreset", "-screen", "0", "1280x900x24", "-fbdir", dir)
-	xvfb.ExtraFiles = []*os.File{said}
-	err = startGroup(far, xvfb)
-	said.Close()
+	xvfb, display, err := startScreen(ctx, far, dir)
 	if err != nil {
 		return r, err
 	}
 	defer endGroup(xvfb)
-	display, err := bufio.NewReader(number).ReadString('\n')
-	if err != nil {
-		return r, fmt.Errorf("no screen of Xvfb: %w", err)
-	}
 	glass, err := openScreen(filepath.Join(dir, "Xvfb_screen0"))
 	if err != nil {
 		return r, err
@@ -227,13 +228,17 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 	if err := group.set(0); err != nil { // while it starts
 		return r, err
 	}
-	args, err := browserCommand(c.browser, dir, url)
+	profile := b.tools.path(c.browser) // what it makes at its first start serves the later ones
+	if err := os.MkdirAll(profile, 0o700); err != nil {
+		return r, err
+	}
+	args, err := browserCommand(c.browser, profile, url)
 	if err != nil {
 		return r, err
 	}
 	args = append(group.shell(), args...)
 	browser := exec.CommandContext(ctx, args[0], args[1:]...)
-	browser.Env = append(os.Environ(), "DISPLAY=:"+display[:len(display)-1], "HOME="+dir, "XDG_RUNTIME_DIR="+dir, "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1")
+	browser.Env = append(os.Environ(), "DISPLAY="+display, "HOME="+profile, "XDG_RUNTIME_DIR="+dir, "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1")
 	browser.Stdout, browser.Stderr = b.tools.log, b.tools.log
 	if err := startGroup(far, browser); err != nil {
 		return r, err
@@ -244,46 +249,101 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 			break
 		}
 		if time.Now().After(late) {
-			return r, fmt.Errorf("it shows no picture after %v", glassStarts)
+			return r, nil // a result, too
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return r, err
 		}
 	}
-	if err := group.set(c.cores); err != nil {
+	var l look
+	if err := l.at(ctx, glass, &shots, glassSettle); err != nil { // what it does after its start
 		return r, err
 	}
-	if err := sleep(ctx, glassSettle); err != nil {
-		return r, err
-	}
-	used, err := group.used()
-	if err != nil {
-		return r, err
-	}
-	begin := time.Now()
-	last, unknown := -1, 0
-	for time.Since(begin) < glassLength {
-		if n, ok := glass.picture(); !ok {
-			if unknown++; unknown > glassLost {
-				glass.lost, unknown = true, 0
-			}
-		} else if at := shots.of(n); at > 0 {
-			unknown = 0
-			age := float64(time.Now().UnixNano()-at) / 1e6
-			r.seen = append(r.seen, age)
-			if n != last && last >= 0 {
-				r.fresh = append(r.fresh, age)
-			}
-			last = n
+	if c.cores > 0 {
+		if err := group.set(c.cores); err != nil {
+			return r, err
 		}
-		if err := sleep(ctx, glassLook); err != nil {
+		defer group.set(0) // so that it ends soon
+		if err := l.at(ctx, glass, &shots, glassSettle); err != nil {
 			return r, err
 		}
 	}
+	l.run = &r
+	meter := b.proc.meter(group, serving.pid(), xvfb.Process.Pid, os.Getpid())
+	begin := time.Now()
+	if err := l.at(ctx, glass, &shots, glassLength); err != nil {
+		return r, err
+	}
 	took := time.Since(begin).Seconds()
-	usedThen, err := group.used()
-	r.fps, r.cores = float64(len(r.fresh))/took, (usedThen-used).Seconds()/took
-	return r, errors.Join(err, group.set(0)) // so that it ends soon
+	r.fps = float64(len(r.fresh)) / took
+	r.cores, r.others, err = meter()
+	return r, err
+}
+
+// A look follows what a screen shows. A picture counts from when it appears: the recording
+// comes again and again, and what stands still must not become young with it.
+type look struct {
+	run   *glassRun // takes what is seen; nil while the browser settles
+	shown int       // the number of the picture plus 1
+	taken int64     // when it was captured, in Unix nanoseconds
+}
+
+// see notes that picture n stands there. taken is when it was captured last; 0 is never.
+func (l *look) see(n int, taken, now int64) {
+	fresh := n+1 != l.shown
+	if fresh && taken == 0 {
+		return
+	}
+	if fresh {
+		l.shown, l.taken = n+1, taken
+	}
+	if l.run == nil {
+		return
+	}
+	age := float64(now-l.taken) / 1e6
+	l.run.seen = append(l.run.seen, age)
+	if fresh {
+		l.run.fresh = append(l.run.fresh, age)
+	}
+}
+
+// at looks at a screen for some time.
+func (l *look) at(ctx context.Context, glass *screen, shots *captures, length time.Duration) error {
+	unknown := 0
+	for end := time.Now().Add(length); time.Now().Before(end); {
+		if n, ok := glass.picture(); ok {
+			unknown = 0
+			l.see(n, shots.of(n), time.Now().UnixNano())
+		} else if unknown++; unknown > glassLost {
+			glass.lost, unknown = true, 0
+		}
+		if err := sleep(ctx, glassLook); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startScreen starts an X server whose screen is a file in dir, and tells its name.
+func startScreen(ctx context.Context, where place, dir string) (xvfb *exec.Cmd, display string, err error) {
+	number, said, err := os.Pipe()
+	if err != nil {
+		return nil, "", err
+	}
+	defer number.Close()
+	xvfb = exec.CommandContext(ctx, "Xvfb", "-displayfd", "3", "-nolisten", "tcp", "-noreset", "-screen", "0", "1280x900x24", "-fbdir", dir)
+	xvfb.ExtraFiles = []*os.File{said}
+	err = startGroup(where, xvfb)
+	said.Close()
+	if err != nil {
+		return nil, "", err
+	}
+	line, err := bufio.NewReader(number).ReadString('\n')
+	if err != nil {
+		endGroup(xvfb)
+		return nil, "", fmt.Errorf("no screen of Xvfb: %w", err)
+	}
+	return xvfb, ":" + strings.TrimSpace(line), nil
 }
 
 // startGroup starts a program whose own processes end with it by endGroup.

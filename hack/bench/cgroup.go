@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -32,6 +33,14 @@ func newCgroup(name string) (*cgroup, error) {
 	}
 	if err := errors.Join(os.MkdirAll(g.limit, 0o755), os.MkdirAll(g.count, 0o755)); err != nil {
 		return nil, fmt.Errorf("make a cgroup: %w", err)
+	}
+	// Without a group each of a browser's processes would weigh as much as another program's.
+	weight, value := filepath.Join(g.limit, "cpu.shares"), "4096"
+	if g.v2 {
+		weight, value = filepath.Join(g.limit, "cpu.weight"), "400"
+	}
+	if err := os.WriteFile(weight, []byte(value), 0); err != nil {
+		return nil, fmt.Errorf("give a cgroup the weight of its processes: %w", err)
 	}
 	return g, nil
 }
@@ -80,12 +89,19 @@ func (g *cgroup) used() (time.Duration, error) {
 	return 0, errors.New("cpu.stat has no usage_usec")
 }
 
-// remove ends the cgroup. Its last processes may take a moment to be gone.
+// remove ends the cgroup, and what still runs in it: browsers have processes that leave
+// their parent's group.
 func (g *cgroup) remove() {
 	for range 50 {
 		err := errors.Join(os.Remove(g.limit), os.Remove(g.count))
 		if err == nil || errors.Is(err, os.ErrNotExist) {
 			return
+		}
+		members, _ := os.ReadFile(filepath.Join(g.limit, "cgroup.procs")) // none is fine
+		for _, member := range strings.Fields(string(members)) {
+			if pid, err := strconv.Atoi(member); err == nil && pid > 0 {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

@@ -22,6 +22,13 @@ type crowdRun struct {
 	ages    []float64
 }
 
+func (r crowdRun) kind() string {
+	if r.pages {
+		return "pages"
+	}
+	return "streams"
+}
+
 const (
 	crowdPages   = 100
 	crowdMany    = 1000
@@ -83,11 +90,7 @@ func (b *bench) measureCrowd(ctx context.Context, viewers int, pages bool, size 
 	r.cores, r.memory = (usedThen-used).Seconds()/took, float64(memory)/1e6
 	r.share = float64(len(got)) / (took * frameRate * float64(viewers))
 	r.ages = got.ages()
-	what := "streams"
-	if pages {
-		what = "pages"
-	}
-	b.say("%4d %-8s %5.2f cores, %5.1f MB, %3.0f %% of the frames, age p50 %.1f p99 %.1f ms", viewers, what, r.cores, r.memory, 100*r.share, quantile(r.ages, 0.5), quantile(r.ages, 0.99))
+	b.say("%4d %-8s %5.2f cores, %5.1f MB, %3.0f %% of the frames, age p50 %.1f p99 %.1f ms", viewers, r.kind(), r.cores, r.memory, 100*r.share, quantile(r.ages, 0.5), quantile(r.ages, 0.99))
 	if len(got) == 0 {
 		return r, fmt.Errorf("%d viewers got no frame", viewers)
 	}

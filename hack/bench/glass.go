@@ -29,11 +29,22 @@ func (g glassResults) of(c glassCase) []glassRun {
 	return slices.DeleteFunc(slices.Clone(g.glass), func(r glassRun) bool { return r.of != c })
 }
 
-// targets are the lines of the table "Numbers to reach" that are measured.
-func (g glassResults) targets() (all []target) {
-	add := func(what, want, got string, ok ...bool) {
-		all = append(all, target{what, want, got, judge(ok...)})
+// targets are the lines of the table "Numbers to reach" of a section.
+func (g glassResults) targets(section string) []target {
+	switch section {
+	case "slow":
+		return g.slowTargets()
+	case "browsers":
+		return g.browserTargets()
+	case "pages":
+		return g.pageTargets()
+	case "many":
+		return g.manyTargets()
 	}
+	return nil
+}
+
+func (g glassResults) slowTargets() (all []target) {
 	for _, rtt := range slowRTTs {
 		var excess, rates []float64
 		for _, r := range g.slow {
@@ -48,11 +59,15 @@ func (g glassResults) targets() (all []target) {
 		if rtt > 20 {
 			least = 0.9
 		}
-		add(fmt.Sprintf("readers at 0.25, 0.5, 0.8 × the stream, RTT %d ms, excess of p50 over their own read time", rtt),
+		all = append(all, target{fmt.Sprintf("readers at 0.25, 0.5, 0.8 × the stream, RTT %d ms, excess of p50 over their own read time", rtt),
 			fmt.Sprintf("median ≤ 20 ms, 9 of 10 ≤ 150 ms, at ≥ %g × a plain sender's rate", least),
 			fmt.Sprintf("median %.0f ms, 9 of 10 ≤ %.0f ms, at %.2f × (worst %.2f) of %d", median(excess), quantile(excess, 0.9), median(rates), quantile(rates, 0), len(rates)),
-			median(excess) <= 20, quantile(excess, 0.9) <= 150, median(rates) >= least)
+			judge(median(excess) <= 20, quantile(excess, 0.9) <= 150, median(rates) >= least)})
 	}
+	return all
+}
+
+func (g glassResults) browserTargets() (all []target) {
 	for _, t := range []struct {
 		browser string
 		cores   float64
@@ -70,11 +85,12 @@ func (g glassResults) targets() (all []target) {
 		if t.fps > 0 {
 			want += fmt.Sprintf(", ≥ %g frames a second", t.fps)
 		}
+		got := glassLine(runs)
 		c.image = true
-		image := g.of(c)
-		add("age of what stands on the screen: "+glassCase{browser: t.browser, cores: t.cores}.String(), want,
-			fmt.Sprintf("%.0f ms, %.1f frames a second (<img>: %.0f ms, %.1f)", p50, fps, median(each(image, glassRun.p50)), median(each(image, func(r glassRun) float64 { return r.fps }))),
-			p50 <= t.limit, fps >= t.fps)
+		if image := g.of(c); len(image) > 0 {
+			got += " (<img>: " + glassLine(image) + ")"
+		}
+		all = append(all, target{"age of what stands on the screen: " + runs[0].of.String(), want, got, judge(p50 <= t.limit, fps >= t.fps)})
 	}
 	for _, browser := range []string{"chromium", "firefox", "webkit"} {
 		page, image := g.of(glassCase{browser: browser}), g.of(glassCase{browser: browser, image: true})
@@ -83,8 +99,12 @@ func (g glassResults) targets() (all []target) {
 		}
 		cores := func(r glassRun) float64 { return r.cores }
 		ratio := median(each(page, cores)) / median(each(image, cores))
-		add("processor time of "+browser+" for the page", "≤ 1.1 × <img>'s", fmt.Sprintf("%.2f ×", ratio), ratio <= 1.1)
+		all = append(all, target{"processor time of " + browser + " for the page, all cores", "≤ 1.1 × <img>'s", fmt.Sprintf("%.2f ×", ratio), judge(ratio <= 1.1)})
 	}
+	return all
+}
+
+func (g glassResults) pageTargets() (all []target) {
 	if n := len(g.pages) / 2; n > 0 {
 		var cpu, memory []float64
 		for i := range n {
@@ -94,29 +114,63 @@ func (g glassResults) targets() (all []target) {
 			}
 			cpu, memory = append(cpu, page.cores/stream.cores), append(memory, page.memory-stream.memory)
 		}
-		add(fmt.Sprintf("%d open pages beside as many streams", crowdPages), "≤ 1.05 × the processor time, ≤ 10 MB more",
-			fmt.Sprintf("%s ×, %s MB", spread(cpu, "%.2f"), spread(memory, "%+.1f")), median(cpu) <= 1.05, median(memory) <= 10)
-	}
-	for _, r := range g.many {
-		p99 := quantile(r.ages, 0.99)
-		add(fmt.Sprintf("%d viewers on loopback, %d fps × %d kB", r.viewers, frameRate, crowdPicture/1000), "p99 of the age ≤ 50 ms, ≤ 100 MB resident",
-			fmt.Sprintf("%.0f ms, %.0f MB, %.0f %% of the frames", p99, r.memory, 100*r.share), p99 <= 50, r.memory <= 100)
+		all = append(all, target{fmt.Sprintf("%d open pages beside as many streams", crowdPages), "≤ 1.05 × the processor time, ≤ 10 MB more",
+			fmt.Sprintf("%s ×, %s MB", spread(cpu, "%.2f"), spread(memory, "%+.1f")), judge(median(cpu) <= 1.05, median(memory) <= 10)})
 	}
 	return all
 }
 
-func (r glassRun) p50() float64 {
-	if len(r.seen) == 0 {
-		return math.Inf(1)
+func (g glassResults) manyTargets() (all []target) {
+	for _, r := range g.many {
+		p99 := quantile(r.ages, 0.99)
+		all = append(all, target{fmt.Sprintf("%d viewers on loopback, %d fps × %d kB", r.viewers, frameRate, crowdPicture/1000), "p99 of the age ≤ 50 ms, ≤ 100 MB resident",
+			fmt.Sprintf("%.0f ms, %.0f MB, %.0f %% of the frames", p99, r.memory, 100*r.share), judge(p99 <= 50, r.memory <= 100)})
 	}
-	return quantile(r.seen, 0.5)
+	return all
 }
 
-// markdown is what the tables of targets do not say.
-func (g glassResults) markdown() string {
+// p50 is the age of what stands on the screen; infinite if nothing does.
+func (r glassRun) p50() float64 { return orNever(quantile(r.seen, 0.5)) }
+
+// orNever is an age that is infinite where nothing was seen.
+func orNever(age float64) float64 {
+	if math.IsNaN(age) {
+		return math.Inf(1)
+	}
+	return age
+}
+
+func (r glassRun) String() string {
+	return fmt.Sprintf("%s, %.2f cores, others %.2f", glassLine([]glassRun{r}), r.cores, r.others)
+}
+
+// glassLine says what repeated runs of one case showed.
+func glassLine(runs []glassRun) string {
+	of := func(f func(r glassRun) float64) float64 { return median(each(runs, f)) }
+	p50, fps := of(glassRun.p50), of(func(r glassRun) float64 { return r.fps })
+	switch {
+	case math.IsInf(p50, 1):
+		return fmt.Sprintf("no picture in %.0f s", glassStarts.Seconds())
+	case fps == 0:
+		return fmt.Sprintf("frozen for %.0f s", glassLength.Seconds())
+	}
+	return fmt.Sprintf("%.0f ms, %.1f frames a second", p50, fps)
+}
+
+// part is what a section measured: its title, its targets, and the table behind them.
+func (g glassResults) part(section string) string {
 	var b strings.Builder
-	if len(g.slow) > 0 {
-		b.WriteString("\n### Readers that are slow, near and far\n\nBehind an emulated link without a limit. Frames per second, then age p50/p99 in ms when a frame is read whole. The ideal has taken the time to read a frame since it was captured.\n\n| reader | ideal | plain sender | pushcam | excess p50 |\n| --- | --- | --- | --- | --- |\n")
+	say := func(title, text string) {
+		b.WriteString("### " + title + "\n")
+		if targets := g.targets(section); len(targets) > 0 {
+			b.WriteString(targetTable(targets))
+		}
+		b.WriteString("\n" + text + "\n")
+	}
+	switch section {
+	case "slow":
+		say("Readers that are slow, near and far", "Behind an emulated link without a limit. Frames per second, then age p50/p99 in ms when a frame is read whole. The ideal has taken the time to read a frame since it was captured.")
+		b.WriteString("\n| reader | ideal | plain sender | pushcam | excess p50 |\n| --- | --- | --- | --- | --- |\n")
 		for _, r := range g.slow {
 			excess := "–"
 			if r.known() {
@@ -124,45 +178,83 @@ func (g glassResults) markdown() string {
 			}
 			fmt.Fprintf(&b, "| %v | %.1f %.0f | %s | %s | %s |\n", r.of, r.of.fps(), r.of.ideal(), show(r.plain, 0), show(r.gated, 0), excess)
 		}
-	}
-	if len(g.glass) > 0 {
-		b.WriteString("\n### Age on the glass\n\n720p at 30 fps through a cable to a browser on a screen (Xvfb) that is read every 2 ms. New: a picture when it appears; seen: what stands there at any moment. Age in ms, processor time in cores. Median of the repeats.\n\n| browser | shown by | cores | frames per second | new p50/p99 | seen p50/max | processor time |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	case "browsers":
+		say("Age on the glass", "720p at 30 fps through a cable to a browser on a screen (Xvfb) that is read every 2 ms. New: a picture when it appears; seen: what stands there at any moment. Age in ms, processor time in cores; others: what the rest of the machine took of its cores meanwhile. Median of the repeats.")
+		b.WriteString("\n| browser | shown by | cores | frames per second | new p50/p99 | seen p50/max | processor time | others |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 		for _, c := range glassCases() {
 			runs := g.of(c)
-			of := func(f func(r glassRun) float64) float64 { return median(each(runs, f)) }
-			how := "page"
-			if c.image {
-				how = "<img>"
+			if len(runs) == 0 {
+				continue
 			}
+			of := func(f func(r glassRun) float64) float64 { return median(each(runs, f)) }
+			age := func(ages func(r glassRun) []float64, high float64) string {
+				p50, end := of(func(r glassRun) float64 { return orNever(quantile(ages(r), 0.5)) }), of(func(r glassRun) float64 { return orNever(quantile(ages(r), high)) })
+				if math.IsInf(p50, 1) {
+					return "–"
+				}
+				return fmt.Sprintf("%.0f/%.0f", p50, end)
+			}
+			fresh, seen := func(r glassRun) []float64 { return r.fresh }, func(r glassRun) []float64 { return r.seen }
 			cpu := "all"
 			if c.cores > 0 {
 				cpu = fmt.Sprintf("%g", c.cores)
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %.1f | %.0f/%.0f | %.0f/%.0f | %.2f |\n", c.browser, how, cpu, of(func(r glassRun) float64 { return r.fps }),
-				of(func(r glassRun) float64 { return quantile(r.fresh, 0.5) }), of(func(r glassRun) float64 { return quantile(r.fresh, 0.99) }),
-				of(glassRun.p50), of(func(r glassRun) float64 { return quantile(r.seen, 1) }), of(func(r glassRun) float64 { return r.cores }))
+			fps := fmt.Sprintf("%.1f", of(func(r glassRun) float64 { return r.fps }))
+			if line := glassLine(runs); !strings.HasSuffix(line, "a second") {
+				fps = line
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %.2f | %.2f |\n", c.browser, c.how(), cpu, fps, age(fresh, 0.99), age(seen, 1),
+				of(func(r glassRun) float64 { return r.cores }), of(func(r glassRun) float64 { return r.others }))
 		}
-		b.WriteString("\n![Age on the glass](glass.svg)\n")
-	}
-	if len(g.instructions) > 0 {
-		b.WriteString("\n### Instructions per frame\n\nOf an arm64 processor, in pushcam's own code, for each frame that is delivered (100 kB, from a recording); what the kernel does is not in it.\n\n| viewers | instructions |\n| --- | --- |\n")
+		for _, cores := range glassPlots {
+			fmt.Fprintf(&b, "\n![%s](%s)\n", g.plot(cores).Title, glassFile(cores))
+		}
+	case "pages":
+		say("Open pages", "Each page is a connection to `/frames` and its questions to `/state`, beside as many connections to `/stream`; on loopback, 30 fps × 100 kB. In turns.")
+		crowdTable(&b, g.pages)
+	case "many":
+		say("Many viewers", "On loopback, by one server.")
+		crowdTable(&b, g.many)
+	case "instructions":
+		say("Instructions per frame", "Of an arm64 processor, in pushcam's own code, for each frame that is delivered (100 kB, from a recording); what the kernel does is not in it.")
+		b.WriteString("\n| viewers | instructions |\n| --- | --- |\n")
 		for _, r := range g.instructions {
 			fmt.Fprintf(&b, "| %d | %.0f |\n", r.viewers, r.instructions)
 		}
 	}
-	return b.String()
+	return strings.ReplaceAll(b.String(), "<img>", "`<img>`")
 }
 
-// plot shows what stands on the screen with half a core.
-func (g glassResults) plot() plot.Plot {
+func crowdTable(b *strings.Builder, runs []crowdRun) {
+	b.WriteString("\n| viewers | cores | MB | frames delivered of those captured | age p50/p99 in ms |\n| --- | --- | --- | --- | --- |\n")
+	for _, r := range runs {
+		fmt.Fprintf(b, "| %d %s | %.2f | %.1f | %.0f %% | %.1f/%.1f |\n", r.viewers, r.kind(), r.cores, r.memory, 100*r.share, quantile(r.ages, 0.5), quantile(r.ages, 0.99))
+	}
+}
+
+// glassPlots are the cores of which there are plots; 0 is all.
+var glassPlots = []float64{0, 0.5}
+
+func glassFile(cores float64) string {
+	if cores == 0 {
+		return "glass-all.svg"
+	}
+	return "glass-half.svg"
+}
+
+// plot shows what stands on the screen with so many cores, in the first of the runs.
+func (g glassResults) plot(cores float64) plot.Plot {
 	const every = 25 // looks
-	p := plot.Plot{Title: "Age of what stands on the screen, half a core", Y: "age in ms"}
+	p := plot.Plot{Title: "Age of what stands on the screen, all cores", Y: "age in ms"}
+	if cores > 0 {
+		p.Title = fmt.Sprintf("Age of what stands on the screen, %g of a core", cores)
+	}
 	for _, c := range glassCases() {
 		runs := g.of(c)
-		if c.cores != 0.5 || len(runs) == 0 {
+		if c.cores != cores || len(runs) == 0 {
 			continue
 		}
-		curve := plot.Curve{Name: c.String()}
+		curve := plot.Curve{Name: c.browser + ", " + c.how()}
 		for i := 0; i < len(runs[0].seen); i += every {
 			curve.Points = append(curve.Points, plot.Point{X: glassLength.Seconds() * float64(i) / float64(len(runs[0].seen)), Y: runs[0].seen[i]})
 		}

@@ -5,12 +5,15 @@ package main
 import (
 	"bytes"
 	"image/jpeg"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // measuredGlass is a run of -glass in which every target is met.
 func measuredGlass() results {
-	r := results{isGlass: true}
+	r := results{only: glassSections}
 	for _, c := range slowCases() {
 		r.slow = append(r.slow, slowRun{of: c, gated: []phase{{FPS: c.fps(), P50: c.ideal() + 10}}, plain: []phase{{FPS: c.fps(), P50: 900}}})
 	}
@@ -45,13 +48,17 @@ func TestGlassTargets(t *testing.T) {
 		r := measuredGlass()
 		tt.change(&r)
 		lines := 0
-		for _, target := range r.glassResults.targets() {
+		var all []target
+		for _, section := range glassSections {
+			all = append(all, r.glassResults.targets(section)...)
+		}
+		for _, target := range all {
 			if target.verdict != met {
 				lines++
 			}
 		}
-		if lines != tt.missed {
-			t.Errorf("%s: %d targets are missed, want %d: %+v", name, lines, tt.missed, r.glassResults.targets())
+		if lines != tt.missed || len(all) != 14 {
+			t.Errorf("%s: %d of %d targets are missed, want %d of 14: %+v", name, lines, len(all), tt.missed, all)
 		}
 	}
 }
@@ -102,6 +109,54 @@ func TestCodes(t *testing.T) {
 	r.src = nothing{}
 	if f, n, err := r.numbered(func() int64 { return 1 }); err != nil || n != 206 || f.Captured != 12.5e9 {
 		t.Errorf("stamp: frame %+v, number %d, %v", f, n, err)
+	}
+}
+
+// A picture counts from when it appears: the recording comes again, and a picture that
+// stands still must not become young with it.
+func TestLook(t *testing.T) {
+	var r glassRun
+	var l look
+	ms := func(n int64) int64 { return n * 1e6 }
+	l.see(5, ms(1000), ms(1020)) // while the browser settles
+	l.run = &r
+	l.see(5, ms(1000), ms(1030))
+	l.see(6, 0, ms(1040)) // not known yet
+	l.see(6, ms(1033), ms(1045))
+	l.see(6, ms(11033), ms(11050)) // the recording has come round
+	l.see(7, ms(11066), ms(11080))
+	if diff := cmp.Diff([]float64{12, 14}, r.fresh); diff != "" {
+		t.Errorf("new pictures (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]float64{30, 12, 10017, 14}, r.seen); diff != "" {
+		t.Errorf("what stands there (-want +got):\n%s", diff)
+	}
+}
+
+// A browser that shows nothing, or nothing new, is a result and has a row.
+func TestGlassRows(t *testing.T) {
+	r := measuredGlass()
+	for i := range r.glass {
+		switch run := &r.glass[i]; run.of {
+		case glassCase{"firefox", true, 0.5}:
+			run.fps, run.fresh, run.seen = 0, nil, []float64{9000, 12000}
+		case glassCase{"firefox", true, 0.2}:
+			*run = glassRun{of: run.of}
+		}
+	}
+	report := r.part("browsers")
+	for _, want := range []string{
+		"| firefox | `<img>` | 0.5 | frozen for 8 s | – | 9000/12000 | 0.50 | 0.00 |",
+		"| firefox | `<img>` | 0.2 | no picture in 60 s | – | – | 0.00 | 0.00 |",
+		"| firefox | page | 0.2 | 30.0 | 15/16 | 20/25 | 0.50 | 0.00 |",
+		"20 ms, 30.0 frames a second (`<img>`: no picture in 60 s) | met |",
+	} {
+		if !strings.Contains(report, want) {
+			t.Errorf("the report has no %q:\n%s", want, report)
+		}
+	}
+	if p := r.glassResults.plot(0.5); len(p.Curves) != 4 {
+		t.Errorf("the plot has %d curves, want 4", len(p.Curves))
 	}
 }
 

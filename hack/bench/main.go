@@ -8,6 +8,7 @@
 //	go run ./hack/bench -only cost,links   # some of cost, links, readers, stall, matrix
 //	go run ./hack/bench -glass             # slow readers, browsers, crowds, about 20 minutes
 //	go run ./hack/bench -write             # and keep the figures in README.md
+//	go run ./hack/bench -write -only pages # or those of one part of -glass
 //
 // It needs root, gcc, iproute2 and ustreamer, and with -glass also chromium, firefox-esr,
 // webkit2gtk-driver, xvfb and qemu-user. Everything runs in network
@@ -105,9 +106,9 @@ func parse(args []string) (*options, error) {
 		return nil
 	})
 	fs.BoolVar(&o.write, "write", false, "write the tables and plots into hack/bench")
-	fs.IntVar(&o.repeats, "repeats", 3, "how `often` costs and links are measured")
+	fs.IntVar(&o.repeats, "repeats", 3, "how `often` costs, links, browsers and pages are measured")
 	fs.DurationVar(&o.wait, "wait", 2*time.Minute, "wait so `long` at most for an idle machine before each section")
-	fs.Func("matrix", "of the matrix, measure only conditions whose name matches the regular `expression`", func(s string) (err error) {
+	fs.Func("matrix", "of the matrix and the browsers, measure only what has a name that matches the regular `expression`", func(s string) (err error) {
 		o.match, err = regexp.Compile(s)
 		return err
 	})
@@ -120,13 +121,14 @@ func parse(args []string) (*options, error) {
 		return nil, fmt.Errorf("bench takes flags only, not %q", fs.Arg(0))
 	case o.repeats < 1:
 		return nil, fmt.Errorf("-repeats is at least 1, not %d", o.repeats)
-	case o.write && (o.only != nil || o.match != nil):
-		return nil, errors.New("-write keeps a whole run; leave -only and -matrix out")
 	}
 	if o.only == nil {
 		if o.only = sections; o.glass {
 			o.only = glassSections
 		}
+	}
+	if r := (results{only: o.only}); o.write && (o.match != nil || slices.Contains(r.parts(), "bench") && !r.isWhole()) {
+		return nil, fmt.Errorf("-write keeps all of %s together; leave -matrix out, and -only or name only some of %s", strings.Join(sections, ","), strings.Join(glassSections, ","))
 	}
 	return o, nil
 }
@@ -143,6 +145,7 @@ type bench struct {
 	costTime   time.Duration // of each measurement of cost
 	linkTime   time.Duration // of each link
 	conditions []condition
+	glassCases []glassCase
 }
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.out, format+"\n", args...) }
@@ -152,9 +155,15 @@ func (o *options) measure(ctx context.Context, out io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("network namespaces need root; run it as root")
 	}
-	for _, need := range []struct{ program, pkg string }{
+	needs := []struct{ program, pkg string }{
 		{"ustreamer", "ustreamer"}, {"gcc", "gcc"}, {"ip", "iproute2"}, {"tc", "iproute2"}, {"go", "golang"},
-	} {
+	}
+	if slices.Contains(o.only, "browsers") {
+		needs = append(needs, []struct{ program, pkg string }{
+			{"Xvfb", "xvfb"}, {"chromium", "chromium"}, {"firefox-esr", "firefox-esr"}, {"WebKitWebDriver", "webkit2gtk-driver"},
+		}...)
+	}
+	for _, need := range needs {
 		if _, err := exec.LookPath(need.program); err != nil {
 			return fmt.Errorf("%s is missing; apt-get install %s", need.program, need.pkg)
 		}
@@ -178,15 +187,16 @@ func (o *options) measure(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	b := &bench{tools: t, home: newThread(), out: out, wait: o.wait, repeats: o.repeats,
-		costTime: 5 * time.Second, linkTime: 15 * time.Second, conditions: conditions()}
+		costTime: 5 * time.Second, linkTime: 15 * time.Second, conditions: conditions(), glassCases: glassCases()}
 	defer b.home.close()
 	if o.quick {
 		b.repeats, b.costTime, b.linkTime, b.conditions = 1, 3*time.Second, 10*time.Second, quickConditions()
 	}
 	if o.match != nil {
 		b.conditions = slices.DeleteFunc(b.conditions, func(c condition) bool { return !o.match.MatchString(c.String()) })
-		if len(b.conditions) == 0 {
-			return fmt.Errorf("no condition of the matrix is called like %q", o.match)
+		b.glassCases = slices.DeleteFunc(b.glassCases, func(c glassCase) bool { return !o.match.MatchString(c.String()) })
+		if len(b.conditions)+len(b.glassCases) == 0 {
+			return fmt.Errorf("nothing of the matrix or the browsers is called like %q", o.match)
 		}
 	}
 	b.module = module
@@ -194,9 +204,10 @@ func (o *options) measure(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r.isGlass = o.glass
-	r.about = about(ctx, o, b, module, r.busy)
-	fmt.Fprintf(out, "\n%s", r.markdown())
+	r.only, r.about = o.only, about(ctx, o, b, module)
+	for _, name := range r.parts() {
+		fmt.Fprintf(out, "\n%s", r.part(name))
+	}
 	if o.write {
 		return r.write(filepath.Join(module, "hack", "bench"))
 	}

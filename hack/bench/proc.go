@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -122,6 +123,38 @@ func (p proc) idle() (idle, all int, err error) {
 		}
 	}
 	return idle, all, nil
+}
+
+// meter begins to measure. What it returns ends that, and tells how many cores a cgroup
+// used, and how many all others did but it and the processes.
+func (p proc) meter(group *cgroup, pids ...int) func() (cores, others float64, err error) {
+	type reading struct {
+		group, ours time.Duration
+		idle, all   int
+		at          time.Time
+	}
+	read := func() (r reading, err error) {
+		r.at = time.Now()
+		errs := make([]error, len(pids), len(pids)+2)
+		for i, pid := range pids {
+			var used time.Duration
+			used, errs[i] = cpuTime(pid)
+			r.ours += used
+		}
+		var err1, err2 error
+		r.group, err1 = group.used()
+		r.idle, r.all, err2 = p.idle()
+		return r, errors.Join(append(errs, err1, err2)...)
+	}
+	from, err1 := read()
+	return func() (cores, others float64, err error) {
+		to, err2 := read()
+		took := to.at.Sub(from.at).Seconds()
+		cores = (to.group - from.group).Seconds() / took
+		busy := 1 - float64(to.idle-from.idle)/float64(max(to.all-from.all, 1))
+		others = busy*float64(runtime.NumCPU()) - cores - (to.ours-from.ours).Seconds()/took
+		return cores, max(others, 0), errors.Join(err1, err2)
+	}
 }
 
 // A machine is what the figures were measured on.

@@ -19,6 +19,7 @@ import (
 
 // results are what a run measured. Sections that were left out are empty.
 type results struct {
+	only    []string           // the sections that were chosen
 	about   []string           // lines on the machine and the run
 	busy    map[string]float64 // share of the machine that others used before each section
 	costs   costs
@@ -27,7 +28,26 @@ type results struct {
 	stalls  []stallRun
 	cells   []cell
 	glassResults
-	isGlass bool // of -glass: only its targets count
+}
+
+// isWhole tells whether all sections but those of the glass were chosen. A part of them
+// does not replace the report in README.md.
+func (r results) isWhole() bool {
+	return !slices.ContainsFunc(sections, func(name string) bool { return !slices.Contains(r.only, name) })
+}
+
+// parts are the parts of the report, by the name that README.md's marks have.
+func (r results) parts() []string {
+	var names []string
+	if slices.ContainsFunc(r.only, func(name string) bool { return slices.Contains(sections, name) }) {
+		names = append(names, "bench")
+	}
+	for _, name := range glassSections {
+		if slices.Contains(r.only, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // A target is one line of the table "Numbers to reach".
@@ -123,24 +143,42 @@ func (s stallRun) end() string {
 	return fmt.Sprintf("after %.1f s, with %.1f MB", s.gone.Seconds(), s.kept)
 }
 
-// markdown is the whole report.
+// part is a part of the report.
+func (r results) part(name string) string {
+	if name != "bench" {
+		return r.glassResults.part(name) + aboutLines(r.about, r.busy, []string{name})
+	}
+	return "### Numbers to reach\n" + targetTable(r.targets()) + aboutLines(r.about, r.busy, sections) + r.markdown()
+}
+
+// targetTable is a table of targets.
+func targetTable(all []target) string {
+	var b strings.Builder
+	b.WriteString("\n| what | target | measured | verdict |\n| --- | --- | --- | --- |\n")
+	for _, t := range all {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", t.what, t.want, t.got, t.verdict)
+	}
+	return b.String()
+}
+
+// aboutLines say what was measured, and how busy the machine was before the sections.
+func aboutLines(about []string, busy map[string]float64, names []string) string {
+	var shares []string
+	for _, name := range names {
+		if share, ok := busy[name]; ok {
+			shares = append(shares, fmt.Sprintf("%s %.0f %%", name, 100*share))
+		}
+	}
+	return fmt.Sprintf("\n%s\n- the rest of the machine was busy before: %s\n", strings.Join(about, "\n"), strings.Join(shares, ", "))
+}
+
+// markdown are the tables behind the targets.
 func (r results) markdown() string {
 	var b strings.Builder
 	table := func(head ...string) {
 		fmt.Fprintf(&b, "\n| %s |\n|%s\n", strings.Join(head, " | "), strings.Repeat(" --- |", len(head)))
 	}
 	row := func(cells ...string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
-
-	b.WriteString("### Numbers to reach\n")
-	table("what", "target", "measured", "verdict")
-	targets := r.targets()
-	if r.isGlass {
-		targets = r.glassResults.targets()
-	}
-	for _, t := range targets {
-		row(t.what, t.want, t.got, string(t.verdict))
-	}
-	fmt.Fprintf(&b, "\n%s\n", strings.Join(r.about, "\n"))
 
 	if len(r.costs) > 0 {
 		b.WriteString("\n### Cost of a stream\n\nMilliseconds of CPU time, user and system, per 1,000 frames delivered; 30 fps × 100 kB on loopback. Median (least–most).\n")
@@ -195,7 +233,6 @@ func (r results) markdown() string {
 			row(cells...)
 		}
 	}
-	b.WriteString(r.glassResults.markdown())
 	if len(r.stalls) > 0 {
 		b.WriteString("\n### A viewer that stops reading, among 100 that read\n")
 		table("server", "the connection and what the kernel held for it", "age of the others p50/p99 before, while, after (ms)", "memory before, while, after (MB)")
@@ -271,34 +308,38 @@ func (r results) plot(c linkCase) plot.Plot {
 	return p
 }
 
-// marks are the lines of README.md between which the report of a run stands.
-func (r results) marks() (begin, end string) {
-	if r.isGlass {
-		return "<!-- glass begins -->\n", "<!-- glass ends -->\n"
-	}
-	return "<!-- bench begins -->\n", "<!-- bench ends -->\n"
+// marks are the lines of README.md between which a part of the report stands.
+func marks(part string) (begin, end string) {
+	return "<!-- " + part + " begins -->\n", "<!-- " + part + " ends -->\n"
 }
 
-// write puts the report between README.md's marks, and the plots beside it.
+// write puts what was measured between README.md's marks, and the plots beside it.
 func (r results) write(dir string) error {
 	readme := filepath.Join(dir, "README.md")
 	old, err := os.ReadFile(readme)
 	if err != nil {
 		return err
 	}
-	begin, end := r.marks()
-	text, err := between(string(old), begin, end, r.markdown())
-	if err != nil {
-		return fmt.Errorf("%s: %w", readme, err)
-	}
-	if r.isGlass {
-		if err := os.WriteFile(filepath.Join(dir, "glass.svg"), []byte(r.glassResults.plot().SVG()), 0o644); err != nil {
-			return err
+	text := string(old)
+	files := make(map[string]plot.Plot)
+	for _, name := range r.parts() {
+		begin, end := marks(name)
+		if text, err = between(text, begin, end, r.part(name)); err != nil {
+			return fmt.Errorf("%s: %w", readme, err)
 		}
-		return os.WriteFile(readme, []byte(text), 0o644)
+		switch name {
+		case "bench":
+			for _, c := range linkCases {
+				files[c.file()] = r.plot(c)
+			}
+		case "browsers":
+			for _, cores := range glassPlots {
+				files[glassFile(cores)] = r.glassResults.plot(cores)
+			}
+		}
 	}
-	for _, c := range linkCases {
-		if err := os.WriteFile(filepath.Join(dir, c.file()), []byte(r.plot(c).SVG()), 0o644); err != nil {
+	for name, p := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(p.SVG()), 0o644); err != nil {
 			return err
 		}
 	}
@@ -316,7 +357,7 @@ func between(text, begin, end, generated string) (string, error) {
 }
 
 // about says what was measured, where and when.
-func about(ctx context.Context, o *options, b *bench, module string, busy map[string]float64) []string {
+func about(ctx context.Context, o *options, b *bench, module string) []string {
 	m := b.proc.machine()
 	say := func(name string, args ...string) string {
 		cmd := exec.CommandContext(ctx, name, args...)
@@ -329,12 +370,6 @@ func about(ctx context.Context, o *options, b *bench, module string, busy map[st
 	if say("git", "status", "--porcelain", "--", "pusher", "camera", "cmd") != "" {
 		commit += " with changes"
 	}
-	var shares []string
-	for _, name := range o.only {
-		if share, ok := busy[name]; ok {
-			shares = append(shares, fmt.Sprintf("%s %.0f %%", name, 100*share))
-		}
-	}
 	command := "go run ./hack/bench"
 	if o.glass {
 		command += " -glass"
@@ -345,7 +380,6 @@ func about(ctx context.Context, o *options, b *bench, module string, busy map[st
 	return []string{
 		fmt.Sprintf("- `%s` on %s, pushcam %s, %s, ustreamer %s", command, time.Now().UTC().Format(time.DateOnly), commit, runtime.Version(), say("ustreamer", "--version")),
 		fmt.Sprintf("- %d × %s, Linux %s, cubic", runtime.NumCPU(), m.CPU, m.Kernel),
-		fmt.Sprintf("- %d repeats of cost and links, in turns; cost measured for %v, links for %v", b.repeats, b.costTime, b.linkTime),
-		"- the rest of the machine was busy before each section: " + strings.Join(shares, ", "),
+		fmt.Sprintf("- %d repeats, in turns; cost measured for %v, links for %v, browsers for %v", b.repeats, b.costTime, b.linkTime, glassLength),
 	}
 }
