@@ -78,7 +78,7 @@ func browserCommand(name, profile, url string) ([]string, error) {
 	switch name {
 	case "chromium":
 		return []string{"chromium", "--no-sandbox", "--test-type", "--disable-gpu", "--no-first-run", "--user-data-dir=" + profile,
-			"--window-position=0,0", "--window-size=1280,900", "--disable-component-update", "--disable-background-networking",
+			"--disable-component-update", "--disable-background-networking",
 			"--disable-sync", "--password-store=basic", "--app=" + url}, nil
 	case "firefox":
 		const settings = `user_pref("browser.aboutwelcome.enabled", false);
@@ -90,11 +90,7 @@ user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);
 user_pref("toolkit.startup.max_resumed_crashes", -1);
 `
-		// Without a window manager --kiosk does not make it as large as the screen.
-		const window = `{"chrome://browser/content/browser.xhtml": {"main-window": {"screenX": "0", "screenY": "0", "width": "1280", "height": "900", "sizemode": "normal"}}}`
-		err := errors.Join(os.WriteFile(filepath.Join(profile, "user.js"), []byte(settings), 0o644),
-			os.WriteFile(filepath.Join(profile, "xulstore.json"), []byte(window), 0o644))
-		if err != nil {
+		if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(settings), 0o644); err != nil {
 			return nil, err
 		}
 		return []string{"firefox-esr", "--no-remote", "--profile", profile, "--kiosk", url}, nil
@@ -103,7 +99,7 @@ user_pref("toolkit.startup.max_resumed_crashes", -1);
 	if err != nil || len(found) == 0 {
 		return nil, errors.New("there is no MiniBrowser; apt-get install webkit2gtk-driver")
 	}
-	return []string{found[0], "--geometry=1280x900", url}, nil
+	return []string{found[0], url}, nil
 }
 
 func (b *bench) measureBrowsers(ctx context.Context) (all []glassRun, err error) {
@@ -214,6 +210,13 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 		return r, err
 	}
 	defer endGroup(xvfb)
+	// It makes each browser's window as large as the screen, so that pictures keep their size.
+	windows := exec.CommandContext(ctx, "matchbox-window-manager", "-use_titlebar", "no")
+	windows.Env = append(os.Environ(), "DISPLAY="+display)
+	if err := startGroup(far, windows); err != nil {
+		return r, err
+	}
+	defer endGroup(windows)
 	glass, err := openScreen(filepath.Join(dir, "Xvfb_screen0"))
 	if err != nil {
 		return r, err

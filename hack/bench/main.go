@@ -11,7 +11,7 @@
 //	go run ./hack/bench -write -only pages # or those of one part of -glass
 //
 // It needs root, gcc, iproute2 and ustreamer, and with -glass also chromium, firefox-esr,
-// webkit2gtk-driver, xvfb and qemu-user. Everything runs in network
+// webkit2gtk-driver, xvfb, matchbox-window-manager and qemu-user. Everything runs in network
 // namespaces that end with it.
 package main
 
@@ -160,7 +160,8 @@ func (o *options) measure(ctx context.Context, out io.Writer) error {
 	}
 	if slices.Contains(o.only, "browsers") {
 		needs = append(needs, []struct{ program, pkg string }{
-			{"Xvfb", "xvfb"}, {"chromium", "chromium"}, {"firefox-esr", "firefox-esr"}, {"WebKitWebDriver", "webkit2gtk-driver"},
+			{"Xvfb", "xvfb"}, {"matchbox-window-manager", "matchbox-window-manager"},
+			{"chromium", "chromium"}, {"firefox-esr", "firefox-esr"}, {"WebKitWebDriver", "webkit2gtk-driver"},
 		}...)
 	}
 	for _, need := range needs {
