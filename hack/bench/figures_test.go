@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -168,5 +169,31 @@ func TestNewPicture(t *testing.T) {
 	}
 	if _, err := newPicture(1000); err == nil {
 		t.Error("a picture of 1,000 bytes was drawn")
+	}
+}
+
+// What others do is what the machine did without the group and the processes.
+func TestMeter(t *testing.T) {
+	p, g := proc{root: t.TempDir()}, &cgroup{count: t.TempDir()}
+	put := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(filepath.Join(p.root, "stat"), "cpu  100 0 0 100 0 0 0 0 0 0\n")
+	put(filepath.Join(g.count, "cpuacct.usage"), "5000\n")
+	meter := p.meter(g)
+	put(filepath.Join(p.root, "stat"), "cpu  130 0 0 170 0 0 0 0 0 0\n")
+	cores, others, err := meter()
+	if want := 0.3 * float64(runtime.NumCPU()); err != nil || cores != 0 || math.Abs(others-want) > 1e-9 {
+		t.Errorf("%v cores, others %v, %v; want 0, %v", cores, others, err, want)
+	}
+	put(filepath.Join(g.count, "cpuacct.usage"), "9000000005000\n") // more than all others
+	if cores, others, err := meter(); err != nil || cores <= 0 || others != 0 {
+		t.Errorf("%v cores, others %v, %v", cores, others, err)
+	}
+	if _, _, err := (proc{root: t.TempDir()}).meter(g)(); err == nil {
+		t.Error("a machine without a clock was measured")
 	}
 }
