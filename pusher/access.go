@@ -33,13 +33,17 @@ func (s *Server) isOpen() bool {
 	return a == nil || a.open
 }
 
-// SetOpen opens viewing to everybody, or closes it while the server runs. Closing it ends
-// the streams of those who have shown nothing, and they may come again with a password.
+// SetOpen opens viewing to everybody, or closes it, also before the server runs. Closing it
+// ends the streams of those who have shown nothing, and they may come again with a password.
 // Viewing must not be nil.
 func (s *Server) SetOpen(open bool) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	was := s.access.Load()
+	if was == nil {
+		s.Viewing.Open = open
+		return
+	}
 	now := *was
 	now.open = open
 	if !open {

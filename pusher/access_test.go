@@ -50,6 +50,19 @@ func TestSetOpen(t *testing.T) {
 	})
 }
 
+// To close viewing before the server runs is to begin with it closed.
+func TestSetOpenBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClosedRig(t, func(s *Server) {
+			s.Viewing.Open = true
+			s.SetOpen(false)
+		})
+		if code := c.code("GET", "/state"); code != 401 {
+			t.Errorf("a closed camera answers %d", code)
+		}
+	})
+}
+
 // Another viewers' password ends what the one before has opened, and not what a token or the
 // owner has.
 func TestSetViewersPassword(t *testing.T) {

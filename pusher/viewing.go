@@ -45,7 +45,9 @@ func (s *Server) prepareLogins() {
 	if s.Viewing != nil {
 		s.signer, s.tokens = newSigner(), newTokens(s.ctx, s.Viewing)
 		s.Owner = s.Owner.with("/api/tokens", s.tokens)
+		s.changing.Lock()
 		s.access.Store(&access{open: s.Viewing.Open, verify: s.Viewing.Verify, anybody: s.newScope(), viewers: s.newScope()})
+		s.changing.Unlock()
 		if s.Viewing.Verify != nil {
 			roles = append(roles, onlyViewer)
 		}

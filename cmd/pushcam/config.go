@@ -28,6 +28,8 @@ type config struct {
 	given     map[string]given
 	problems  []setup.Problem // of the card's files
 	ownerHash string          // of a password that /perm could not keep; or ""
+	// setUpViewing is who may look as the page of the set-up network says; or "".
+	setUpViewing string
 	// with reads the settings again, with these flags of the page's.
 	with func(page map[string]string) (*config, error)
 
@@ -198,6 +200,7 @@ func parse(root device.Root, args []string, getenv func(string) string, card set
 			return nil, err
 		}
 		c.problems, c.ownerHash, c.viewerHash, c.with = append(card.Problems, problems...), card.Password, card.ViewerPassword, with
+		c.setUpViewing = card.Viewing
 		c.complete()
 		return c, nil
 	}

@@ -206,6 +206,20 @@ func (p *pageSettings) take(choice pusher.Choice) error {
 	return p.Change(values)
 }
 
+// takeViewing has what was chosen on the page of the set-up network serve.
+func (p *pageSettings) takeViewing(chosen string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.kept.takeViewing(chosen) {
+		return
+	}
+	was := p.now.Load()
+	if now, err := was.with(p.kept.page()); err == nil { // all of it served before, and the portal knows what viewing can be
+		p.now.Store(now)
+		p.apply(was, now)
+	}
+}
+
 // set changes a flag among those of the page. Its error says what is wrong with the value.
 func (p *pageSettings) set(page map[string]string, name string, value any) error {
 	i := slices.IndexFunc(pageFlags, func(f pageFlag) bool { return f.name() == name })

@@ -46,6 +46,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	itself := pusher.NewMemoryListener()
 
 	settings := openSettings(c.stateDir, c.privacyButton && panel.hasButton(), log.With("component", "settings"))
+	settings.takeViewing(c.setUpViewing)
 	c = withPage(c, settings.page(), log.With("component", "settings"))
 	page := &pageSettings{kept: settings, controls: newControls(c, settings, log.With("component", "camera")), lacksLED: panel.lacksLED()}
 	page.now.Store(c)
@@ -124,6 +125,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	all.run("the settings", settings.run)
 	all.run("the events", events.Run)
 	all.run("the appliance's own work", appliance.run)
+	all.run("who may look, as the set-up page says", func(ctx context.Context) error { appliance.followViewing(ctx, page.takeViewing); return nil })
 	all.run("the button", func(ctx context.Context) error {
 		panel.runButton(ctx, press, func() { all.stop(fmt.Errorf("%w: its button was held", errOff)) }, appliance.allowUpdate, log.With("component", "panel"))
 		return nil

@@ -45,6 +45,9 @@ type values struct {
 	OwnersAddresses []string `json:"owners_addresses,omitempty"`
 	// Page are flags that the owner has set on the page, by their names.
 	Page map[string]string `json:"page,omitempty"`
+	// SetUpViewing is who may look as the page of the set-up network said last, and is
+	// among Page since: who has changed it later is not overruled.
+	SetUpViewing string `json:"setup_viewing,omitempty"`
 	// ViewerHash is that of a viewers' password that the owner has set there.
 	ViewerHash string `json:"viewer_password,omitempty"`
 	// Tokens are those that may look while viewing is closed.
@@ -187,6 +190,26 @@ func (s *settings) viewerHash() string {
 // setPage replaces both; it owns the map.
 func (s *settings) setPage(page map[string]string, viewerHash string) {
 	s.change(func() { s.values.Page, s.values.ViewerHash = page, viewerHash })
+}
+
+// takeViewing takes who may look from the page of the set-up network, once; "" is not asked.
+// It tells whether that is another one.
+func (s *settings) takeViewing(chosen string) bool {
+	s.mu.Lock()
+	taken := chosen == "" || s.values.SetUpViewing == chosen
+	s.mu.Unlock()
+	if taken {
+		return false
+	}
+	s.change(func() {
+		page := maps.Clone(s.values.Page)
+		if page == nil {
+			page = make(map[string]string)
+		}
+		page["viewing"] = chosen
+		s.values.Page, s.values.SetUpViewing = page, chosen
+	})
+	return true
 }
 
 // lost says why what is changed does not last; "" if it does.
@@ -343,6 +366,7 @@ func (s *settings) state() any {
 	v.Page = nil            // is among the flags
 	v.ViewerHash = ""
 	v.NetworkName = "" // is part of the network's state
+	v.SetUpViewing = ""
 	return struct {
 		values
 		Unkept  bool   `json:"unkept,omitempty"`

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"log/slog"
+	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/pusher"
 )
 
@@ -20,6 +23,26 @@ func newViewing(c *config, s *settings, owned bool, log *slog.Logger) *pusher.Vi
 		log.Warn("viewing was closed on the page, and no password opens it: start pushcam with PUSHCAM_OWNER_PASSWORD in the environment")
 	}
 	return &pusher.Viewing{Open: c.viewing != "closed", Verify: verify, Tokens: s.tokens(), KeepTokens: s.setTokens}
+}
+
+// viewingLook is how often followViewing looks.
+const viewingLook = time.Second
+
+// followViewing has take know what is chosen on the page of the set-up network, which is
+// another program's and is read from memory. It ends when the camera has an owner: whoever
+// becomes that chooses it, and nobody is asked again.
+func (a *appliance) followViewing(ctx context.Context, take func(chosen string)) {
+	for free := a != nil; free; {
+		free = a.owners.Free() // before the look, because the page says who may look first
+		if s, err := setup.Load(a.root); err == nil {
+			take(s.Viewing)
+		}
+		select {
+		case <-time.After(viewingLook):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // viewersPassword verifies the viewers' password, which is that of the flags or the

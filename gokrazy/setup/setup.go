@@ -31,9 +31,12 @@ type Settings struct {
 	// that it serves until the power goes.
 	Password string
 	// ViewerPassword is the hash of the viewers' password (device.HashPassword).
-	ViewerPassword string    `json:",omitempty"`
-	Country        string    // ISO 3166-1 alpha-2, as DE
-	Networks       []Network // the highest priority first
+	ViewerPassword string `json:",omitempty"`
+	// Viewing is who may look, open or closed, as it was chosen on the page of the set-up
+	// network. The camera's program takes it among its own settings.
+	Viewing  string    `json:",omitempty"`
+	Country  string    // ISO 3166-1 alpha-2, as DE
+	Networks []Network // the highest priority first
 	// Flags are those of the camera's program, by their names without a hyphen. They are
 	// as the owner wrote them: only that program knows which there are.
 	Flags map[string]string

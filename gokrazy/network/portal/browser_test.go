@@ -174,12 +174,12 @@ func TestBrowser(t *testing.T) {
 				p.do(chromedp.Click(chromedp.CSS("[data-for=key]")))
 				p.until(`document.getElementById("key").type`, "password")
 			}
-			p.do(chromedp.Focus(chromedp.CSS("#key")), press("correct horse"), chromedp.Focus(chromedp.CSS("#password")), press("my own password"), press(kb.Enter))
+			p.do(chromedp.Focus(chromedp.CSS("#key")), press("correct horse"), chromedp.Focus(chromedp.CSS("#password")), press("my own password"), press(tab), press(kb.ArrowDown), press(kb.Enter))
 			p.until(`document.querySelector(".big")?.textContent`, "http://garden.local/")
 			p.until(`document.documentElement.scrollWidth`, "390")
 			p.keep("leaving.png")
 			p.wantQuiet()
-			if s.submits != 1 || s.settings.Hostname != "garden" || s.settings.Country != "DE" || len(s.settings.Networks) != 1 || string(s.settings.Networks[0].SSID) != "Home" || !strings.HasPrefix(s.settings.Password, "bcrypt-") {
+			if s.submits != 1 || s.settings.Hostname != "garden" || s.settings.Country != "DE" || s.settings.Viewing != "closed" || len(s.settings.Networks) != 1 || string(s.settings.Networks[0].SSID) != "Home" || !strings.HasPrefix(s.settings.Password, "bcrypt-") {
 				t.Errorf("submitted %d times: %+v", s.submits, s.settings)
 			}
 		})

@@ -21,6 +21,7 @@ const (
 	countryField  = "country"
 	hostField     = "camera"   // the camera's name
 	passwordField = "password" // the owner's
+	viewingField  = "viewing"  // who may look: open or closed
 )
 
 const (
@@ -35,6 +36,7 @@ const (
 // A form is what was typed, and what is wrong with it.
 type form struct {
 	network, name, country, host string
+	viewing                      string
 	key, password                string            // these are never sent back
 	wrong                        map[string]string // a sentence by field
 }
@@ -48,7 +50,8 @@ func read(values url.Values) *form {
 	return &form{
 		network: get(networkField), name: strings.TrimSpace(get(nameField)), key: get(keyField),
 		country: get(countryField), host: strings.TrimSpace(get(hostField)), password: get(passwordField),
-		wrong: make(map[string]string),
+		viewing: get(viewingField),
+		wrong:   make(map[string]string),
 	}
 }
 
@@ -58,7 +61,12 @@ type typed struct {
 	country  string
 	host     string // empty: the camera keeps its name
 	password string // that becomes the owner's; empty: there is one
+	viewing  string // who may look, open or closed; empty: as it is
 }
+
+// asksViewing tells whether the page asks who may look: the first owner chooses it, unless
+// the card says it already.
+func (p *Portal) asksViewing() bool { return p.Owner.Free() && p.Settings.Flags["viewing"] == "" }
 
 // check says what a form means. Where something is wrong, form.wrong has a sentence.
 func (p *Portal) check(f *form) typed {
@@ -122,6 +130,13 @@ func (p *Portal) check(f *form) typed {
 		}
 		t.password = f.password
 	}
+	if p.asksViewing() {
+		switch t.viewing = f.viewing; t.viewing {
+		case "", "open", "closed":
+		default:
+			wrong(viewingField, words.noViewing)
+		}
+	}
 	return t
 }
 
@@ -145,6 +160,9 @@ func (t *typed) apply(s *setup.Settings, hash string) {
 	}
 	if hash != "" {
 		s.Password = hash
+	}
+	if t.viewing != "" {
+		s.Viewing = t.viewing
 	}
 	others := slices.DeleteFunc(slices.Clone(s.Networks), func(n setup.Network) bool { return string(n.SSID) == string(t.network.SSID) })
 	first := t.network

@@ -107,6 +107,9 @@ func formPage(p *Portal, f *form, trouble string) string {
 		b.secret(f, passwordField, "A password for its owner", "new-password", "Choose one of at least 8 characters: whoever changes the camera’s settings needs it.")
 	}
 	b.add("</fieldset>\n")
+	if p.asksViewing() {
+		b.viewing(f)
+	}
 	b.add(`<button class="go">Connect the camera</button>` + "\n</form>\n")
 	b.add(`<footer><a href="%s">See the picture</a><p class="soft">This page is at %s</p></footer>`+"\n</main>\n", cameraURL, pageURL)
 	b.add("<script>")
@@ -194,6 +197,16 @@ func (b *builder) country(f *form) {
 	b.flag("selected", f.country == other)
 	b.add(">another one</select>")
 	b.end(f, countryField, "")
+}
+
+func (b *builder) viewing(f *form) {
+	b.add("<fieldset><legend>Who may look?</legend>\n")
+	b.wrong(f, viewingField)
+	b.add("<div class=list>\n<input type=radio name=viewing id=vo value=open")
+	b.flag("checked", f.viewing != "closed")
+	b.add("><label class=row for=vo><b>Everybody on my network</b></label>\n<input type=radio name=viewing id=vc value=closed")
+	b.flag("checked", f.viewing == "closed")
+	b.add("><label class=row for=vc><b>Only who knows the password</b></label>\n</div></fieldset>\n")
 }
 
 func (b *builder) text(f *form, field, label, value, hint string) {

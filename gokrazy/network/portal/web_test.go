@@ -156,8 +156,9 @@ func TestFirstPage(t *testing.T) {
 		has      []string
 		hasNot   []string
 	}{
-		{"new", nil, "", []string{"Café", "value=486f6d65><label class=row for=n0><b>Home</b>", "signal 4 of 4, with a password", "A password for its owner", `value="pushcam"`}, []string{"alert", "checked", "selected"}},
-		{"has an owner", func(p *Portal) { p.Owner = &owner{password: "sesame open"} }, "", []string{"The owner’s password"}, []string{"A password for its owner"}},
+		{"new", nil, "", []string{"Café", "value=486f6d65><label class=row for=n0><b>Home</b>", "signal 4 of 4, with a password", "A password for its owner", `value="pushcam"`, "Who may look?", "value=open checked"}, []string{"alert", "value=486f6d65 checked", "selected"}},
+		{"has an owner", func(p *Portal) { p.Owner = &owner{password: "sesame open"} }, "", []string{"The owner’s password"}, []string{"A password for its owner", "Who may look?"}},
+		{"the card says who may look", func(p *Portal) { p.Settings.Flags = map[string]string{"viewing": "open"} }, "", nil, []string{"Who may look?"}},
 		{"failed", func(p *Portal) {
 			p.Failure = `The password for "Home" is wrong.`
 			p.Settings = setup.Settings{Country: "AT", Networks: []setup.Network{{SSID: []byte("Home")}}}
@@ -212,6 +213,7 @@ func TestSubmit(t *testing.T) {
 		{"open", filled(networkField, "436166c3a9", keyField, ""), setup.Settings{}, setup.Settings{Country: "DE", Networks: []setup.Network{{SSID: []byte("Café")}}}},
 		{"hidden", filled(networkField, "other", nameField, " cellar ", countryField, "other"), setup.Settings{Country: "DE"}, setup.Settings{Networks: []setup.Network{{SSID: []byte("cellar"), PSK: key("cellar", "correct horse")}}}},
 		{"another name", filled(hostField, "Garden.local "), setup.Settings{}, setup.Settings{Hostname: "garden", Country: "DE", Networks: []setup.Network{{SSID: []byte("Home"), PSK: key("Home", "correct horse")}}}},
+		{"closed", filled(viewingField, "closed"), setup.Settings{Viewing: "open"}, setup.Settings{Country: "DE", Viewing: "closed", Networks: []setup.Network{{SSID: []byte("Home"), PSK: key("Home", "correct horse")}}}},
 		{"others stay", filled(), setup.Settings{Hostname: "x", Flags: map[string]string{"fps": "5"}, Networks: []setup.Network{{SSID: []byte("Work"), Priority: 7}, {SSID: []byte("Home"), Priority: 3}}},
 			setup.Settings{Hostname: "x", Country: "DE", Flags: map[string]string{"fps": "5"}, Networks: []setup.Network{{SSID: []byte("Home"), PSK: key("Home", "correct horse"), Priority: 8}, {SSID: []byte("Work"), Priority: 7}}}},
 	} {
@@ -270,6 +272,7 @@ func TestWrong(t *testing.T) {
 		{"a name with a blank", nil, filled(hostField, "<gar den>"), hostField, "&lt;gar den&gt;"},
 		{"no owner's password", nil, filled(passwordField, ""), passwordField, "too short"},
 		{"a short owner's password", nil, filled(passwordField, "1234567"), passwordField, "too short"},
+		{"nobody may look", nil, filled(viewingField, "nobody"), viewingField, words.noViewing},
 		{"not the owner's password", owned, filled(), passwordField, words.wrongPassword},
 		{"somebody was faster", func(p *Portal) { p.Owner = &owner{late: "sesame open"} }, filled(), passwordField, words.wrongPassword},
 		{"nothing for the owner's password", owned, filled(passwordField, ""), passwordField, "If nobody knows it"},

@@ -12,13 +12,14 @@ const (
 
 // words are what the page says of what was typed; the rest of its words is in page.go.
 var words = struct {
-	noNetwork, noKey, keyForOpen, noCountry, noPassword, wrongPassword, notForm, foreign, notSaved, notKept string
-	unusable                                                                                                map[string]string // by security
+	noNetwork, noKey, keyForOpen, noCountry, noViewing, noPassword, wrongPassword, notForm, foreign, notSaved, notKept string
+	unusable                                                                                                           map[string]string // by security
 }{
 	noNetwork:     "Choose the network that the camera is to join.",
 	noKey:         "This network has a password: type it.",
 	keyForOpen:    "This network has no password: leave this empty.",
 	noCountry:     "Choose the country that the camera is in: it says on which channels the radio may send.",
+	noViewing:     "Choose who may look.",
 	noPassword:    "Type the owner’s password of this camera. If nobody knows it, write password= and a new one into pushcam.txt on the card.",
 	wrongPassword: "That is not the owner’s password of this camera.",
 	notForm:       "What was sent is not this page’s form. Open the page again.",
