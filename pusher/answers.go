@@ -67,10 +67,15 @@ func (s *Server) writeFrame(w http.ResponseWriter, code int, p *part) {
 	w.Write(p.frame.JPEG)
 }
 
-// healthz says whether a viewer would see the camera.
+// healthz says whether a viewer would see the camera. While viewing is closed it does not say
+// why not, because everybody may ask.
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	if err := s.Camera.Health(); err != nil {
-		fail(w, r, http.StatusServiceUnavailable, "%v", err)
+		why := Public(err.Error())
+		if !s.isOpen() {
+			why = "There is no picture"
+		}
+		fail(w, r, http.StatusServiceUnavailable, "%s", why)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -2,6 +2,10 @@ package pusher
 
 import "bytes"
 
+// Public is a sentence as viewers may read it: with the last name alone of each path of a
+// file.
+func Public(sentence string) string { return string(withoutFolders([]byte(sentence))) }
+
 // withoutFolders leaves of each path of a file in a text its last name: viewers see that
 // video0 is busy, and not what the computer's folders are called. A path begins where a
 // word does, with a slash, and has two names at least, so that links, kinds as image/jpeg
@@ -17,12 +21,18 @@ func withoutFolders(text []byte) []byte {
 		i += done
 		out = append(out, text[done:i]...)
 		n, last := pathAt(text[i:])
-		if begins := i == 0 || bytes.IndexByte([]byte(" \t\n\"'(<>[{=:,;"), text[i-1]) >= 0; !begins {
+		if !wordBegins(text[:i]) {
 			last = 0
 		}
 		done = i + max(n, 1)
 		out = append(out, text[i+last:done]...)
 	}
+}
+
+// wordBegins tells whether a word begins behind text, which may be JSON: there the end of a
+// line is \n.
+func wordBegins(text []byte) bool {
+	return len(text) == 0 || bytes.IndexByte([]byte(" \t\n\"'(<>[{=:,;"), text[len(text)-1]) >= 0 || bytes.HasSuffix(text, []byte(`\n`))
 }
 
 // pathAt is the length of what looks like a path at the beginning of text, and where its

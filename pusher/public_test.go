@@ -20,6 +20,8 @@ func TestWithoutFolders(t *testing.T) {
 		`"image/jpeg, and/or"`:                 `"image/jpeg, and/or"`,
 		`"Mbit/s / 2 //x"`:                     `"Mbit/s / 2 //x"`,
 		`"/dev/größe.jpg"`:                     `"größe.jpg"`,
+		`"write /a/b: full\nsync\n/perm/c"`:    `"write b: full\nsync\nc"`,
+		"write /a/b: full\n/perm/c":            "write b: full\nc",
 	} {
 		if got := string(withoutFolders([]byte(text))); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -538,4 +539,19 @@ func TestBothPasswordsUnderAttack(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Whether there is a picture is told to everybody, and why there is none to nobody who may not
+// look; and nobody is told what the computer's folders are called.
+func TestHealthTellsNoFolders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClosedRig(t)
+		c.camera.err = errors.New("there is nothing at /home/somebody/film")
+		for open, want := range map[bool]string{false: "There is no picture\n", true: "there is nothing at film\n"} {
+			c.server.SetOpen(open)
+			if a := c.do("GET", "/healthz"); a.Code != 503 || a.Body != want {
+				t.Errorf("open: %v: %d %q, want %q", open, a.Code, a.Body, want)
+			}
+		}
+	})
 }

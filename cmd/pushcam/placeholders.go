@@ -62,10 +62,11 @@ func (p *placeholders) draw(s camera.State) {
 	if width == 0 || height == 0 {
 		width, height = p.size.width, p.size.height
 	}
-	f, err := camera.Placeholder(width, height, title, s.Reason)
+	reason := pusher.Public(s.Reason)
+	f, err := camera.Placeholder(width, height, title, reason)
 	if err != nil {
 		// Without it viewers see nothing, and not the camera's last frame.
 		p.log.Error("cannot draw the picture that says why there is none", "err", err)
 	}
-	p.hub.ShowPlaceholder(f, errors.New(s.Reason), s.Frames)
+	p.hub.ShowPlaceholder(f, errors.New(reason), s.Frames)
 }

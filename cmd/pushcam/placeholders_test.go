@@ -6,6 +6,7 @@ import (
 	"image/jpeg"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,6 +66,14 @@ func TestPlaceholderSize(t *testing.T) {
 				got, err := jpeg.DecodeConfig(bytes.NewReader(part.JPEG))
 				if err != nil || got.Width != tt.want.X || got.Height != tt.want.Y {
 					t.Errorf("the placeholder is %d×%d, want %v (%v)", got.Width, got.Height, tt.want, err)
+				}
+				snapshot, err := http.Get("http://" + address + "/snapshot.jpg")
+				if err != nil {
+					t.Fatal(err)
+				}
+				snapshot.Body.Close()
+				if why := snapshot.Header.Get("X-Error"); why == "" || strings.Contains(why, dir) {
+					t.Errorf("viewers are told %q, which names a folder or nothing", why)
 				}
 				return
 			}
