@@ -69,6 +69,7 @@ const (
 	glassLength = 8 * time.Second
 	glassSettle = 3 * time.Second
 	glassStarts = time.Minute // how long a browser may take to show its first picture
+	glassOthers = 0.25        // cores that others may take; then a missed target is not the page's fault
 	glassLook   = 2 * time.Millisecond
 	glassLost   = 100 // looks without a code after which it is searched anew
 )

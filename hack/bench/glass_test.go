@@ -160,6 +160,23 @@ func TestGlassRows(t *testing.T) {
 	}
 }
 
+// On a busy machine a target that is missed says nothing of the page, and a browser that
+// starves takes little processor time.
+func TestGlassOnBusyMachine(t *testing.T) {
+	r := measuredGlass()
+	for i := range r.glass {
+		r.glass[i].others = 1.5
+	}
+	r.glass[1].seen = []float64{300}
+	var got []verdict
+	for _, target := range r.glassResults.targets("browsers") {
+		got = append(got, target.verdict)
+	}
+	if diff := cmp.Diff([]verdict{tooBusy, met, met, met, met, met, tooBusy, tooBusy, tooBusy}, got); diff != "" {
+		t.Errorf("verdicts (-want +got):\n%s", diff)
+	}
+}
+
 type nothing struct{}
 
 func (nothing) Read([]byte) (int, error) { return 0, errNoFrame }

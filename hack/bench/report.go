@@ -59,9 +59,10 @@ type target struct {
 type verdict string
 
 const (
-	met    verdict = "met"
-	missed verdict = "**missed**"
-	none   verdict = "not measured"
+	met     verdict = "met"
+	missed  verdict = "**missed**"
+	none    verdict = "not measured"
+	tooBusy verdict = "machine too busy"
 )
 
 // judge is the verdict on a target that has several limits: all must be met.
