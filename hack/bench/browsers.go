@@ -74,13 +74,13 @@ const (
 	glassLost   = 100 // looks without a code after which it is searched anew
 )
 
-// browsers are their programs, and how they show one page on all of a screen.
+// browserCommand is a browser's program, and how it shows one page and nothing else.
 func browserCommand(name, profile, url string) ([]string, error) {
 	switch name {
 	case "chromium":
 		return []string{"chromium", "--no-sandbox", "--test-type", "--disable-gpu", "--no-first-run", "--user-data-dir=" + profile,
-			"--disable-component-update", "--disable-background-networking",
-			"--disable-sync", "--password-store=basic", "--app=" + url}, nil
+			"--disable-component-update", "--disable-background-networking", "--disable-sync",
+			"--password-store=basic", "--app=" + url}, nil
 	case "firefox":
 		const settings = `user_pref("browser.aboutwelcome.enabled", false);
 user_pref("browser.shell.checkDefaultBrowser", false);
@@ -232,19 +232,9 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 	if err := group.set(0); err != nil { // while it starts
 		return r, err
 	}
-	profile := b.tools.path(c.browser) // what it makes at its first start serves the later ones
-	if err := os.MkdirAll(profile, 0o700); err != nil {
-		return r, err
-	}
-	args, err := browserCommand(c.browser, profile, url)
+	meter := b.proc.meter(group, serving.pid(), xvfb.Process.Pid, os.Getpid())
+	browser, err := b.startBrowser(ctx, far, c.browser, url, display, dir, group)
 	if err != nil {
-		return r, err
-	}
-	args = append(group.shell(), args...)
-	browser := exec.CommandContext(ctx, args[0], args[1:]...)
-	browser.Env = append(os.Environ(), "DISPLAY="+display, "HOME="+profile, "XDG_RUNTIME_DIR="+dir, "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1")
-	browser.Stdout, browser.Stderr = b.tools.log, b.tools.log
-	if err := startGroup(far, browser); err != nil {
 		return r, err
 	}
 	defer endGroup(browser)
@@ -253,7 +243,8 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 			break
 		}
 		if time.Now().After(late) {
-			return r, nil // a result, too
+			r.cores, r.others, err = meter()
+			return r, err // a result, too
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return r, err
@@ -273,7 +264,7 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 		}
 	}
 	l.run = &r
-	meter := b.proc.meter(group, serving.pid(), xvfb.Process.Pid, os.Getpid())
+	meter = b.proc.meter(group, serving.pid(), xvfb.Process.Pid, os.Getpid())
 	begin := time.Now()
 	if err := l.at(ctx, glass, &shots, glassLength); err != nil {
 		return r, err
@@ -282,6 +273,24 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 	r.fps = float64(len(r.fresh)) / took
 	r.cores, r.others, err = meter()
 	return r, err
+}
+
+// startBrowser starts a browser in a group. It keeps what it makes at its first start,
+// which serves the later ones; dir is for what it needs while it runs.
+func (b *bench) startBrowser(ctx context.Context, where place, name, url, display, dir string, group *cgroup) (*exec.Cmd, error) {
+	profile := b.tools.path(name)
+	if err := os.MkdirAll(profile, 0o700); err != nil {
+		return nil, err
+	}
+	args, err := browserCommand(name, profile, url)
+	if err != nil {
+		return nil, err
+	}
+	args = append(group.shell(), args...)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "DISPLAY="+display, "HOME="+profile, "XDG_RUNTIME_DIR="+dir, "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1")
+	cmd.Stdout, cmd.Stderr = b.tools.log, b.tools.log
+	return cmd, startGroup(where, cmd)
 }
 
 // A look follows what a screen shows. A picture counts from when it appears: the recording
