@@ -37,14 +37,20 @@ const (
 	// of silence Linux would answer at once, whatever was read.
 	readerSilence = 100 * time.Millisecond
 	// readerGap is how long before the next frame a question is sent if frames do not
-	// wait for answers. The answer then tells how late the frame was.
+	// wait for answers. The answer then tells how late the frame was. It doubles while the
+	// reader turns out to have waited already, so that it is found out since when.
 	readerGap = 20 * time.Millisecond
-	// readerEarly is how much too early such a frame should be, because a reader that is
-	// idle meanwhile could have taken more frames.
+	// readerEarly is how long before it should be wanted such a frame goes after an answer,
+	// because a reader that is idle meanwhile could have taken more frames. But only a
+	// question that a reader waits with is answered before the next frame. So each frame
+	// goes readerStep later than the one before, and after some without an answer by more
+	// each time, until there is one.
 	readerEarly = 8 * time.Millisecond
+	readerStep  = 2 * time.Millisecond
 	// readerTrust is the longest time for which such frames are sent without an answer.
 	readerTrust = 300 * time.Millisecond
-	// readerNear is a round trip so short that frames always wait for answers.
+	// readerNear is a round trip so short that little is on its way: what the peer tells is
+	// true.
 	readerNear = 2 * time.Millisecond
 	// readerPatience is how long a frame waits for an answer. It doubles each time that no
 	// answer comes.
@@ -105,7 +111,8 @@ type reader struct {
 	delay time.Duration // from a frame to its first question
 
 	takes   time.Duration // from one frame until the next is wanted; 0 is not known
-	later   time.Duration // added to takes once, because a frame came too early; less than 0: too late
+	want    time.Duration // when the next frame should be sent so that it comes when it is wanted
+	early   time.Duration // how long before that it goes
 	waiting int           // how many answers in a row came from a reader that had been waiting
 	ahead   int           // frames sent since the last one that is known to be read
 	waits   int           // how many times in a row an answer was waited for in vain
@@ -119,6 +126,8 @@ type question struct {
 	frame  uint32        // how many frames were sent before it
 	sentAt time.Duration // when the last of them was sent
 	at     time.Duration // when the question was sent
+	want   time.Duration // what reader.want was then, as corrected since
+	next   time.Duration // when the next frame was sent, 0 before that
 	end    uint64        // what tcpInfo.Acked is when the question is acknowledged
 }
 
@@ -145,9 +154,10 @@ func (r *reader) much(ti *tcpInfo) bool {
 }
 
 // far tells whether to wait for an answer takes more than a little of the time that the
-// reader needs for a frame.
+// reader needs for a frame. A frame for which the window is too small is not sent whole, and
+// so nothing is known of when it comes.
 func (r *reader) far(ti *tcpInfo) bool {
-	return r.takes > 0 && ti.MinRTT > max(r.takes/32, readerNear)
+	return r.takes > 0 && ti.MinRTT > max(r.takes/48, readerNear/4) && r.empty() >= r.size
 }
 
 // note takes notice of what ti says at now.
@@ -169,10 +179,15 @@ func (r *reader) note(now time.Duration, ti *tcpInfo) {
 	}
 	heard := max(now-ti.LastAck, r.noted) // LastAck may be wrong by 4 ms, and the answer was not there before
 	r.noted = now
-	for r.open > 0 && ti.Acked >= r.asks[0].end {
+	// Of several questions after a frame that are answered together, the first one may have
+	// been acknowledged because its time was over.
+	for first := r.asks[0]; r.open > 0 && ti.Acked >= r.asks[0].end; {
 		q := r.asks[0]
 		r.open = copy(r.asks[:], r.asks[1:r.open])
-		r.answer(q, now, heard, ti)
+		if q.frame != first.frame {
+			first = q
+		}
+		r.answer(q, first.at, now, heard, ti)
 	}
 }
 
@@ -187,10 +202,11 @@ func (r *reader) reads(now time.Duration) {
 	r.progress = now
 }
 
-// answer notes that the peer has acknowledged q. heard is when that came.
-func (r *reader) answer(q question, now, heard time.Duration, ti *tcpInfo) {
+// answer notes that the peer has acknowledged q. heard is when that came, and first when
+// the first question was sent that it may be an answer to.
+func (r *reader) answer(q question, first, now, heard time.Duration, ti *tcpInfo) {
 	took := heard - ti.MinRTT - q.sentAt // until the next frame was wanted
-	quick := heard-q.at < ti.MinRTT+readerQuick
+	quick := heard-first < ti.MinRTT+readerQuick
 	if !quick || r.unread <= r.noise(ti) {
 		r.insists = 0
 	} else if r.insists++; r.insists >= readerInsists { // its buffer has become smaller
@@ -198,15 +214,19 @@ func (r *reader) answer(q question, now, heard time.Duration, ti *tcpInfo) {
 	}
 	switch {
 	case ti.Acked > q.end: // the next frame came before it could answer
-		if q.frame != r.frames {
+		if r.open == 0 {
 			r.waiting = 0
-			r.takes += r.takes / 64
-			r.later = r.takes / 16
 		}
+		r.correct(max(q.next-q.want, 0), 4, ti)
 		return
-	case !quick || r.unread > r.noise(ti):
+	case !quick || r.unread > r.noise(ti): // it was acknowledged before the frame was read
+		r.waiting = 0
+		r.correct(max(q.sentAt+took-q.want, 0), 4, ti)
 		if r.askAt == never && q.frame == r.frames {
-			r.askAt = now + min((now-r.sentAt)/16, readerSilence)
+			r.askAt = now
+			if !quick {
+				r.askAt += min((now-r.sentAt)/16, readerSilence)
+			}
 		}
 		return
 	}
@@ -215,30 +235,35 @@ func (r *reader) answer(q question, now, heard time.Duration, ti *tcpInfo) {
 	r.ahead = int(r.frames - q.frame)
 	r.drained = r.ahead == 0
 	waited := heard-ti.MinRTT-q.at < readerWaited
-	switch took = max(took, time.Millisecond); {
-	case !r.far(ti):
-		r.takes = took
-	case waited && r.waiting > 3+int(ti.MinRTT/r.takes):
-		r.takes = min(r.takes-r.takes/8, took)
-	case waited:
-		r.waiting++
-		r.takes -= r.takes / 32
-	default:
-		r.waiting = 0
-		// What is known is a round trip old, and so many frames are on their way. If each was
-		// corrected by more than its share, the rate would swing.
-		late := (took - readerEarly - r.takes) / time.Duration(1+int(ti.MinRTT/r.takes))
-		r.takes += late / 6
-		r.later = late / 4
-	}
-	// Ask as late as possible without making the reader wait. A program that takes a
-	// frame at once and then works must not find the question together with the frame:
-	// the question would be answered long before the program wants the next frame.
-	if waited {
-		r.delay = (q.at - q.sentAt) * 3 / 4
+	took = max(took, time.Millisecond)
+	if r.far(ti) {
+		d := max(q.sentAt+took, q.next) - q.want
+		if waited { // nobody knows for how long
+			d = min(d, 0)
+		}
+		r.correct(d, 8, ti)
+		if waited && took < r.takes || took < r.takes*3/4 {
+			r.takes = took
+		}
 	} else {
-		r.delay = min(r.delay+took/16, readerSilence)
+		r.takes, r.want = took, q.sentAt+took
 	}
+	r.early = readerEarly
+	if r.waiting++; !waited {
+		r.waiting = 0
+	}
+	// A question should be there a little before the program wants the next frame, and not
+	// with the frame before it: one that takes a frame at once and then works would answer
+	// long before that.
+	switch {
+	case !waited:
+		r.delay = took - max(readerQuick/2, took/16)
+	case r.waiting > 1:
+		r.delay = (q.at - q.sentAt) * 3 / 4
+	default:
+		r.delay -= readerQuick / 2
+	}
+	r.delay = max(r.delay, 0)
 	if waited && took < r.interval*5/4 && (!r.far(ti) || r.takes < r.interval*3/4) {
 		if r.fast++; r.fast >= readerFast {
 			r.slow = false
@@ -246,6 +271,20 @@ func (r *reader) answer(q question, now, heard time.Duration, ti *tcpInfo) {
 	} else {
 		r.fast = 0
 	}
+}
+
+// correct is told that the reader wants its frames later by d than was expected, if frames
+// do not wait for answers. One part in share of d is taken for a change of takes, and more
+// of it if d is only known to be the least: each frame that is early lies behind the others.
+func (r *reader) correct(d, share time.Duration, ti *tcpInfo) {
+	if !r.far(ti) {
+		return
+	}
+	r.want += d
+	for i := range r.asks[:r.open] {
+		r.asks[i].want += d
+	}
+	r.takes = max(r.takes+d/share, time.Millisecond)
 }
 
 // check tells whether the reader may be sent another frame, and if not, how long to wait
@@ -267,12 +306,19 @@ func (r *reader) check(now, timeout time.Duration, ti *tcpInfo) (wait time.Durat
 		if !r.much(ti) {
 			return 0, true
 		}
-		r.slow, r.fast, r.takes, r.delay, r.askAt, r.progress, r.pause, r.waiting = true, 0, 0, 0, now, now, 0, math.MaxInt32
+		r.slow, r.fast, r.takes, r.delay, r.askAt, r.progress, r.pause, r.waiting = true, 0, 0, 0, now, now, 0, 4
 	}
 	if r.drained {
 		return 0, true
 	}
-	if r.far(ti) && r.ahead <= 3+int((ti.MinRTT+readerTrust)/r.takes) && !r.much(ti) && now >= r.sentAt+r.takes+r.later {
+	poll := min(max(readerPoll, (now-r.sentAt)/64), gateMaxWait)
+	if r.open > 0 && now-r.asks[0].at < readerQuick { // the reader may be waiting
+		poll = readerPoll / 2
+	}
+	if r.far(ti) && r.ahead <= 3+int((ti.MinRTT+readerTrust)/r.takes) && !r.much(ti) {
+		if due := r.want - r.early - now; due > 0 {
+			return min(poll, due), false
+		}
 		return 0, true
 	}
 	// Of a program that takes what is in its buffer one by one, nothing is heard until that
@@ -294,7 +340,7 @@ func (r *reader) check(now, timeout time.Duration, ti *tcpInfo) (wait time.Durat
 		r.drained = true
 		return 0, true
 	}
-	return min(max(readerPoll, (now-r.sentAt)/64), gateMaxWait), false
+	return poll, false
 }
 
 // stalled is how long the peer has left unread what its window shows, for a link on which a
@@ -319,11 +365,17 @@ func (r *reader) sent(now time.Duration, size int, interval time.Duration, ti *t
 	r.interval = interval
 	r.frames++
 	r.ahead++
-	r.later = 0
 	r.size, r.sentAt, r.last, r.drained, r.asked = uint32(size), now, now, false, 0
+	for i := range r.asks[:r.open] {
+		if q := &r.asks[i]; q.next == 0 {
+			q.next = now
+		}
+	}
+	r.want = max(r.want, now) + r.takes
 	r.askAt = now + r.delay
 	if r.far(ti) {
-		r.askAt = now + r.takes - min(r.takes/2, readerGap)
+		r.early -= readerStep * time.Duration(max(1, r.ahead-int(ti.MinRTT/r.takes)-4))
+		r.askAt = max(now, r.want-r.early-min(r.takes/2, readerGap<<min(r.waiting, 4)))
 	}
 }
 
@@ -338,7 +390,7 @@ func (r *reader) wants(now time.Duration, ti *tcpInfo) bool {
 
 // ask is told that a question was sent, after which ti was read.
 func (r *reader) ask(now time.Duration, ti *tcpInfo) {
-	r.asks[r.open] = question{r.frames, r.sentAt, now, ti.Sent + uint64(ti.Unsent)}
+	r.asks[r.open] = question{r.frames, r.sentAt, now, r.want, 0, ti.Sent + uint64(ti.Unsent)}
 	r.open++
 	r.asked++
 	r.last = now
