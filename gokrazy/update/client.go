@@ -55,6 +55,11 @@ const (
 	firstStall   = 45 * time.Second // the same for its beginning: to check the password takes the camera some time
 	uploadTries  = 5
 	uploadPause  = time.Second // after the first attempt; each further one doubles it
+	// busyTime is how long the camera may be busy: one that has not seen yet that an upload
+	// has broken off takes it for under way until nothing has come for 10 s, and the card of
+	// a busy one takes its time for what did come.
+	busyTime     = 45 * time.Second
+	busyPause    = 3 * time.Second
 	pollInterval = 2 * time.Second
 	pollTimeout  = 10 * time.Second
 	startPolls   = 5 // while the camera's program has only just begun
@@ -123,10 +128,10 @@ func (c *Client) Announce(ctx context.Context, manifest []byte) error {
 	})
 }
 
-// again tries something up to uploadTries times.
+// again tries something up to uploadTries times, and waits while the camera is busy.
 func (c *Client) again(ctx context.Context, do func() error) error {
 	for try, pause := 1, uploadPause; ; try, pause = try+1, 2*pause {
-		err := do()
+		err := c.whenFree(ctx, do)
 		switch {
 		case err == nil, ctx.Err() != nil, errors.Is(err, ErrPassword), errors.Is(err, ErrRefused):
 			return err
@@ -135,6 +140,23 @@ func (c *Client) again(ctx context.Context, do func() error) error {
 		}
 		c.BrokeOff(err, pause)
 		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// whenFree does something when the camera is not busy with something else. A trial is not
+// waited for: it takes minutes.
+func (c *Client) whenFree(ctx context.Context, do func() error) error {
+	for began := time.Now(); ; {
+		err := do()
+		if !errors.Is(err, errBusy) || time.Since(began) > busyTime {
+			return err
+		}
+		if s, asked := c.status(ctx); asked == nil && s.Phase == OnTrial {
+			return err
+		}
+		if err := sleep(ctx, busyPause); err != nil {
 			return err
 		}
 	}

@@ -240,6 +240,47 @@ func TestUploadStalls(t *testing.T) {
 	})
 }
 
+// A camera that has not seen yet that an upload broke off takes the next one for a second
+// one: it is asked again, but not for ever, and not while an update is on trial.
+func TestUploadBusy(t *testing.T) {
+	t.Attr("fault", "update | an upload breaks off, and a busy camera has not seen that yet | the command waits and tries again, 45 s at most | –")
+	for name, tc := range map[string]struct {
+		phase Phase
+		free  time.Duration // when it is idle again
+		took  time.Duration
+		fails string
+	}{
+		"for a while":        {Receiving, 20 * time.Second, 22 * time.Second, ""}, // 1 s after it broke off, and seven pauses
+		"for ever":           {Receiving, time.Hour, 49 * time.Second, "attic says: Another update is under way"},
+		"it has just begun":  {Starting, 5 * time.Second, 7 * time.Second, ""},
+		"an update on trial": {OnTrial, time.Hour, time.Second, "attic says: An update is on trial"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				broke := 0
+				c := &Client{Conn: n, Sent: func(int64, int64, time.Duration) {}, BrokeOff: func(error, time.Duration) {
+					broke++
+					n.setPhase(tc.phase)
+					time.AfterFunc(tc.free, func() { n.setPhase(Idle) })
+				}}
+				if _, err := c.Status(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				n.breaks.Store(1)
+				began := time.Now()
+				_, err := c.Upload(t.Context(), Root, section(newRoot))
+				if (err == nil) != (tc.fails == "") || err != nil && !strings.Contains(err.Error(), tc.fails) || err != nil && !errors.Is(err, ErrRefused) {
+					t.Errorf("%v, want %q", err, tc.fails)
+				}
+				if took := time.Since(began); took != tc.took || broke != 1 {
+					t.Errorf("it took %v, want %v; %d broke off", took, tc.took, broke)
+				}
+			})
+		})
+	}
+}
+
 // A client that leaves while the camera is tried, as with Ctrl-C, leaves everything
 // as it is: today's trial must not ask for less than tomorrow's.
 func TestClientLeaves(t *testing.T) {

@@ -131,6 +131,9 @@ const PictureGone = "the camera, which worked before, gives no picture"
 var (
 	// ErrRefused is wrapped by errors that the same request would meet again.
 	ErrRefused = errors.New("refused")
+	// errBusy is wrapped, beside ErrRefused, by errors that mean that the camera does
+	// something else at the moment.
+	errBusy = errors.New("refused for the moment")
 	// ErrPassword is wrapped by errors that mean that this is not the owner.
 	ErrPassword = errors.New("the password is wrong")
 	// ErrNoPicture is wrapped by errors that mean that an update is not tried
@@ -167,13 +170,21 @@ func statusOf(err error) int {
 // that does not mean that the same request would be refused again.
 func Refusal(code int, name, says string) error {
 	switch code {
-	case http.StatusConflict, http.StatusUnprocessableEntity, http.StatusInsufficientStorage:
+	case http.StatusConflict:
+		return &busyError{name + " says: " + says}
+	case http.StatusUnprocessableEntity, http.StatusInsufficientStorage:
 		return fmt.Errorf("%w: %s says: %s", ErrRefused, name, says)
 	case http.StatusPreconditionRequired:
 		return &pictureError{name + " says: " + says}
 	}
 	return nil
 }
+
+// busyError is errBusy in the camera's own words.
+type busyError struct{ says string }
+
+func (e *busyError) Error() string        { return "refused: " + e.says }
+func (e *busyError) Is(target error) bool { return target == errBusy || target == ErrRefused }
 
 // pictureError is ErrNoPicture in the camera's own words.
 type pictureError struct{ says string }
