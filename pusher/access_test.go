@@ -63,6 +63,22 @@ func TestSetOpenBefore(t *testing.T) {
 	})
 }
 
+// A stranger who waits for a picture while viewing is closed gets none.
+func TestClosedWhileASnapshotIsAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClosedRig(t, func(s *Server) { s.Viewing.Open = true })
+		codes := make(chan int)
+		go func() { codes <- c.code("GET", "/snapshot") }()
+		synctest.Wait()
+		c.server.SetOpen(false)
+		synctest.Wait()
+		c.film() // the camera has started
+		if code := <-codes; code != http.StatusForbidden {
+			t.Errorf("it is answered with %d", code)
+		}
+	})
+}
+
 // Another viewers' password ends what the one before has opened, and not what a token or the
 // owner has.
 func TestSetViewersPassword(t *testing.T) {

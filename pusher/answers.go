@@ -22,6 +22,10 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	// for snapshotTimeout at most.
 	ctx, cancel := context.WithTimeout(s.ctx, snapshotTimeout)
 	defer cancel()
+	by := passOf(r)
+	if by != nil {
+		defer context.AfterFunc(by.ctx, cancel)()
+	}
 
 	p, leave := s.Hub.watch()
 	defer leave()
@@ -39,8 +43,12 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 		}
 		wait.last = p.n
 		if !s.Hub.park(ctx, &wait) {
-			if s.ctx.Err() != nil {
+			switch {
+			case s.ctx.Err() != nil:
 				busy(w, r, "The camera's program is being ended")
+				return
+			case by != nil && by.ctx.Err() != nil:
+				fail(w, r, http.StatusForbidden, "The camera was closed meanwhile, or what this request came with is good no more")
 				return
 			}
 			busy(w, r, "The camera gave no picture within %v", snapshotTimeout)
