@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/discovery"
+	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/pusher/api"
 )
 
@@ -67,8 +68,8 @@ func (c *cameras) look() ([]foundCamera, error) {
 	all, err := c.browse(ctx)
 	c.found, c.failed = []foundCamera{}, err // in JSON a list, also if it is empty
 	for _, f := range all {
-		if len(f.Addresses) > 0 {
-			c.found = append(c.found, c.camera(f))
+		if shown, ok := c.camera(f); ok {
+			c.found = append(c.found, shown)
 		}
 	}
 	if err != nil {
@@ -78,17 +79,26 @@ func (c *cameras) look() ([]foundCamera, error) {
 	return c.found, c.failed
 }
 
-func (c *cameras) camera(f discovery.Found) foundCamera {
-	shown := foundCamera{Name: f.Name, Host: f.Host, Version: f.Version, Model: f.Model, Self: c.self(f.Host)}
+// camera is what was found as a page shows it; false if there is no URL for it. All of it
+// comes from the network.
+func (c *cameras) camera(f discovery.Found) (shown foundCamera, ok bool) {
+	if len(f.Addresses) == 0 {
+		return shown, false
+	}
+	shown = foundCamera{Name: f.Name, Host: f.Host, Version: f.Version, Model: f.Model, Self: c.self(f.Host)}
 	for _, a := range f.Addresses {
 		shown.Addresses = append(shown.Addresses, a.String())
 	}
 	host := f.Addresses[0]
-	if host.Zone() != "" { // a browser takes no zone (RFC 6874 was withdrawn), so the name has to do
+	switch {
+	case host.Zone() != "": // a browser takes no zone (RFC 6874 was withdrawn), so the name has to do
+		if _, err := setup.CheckHostname(f.Host); err != nil {
+			return shown, false
+		}
 		shown.URL = "http://" + f.Host
-	} else if host.Is6() {
+	case host.Is6():
 		shown.URL = "http://[" + host.String() + "]"
-	} else {
+	default:
 		shown.URL = "http://" + host.String()
 	}
 	if f.Port != 80 {
@@ -96,8 +106,8 @@ func (c *cameras) camera(f discovery.Found) foundCamera {
 	}
 	path := cmp.Or(f.Path, "/")
 	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "\\\"'<>?#\r\n ") {
-		path = "/" // it comes from the network
+		path = "/"
 	}
 	shown.URL += strings.TrimSuffix(path, "/") + "/"
-	return shown
+	return shown, true
 }

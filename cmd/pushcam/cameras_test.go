@@ -33,6 +33,7 @@ func TestCameras(t *testing.T) {
 					{Name: "attic", Host: "attic.local", Port: 80, Path: "/", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("fe80::7%eth0")}},
 					{Name: "barn", Host: "barn.local", Port: 8080, Path: "/webcam", Addresses: []netip.Addr{netip.MustParseAddr("2001:db8::7")}},
 					{Name: "cave", Host: "cave.local", Port: 80, Path: `/"><script>`, Addresses: []netip.Addr{netip.MustParseAddr("fe80::7%eth0")}},
+					{Name: "no name", Host: `a "b.local`, Port: 80, Addresses: []netip.Addr{netip.MustParseAddr("fe80::8%eth0")}},
 					{Name: "nowhere", Host: "nowhere.local", Port: 80},
 				}, failed
 			}}
