@@ -126,7 +126,7 @@ var kindOf = map[string]string{
 	"/own": "owner", "/api/state": "owner", "/api/viewers": "owner", "/api/tokens": "owner",
 	"/page.js": "look", "/view.js": "look", "/live.js": "look", "/frames.js": "look", "/clock.js": "look", "/zoom.js": "look", "/words.js": "look",
 	"/wall": "look", "/wall.js": "look", "/exif.js": "look", "/en.js": "look", "/de.js": "look",
-	"/panel.js": "look", "/settings.js": "look", "/device.js": "look", "/fields.js": "look", "/ask.js": "look", "/panel.css": "look",
+	"/panel.js": "look", "/settings.js": "look", "/device.js": "look", "/update.js": "look", "/fields.js": "look", "/ask.js": "look", "/panel.css": "look",
 	"/icon-192.png": "look", "/page.css": "look", "/icon.svg": "look", "/manifest.webmanifest": "look",
 	"/nowhere": "look", // what is not there, is not told either
 }

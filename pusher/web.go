@@ -16,7 +16,7 @@ var webFiles embed.FS
 
 // pageFiles are the paths of webFiles that answer under their own names.
 var pageFiles = []string{
-	"/page.js", "/view.js", "/wall.js", "/panel.js", "/settings.js", "/device.js", "/fields.js", "/ask.js",
+	"/page.js", "/view.js", "/wall.js", "/panel.js", "/settings.js", "/device.js", "/update.js", "/fields.js", "/ask.js",
 	"/live.js", "/frames.js", "/clock.js", "/zoom.js", "/exif.js", "/words.js", "/en.js", "/de.js",
 	"/page.css", "/panel.css", formStyle, "/icon.svg", "/icon-192.png", "/manifest.webmanifest",
 }
@@ -86,8 +86,8 @@ func (s *Server) pageFile(w http.ResponseWriter, r *http.Request) {
 	writeFile(w, path.Ext(name), webFile(name))
 }
 
-// webFile is what a file is sent as: a script comes without the lines that are comments,
-// which are a sixth of it. The caller must not change it.
+// webFile is what a file is sent as, which the caller must not change: a script comes without
+// comments and indentation, which are for who reads the source, and a quarter of it.
 func webFile(name string) []byte {
 	content, err := webFiles.ReadFile("web/" + name)
 	if err != nil {
@@ -98,8 +98,9 @@ func webFile(name string) []byte {
 	}
 	sent := make([]byte, 0, len(content))
 	for line := range bytes.Lines(content) {
-		if !bytes.HasPrefix(bytes.TrimLeft(line, " "), []byte("//")) {
-			sent = append(sent, line...)
+		code, _, _ := bytes.Cut(line, []byte("// "))
+		if code = bytes.TrimSpace(code); len(code) > 0 {
+			sent = append(append(sent, code...), '\n')
 		}
 	}
 	return sent

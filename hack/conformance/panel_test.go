@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -107,13 +108,15 @@ func (o panel) press(text string) {
 // An owner changes the camera on its page, beside another one who does the same.
 func TestPanel(t *testing.T) {
 	tb := chromiumAlone(t, "the owner's panel: logs in, changes settings live, hears of another owner's changes and of refused values", countShifts)
-	p := startOwned(t, "-log-level", "info")
+	p := startOwned(t, "-log-level", "info", "-allow-host", "pushcam.test")
 	o := logIn(t, tb, p)
 	until(t, tb, word+` == "live"`)
 	until(t, tb, `document.querySelector("#viewers tbody td") != null`)
 	keep(t, "panel.png", tb.screenshot("body"))
 	var shifts []string
-	if tb.eval("shifts()", &shifts); len(shifts) > 0 {
+	tb.eval("shifts()", &shifts)
+	shifts = slices.DeleteFunc(shifts, func(s string) bool { return strings.Contains(s, " word [") }) // another word may be longer
+	if len(shifts) > 0 {
 		t.Errorf("the panel's parts have jumped: %q", shifts)
 	}
 
@@ -171,6 +174,7 @@ func TestPanel(t *testing.T) {
 	o.press("Make a diagnosis")
 	until(t, tb, `document.querySelector("textarea").value.includes("test pattern")`)
 
+	o.updates(p)
 	o.press("Log out")
 	until(t, tb, `document.getElementById("login")?.hidden == false && document.querySelectorAll("section").length == 0`)
 }

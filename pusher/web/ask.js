@@ -4,12 +4,12 @@ import { words } from "./words.js";
 // ask gives what the camera answers: JSON as a value, anything else as text. A body that is
 // no form and no file is sent as JSON. Its errors have the answer's status, 0 without one,
 // and in `fields` a sentence for each that is wrong.
-export async function ask(method, path, body, headers) {
+export async function ask(method, path, body, headers, wait = 15_000) {
   const json = body !== undefined && !(body instanceof URLSearchParams || body instanceof Blob);
   let answer, text;
   try {
     answer = await fetch(path, {
-      method, body: json ? JSON.stringify(body) : body, cache: "no-store", signal: AbortSignal.timeout(15_000),
+      method, body: json ? JSON.stringify(body) : body, cache: "no-store", signal: AbortSignal.timeout(wait),
       headers: { Accept: "application/json", ...(json && { "Content-Type": "application/json" }), ...headers },
     });
     text = await answer.text();

@@ -17,7 +17,7 @@ export default {
   unreachable: "Die Kamera antwortet nicht.",
   sections: {
     image: "Bild", controls: "Regler", camera: "Diese Kamera", access: "Wer zusehen darf", wifi: "WLAN",
-    viewers: "Wer zusieht", device: "Gerät", log: "Protokoll", help: "Diagnose",
+    viewers: "Wer zusieht", device: "Gerät", update: "Update", log: "Protokoll", help: "Diagnose",
   },
   fields: {
     size: "Größe", fps: "Bilder pro Sekunde", format: "Format", quality: "Qualität", bitrate: "Bitrate",
@@ -44,7 +44,14 @@ export default {
   joinNote: "Gelingt das nicht, ist die Kamera in zwei Minuten zurück.",
   change: { trying: ssid => `Verbindet mit ${ssid}.`, joined: ssid => `Jetzt in ${ssid}.`, "went back": ssid => `Nicht in ${ssid} gekommen, also zurück.` },
   restartCamera: "Kamera neu starten", ledTest: "Lichter testen", reboot: "Gerät neu starten", poweroff: "Ausschalten",
-  sure: { reboot: "Gerät neu starten? Das Bild ist eine halbe Minute weg.", poweroff: "Ausschalten? Nur der Stecker startet es wieder." },
+  sure: {
+    reboot: "Gerät neu starten? Das Bild ist eine halbe Minute weg.", poweroff: "Ausschalten? Nur der Stecker startet es wieder.",
+    kernel: "Fällt der Strom aus, während der Kernel geschrieben wird, muss die Karte neu geschrieben werden. Weiter?",
+    blind: "Das Update trotzdem versuchen?",
+  },
   pressed: "Der Knopf ist gedrückt.", released: "Der Knopf wurde gedrückt.", working: "Erledigt.",
+  version: v => `Es läuft ${v}.`, updateFile: "Datei (.gaf)", withKernel: "Mit dem Kernel", update: "Senden und versuchen", noFile: "Erst eine Datei wählen.",
+  receiving: "Ein Update kommt an.", committed: v => `Das Update auf ${v} ist erprobt und bleibt.`,
+  notAnUpdate: "Diese Datei ist kein Update. pushcamctl image -o pushcam.gaf macht eines.", onlySecure: "Updates gehen nur über https: ",
   filter: "Zeilen mit", level: "Mindestens", read: "Lesen", report: "Diagnose machen", copy: "Kopieren",
 };

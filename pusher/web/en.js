@@ -17,7 +17,7 @@ export default {
   unreachable: "The camera does not answer.",
   sections: {
     image: "Picture", controls: "Controls", camera: "This camera", access: "Who may look", wifi: "Wi-Fi",
-    viewers: "Watching now", device: "Device", log: "Log", help: "Diagnosis",
+    viewers: "Watching now", device: "Device", update: "Update", log: "Log", help: "Diagnosis",
   },
   fields: {
     size: "Size", fps: "Frames a second", format: "Format", quality: "Quality", bitrate: "Bit rate",
@@ -41,7 +41,14 @@ export default {
   joinNote: "If that fails, the camera comes back within two minutes.",
   change: { trying: ssid => `Joining ${ssid}.`, joined: ssid => `It has joined ${ssid}.`, "went back": ssid => `It could not join ${ssid}, and went back.` },
   restartCamera: "Restart the camera", ledTest: "Test the lights", reboot: "Restart the device", poweroff: "Switch off",
-  sure: { reboot: "Restart the device? The picture is gone for half a minute.", poweroff: "Switch off? Only its plug starts it again." },
+  sure: {
+    reboot: "Restart the device? The picture is gone for half a minute.", poweroff: "Switch off? Only its plug starts it again.",
+    kernel: "Should the power fail in the seconds in which the kernel is written, the card must be written anew. Go on?",
+    blind: "Try the update all the same?",
+  },
   pressed: "The button is pressed.", released: "The button was pressed.", working: "Done.",
+  version: v => `It runs ${v}.`, updateFile: "File (.gaf)", withKernel: "With the kernel", update: "Send it, and try it", noFile: "Choose a file first.",
+  receiving: "An update arrives.", committed: v => `The update to ${v} was tried, and stays.`,
+  notAnUpdate: "This file is no update. pushcamctl image -o pushcam.gaf makes one.", onlySecure: "Updates go by https only: ",
   filter: "Lines with", level: "At least", read: "Read", report: "Make a diagnosis", copy: "Copy",
 };

@@ -6,6 +6,7 @@ export function button(text, what) {
   const said = make("span", { className: "wrong", role: "alert" });
   const b = make("button", { type: "button", textContent: text, async onclick() {
     b.disabled = true;
+    said.textContent = "";
     said.textContent = await what().then(() => "", error => error.message);
     b.disabled = false;
   } });

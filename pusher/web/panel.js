@@ -3,11 +3,12 @@ import { ask } from "./ask.js";
 import { deviceSection, helpSection, logSection, viewersSection, wifiSection } from "./device.js";
 import { Live } from "./live.js";
 import { accessSection, cameraSection, controlsSection, imageSection, Settings } from "./settings.js";
+import { updateSection } from "./update.js";
 import { at, make, show, translate, words } from "./words.js";
 
 const sections = {
   image: imageSection, controls: controlsSection, camera: cameraSection, access: accessSection, wifi: wifiSection,
-  device: deviceSection, log: logSection, help: helpSection, viewers: viewersSection, // which grows and shrinks
+  device: deviceSection, update: updateSection, log: logSection, help: helpSection, viewers: viewersSection, // which grows and shrinks
 };
 const retry = 2000; // milliseconds, between two tries to reach the camera
 let live = null, events = null;

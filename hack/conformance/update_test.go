@@ -1,0 +1,225 @@
+package conformance
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/update"
+	"github.com/pushcam/pushcam/gokrazy/update/card/cardtest"
+	"github.com/pushcam/pushcam/gokrazy/update/signed"
+)
+
+// updatable is a camera on a PC that has an appliance's updates as well: a real update.Server
+// with a card of files. What comes after the restart is made up.
+type updatable struct {
+	*update.Server
+	url      string
+	files    map[string][]byte // below /test/, for the page
+	breakOff atomic.Int32      // so many uploads, before they are answered
+	restarts atomic.Int32
+	later    atomic.Pointer[update.State] // after the restart; nil before
+}
+
+func (u *updatable) Answers(context.Context) error { return nil }
+func (u *updatable) Picture(context.Context) error { return nil }
+func (u *updatable) Board() error                  { return nil }
+func (u *updatable) Private() bool                 { return false }
+
+func (u *updatable) state() update.State {
+	if later := u.later.Load(); later != nil {
+		return *later
+	}
+	return u.State()
+}
+
+func newUpdatable(t *testing.T, p *program, keys ...signed.Entry) *updatable {
+	u := &updatable{files: make(map[string][]byte)}
+	u.Server = &update.Server{
+		Card: cardtest.NewCard(t, 2), Dir: t.TempDir(), Version: "v1", ID: "IT", Hostname: "garden", Log: slog.New(slog.DiscardHandler), Health: u, Keys: keys,
+		Reboot:    func(context.Context) error { u.restarts.Add(1); return nil },
+		ShowTrial: func(bool) {}, ShowWindow: func(bool) {},
+	}
+	u.Run(t.Context())
+	camera, err := url.Parse(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := http.NewServeMux()
+	pages.Handle("/", &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(camera); r.Out.Host = r.In.Host }, ModifyResponse: u.addTo, FlushInterval: -1})
+	pages.HandleFunc("/api/update/", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/root") && u.breakOff.Add(-1) >= 0 {
+			panic(http.ErrAbortHandler)
+		}
+		u.ServeHTTP(w, r)
+	})
+	pages.HandleFunc("/test/", func(w http.ResponseWriter, r *http.Request) { w.Write(u.files[filepath.Base(r.URL.Path)]) })
+	pages.HandleFunc("/api/events", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for r.Context().Err() == nil {
+			text, err := json.Marshal(map[string]any{"camera": map[string]string{"phase": "live"}, "update": u.state()})
+			if err != nil {
+				t.Error(err)
+			}
+			fmt.Fprintf(w, "event: state\ndata: %s\n\n", text)
+			w.(http.Flusher).Flush()
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-r.Context().Done():
+			}
+		}
+	})
+	site := httptest.NewServer(pages)
+	t.Cleanup(func() { site.CloseClientConnections(); site.Close() })
+	u.url = site.URL
+	return u
+}
+
+// addTo adds the updates to /api/state.
+func (u *updatable) addTo(r *http.Response) error {
+	if r.Request.URL.Path != "/api/state" || r.StatusCode != http.StatusOK {
+		return nil
+	}
+	var all map[string]any
+	if err := json.NewDecoder(r.Body).Decode(&all); err != nil {
+		return err
+	}
+	all["update"] = u.state()
+	text, err := json.Marshal(all)
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	r.Header.Set("Content-Length", strconv.Itoa(len(text)))
+	return err
+}
+
+// archive is a file for updates (.gaf), signed by s unless that is nil.
+func archive(t *testing.T, root []byte, s *signed.Signer) []byte {
+	t.Helper()
+	info, err := partition.InspectRoot(bytes.NewReader(root), int64(len(root)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := []struct {
+		name string
+		data []byte
+	}{{"boot.img", []byte("the kernel")}, {"root.img", root}}
+	if s != nil {
+		m := signed.Manifest{Version: info.Version, Built: info.Built, Arch: info.Arch}
+		for i, c := range []*signed.Content{&m.Boot, &m.Root} {
+			if *c, err = signed.Describe(bytes.NewReader(files[i].data)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := m.Sign(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, struct {
+			name string
+			data []byte
+		}{partition.ManifestFile, text})
+	}
+	var gaf bytes.Buffer
+	z := zip.NewWriter(&gaf)
+	for _, f := range files {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: f.name, Method: zip.Store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(f.data)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return gaf.Bytes()
+}
+
+// choose gives the page's input a file of u.files, as its owner would choose it.
+func (o panel) choose(name string) {
+	o.t.Helper()
+	var done bool
+	o.tb.eval(fmt.Sprintf(`fetch("test/%s").then(a => a.blob()).then(b => {
+		const all = new DataTransfer();
+		all.items.add(new File([b], %[1]q));
+		%s.files = all.files;
+		return true;
+	})`, name, input("File (.gaf)")), &done)
+}
+
+// updates updates a camera from its panel: what cannot be is said in the camera's words, an
+// upload that breaks off is sent again, and what becomes of the update is shown.
+func (o panel) updates(p *program) {
+	t, tb := o.t, o.tb
+	t.Helper()
+	owner, _, err := signed.LoadOrMakeSigner(t.Context(), filepath.Join(t.TempDir(), "owner"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, _, err := signed.LoadOrMakeSigner(t.Context(), filepath.Join(t.TempDir(), "stranger"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := newUpdatable(t, p, signed.Entry{Key: owner.Key()})
+	root := cardtest.Root("v2").Bytes()
+	u.files = map[string][]byte{"none.gaf": []byte("a letter"), "unsigned.gaf": archive(t, root, nil), "strange.gaf": archive(t, root, stranger), "good.gaf": archive(t, root, owner)}
+	tb.open(u.url + "/panel")
+	const said, status = `document.querySelector("#update .button [role=alert]").textContent`, `document.querySelector("#update [role=status]").textContent`
+	until(t, tb, `document.querySelector("#update")`)
+	try := func(file, expect string) {
+		t.Helper()
+		if file != "" {
+			o.choose(file)
+		}
+		o.press("Send it, and try it")
+		until(t, tb, fmt.Sprintf(`%s.includes(%q)`, said, expect))
+	}
+	try("", "Choose a file first")
+	try("none.gaf", "This file is no update")
+	try("unsigned.gaf", "not signed: update it from the computer that made its card")
+	try("strange.gaf", "press its button three times for a second each, and send the update again within 10 minutes; or, without a button, write update-key=ssh-ed25519 ")
+	keep(t, "update.png", tb.screenshot("#update"))
+	if n := u.restarts.Load(); n != 0 {
+		t.Fatalf("it restarted %d times", n)
+	}
+
+	u.breakOff.Store(2)
+	o.choose("good.gaf")
+	o.press("Send it, and try it")
+	until(t, tb, status+`.includes("restarting, because of an update")`)
+	if left := u.breakOff.Load(); left >= 0 {
+		t.Errorf("%d uploads more were to break off", left+1)
+	}
+	written, err := os.ReadFile(u.Card.Root.Path("dev/mmcblk0p3"))
+	if err != nil || !bytes.HasPrefix(written, root) || u.restarts.Load() != 1 {
+		t.Errorf("the other partition does not have the update, %v; %d restarts", err, u.restarts.Load())
+	}
+	u.later.Store(&update.State{Phase: update.OnTrial, Message: "the update to v2 is on trial: no picture yet"})
+	until(t, tb, status+`.includes("on trial")`)
+	u.later.Store(&update.State{Phase: update.Idle, Last: &update.Record{To: "v2", Outcome: update.Committed}})
+	until(t, tb, status+`.includes("The update to v2 was tried, and stays")`)
+	u.later.Store(&update.State{Phase: update.Idle, Message: "the update to v2 was rolled back: it hung", Last: &update.Record{To: "v2", Outcome: update.RolledBack}})
+	until(t, tb, status+`.includes("rolled back: it hung")`)
+
+	// By plain http, the page only says where the other one is.
+	tb.open(strings.Replace(u.url, "127.0.0.1", "pushcam.test", 1) + "/panel")
+	until(t, tb, `document.getElementById("login")?.hidden == false`)
+	o.enter(ownersPassword)
+	until(t, tb, `document.querySelector("#update a")?.href == "https://pushcam.test/panel" && !document.querySelector("#update input")`)
+	tb.open(p.url + "/panel") // which has nothing to be updated
+	until(t, tb, `document.querySelectorAll("section").length > 5 && !document.querySelector("#update")`)
+}
