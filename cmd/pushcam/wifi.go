@@ -18,7 +18,8 @@ import (
 
 // wifi is the answer to /api/wifi: which networks there are, and the way to another one. A
 // network that cannot be joined within wifiTime is forgotten, and the camera goes back to
-// what it had. Those networks stay in the list meanwhile, so that a power cut costs nothing.
+// what it had. Those networks stay in the list meanwhile, so that a power cut costs nothing,
+// but for the password of one with the same name.
 type wifi struct {
 	latest func() *status.Status // of the network program; nil: not known
 	load   func() (setup.Setup, error)
@@ -44,6 +45,7 @@ type wifiChange struct {
 type wifiTry struct {
 	ssid     string
 	tried    setup.Network
+	since    time.Time // status.Radio's, of before
 	country  string
 	networks []setup.Network
 }
@@ -147,6 +149,9 @@ func (w *wifi) begin(ssid, password, country string) (code int, err error) {
 	w.mu.Unlock()
 
 	try := wifiTry{ssid: ssid}
+	if s := w.latest(); s != nil && s.WiFi != nil {
+		try.since = s.WiFi.Since
+	}
 	err = w.save(func(s *setup.Settings) error {
 		try.country, try.networks = s.Country, slices.Clone(s.Networks)
 		others := slices.DeleteFunc(slices.Clone(s.Networks), func(n setup.Network) bool { return string(n.SSID) == ssid })
@@ -200,7 +205,7 @@ func (w *wifi) follow(ctx context.Context, try wifiTry) {
 			return
 		}
 		var joined bool
-		if joined, why = w.joined(try.ssid); joined {
+		if joined, why = w.joined(try); joined {
 			w.set(wifiChange{SSID: try.ssid, State: "joined"})
 			w.log.Info("the camera is in another Wi-Fi network", "ssid", try.ssid)
 			return
@@ -208,13 +213,15 @@ func (w *wifi) follow(ctx context.Context, try wifiTry) {
 	}
 }
 
-// joined tells whether the radio is in a network and has an address there, or why not.
-func (w *wifi) joined(ssid string) (bool, string) {
+// joined tells whether the radio is in a network and has an address there, or why not. If it
+// was in a network of that name before, it must have joined it anew, with the new password:
+// until it does, its program tells how it was.
+func (w *wifi) joined(try wifiTry) (bool, string) {
 	s := w.latest()
 	if s == nil || s.WiFi == nil {
 		return false, "the radio does not answer"
 	}
-	if n := s.WiFi.Network; n == nil || n.SSID != ssid {
+	if n := s.WiFi.Network; n == nil || n.SSID != try.ssid || s.WiFi.Since.Equal(try.since) {
 		return false, s.WiFi.Why
 	}
 	for _, l := range s.Links {

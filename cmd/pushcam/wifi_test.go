@@ -59,7 +59,7 @@ func newAir(t *testing.T) *air {
 
 func (a *air) join(ssid string, from status.Origin) {
 	a.status.Store(&status.Status{
-		WiFi: &status.Radio{Link: "wlan0", Network: &status.WiFiNetwork{SSID: ssid, Signal: -50}, Seen: []status.SeenNetwork{{SSID: "home", Signal: -50}}},
+		WiFi: &status.Radio{Link: "wlan0", Since: time.Now(), Network: &status.WiFiNetwork{SSID: ssid, Signal: -50}, Seen: []status.SeenNetwork{{SSID: "home", Signal: -50}}},
 		Links: []status.Link{{Name: "eth0", Addresses: []status.Address{{Prefix: netip.MustParsePrefix("10.0.0.1/8"), From: status.DHCP}}},
 			{Name: "wlan0", Addresses: []status.Address{{Prefix: netip.MustParsePrefix("10.0.0.2/8"), From: from}}}},
 	})
@@ -142,6 +142,30 @@ func TestAnotherWiFi(t *testing.T) {
 					t.Errorf("country %s, %d reloads", kept.Country, reloads)
 				}
 			})
+		})
+	}
+}
+
+// Another password for the network in which the camera is serves only if it joins that anew:
+// the radio's program still tells for a moment that it is there.
+func TestAnotherWiFiPassword(t *testing.T) {
+	for _, right := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAir(t)
+			before, _ := a.now()
+			a.ask(t, "PUT", `{"ssid":"home","password":"tulip and rose"}`, http.StatusAccepted)
+			time.Sleep(10 * time.Second)
+			if right {
+				a.join("home", status.DHCP)
+			} else {
+				a.status.Store(&status.Status{WiFi: &status.Radio{Link: "wlan0", Since: time.Now(), Why: "The password is wrong."}})
+			}
+			time.Sleep(wifiTime)
+			synctest.Wait()
+			kept, _ := a.now()
+			if old := cmp.Equal(before.Networks, kept.Networks); old == right || (a.last().State == "joined") != right {
+				t.Errorf("the password is right: %v; it %s, and the one of before is kept: %v", right, a.last().State, old)
+			}
 		})
 	}
 }
