@@ -49,7 +49,7 @@ func (d *sparseDisk) WriteAt(p []byte, off int64) (int, error) {
 func (d *sparseDisk) flush() error { return nil }
 
 // newSparseDisk has the table that gok writes for an image of this size.
-func newSparseDisk(t *testing.T, size int64) *sparseDisk {
+func newSparseDisk(t testing.TB, size int64) *sparseDisk {
 	t.Helper()
 	end := uint64(size/tableSector) - 1
 	entries := make([]byte, entrySectors*tableSector)
@@ -256,6 +256,13 @@ func TestFitTableRefuses(t *testing.T) {
 // Whatever is on a card, the table is not changed to what cannot be read.
 func FuzzFitTable(f *testing.F) {
 	f.Add([]byte("EFI PART"), int64(1<<31))
+	real := make([]byte, 34*tableSector)
+	if _, err := newSparseDisk(f, 2<<30).ReadAt(real, 0); err != nil {
+		f.Fatal(err)
+	}
+	for _, size := range []int64{2 << 30, 4 << 30, 1 << 30, 4<<30 + 5} {
+		f.Add(real, size)
+	}
 	f.Fuzz(func(t *testing.T, table []byte, size int64) {
 		if len(table) > 34*tableSector || size < tableSector || size > 1<<45 {
 			return

@@ -112,6 +112,7 @@ func FuzzInspectRoot(f *testing.F) {
 	small.Size = 0
 	f.Add([]byte(small.Bytes()))
 	f.Add([]byte(fixture(f, "gok-1.squashfs")))
+	f.Add([]byte(fixture(f, "gok-1.squashfs"))[:4096])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if root, err := InspectRoot(memory(b), int64(len(b))); err == nil && (root.Arch == "" || root.Size > int64(len(b))) {
 			t.Errorf("%+v of %d bytes", root, len(b))
@@ -298,6 +299,8 @@ func FuzzSetNext(f *testing.F) {
 	const upToTheKernel = 32 << 10 // bytes, which the fuzzer can change quickly
 	f.Add(partitiontest.Boot{}.Gok()[:upToTheKernel], 3, true)
 	f.Add(partitiontest.Boot{Cmdline: "root=PARTUUID=1/PARTNROFF=2 gokrazy.switch_on_boot=1\n"}.Gok()[:upToTheKernel], 2, false)
+	f.Add(partitiontest.Boot{Cmdline: "root=PARTUUID=1/PARTNROFF=2 gokrazy.try_boot_inactive=1 quiet"}.Bytes()[:upToTheKernel], 3, true)
+	f.Add(partitiontest.Boot{}.Gok()[:4096], 2, true)
 	f.Fuzz(func(t *testing.T, b []byte, root int, try bool) {
 		image, next := memory(bytes.Clone(b)), Next{2 + root&1, try}
 		if SetNext(image, next, partitiontest.Cmdline) != nil {

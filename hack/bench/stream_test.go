@@ -89,6 +89,8 @@ func TestFrameReader(t *testing.T) {
 
 func FuzzFrameReader(f *testing.F) {
 	f.Add([]byte("HTTP/1.0 200 OK\r\n\r\n" + part("frame", "X-Timestamp: 1.5\r\n", stamped(200, 0))))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=frame\r\n\r\n" + part("frame", "", stamped(90, 0)) + part("frame", "X-Timestamp: 0.000001\r\n", stamped(200, 1))[:150]))
+	f.Add([]byte("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\nThere is no picture"))
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		r := frameReader{src: memory{bytes.NewReader(stream)}}
 		frames := 0

@@ -88,7 +88,10 @@ func TestBzImagePayload(t *testing.T) {
 }
 
 func FuzzBzImagePayload(f *testing.F) {
-	f.Add(bzImage("\xfd7zXZ\x00..."))
+	good := bzImage("\xfd7zXZ\x00...")
+	for _, image := range [][]byte{good, good[:len(good)-8], good[:0x210], bzImage("\x28\xb5\x2f\xfd zstd"), bzImage("")} {
+		f.Add(image)
+	}
 	f.Fuzz(func(t *testing.T, image []byte) {
 		if got, err := bzImagePayload(image); err == nil && !bytes.Contains(image, got) {
 			t.Errorf("%q is not in the image", got)

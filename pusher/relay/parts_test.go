@@ -94,6 +94,10 @@ func FuzzParts(f *testing.F) {
 	f.Add("boundary=frame", "--frame\r\nContent-Length: 3\r\nX-Timestamp: 1700000000.000042\r\nX-Frame: 5\r\n\r\nabc\r\n--frame\r\n\r\nde\r\n--frame--\r\n")
 	f.Add("boundary=--x", "junk\r\n--x\nContent-Length:1\n\na\n--x\n")
 	f.Add("", "--\r\n\r\n--\r\n\r\n")
+	// As an ESP32-CAM, mjpg-streamer and motion send, and one that is cut off in a header.
+	f.Add("boundary=123456789000000000000987654321", "\r\n--123456789000000000000987654321\r\nContent-Type: image/jpeg\r\nContent-Length: 3\r\nX-Timestamp: 12.000345\r\n\r\nabc\r\n--123456789000000000000987654321\r\n")
+	f.Add("boundary=boundarydonotcross", "--boundarydonotcross\r\nContent-Type: image/jpeg\r\nContent-Length: 3\r\nX-Timestamp: 0.000000\r\n\r\nabc\r\n--boundarydonotcross\r\nContent-Type: image/jpeg\r\n")
+	f.Add(`boundary="--BoundaryString"`, "--BoundaryString\r\nContent-type: image/jpeg\r\nContent-Length:     3\r\n\r\nabc\r\n--BoundaryString\r\nContent-Len")
 	f.Fuzz(func(t *testing.T, boundary, body string) {
 		p, err := newParts("multipart/x-mixed-replace;"+boundary, strings.NewReader(body))
 		if err != nil {
