@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
 )
 
@@ -188,8 +189,11 @@ func TestProgram(t *testing.T) {
 	if err := json.Unmarshal(said, &got); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
-	if strings.Contains(got.Refused, "no Landlock") {
-		t.Skip(got.Refused)
+	if version, err := ll.LandlockGetABIVersion(); err != nil || version < 1 {
+		if !strings.Contains(got.Refused, "no Landlock") {
+			t.Errorf("a kernel without Landlock: %q", got.Refused)
+		}
+		t.Skipf("skipped: this computer's kernel has no Landlock (%v); hack/e2e sees that the image's confines the program", err)
 	}
 	want := outcome{Tries: make(map[string]string), Threads: []string{"refused", "refused", "refused"}}
 	for _, try := range tries {
