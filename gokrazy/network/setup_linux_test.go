@@ -226,7 +226,7 @@ func TestSetUpNetwork(t *testing.T) {
 		t.Errorf("who comes by another link finds %q", page)
 	}
 
-	form := url.Values{"network": {"486f6d65"}, "key": {"too short"[:7]}, "country": {"DE"}, "camera": {"garden"}, "password": {"my own password"}}
+	form := url.Values{"network": {"486f6d65"}, "key": {"too short"[:7]}, "country": {"DE"}, "camera": {"garden"}, "password": {"my own password"}, "viewing": {"closed"}}
 	if res, page := phone.get("POST", here, "http://4.3.2.1/", form.Encode()); res.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(page, "at least 8 characters") {
 		t.Errorf("%s: %s", res.Status, page)
 	}
@@ -239,7 +239,7 @@ func TestSetUpNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept, err := setup.Load(root)
-	if err != nil || kept.Hostname != "garden" || kept.Country != "DE" || len(kept.Networks) != 1 || string(kept.Networks[0].SSID) != "Home" || *kept.Networks[0].PSK != *key {
+	if err != nil || kept.Hostname != "garden" || kept.Country != "DE" || kept.Viewing != "closed" || len(kept.Networks) != 1 || string(kept.Networks[0].SSID) != "Home" || *kept.Networks[0].PSK != *key {
 		t.Errorf("kept is %+v, %v", kept, err)
 	}
 	if ok, err := device.ReadOwner(root).Verify("my own password"); !ok {
