@@ -38,6 +38,10 @@ func eachBrowser(t *testing.T, quirk string, test func(*testing.T, browser)) {
 		covers(t, "Chromium", quirk)
 		test(t, newChromium(t))
 	})
+	inFirefox(t, quirk, test)
+}
+
+func inFirefox(t *testing.T, quirk string, test func(*testing.T, browser)) {
 	t.Run("Firefox", func(t *testing.T) {
 		extra(t)
 		t.Parallel()
@@ -46,10 +50,13 @@ func eachBrowser(t *testing.T, quirk string, test func(*testing.T, browser)) {
 	})
 }
 
-// eachEngine is eachBrowser with WebKit, for tests that need no tabs, no names and
-// no console.
+// eachEngine is eachBrowser with WebKit, for tests that need no tabs and no names.
 func eachEngine(t *testing.T, quirk string, test func(*testing.T, browser)) {
 	eachBrowser(t, quirk, test)
+	inWebKit(t, quirk, test)
+}
+
+func inWebKit(t *testing.T, quirk string, test func(*testing.T, browser)) {
 	t.Run("WebKit", func(t *testing.T) {
 		extra(t)
 		t.Parallel()

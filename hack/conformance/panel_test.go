@@ -177,4 +177,40 @@ func TestPanel(t *testing.T) {
 	o.updates(p)
 	o.press("Log out")
 	until(t, tb, `document.getElementById("login")?.hidden == false && document.querySelectorAll("section").length == 0`)
+	quiet(t, tb, refusals...)
+}
+
+// refusals are the answers that the owner's page is meant to get: who is not logged in asks,
+// a password is wrong, another owner was quicker, a value cannot be. Browsers put each into
+// the console.
+var refusals = []string{"status of 401", "status of 412", "status of 422"}
+
+// The pages that the owner opens work in the other browsers as well as in Chromium, for which
+// there are TestPanel, TestWall and TestView.
+func TestPagesElsewhere(t *testing.T) {
+	t.Parallel()
+	const quirk = "panel, wall and view: the picture moves, a setting is changed, nothing in the console"
+	test := func(t *testing.T, b browser) {
+		p := startOwned(t, "-size", "320x240")
+		tb := b.newTab(t)
+		tb.open(p.url + "/view?label=Door&fps=10")
+		shown(t, tb, "#picture")
+		moves(t, tb, "#picture")
+		tb.open(p.url + "/wall?cam=" + p.url + "&cam=" + p.url)
+		until(t, tb, `[...document.querySelectorAll("#tiles img")].filter(i => i.naturalWidth == 320).length == 2`)
+		moves(t, tb, "#tiles li:nth-child(2)")
+		o := logIn(t, tb, p)
+		moves(t, tb, "#picture")
+		until(t, tb, `document.querySelector("#viewers tbody td") != null`)
+		const hold = "Seconds on without viewers"
+		o.set(hold, "-5")
+		until(t, tb, wrong(hold)+`.includes("-5") && `+input(hold)+`.value == "10"`)
+		o.set(hold, "21")
+		until(t, tb, wrong(hold)+` == "" && !`+input(hold)+`.closest(".field").querySelector(".reset").hidden`)
+		p.api("PATCH", "/api/settings", `{"idle_hold": 42}`)
+		until(t, tb, input(hold)+`.value == "42"`)
+		quiet(t, tb, refusals...)
+	}
+	inFirefox(t, quirk, test)
+	inWebKit(t, quirk, test)
 }

@@ -24,15 +24,26 @@ export async function wifiSection(_, on, state) {
 
 export async function viewersSection(_, on) {
   const cells = (tag, parts) => make("tr", {}, ...parts.map(part => make(tag, {}, part)));
-  const rows = make("tbody"), head = cells("th", words.viewer), table = make("div", { className: "wide", tabIndex: 0 }, make("table", {}, make("thead", {}, head), rows));
+  const known = new Map(), rows = make("tbody"), head = cells("th", words.viewer), table = make("div", { className: "wide", tabIndex: 0 }, make("table", {}, make("thead", {}, head), rows));
   head.append(make("td"));
   const nobody = make("p", { textContent: words.nobody });
   on("viewers", all => {
     table.hidden = all.length === 0;
     nobody.hidden = all.length > 0;
-    rows.replaceChildren(...all.map(v => cells("td", [v.address, v.seconds < 99 ? digits(v.seconds, 0) + " s" : digits(v.seconds / 60, 0) + " min", digits(v.age_ms / 1000, 2) + " s",
-      v.link_bits_per_s ? digits(v.link_bits_per_s / 1e6, 1) + " Mbit/s" : "",
-      button(words.drop, () => ask("DELETE", "api/viewers?" + new URLSearchParams({ address: v.address })))])));
+    const gone = new Set(known.keys());
+    for (const { address, seconds, age_ms, link_bits_per_s } of all) {
+      gone.delete(address);
+      if (!known.has(address)) { // a row stays as long as its viewer, and so does the focus in it
+        known.set(address, cells("td", ["", "", "", "", button(words.drop, () => ask("DELETE", "api/viewers?" + new URLSearchParams({ address })))]));
+        rows.append(known.get(address));
+      }
+      [address, seconds < 99 ? digits(seconds, 0) + " s" : digits(seconds / 60, 0) + " min", digits(age_ms / 1000, 2) + " s",
+        link_bits_per_s ? digits(link_bits_per_s / 1e6, 1) + " Mbit/s" : ""].forEach((text, i) => show(known.get(address).cells[i], text));
+    }
+    for (const address of gone) {
+      known.get(address).remove();
+      known.delete(address);
+    }
   });
   table.hidden = true;
   return [nobody, table];

@@ -5,10 +5,11 @@ import { make, words } from "./words.js";
 export function button(text, what) {
   const said = make("span", { className: "wrong", role: "alert" });
   const b = make("button", { type: "button", textContent: text, async onclick() {
-    b.disabled = true;
+    if (b.ariaBusy) return; // a disabled button would lose the focus
+    b.ariaBusy = "true";
     said.textContent = "";
     said.textContent = await what().then(() => "", error => error.message);
-    b.disabled = false;
+    b.ariaBusy = null;
   } });
   return make("span", { className: "button" }, b, said);
 }

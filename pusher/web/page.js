@@ -101,7 +101,10 @@ document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const id = Object.keys(actions).find(id => actions[id].key === event.key);
   if (id && !at(id).closest("[hidden]")) at(id).click();
-  else if (event.key === "Escape") at("adjust").open = false;
+  else if (event.key === "Escape") {
+    if (at("adjust").contains(document.activeElement)) at("adjust").firstElementChild.focus();
+    at("adjust").open = false;
+  }
   else if (event.key in arrows) zoom.pan(...arrows[event.key]);
   else return;
   event.preventDefault();
