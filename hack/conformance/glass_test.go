@@ -56,6 +56,15 @@ const (
 			e.sources.map(s => (s.node?.id || s.node?.nodeName) + " " + JSON.stringify([s.previousRect, s.currentRect])).join(", "));`
 )
 
+// still holds the page to what countShifts has noted: that nothing has jumped.
+func still(t *testing.T, tb tab) {
+	t.Helper()
+	var shifts []string
+	if tb.eval("shifts()", &shifts); len(shifts) > 0 {
+		t.Errorf("the page's parts have jumped: %q", shifts)
+	}
+}
+
 // The age on the page is that of what is drawn, whatever the viewer's clock says, and it is
 // known within 50 ms as soon as the camera has answered quickly enough. Page and camera are
 // on one computer here, so its clock tells the truth to both.
@@ -262,7 +271,7 @@ func saysHowItIsSeen(t *testing.T, tb tab) {
 
 // /view is the picture alone. It may be shown in frames of this camera's pages.
 func TestView(t *testing.T) {
-	tb := chromiumAlone(t, "/view fills a frame with ?fit=cover, has a label and keeps to ?fps=", "")
+	tb := chromiumAlone(t, "/view fills a frame with ?fit=cover, has a label and keeps to ?fps=; nothing jumps", countShifts)
 	p := start(t, "-size", "320x240")
 	tb.open(p.url + "/view?fit=cover&label=Front+<b>door&fps=4")
 	shown(t, tb, "#picture")
@@ -272,6 +281,7 @@ func TestView(t *testing.T) {
 	p.await("a viewer who skips what is more than 4 a second", func(s state) bool {
 		return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 && s.Viewers[0].Skipped > 5*s.Viewers[0].Sent
 	})
+	still(t, tb)
 	tb.open(p.url + "/view?fps=often")
 	until(t, tb, word+`.includes("fps is a number")`)
 }

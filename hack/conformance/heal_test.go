@@ -108,11 +108,7 @@ func TestPageHeals(t *testing.T) {
 	tb.eval(fmt.Sprintf(`asked[%d]`, asked), &again)
 	t.Logf("computer asleep: asks anew %.2f s after it awoke", again/1000-float64(ended.UnixMilli())/1000)
 	heals(t, tb, "computer asleep", time.UnixMilli(int64(again)))
-
-	var shifts []string
-	if tb.eval("shifts()", &shifts); len(shifts) > 0 {
-		t.Errorf("the page's parts have jumped: %q", shifts)
-	}
+	still(t, tb)
 }
 
 // Four cameras and a browser on a network of their own. The wall knows all four by multicast

@@ -37,6 +37,7 @@ func TestWall(t *testing.T) {
 	}
 	moves(t, tb, "#tiles li:nth-child(2)")
 	keep(t, "wall.png", tb.screenshot("body"))
+	still(t, tb)
 
 	last := cameras[3]
 	last.stop()

@@ -74,7 +74,10 @@ async function keepOn() {
     lock = await navigator.wakeLock?.request("screen").catch(() => null);
   }
 }
-document.addEventListener("fullscreenchange", keepOn);
+document.addEventListener("fullscreenchange", () => {
+  keepOn();
+  if (!document.fullscreenElement) at("full").focus(); // which lost the focus, because it was not shown
+});
 document.addEventListener("visibilitychange", keepOn);
 
 const actions = {
