@@ -281,6 +281,12 @@ func TestView(t *testing.T) {
 	p.await("a viewer who skips what is more than 4 a second", func(s state) bool {
 		return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 && s.Viewers[0].Skipped > 5*s.Viewers[0].Sent
 	})
+	tb.eval(`(async () => { // as on a bad day
+		for (const text of ["reconnecting", "slow", ""]) {
+			document.getElementById("word").textContent = text;
+			await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+		}
+	})().then(() => true)`, new(bool))
 	still(t, tb)
 	tb.open(p.url + "/view?fps=often")
 	until(t, tb, word+`.includes("fps is a number")`)

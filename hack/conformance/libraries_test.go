@@ -55,6 +55,19 @@ func TestAxios(t *testing.T) {
 	}
 }
 
+// Home Assistant's MJPEG IP Camera asks by aiohttp, and OctoPrint's time lapse by requests.
+func TestHomes(t *testing.T) {
+	extra(t)
+	t.Parallel()
+	covers(t, "aiohttp and requests", "the requests of Home Assistant and OctoPrint get stream and snapshot")
+	p := start(t, "-size", "320x240")
+	const picture = "200 image/jpeg ffd8 ffd9\n"
+	said, _ := command(t, "/usr/bin/python3", filepath.Join("testdata", "embed.py"), p.url+"/stream?advance_headers=1", p.url+"/snapshot.jpg")
+	if want := grabbed + picture + picture; string(said) != want {
+		t.Errorf("they got:\n%swant:\n%s", said, want)
+	}
+}
+
 // Text browsers accept hardly anything but text/html, and hand a stream to another
 // program.
 func TestTextBrowsers(t *testing.T) {

@@ -91,7 +91,7 @@ func testAppliance(t *testing.T, p *product) {
 		last, _ := stream.picture(t)
 		for range 100 {
 			n, _ := stream.picture(t)
-			if n <= last {
+			if n < last { // the same one comes again if a busy machine has none for a second
 				t.Fatalf("picture %d came after %d", n, last)
 			}
 			last = n

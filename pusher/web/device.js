@@ -16,7 +16,7 @@ export async function wifiSection(_, on, state) {
   };
   const load = async () => take(await ask("GET", "api/wifi"));
   await load();
-  on("state", () => load().catch(() => {})); // the page says already that the camera does not answer
+  on("state", load);
   return [status, heard, row(words.network, ssid), row(words.wifiPassword, password), row(words.country, country),
     make("p", { className: "note", textContent: words.joinNote }),
     button(words.join, async () => take(await ask("PUT", "api/wifi", { ssid: ssid.value, password: password.value || undefined, country: country.value || undefined })))];

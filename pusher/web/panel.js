@@ -33,17 +33,24 @@ async function enter() {
 // of the events that it names.
 async function build(settings) {
   const heard = {}, on = (event, what) => (heard[event] ??= []).push(what);
+  const tell = (event, news) => heard[event].forEach(async what => {
+    try {
+      await what(news);
+    } catch (error) {
+      if (error.status === undefined) throw error; // a camera that refuses or is silent ends the events, too
+    }
+  });
   on("settings", ({ version }) => settings.version === version || settings.load());
   const state = await ask("GET", "api/state");
   const made = await Promise.all(Object.values(sections).map(section => section(settings, on, state)));
-  for (const what of heard.state) what(state);
+  tell("state", state);
   at("sections").replaceChildren(...Object.keys(sections).flatMap((id, i) => made[i].length
     ? [make("section", { id }, make("h2", { textContent: words.sections[id] }), ...made[i])] : []));
   at("login").hidden = true;
   at("owner").hidden = at("leave").hidden = false;
   events?.close();
   events = new EventSource("api/events?viewers=1");
-  for (const event in heard) events.addEventListener(event, ({ data }) => { for (const what of heard[event]) what(JSON.parse(data)); });
+  for (const event in heard) events.addEventListener(event, ({ data }) => tell(event, JSON.parse(data)));
   events.onopen = () => show(at("trouble"), settings.trouble);
   events.onerror = ({ target }) => {
     show(at("trouble"), words.unreachable);
