@@ -144,6 +144,6 @@ export async function controlsSection(_, on) {
   const load = async () => take(await ask("GET", "api/controls"));
   await load();
   on("controls", load);
-  on("state", ({ camera }) => { if (!box.firstChild && camera.phase === "live") load(); });
+  on("state", ({ camera }) => { if (!box.firstChild && camera.phase === "live") return load(); });
   return [box, said, reset];
 }
