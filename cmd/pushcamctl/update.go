@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -335,22 +334,16 @@ func direction(root *partition.Root, from *update.Status) string {
 }
 
 // confirmWiFi asks whether to update to an image without firmware for the board's radio
-// that what runs has: the trial does not notice that the camera has lost its Wi-Fi.
+// that what runs has: the trial does not notice that the camera has lost its Wi-Fi. The
+// camera itself asks only when it has the image.
 func (p *program) confirmWiFi(cam *remote, a *partition.Archive, from *update.Status, yes bool) error {
 	if len(from.Chips) == 0 {
 		return nil
 	}
-	has := new(firmware.Contents)
-	text, err := partition.ReadRootFile(a.Root, firmware.File, maxFirmwareFile)
-	if err == nil {
-		has, err = firmware.Parse(text)
-	} else if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
+	lacks, err := firmware.LostBy(a.Root, from.Chips)
 	if err != nil {
-		return fmt.Errorf("the image's Wi-Fi: %w", err)
+		return err
 	}
-	lacks := slices.DeleteFunc(slices.Clone(from.Chips), func(chip string) bool { return !has.Lacks(chip) })
 	if len(lacks) == 0 {
 		return nil
 	}
@@ -362,9 +355,6 @@ func (p *program) confirmWiFi(cam *remote, a *partition.Archive, from *update.St
 	fmt.Fprintf(p.stdout, "Update %s without that Wi-Fi? [y/N] ", cam)
 	return p.askYes(fmt.Sprintf("%s was left as it is; -yes updates without asking", cam))
 }
-
-// maxFirmwareFile bounds what is read of firmware.File, in bytes.
-const maxFirmwareFile = 64 << 10
 
 // confirmKernel explains the risk and asks.
 func (p *program) confirmKernel(cam *remote, a *partition.Archive, from *update.Status, yes bool) error {

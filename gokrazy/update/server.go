@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pushcam/pushcam/gokrazy/network/firmware"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/gokrazy/update/signed"
@@ -257,7 +259,14 @@ func (s *Server) arm(ctx context.Context, m *signed.Manifest, withBoot, blind bo
 		record.Key = s.sent[Root].signer.Fingerprint()
 	}
 	s.mu.Unlock()
-	if record.Camera, err = s.givesPicture(ctx, blind); err != nil {
+	record.Camera, err = s.givesPicture(ctx, blind)
+	if noWiFi := s.keepsWiFi(size); noWiFi != nil && !blind && ctx.Err() == nil {
+		if err != nil {
+			noWiFi = fmt.Errorf("%w; and %w", noWiFi, err)
+		}
+		err = noWiFi
+	}
+	if err != nil {
 		return nil, err
 	}
 	if withBoot {
@@ -314,6 +323,22 @@ func (s *Server) givesPicture(ctx context.Context, blind bool) (bool, error) {
 		return false, fmt.Errorf("%w: %w", ErrNoPicture, err)
 	}
 	return err == nil, nil
+}
+
+// keepsWiFi returns nil if what has arrived has firmware for the board's radio.
+func (s *Server) keepsWiFi(size int64) error {
+	if len(s.Chips) == 0 {
+		return nil
+	}
+	var lost []string
+	err := s.Card.NewRoot(size, func(root io.ReaderAt) (err error) {
+		lost, err = firmware.LostBy(root, s.Chips)
+		return err
+	})
+	if err == nil && len(lost) > 0 {
+		err = fmt.Errorf("%w: this update has no firmware for the chip %s, and what runs has it", ErrNoWiFi, strings.Join(lost, ", "))
+	}
+	return err
 }
 
 // disarm takes back what arm did.

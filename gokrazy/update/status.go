@@ -140,6 +140,10 @@ var (
 	// because the camera gives no picture, so that the trial could not find out
 	// whether the camera still works. The owner can decide to do without.
 	ErrNoPicture = errors.New("the camera gives no picture, so the trial could not tell whether the update works with it")
+	// ErrNoWiFi is wrapped by errors that mean that an update is not tried because the
+	// board's radio would have no firmware with it, which the trial does not notice where
+	// there is a cable. The owner can decide to do without, as for ErrNoPicture.
+	ErrNoWiFi = errors.New("the camera's Wi-Fi would not work any more")
 
 	errNotThere = errors.New("what is to be tried is not what was uploaded last: upload it again")
 )
@@ -159,7 +163,7 @@ func statusOf(err error) int {
 		return http.StatusUnprocessableEntity
 	case errors.Is(err, syscall.ENOSPC):
 		return http.StatusInsufficientStorage
-	case errors.Is(err, ErrNoPicture):
+	case errors.Is(err, ErrNoPicture), errors.Is(err, ErrNoWiFi):
 		return http.StatusPreconditionRequired
 	}
 	return 0

@@ -5,12 +5,16 @@ package firmware
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/partition"
 )
 
 // Folder is where the driver brcmfmac looks for its files in an image.
@@ -154,4 +158,23 @@ func list(names []string) string {
 		return strings.Join(names, "")
 	}
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
+// maxFile bounds what is read of File, in bytes.
+const maxFile = 64 << 10
+
+// LostBy are those of the chips of these names for which a root file system has no
+// firmware: a board with one of them loses its Wi-Fi by it.
+func LostBy(root io.ReaderAt, chips []string) ([]string, error) {
+	has := new(Contents)
+	text, err := partition.ReadRootFile(root, File, maxFile)
+	if err == nil {
+		has, err = Parse(text)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the image's Wi-Fi: %w", err)
+	}
+	return slices.DeleteFunc(slices.Clone(chips), func(chip string) bool { return !has.Lacks(chip) }), nil
 }

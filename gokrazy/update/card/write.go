@@ -108,6 +108,16 @@ func (c *Card) CheckRoot(size int64, kernel string) (*partition.Root, error) {
 	return root, nil
 }
 
+// NewRoot lets use read the root file system that does not run, of which size bytes were
+// written.
+func (c *Card) NewRoot(size int64, use func(io.ReaderAt) error) error {
+	b, err := c.open(otherRoot, false)
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(io.NewSectionReader(b, 0, size)), b.close())
+}
+
 func listed(names []string) string {
 	if len(names) == 0 {
 		return "of no version"
