@@ -182,7 +182,7 @@ func (g glassResults) part(section string) string {
 	}
 	switch section {
 	case "slow":
-		say("Readers that are slow, near and far", "Behind an emulated link without a limit. Frames per second, then age p50/p99 in ms when a frame is read whole. The ideal has taken the time to read a frame since it was captured.")
+		say("Readers that are slow, near and far", "Behind an emulated link without a limit. Frames per second, then age p50/p99 in ms when a frame is read whole. The ideal is a frame of the moment when the reader wants one, plus half a round trip and the time to read it, which in bursts is none; half a frame time more is how old the camera's newest frame is then.")
 		b.WriteString("\n| reader | ideal | plain sender | pushcam | excess p50 |\n| --- | --- | --- | --- | --- |\n")
 		for _, r := range g.slow {
 			excess := "–"

@@ -49,8 +49,15 @@ func (c slowCase) String() string {
 // fps is how many frames a second it can take.
 func (c slowCase) fps() float64 { return c.Share * frameRate }
 
-// ideal is the age in ms of a frame that it has taken the time for which it was sent.
-func (c slowCase) ideal() float64 { return 1000/c.fps() + float64(c.RTT)/2 }
+// ideal is the age in ms of a frame of the moment when the reader wants one, when it is read.
+// In bursts that takes no time.
+func (c slowCase) ideal() float64 {
+	way := float64(c.RTT) / 2
+	if c.Bursts {
+		return way
+	}
+	return 1000/c.fps() + way
+}
 
 func (c slowCase) watching() watching {
 	w := watching{Buffer: c.Buffer}
