@@ -80,7 +80,7 @@ func browserCommand(name, profile, url string) ([]string, error) {
 	case "chromium":
 		return []string{"chromium", "--no-sandbox", "--test-type", "--disable-gpu", "--no-first-run", "--user-data-dir=" + profile,
 			"--disable-component-update", "--disable-background-networking", "--disable-sync",
-			"--password-store=basic", "--app=" + url}, nil
+			"--password-store=basic", "--hide-crash-restore-bubble", "--app=" + url}, nil
 	case "firefox":
 		const settings = `user_pref("browser.aboutwelcome.enabled", false);
 user_pref("browser.shell.checkDefaultBrowser", false);

@@ -22,6 +22,9 @@ type crowdRun struct {
 	ages    []float64
 }
 
+// cost is the processor time for what was delivered, in cores for all frames.
+func (r crowdRun) cost() float64 { return r.cores / r.share }
+
 func (r crowdRun) kind() string {
 	if r.pages {
 		return "pages"

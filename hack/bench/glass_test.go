@@ -24,7 +24,7 @@ func measuredGlass() results {
 		}
 		r.glass = append(r.glass, run)
 	}
-	r.pages = []crowdRun{{viewers: crowdPages, cores: 0.1, memory: 19}, {viewers: crowdPages, pages: true, cores: 0.102, memory: 25}}
+	r.pages = []crowdRun{{viewers: crowdPages, cores: 0.1, memory: 19, share: 1}, {viewers: crowdPages, pages: true, cores: 0.102, memory: 25, share: 1}}
 	r.many = []crowdRun{{viewers: crowdMany, memory: 60, share: 1, ages: []float64{10, 20}}}
 	r.instructions = []insnRun{{1, 1e5}}
 	return r
@@ -42,6 +42,7 @@ func TestGlassTargets(t *testing.T) {
 		"a screen that shows nothing": {func(r *results) { r.glass[7].seen, r.glass[7].fps = nil, 0 }, 1},
 		"a page that costs more":      {func(r *results) { r.glass[1].cores = 0.6 }, 1},
 		"pages that cost more":        {func(r *results) { r.pages[1].cores = 0.12 }, 1},
+		"pages that get less":         {func(r *results) { r.pages[1].share = 0.9 }, 1},
 		"pages that take memory":      {func(r *results) { r.pages[1].memory = 30 }, 1},
 		"old pictures for many":       {func(r *results) { r.many[0].ages = []float64{60} }, 1},
 	} {
