@@ -29,8 +29,8 @@ func (r role) String() string { return [...]string{"nobody", "viewer", "owner"}[
 type pass struct {
 	role role
 	ctx  context.Context // what began with the pass ends with it
-	// issuer names what the URLs that are signed by it end with: a login, or the viewers'
-	// password that came with the request (its scope); "" is the owner's.
+	// issuer names what the URLs that are signed by it end with: a login, or the password
+	// that came with the request (its scope).
 	issuer string
 	token  bool // it is one of Viewing.Tokens
 	signed bool // it is a signed URL

@@ -44,6 +44,10 @@ type Owner struct {
 	// is not empty, and who may look. nil: neither.
 	Offers func() (name string, viewing bool)
 
+	// Change keeps another password of the owner, after the one before has come. If its
+	// error wraps ErrUnsuitable, another one may do. nil: it is changed in other ways.
+	Change func(password string) error
+
 	// Known are the addresses from which the password came before the program started,
 	// the latest last. Others who guess do not lock them out.
 	Known []string
@@ -107,11 +111,12 @@ func (s *Server) serveOwner(w http.ResponseWriter, r *http.Request, answer http.
 	if p == nil || password != "" {
 		// The request's context would not do, because it ends when the client closes its
 		// sending side behind the request; see snapshot.
-		who, err = s.limiter.login(s.ctx, address(r), password)
-		p = &pass{role: who, ctx: s.ctx}
+		p, err = s.passBy(r, password)
 	}
-	if who = p.role; err == nil && who != theOwner {
-		err = errPassword
+	if err == nil {
+		if who = p.role; who != theOwner {
+			err = errPassword
+		}
 	}
 	var slow *tooManyTries
 	switch {

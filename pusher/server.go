@@ -81,6 +81,8 @@ type Server struct {
 	signer      *signer
 	access      atomic.Pointer[access] // likewise
 	changing    sync.Mutex             // held while access is changed
+	owners      atomic.Pointer[scope]  // of what began with the owner's password
+	choosing    sync.Mutex             // held while that is changed
 
 	mu      sync.Mutex
 	places  *ledger // for viewers

@@ -37,10 +37,15 @@ var errForeign = errors.New("a page of another site may not do this")
 func (s *Server) prepareLogins() {
 	var roles []role
 	var known []string
+	owners := s.newScope()
+	s.owners.Store(&owners)
 	if s.Owner != nil {
 		roles, known = append(roles, theOwner), s.Owner.Known
 		s.Owner = s.Owner.with("/api/state", http.HandlerFunc(s.ownersState))
 		s.Owner = s.Owner.with("/api/viewers", http.HandlerFunc(s.ownersViewers))
+		if s.Owner.Change != nil {
+			s.Owner = s.Owner.with(passwordPath, http.HandlerFunc(s.changePassword))
+		}
 	}
 	if s.Viewing != nil {
 		s.signer, s.tokens = newSigner(), newTokens(s.ctx, s.Viewing)
@@ -136,18 +141,17 @@ func (s *Server) passFor(r *http.Request, path string) (*pass, error) {
 
 // passBy is the pass of who knows a password. It ends with the password that was there when
 // the request came: whether it was right takes a while to find out, in which the owner may
-// have given the viewers another one.
+// have changed it.
 func (s *Server) passBy(r *http.Request, password string) (*pass, error) {
-	began := s.access.Load()
+	began, of := s.access.Load(), s.owners.Load()
 	who, err := s.limiter.login(s.ctx, address(r), password)
 	if err != nil {
 		return nil, err
 	}
-	p := &pass{role: who, ctx: s.ctx}
 	if who == onlyViewer {
-		p.ctx, p.issuer = began.viewers.ctx, began.viewers.name
+		of = &began.viewers
 	}
-	return p, nil
+	return &pass{role: who, ctx: of.ctx, issuer: of.name}, nil
 }
 
 // mayUseLogin tells whether a request comes from a page of ours, or of an origin that the
@@ -163,8 +167,9 @@ func (s *Server) signedPass(r *http.Request, path, signature string) (*pass, err
 		return nil, errTicket
 	}
 	p := &pass{role: onlyViewer, ctx: s.ctx, signed: true}
-	switch viewers := s.access.Load().viewers; issuer {
-	case "": // the owner's password
+	switch viewers, owners := s.access.Load().viewers, s.owners.Load(); issuer {
+	case owners.name:
+		p.ctx = owners.ctx
 	case viewers.name:
 		p.ctx = viewers.ctx
 	default:

@@ -129,7 +129,7 @@ func (s *Server) choosePassword(w http.ResponseWriter, r *http.Request) {
 		renamed(w, choice.Name)
 	case err == nil:
 		s.Log.Warn("this camera has an owner now: a password was chosen on its page", "from", address(r))
-		s.beginLogin(w, r, &pass{role: theOwner, ctx: s.ctx}, "./")
+		s.beginLogin(w, r, &pass{role: theOwner, ctx: s.owners.Load().ctx}, "./")
 	case errors.Is(err, ErrUnsuitable):
 		s.welcome(w, http.StatusUnprocessableEntity, capitalized(err), choice)
 	case !s.Owner.isFree():

@@ -159,8 +159,14 @@ func asOwner(t *testing.T, web *http.Client, stop func() error) {
 		{"GET", "/api/report", "", 200, "pushcam "},
 		{"POST", "/api/actions/poweroff", `{}`, 400, "sure"},
 		{"POST", "/api/actions/reboot", `{"sure":false}`, 400, "sure"},
+		{"POST", "/api/password", "old=" + pcOwner + "&new=short", 422, "too short"},
+		{"POST", "/api/password", "old=" + pcOwner + "&new=another-password", 204, ""},
 	} {
-		if code, _, body := p.ask(s.method, s.path, s.body, "If-Match", "*"); code != s.code || !strings.Contains(body, s.says) {
+		header := []string{"If-Match", "*"}
+		if s.path == "/api/password" {
+			header = append(header, "Content-Type", "application/x-www-form-urlencoded")
+		}
+		if code, _, body := p.ask(s.method, s.path, s.body, header...); code != s.code || !strings.Contains(body, s.says) {
 			t.Errorf("%s %s %s: %d %s, want %d with %q", s.method, s.path, s.body, code, body, s.code, s.says)
 		}
 	}

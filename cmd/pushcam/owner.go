@@ -27,6 +27,7 @@ func newOwner(c *config, a *appliance, s *settings, page *pageSettings, hosts fu
 		owner.Verify, owner.Free = a.owners.Verify, a.owners.Free
 		owner.Offers = page.offers
 		owner.Choose = func(choice pusher.Choice) error { return a.chooseOwner(choice, page) }
+		owner.Change = a.changePassword
 		owner.Names = func() []string { return append(a.ownNames(), hosts()...) }
 		maps.Copy(owner.Answers, a.answers())
 	case c.ownerPassword != "":
@@ -107,6 +108,29 @@ func (a *appliance) chooseOwner(choice pusher.Choice, page *pageSettings) error 
 		a.log.Error("what was chosen with the owner's password does not serve", "err", err)
 	}
 	return nil
+}
+
+var errUnsettled = errors.New("an update is on trial, and what runs without it may not know the password: wait until it is committed")
+
+// changePassword keeps another password of the owner.
+func (a *appliance) changePassword(password string) error {
+	if err := device.CheckPassword(password); err != nil {
+		return fmt.Errorf("%w: %w", pusher.ErrUnsuitable, err)
+	}
+	if !a.settled() {
+		return errUnsettled
+	}
+	if err := a.owners.Change(password); err != nil {
+		return err
+	}
+	// One of the card's files that could not be kept so far would be kept later, and rule.
+	if now, err := setup.Load(a.root); err != nil || now.Password == "" {
+		return nil
+	}
+	return setup.Save(a.root, func(s *setup.Settings) error {
+		s.Password = ""
+		return nil
+	})
 }
 
 // isCalled tells whether a name below .local is the appliance's.

@@ -58,13 +58,16 @@ const (
 )
 
 var (
+	errInIt           = errors.New("the camera is in this network: have it join another one first")
+	errUnknownNetwork = errors.New("the camera does not know a network of that name; GET /api/wifi lists those that it knows")
+
 	errNoWiFi    = errors.New("there is no Wi-Fi here that this pushcam rules")
 	errOvertaken = errors.New("the networks were set anew meanwhile")
 	errChanging  = errors.New("another change of the Wi-Fi is under way: wait until it is joined, or the camera has gone back")
 )
 
 func (w *wifi) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	if !api.Allows(rw, r, http.MethodGet, http.MethodHead, http.MethodPut) {
+	if !api.Allows(rw, r, http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete) {
 		return
 	}
 	if s := w.latest(); s == nil || s.WiFi == nil {
@@ -72,6 +75,12 @@ func (w *wifi) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	code := http.StatusOK
+	if r.Method == http.MethodDelete {
+		if failed, err := w.forget(r.Context(), r.URL.Query().Get("ssid")); err != nil {
+			api.Fail(rw, r, failed, err)
+			return
+		}
+	}
 	if r.Method == http.MethodPut {
 		code = http.StatusAccepted
 		var wish struct{ SSID, Password, Country string }
@@ -119,6 +128,36 @@ func (w *wifi) set(c wifiChange) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.change = &c
+}
+
+// forget takes a network out of those that are kept. The one that the radio is in stays, so
+// that nobody locks himself out.
+func (w *wifi) forget(ctx context.Context, ssid string) (code int, err error) {
+	if c := w.last(); c != nil && c.State == "trying" {
+		return http.StatusConflict, errChanging
+	}
+	if s := w.latest(); s != nil && s.WiFi != nil && s.WiFi.Network != nil && s.WiFi.Network.SSID == ssid {
+		return http.StatusConflict, errInIt
+	}
+	err = w.save(func(s *setup.Settings) error {
+		left := slices.DeleteFunc(slices.Clone(s.Networks), func(n setup.Network) bool { return string(n.SSID) == ssid })
+		if len(left) == len(s.Networks) {
+			return errUnknownNetwork
+		}
+		s.Networks = left
+		return nil
+	})
+	switch {
+	case errors.Is(err, errUnknownNetwork):
+		return http.StatusNotFound, err
+	case err != nil && !errors.Is(err, setup.ErrNotKept):
+		return http.StatusServiceUnavailable, err
+	}
+	w.log.Info("a Wi-Fi network is forgotten", "ssid", ssid)
+	if err := w.reload(ctx); err != nil {
+		return http.StatusServiceUnavailable, fmt.Errorf("it is forgotten, and the radio does not hear of it: %w", err)
+	}
+	return 0, nil
 }
 
 // begin has the radio try a network before all others.

@@ -67,7 +67,8 @@ func (a *air) join(ssid string, from status.Origin) {
 
 func (a *air) ask(t *testing.T, method, body string, code int) (text string) {
 	t.Helper()
-	r := httptest.NewRequest(method, "/api/wifi", strings.NewReader(body))
+	method, query, _ := strings.Cut(method, " ")
+	r := httptest.NewRequest(method, "/api/wifi"+query, strings.NewReader(body))
 	r.Header.Set("Accept", "application/json")
 	w := httptest.NewRecorder()
 	a.ServeHTTP(w, r)
@@ -186,6 +187,39 @@ func TestWiFiSetAnewMeanwhile(t *testing.T) {
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"typed", "new", "home"}, a.ssids()); diff != "" || a.last().State != "went back" {
 			t.Errorf("%+v, kept (-want +got):\n%s", a.last(), diff)
+		}
+	})
+}
+
+// A network is forgotten, but for the one that the camera is in and while a change is under way.
+func TestWiFiIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAir(t)
+		a.kept.Networks = append(a.kept.Networks, setup.Network{SSID: []byte("old & gone")})
+		forget := func(ssid string, code int) string { return a.ask(t, "DELETE ?ssid="+ssid, "", code) }
+		if said := forget("home", http.StatusConflict); !strings.Contains(said, "join another one first") {
+			t.Error(said)
+		}
+		forget("never", http.StatusNotFound)
+		forget("", http.StatusNotFound)
+		if said := forget("old+%26+gone", http.StatusOK); !strings.Contains(said, `"known": [
+    "home"
+  ]`) {
+			t.Error(said)
+		}
+		if _, reloads := a.now(); reloads != 1 {
+			t.Errorf("the radio was told %d times", reloads)
+		}
+		a.ask(t, "PUT", `{"ssid":"new"}`, http.StatusAccepted)
+		forget("new", http.StatusConflict)
+		a.join("new", status.DHCP)
+		time.Sleep(wifiTime)
+		synctest.Wait()
+		forget("home", http.StatusOK)
+		a.save = func(func(*setup.Settings) error) error { return errors.New("no room in /run") }
+		forget("home", http.StatusServiceUnavailable)
+		if diff := cmp.Diff([]string{"new"}, a.ssids()); diff != "" {
+			t.Errorf("kept (-want +got):\n%s", diff)
 		}
 	})
 }

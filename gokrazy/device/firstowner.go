@@ -191,6 +191,25 @@ func (o *Ownership) Choose(password string) error {
 	})
 }
 
+// Change gives the owner another password: it is on the card when this returns nil. That it
+// is the owner who asks, the caller knows. The password must have passed CheckPassword.
+func (o *Ownership) Change(password string) error {
+	o.mu.Lock()
+	hash, err := HashPassword(password)
+	o.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return o.withCard(func() error {
+		if err := durable.WriteFile(o.root.Path("perm", OwnerFile), []byte(hash+"\n")); err != nil {
+			return fmt.Errorf("keep the password: %w", err)
+		}
+		o.mine.Store(&Owner{hash: hash})
+		o.free.Store(false)
+		return nil
+	})
+}
+
 // permMounted tells whether /perm is a file system of its own that can be written to
 // (proc(5), /proc/mounts).
 func (r Root) permMounted() bool {

@@ -66,6 +66,44 @@ func TestFirstOwner(t *testing.T) {
 	}
 }
 
+// An owner's new password serves at once and is on the card; if the card does not take it,
+// the one before serves.
+func TestOwnerChanges(t *testing.T) {
+	root := freeRoot(t, mounted)
+	o := OpenOwnership(root, ReadOwner(root))
+	if err := o.Choose("the first password"); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Change("the second password"); err != nil {
+		t.Fatal(err)
+	}
+	is := func(password string) {
+		t.Helper()
+		for name, who := range map[string]interface{ Verify(string) (bool, error) }{"now": o, "after a restart": ReadOwner(root)} {
+			for _, p := range []string{"the first password", "the second password"} {
+				if ok, err := who.Verify(p); err != nil || ok != (p == password) {
+					t.Errorf("%s, %q is the owner's: %v, %v", name, p, ok, err)
+				}
+			}
+		}
+	}
+	is("the second password")
+	perm := root.Path("perm/pushcam")
+	if err := os.Rename(perm, perm+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(perm, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Change("the first password"); err == nil {
+		t.Error("a card that takes nothing has taken it")
+	}
+	if err := errors.Join(os.Remove(perm), os.Rename(perm+".away", perm)); err != nil {
+		t.Fatal(err)
+	}
+	is("the second password")
+}
+
 // A password that another program has written meanwhile is not overwritten, and serves.
 func TestFirstOwnerElsewhere(t *testing.T) {
 	root := freeRoot(t, mounted)

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -27,7 +28,8 @@ import (
 )
 
 // updatable is a camera on a PC that has an appliance's updates as well: a real update.Server
-// with a card of files. What comes after the restart is made up.
+// with a card of files. What comes after the restart is made up, as are its Wi-Fi and its
+// password.
 type updatable struct {
 	*update.Server
 	url      string
@@ -35,6 +37,7 @@ type updatable struct {
 	breakOff atomic.Int32      // so many uploads, before they are answered
 	restarts atomic.Int32
 	later    atomic.Pointer[update.State] // after the restart; nil before
+	password atomic.Value                 // the owner's new one
 }
 
 func (u *updatable) Answers(context.Context) error { return nil }
@@ -69,6 +72,22 @@ func newUpdatable(t *testing.T, p *program, keys ...signed.Entry) *updatable {
 		}
 		u.ServeHTTP(w, r)
 	})
+	pages.HandleFunc("/api/password", func(w http.ResponseWriter, r *http.Request) {
+		if r.PostFormValue("old") != ownersPassword {
+			http.Error(w, "that is not it", http.StatusUnprocessableEntity)
+			return
+		}
+		u.password.Store(r.PostFormValue("new"))
+		w.WriteHeader(http.StatusNoContent)
+	})
+	known := []string{"home", "old & gone"}
+	pages.HandleFunc("/api/wifi", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			known = slices.DeleteFunc(known, func(name string) bool { return name == r.FormValue("ssid") })
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(map[string]any{"network": map[string]any{"ssid": "home", "signal_dbm": -50}, "seen": []string{}, "known": known})
+	})
 	pages.HandleFunc("/test/", func(w http.ResponseWriter, r *http.Request) { w.Write(u.files[filepath.Base(r.URL.Path)]) })
 	pages.HandleFunc("/api/events", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -100,7 +119,8 @@ func (u *updatable) addTo(r *http.Response) error {
 	if err := json.NewDecoder(r.Body).Decode(&all); err != nil {
 		return err
 	}
-	all["update"] = u.state()
+	all["update"], all["unowned"] = u.state(), false
+	all["network"] = map[string]any{"wifi": map[string]any{}}
 	text, err := json.Marshal(all)
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
 	r.Header.Set("Content-Length", strconv.Itoa(len(text)))
@@ -214,6 +234,27 @@ func (o panel) updates(p *program) {
 	until(t, tb, status+`.includes("The update to v2 was tried, and stays")`)
 	u.later.Store(&update.State{Phase: update.Idle, Message: "the update to v2 was rolled back: it hung", Last: &update.Record{To: "v2", Outcome: update.RolledBack}})
 	until(t, tb, status+`.includes("rolled back: it hung")`)
+
+	// The owner's password, and a network that is not needed any more.
+	const changed = `[...document.querySelectorAll("#access .button")].find(b => b.textContent.startsWith("Change the password"))`
+	o.set("The one of now", "guessed")
+	o.set("The new one", "tulip-and-rose")
+	o.set("The same again", "tulip-and-nose")
+	o.press("Change the password")
+	until(t, tb, changed+`.textContent.includes("The two differ.")`)
+	o.set("The same again", "tulip-and-rose")
+	o.press("Change the password")
+	until(t, tb, changed+`.textContent.includes("that is not it")`)
+	o.set("The one of now", ownersPassword)
+	o.press("Change the password")
+	until(t, tb, changed+`.nextElementSibling.textContent == "Done." && `+input("The new one")+`.value == ""`)
+	if is := u.password.Load(); is != "tulip-and-rose" {
+		t.Errorf("the new password is %q", is)
+	}
+	until(t, tb, `document.querySelector("#wifi ul").textContent == "old & goneForget it"`)
+	keep(t, "appliance.png", tb.screenshot("body"))
+	o.press("Forget it")
+	until(t, tb, `document.querySelector("#wifi ul").textContent == ""`)
 
 	// By plain http, the page only says where the other one is.
 	tb.open(strings.Replace(u.url, "127.0.0.1", "pushcam.test", 1) + "/panel")

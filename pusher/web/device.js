@@ -5,19 +5,25 @@ import { digits, make, show, words } from "./words.js";
 
 export async function wifiSection(_, on, state) {
   if (!state.network?.wifi) return [];
-  const status = make("p", { role: "status" }), heard = make("datalist", { id: "heard" });
+  const status = make("p", { role: "status" }), known = make("ul"), heard = make("datalist", { id: "heard" });
   const ssid = make("input", { maxLength: 32 }), password = make("input", { type: "password", autocomplete: "off" }), country = make("input", { maxLength: 2 });
+  let listed;
   ssid.setAttribute("list", "heard");
   const take = wifi => {
     const { network, seen, change, why = "" } = wifi;
     show(status, [network ? words.joined(network.ssid, network.signal_dbm) : words.notJoined, why, change && words.change[change.state](change.ssid), change?.why].filter(Boolean).join(" "));
+    const others = wifi.known.filter(name => name !== network?.ssid);
+    if (String(others) !== listed) {
+      known.replaceChildren(...others.map(name => make("li", {}, name, button(words.forget, async () => take(await ask("DELETE", "api/wifi?" + new URLSearchParams({ ssid: name })))))));
+      listed = String(others);
+    }
     heard.replaceChildren(...seen.map(s => new Option(`${s.ssid}, ${s.signal_dbm} dBm, ${s.security}`, s.ssid)));
     country.placeholder = wifi.country ?? "";
   };
   const load = async () => take(await ask("GET", "api/wifi"));
   await load();
   on("state", load);
-  return [status, heard, row(words.network, ssid), row(words.wifiPassword, password), row(words.country, country),
+  return [status, known, heard, row(words.network, ssid), row(words.wifiPassword, password), row(words.country, country),
     make("p", { className: "note", textContent: words.joinNote }),
     button(words.join, async () => take(await ask("PUT", "api/wifi", { ssid: ssid.value, password: password.value || undefined, country: country.value || undefined })))];
 }

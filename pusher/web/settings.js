@@ -1,7 +1,7 @@
 // The panel's sections about the camera's settings and its controls.
 import { ask } from "./ask.js";
 import { button, Field, row } from "./fields.js";
-import { digits, make, words } from "./words.js";
+import { digits, make, show, words } from "./words.js";
 
 const label = name => words.fields[name] ?? name.replaceAll("_", " ").replace(/^./, c => c.toUpperCase());
 const choice = value => words.choices[value] ?? value;
@@ -97,8 +97,21 @@ export async function cameraSection(settings, on) {
   return [...settings.fields(["name", "led", "always_on", "idle_hold", "log_level"]), privacy];
 }
 
-export async function accessSection(settings) {
-  return [...settings.fields(["viewing", "viewer_password"]), ...await tokens()];
+export async function accessSection(settings, _, { unowned }) {
+  const known = unowned !== undefined; // on a PC the owner's password is a flag
+  return [...settings.fields(["viewing", "viewer_password"]), ...known ? password() : [], ...await tokens()];
+}
+
+// password is the owner's own. All other logins end with it.
+function password() {
+  const field = autocomplete => make("input", { type: "password", autocomplete, maxLength: 256 });
+  const old = field("current-password"), now = field("new-password"), again = field("new-password"), said = make("p", { role: "status" });
+  return [make("h3", { textContent: words.password }), row(words.oldPassword, old), row(words.newPassword, now), row(words.again, again), button(words.changePassword, async () => {
+    if (now.value !== again.value) throw new Error(words.differ);
+    await ask("POST", "api/password", new URLSearchParams({ old: old.value, new: now.value }));
+    old.value = now.value = again.value = "";
+    show(said, words.working);
+  }), said];
 }
 
 // tokens let programs look that take only a URL.
