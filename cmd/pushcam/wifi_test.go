@@ -212,6 +212,7 @@ func TestWiFiIsForgotten(t *testing.T) {
 		}
 		a.ask(t, "PUT", `{"ssid":"new"}`, http.StatusAccepted)
 		forget("new", http.StatusConflict)
+		time.Sleep(10 * time.Second)
 		a.join("new", status.DHCP)
 		time.Sleep(wifiTime)
 		synctest.Wait()
