@@ -133,13 +133,16 @@ func (f *firefox) newTab(t *testing.T) tab {
 // do runs a command in the tab, which may be hidden.
 func (tb *firefoxTab) do(command string, params map[string]any, result any) {
 	tb.t.Helper()
-	err := tb.call("WebDriver:SwitchToWindow", map[string]any{"handle": tb.handle, "focus": false}, nil)
-	if err == nil {
-		err = tb.call(command, params, result)
-	}
-	if err != nil {
+	if err := tb.try(command, params, result); err != nil {
 		tb.t.Fatal(err)
 	}
+}
+
+func (tb *firefoxTab) try(command string, params map[string]any, result any) error {
+	if err := tb.call("WebDriver:SwitchToWindow", map[string]any{"handle": tb.handle, "focus": false}, nil); err != nil {
+		return err
+	}
+	return tb.call(command, params, result)
 }
 
 func (tb *firefoxTab) open(url string) {
@@ -152,7 +155,15 @@ func (tb *firefoxTab) eval(expression string, result any) {
 	tb.t.Helper()
 	script := "return (async () => JSON.stringify(await (" + expression + ")))()"
 	var answer struct{ Value string }
-	tb.do("WebDriver:ExecuteScript", map[string]any{"script": script, "args": []any{}, "sandbox": nil}, &answer)
+	for range 10 {
+		err := tb.try("WebDriver:ExecuteScript", map[string]any{"script": script, "args": []any{}, "sandbox": nil}, &answer)
+		if left := err != nil && (strings.Contains(err.Error(), "unloaded") || strings.Contains(err.Error(), "discarded")); err != nil && !left {
+			tb.t.Fatalf("%s: %v", expression, err)
+		}
+		if answer.Value != "" {
+			break // else the page was left meanwhile
+		}
+	}
 	decode(tb.t, answer.Value, result)
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -177,9 +178,8 @@ func unowned(t *testing.T) string {
 		t.Fatal(err)
 	}
 	hub := pusher.NewHub(func(bool) {})
-	hub.Publish(&camera.Frame{JPEG: picture.Bytes(), Seq: 1, Time: time.Now(), Width: 320, Height: 240})
 	s := &pusher.Server{
-		Hub: hub, Camera: oneFrame{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Hub: hub, Camera: films{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Owner: &pusher.Owner{
 			Verify: func(string) (bool, error) { return false, nil },
 			Free:   func() bool { return true },
@@ -190,8 +190,19 @@ func unowned(t *testing.T) string {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	served := make(chan error)
 	go func() { served <- s.Serve(ctx, l) }()
+	var filming sync.WaitGroup
+	filming.Go(func() {
+		for seq := uint64(1); ctx.Err() == nil; seq++ {
+			hub.Publish(&camera.Frame{JPEG: picture.Bytes(), Seq: seq, Time: time.Now(), Width: 320, Height: 240})
+			select {
+			case <-time.After(time.Second / 10):
+			case <-ctx.Done():
+			}
+		}
+	})
 	t.Cleanup(func() {
 		cancel()
+		filming.Wait()
 		if err := <-served; err != nil && err != http.ErrServerClosed {
 			t.Error(err)
 		}
@@ -199,8 +210,8 @@ func unowned(t *testing.T) string {
 	return "http://" + l.Addr().String() + "/"
 }
 
-// oneFrame is a camera whose frame was given.
-type oneFrame struct{}
+// films is a camera that is well.
+type films struct{}
 
-func (oneFrame) Health() error            { return nil }
-func (oneFrame) FrameTime() time.Duration { return time.Second / 30 }
+func (films) Health() error            { return nil }
+func (films) FrameTime() time.Duration { return time.Second / 10 }

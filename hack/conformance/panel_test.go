@@ -56,7 +56,7 @@ func logIn(t *testing.T, tb tab, p *program) panel {
 	tb.open(p.url + "/")
 	shown(t, tb, "#picture")
 	var done bool
-	tb.eval(`(document.querySelector("nav a[href=panel]").click(), true)`, &done)
+	tb.eval(`(setTimeout(() => document.querySelector("nav a[href=panel]").click()), true)`, &done)
 	until(t, tb, `document.getElementById("login")?.hidden == false`)
 	o := panel{t, tb}
 	o.enter("not-the-password")
