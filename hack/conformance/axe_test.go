@@ -46,6 +46,7 @@ func TestAccessibility(t *testing.T) {
 		{p.url + "/wall?cam=" + p.url, `document.querySelector("#tiles img")?.naturalWidth > 0`},
 		{p.url + "/login", `document.querySelector("[name=password]")`},
 		{closed.url + "/", `document.querySelector("[name=password]")`},
+		{unowned(t), `document.querySelector("[name=viewing]")`},
 	} {
 		if page.url != "" {
 			tb.open(page.url)
