@@ -95,7 +95,7 @@ func (n *network) Get(ctx context.Context, path string) (*http.Response, error) 
 }
 
 func (n *network) Send(ctx context.Context, what Request, timeout time.Duration) (*http.Response, error) {
-	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: timeout, DialContext: func(context.Context, string, string) (net.Conn, error) {
+	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: timeout, ExpectContinueTimeout: timeout, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
 		select {
 		case n.conns <- theirs:
@@ -110,6 +110,7 @@ func (n *network) Send(ctx context.Context, what Request, timeout time.Duration)
 	}
 	if what.Body != nil {
 		r.ContentLength = what.Size
+		r.Header.Set("Expect", "100-continue") // as pushcamctl, so that a refusal comes before the body goes
 	}
 	for k, v := range what.Header {
 		r.Header[k] = v
