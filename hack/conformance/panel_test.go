@@ -172,6 +172,8 @@ func TestPanel(t *testing.T) {
 	o.press("Log out")
 	until(t, tb, `document.getElementById("login")?.hidden == false && document.querySelectorAll("section").length == 0`)
 	quiet(t, tb, refusals...)
+
+	testInset(t, tb, p)
 }
 
 // refusals are the answers that the owner's page is meant to get: who is not logged in asks,

@@ -6,7 +6,7 @@ export default {
   rate: frames => frames + " Bilder/s",
   watching: n => n === 1 ? "1 sieht zu" : n + " sehen zu",
   snapshot: "Bild speichern", adjust: "Bild anpassen", rotate: "Bild drehen", mirror: "Bild spiegeln",
-  stamp: "Datum und Name im Bild", smaller: "Verkleinern", larger: "Vergrößern", full: "Vollbild",
+  stamp: "Datum und Name im Bild", smaller: "Verkleinern", larger: "Vergrößern", full: "Vollbild", inset: "Bild im Bild",
   settings: "Einstellungen", leave: "Abmelden", buttons: "Das Bild",
 
   wall: "Alle Kameras", closed: "geschlossen",

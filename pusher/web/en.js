@@ -6,7 +6,7 @@ export default {
   rate: frames => frames + " fps",
   watching: n => n + " watching",
   snapshot: "Save the picture", adjust: "Adjust the picture", rotate: "Turn the picture", mirror: "Mirror the picture",
-  stamp: "Date and name on the picture", smaller: "Zoom out", larger: "Zoom in", full: "Full screen",
+  stamp: "Date and name on the picture", smaller: "Zoom out", larger: "Zoom in", full: "Full screen", inset: "Picture in picture",
   settings: "Settings", leave: "Log out", buttons: "The picture",
 
   wall: "All cameras", closed: "closed",

@@ -18,6 +18,7 @@ export class Live {
   refusal = ""; // its sentence, if it does not give the stream
   #painter = null; // null: the picture is an <img>, which tells nothing
   #changed;
+  #elsewhere;
   #fps;
   #name = ""; // of the connection, random
   #clock = new Clock();
@@ -37,16 +38,25 @@ export class Live {
   #drawn = []; // when frames were drawn lately
   #ticked = Date.now();
 
-  // `changed` is called twice a second, and when something is new.
-  constructor(canvas, { fps = "", changed }) {
+  // `changed` is called twice a second, and when something is new. `elsewhere` tells whether
+  // the picture is seen although the page is hidden.
+  constructor(canvas, { fps = "", changed, elsewhere = () => false }) {
     this.#changed = changed;
+    this.#elsewhere = elsewhere;
     this.#fps = fps && "&fps=" + encodeURIComponent(fps);
     this.picture = canvas;
     if (canDraw) this.#painter = new Painter(canvas, frame => this.#isDrawn(frame));
     else this.#useImage();
-    document.addEventListener("visibilitychange", () => document.hidden ? this.#hide() : this.#connect());
+    document.addEventListener("visibilitychange", () => this.look());
     setInterval(() => this.#tick(), tick);
-    if (!document.hidden) this.#connect();
+    this.look();
+  }
+
+  // look finds out whether anybody sees the picture.
+  look() {
+    const seen = !document.hidden || this.#elsewhere();
+    if (seen && !this.#abort) this.#connect();
+    else if (!seen) this.#hide();
   }
 
   // What is not known of these is null or NaN.

@@ -7,7 +7,7 @@ import { Zoom } from "./zoom.js";
 const good = ["connecting", "live", "starting", "updating"];
 
 translate();
-const live = new Live(at("picture"), { changed });
+const live = new Live(at("picture"), { changed, elsewhere: () => Boolean(document.pictureInPictureElement) });
 const zoom = new Zoom(at("stage"), live.picture);
 
 function changed() {
@@ -80,6 +80,16 @@ document.addEventListener("fullscreenchange", () => {
 });
 document.addEventListener("visibilitychange", keepOn);
 
+// Picture-in-picture shows a video of the canvas, where the browser can. The page may be
+// hidden then.
+const video = make("video", { muted: true, playsInline: true, onleavepictureinpicture: () => live.look() });
+async function inset() {
+  if (document.pictureInPictureElement) return document.exitPictureInPicture();
+  video.srcObject ??= live.picture.captureStream();
+  await video.play();
+  await video.requestPictureInPicture();
+}
+
 const actions = {
   snapshot: { key: "s", do: save },
   rotate: { key: "r", do: () => change({ turns: shown.turns + 1 }) },
@@ -87,6 +97,7 @@ const actions = {
   stamp: { key: "d", do: () => change({ stamp: !shown.stamp }) },
   smaller: { key: "-", do: () => zoom.by(1 / 1.5) },
   larger: { key: "+", do: () => zoom.by(1.5) },
+  inset: { key: "p", do: () => inset().catch(() => {}) },
   full: { key: "f", do: () => document.fullscreenElement ? document.exitFullscreen() : at("stage").requestFullscreen() },
 };
 for (const [id, action] of Object.entries(actions)) {
@@ -97,6 +108,7 @@ for (const [id, action] of Object.entries(actions)) {
   });
 }
 addEventListener("pointerdown", event => { if (!at("adjust").contains(event.target)) at("adjust").open = false; });
+at("inset").hidden = !document.pictureInPictureEnabled || !live.picture.captureStream;
 at("full").hidden = !document.fullscreenEnabled;
 at("adjust").hidden = live.picture.localName !== "canvas";
 const arrows = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
