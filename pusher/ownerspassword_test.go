@@ -28,7 +28,6 @@ func TestOwnerChangesThePassword(t *testing.T) {
 			}
 		})
 		mine, other, viewer := c.logIn(ownersPassword), c.logIn(ownersPassword), c.logIn(viewersPassword)
-		signed := c.sign("/stream", basic(ownersPassword))
 		conn := c.request("GET", "/slow", other)
 		defer conn.Close()
 		change := func(old, now string, header ...string) answer {
@@ -55,7 +54,7 @@ func TestOwnerChangesThePassword(t *testing.T) {
 		if is != ownersPassword || c.code("GET", "/own", other) != 200 {
 			t.Fatal("something was changed")
 		}
-		signed = c.sign("/stream", basic(ownersPassword))
+		signed := c.sign("/stream", basic(ownersPassword))
 
 		a := change(ownersPassword, "a-new-password", mine)
 		cookie, _, _ := strings.Cut(a.Header.Get("Set-Cookie"), ";")
