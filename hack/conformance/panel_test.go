@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -194,7 +195,8 @@ func TestPagesElsewhere(t *testing.T) {
 		moves(t, tb, "#picture")
 		tb.open(p.url + "/wall?cam=" + p.url) // with two, WebKit's driver answers no more, while its page goes on
 		until(t, tb, `document.querySelector("#tiles img")?.naturalWidth == 320`)
-		moves(t, tb, "#tiles li")
+		first := drawn(t, tb, "#tiles img")
+		await(t, func() string { return "the wall's picture to move" }, func() bool { return !bytes.Equal(first, drawn(t, tb, "#tiles img")) })
 		o := logIn(t, tb, p)
 		moves(t, tb, "#picture")
 		until(t, tb, `document.querySelector("#viewers tbody td") != null`)
