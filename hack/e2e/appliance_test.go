@@ -39,6 +39,7 @@ func TestAppliance(t *testing.T) {
 
 func testAppliance(t *testing.T, p *product) {
 	cam, card := newWebcam(), p.card(t)
+	cam.Controls = levels
 	m := boot(t, card, p.direct())
 	cam.plug(t, m)
 	t.Cleanup(func() { cam.unplug(t) })

@@ -81,6 +81,7 @@ func testChromium(t *testing.T, m *machine) {
 		}
 	}
 	m.is(t, "one viewer who gets pictures", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 })
+	t.Run("the owner's panel", func(t *testing.T) { testPanel(ctx, t, m) })
 }
 
 // near tells whether two colours are the same but for what JPEG and a browser change.
