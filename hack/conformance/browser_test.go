@@ -50,7 +50,8 @@ func inFirefox(t *testing.T, quirk string, test func(*testing.T, browser)) {
 	})
 }
 
-// eachEngine is eachBrowser with WebKit, for tests that need no tabs and no names.
+// eachEngine is eachBrowser with WebKit, for tests that need no tabs, no names and
+// no console.
 func eachEngine(t *testing.T, quirk string, test func(*testing.T, browser)) {
 	eachBrowser(t, quirk, test)
 	inWebKit(t, quirk, test)

