@@ -112,7 +112,7 @@ func testPanel(ctx context.Context, t *testing.T, m *machine) {
 		return len(s.Viewers) == 1 && s.Viewers[0].Seconds < old.Seconds && s.Viewers[0].Sent > 0
 	})
 	press("Read")
-	until(`document.querySelector("#log pre").textContent.includes("camera started")`)
+	until(`document.querySelector("#log pre").textContent.includes("loaded kernel module")`)
 	press("Make a diagnosis")
 	until(`document.querySelector("#help textarea").value.includes("uvcvideo")`)
 	press("Log out")
