@@ -89,18 +89,18 @@ func TestLibjpeg(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want, complaints := djpeg(t, src)
 			harmless := !slices.ContainsFunc(complaints, func(c string) bool { return !strings.Contains(c, "extraneous bytes before marker") })
+			// If a picture is cut off within a table and the next one begins there,
+			// libjpeg mixes the two.
+			cutOff := bytes.Count(src, []byte{0xff, 0xd8, 0xff}) > 1 && !strings.HasPrefix(name, "exif-thumbnail")
 			frame, kind := camera.NewFrame(src, time.Now())
 			if kind != "" {
-				if want != nil && harmless && kind != camera.DropUnsupported {
+				if want != nil && harmless && !cutOff && kind != camera.DropUnsupported {
 					t.Errorf("dropped as %s; libjpeg shows it: %q", kind, complaints)
 				}
 				return
 			}
 			shown++
 			got, remain := djpeg(t, frame.JPEG)
-			// If a picture is cut off within a table and the next one begins there,
-			// libjpeg mixes the two.
-			cutOff := bytes.Count(src, []byte{0xff, 0xd8, 0xff}) > 1 && !strings.HasPrefix(name, "exif-thumbnail")
 			if want != nil && !cutOff && !bytes.Equal(got, want) {
 				t.Errorf("libjpeg shows other pixels; it says %q of the original, %q of ours", complaints, remain)
 			}
