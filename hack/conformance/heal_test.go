@@ -144,7 +144,7 @@ func TestNetworkCut(t *testing.T) {
 		}
 	}
 	for i, a := range announced {
-		await(t, func() string { return fmt.Sprint("a name for camera ", i) }, func() bool { return a.State().Host != "" })
+		await(t, func() string { return fmt.Sprintf("a name for camera %d: %+v", i, a.State()) }, func() bool { return a.State().Host != "" })
 	}
 	tb := newChromium(t, chromedp.ExecPath(lan.program("chromium")), chromedp.Flag("remote-debugging-pipe", true)).newTab(t).(*chromiumTab)
 	before(t, tb, countShifts+noteHealing)
