@@ -503,6 +503,23 @@ func TestCompareClaims(t *testing.T) {
 	}
 }
 
+// Two cameras that ask for a name at the same time are told apart by their addresses and by
+// their ports, and one of them wins also if these do not agree.
+func TestOneOfTwoGivesWay(t *testing.T) {
+	probing := func(address string, port int) (*responder, *link) {
+		r := &responder{base: "pushcam", profile: profile{port: port}}
+		r.start(time.Now(), new(counter), []*network{{index: 2, name: "eth0", prefixes: []netip.Prefix{netip.MustParsePrefix(address + "/24")}}})
+		return r, r.links[0]
+	}
+	for _, ports := range [][2]int{{80, 81}, {81, 80}, {80, 80}} {
+		a, aLink := probing("192.168.1.5", ports[0])
+		b, bLink := probing("192.168.1.6", ports[1])
+		if first, second := a.loses(aLink, b.claim(bLink).Ns), b.loses(bLink, a.claim(aLink).Ns); first == second {
+			t.Errorf("ports %d: both say %v when asked whether they give way", ports, first)
+		}
+	}
+}
+
 // A name that somebody takes away by force is taken back when they are gone, and the
 // owner is told both; it stays the one that is kept.
 func TestNameIsTakenBack(t *testing.T) {

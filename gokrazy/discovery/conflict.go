@@ -41,7 +41,9 @@ func (r *responder) mine(rr dns.RR) bool {
 }
 
 // loses says whether another host, which probes for one of our names while we do, is
-// the one to get it (RFC 6762, 8.2).
+// the one to get it (RFC 6762, 8.2). The first of the names whose records differ decides for
+// all: else of two cameras one could give way because of its address and the other because of
+// its port, again and again.
 func (r *responder) loses(l *link, theirs []dns.RR) bool {
 	if !r.disputed(theirs) {
 		return false
@@ -55,8 +57,10 @@ func (r *responder) loses(l *link, theirs []dns.RR) bool {
 			}
 			return own
 		}
-		if a, b := of(r.claim(l).Ns), of(theirs); len(b) > 0 && compareClaims(a, b) < 0 {
-			return true
+		if b := of(theirs); len(b) > 0 {
+			if c := compareClaims(of(r.claim(l).Ns), b); c != 0 {
+				return c < 0
+			}
 		}
 	}
 	return false
