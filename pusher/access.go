@@ -61,8 +61,13 @@ func (s *Server) SetViewersPassword(verify func(password string) bool) {
 	defer s.changing.Unlock()
 	was := s.access.Load()
 	now := *was
-	now.verify, now.viewers = verify, s.newScope()
+	now.verify = verify
 	s.access.Store(&now)
-	was.viewers.end()
+	// First nobody knows the one before any more, then ends what has begun with it: so what
+	// is begun meanwhile ends, too.
 	s.limiter.forget(s.ctx, onlyViewer, verify != nil)
+	after := now
+	after.viewers = s.newScope()
+	s.access.Store(&after)
+	was.viewers.end()
 }
