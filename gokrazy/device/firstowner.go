@@ -172,28 +172,18 @@ func (o *Ownership) Choose(password string) error {
 	if !o.Free() {
 		return ErrOwned
 	}
-	o.mu.Lock()
-	hash, err := HashPassword(password)
-	o.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return o.withCard(func() error {
-		if err := o.look(); err != nil {
-			return err
-		}
-		if err := durable.WriteFile(o.root.Path("perm", OwnerFile), []byte(hash+"\n")); err != nil {
-			return fmt.Errorf("keep the password: %w", err)
-		}
-		o.mine.Store(&Owner{hash: hash})
-		o.free.Store(false)
-		return nil
-	})
+	return o.put(password, o.look)
 }
 
 // Change gives the owner another password: it is on the card when this returns nil. That it
 // is the owner who asks, the caller knows. The password must have passed CheckPassword.
 func (o *Ownership) Change(password string) error {
+	return o.put(password, func() error { return nil })
+}
+
+// put writes a password onto the card as the owner's, unless may, which is called when nobody
+// else writes there, returns an error.
+func (o *Ownership) put(password string, may func() error) error {
 	o.mu.Lock()
 	hash, err := HashPassword(password)
 	o.mu.Unlock()
@@ -201,6 +191,9 @@ func (o *Ownership) Change(password string) error {
 		return err
 	}
 	return o.withCard(func() error {
+		if err := may(); err != nil {
+			return err
+		}
 		if err := durable.WriteFile(o.root.Path("perm", OwnerFile), []byte(hash+"\n")); err != nil {
 			return fmt.Errorf("keep the password: %w", err)
 		}
