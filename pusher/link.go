@@ -142,7 +142,7 @@ func (l *link) closing(forget bool) {
 	case forget:
 		l.socket.resetOnClose()
 	default:
-		l.socket.keepAfterClose(l.silent)
+		l.socket.giveUpAfter(l.silent)
 	}
 }
 

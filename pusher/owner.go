@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -31,7 +32,8 @@ type Owner struct {
 	// Answers are by path; one that ends in a slash answers below it as well. They
 	// may take as long as they like: a request ends when its client leaves, takes
 	// nothing for 30 s or sends nothing of its body for 10 s, and when the server
-	// ends.
+	// ends. It also ends when its client acknowledges nothing of what was written for the
+	// viewer timeout. So a long answer should write something now and then.
 	Answers map[string]http.Handler
 
 	// Free tells whether there is no owner yet: then the page asks the first who opens
@@ -168,6 +170,7 @@ func (o *Owner) isNamed(host string) bool {
 // request. Instead each read of the body and each write of the answer has a deadline.
 func (s *Server) serveLong(w http.ResponseWriter, r *http.Request, allowed context.Context, answer http.Handler) {
 	s.connections.keep(connectionOf(r))
+	defer s.noticeLoss(connectionOf(r))()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(allowed, cancel)()
@@ -180,6 +183,21 @@ func (s *Server) serveLong(w http.ResponseWriter, r *http.Request, allowed conte
 	}
 	answer.ServeHTTP(&deadlineWriter{w, c}, r)
 	c.SetWriteDeadline(time.Now().Add(writeTimeout)) // for what net/http still has
+}
+
+// noticeLoss has the kernel end a connection whose client acknowledges nothing for the
+// viewer timeout: a telephone that has left the Wi-Fi does not say so. What it returns takes
+// that back, because the next request may be one for a stream; see socket.giveUpAfter.
+func (s *Server) noticeLoss(c *connection) (takeBack func()) {
+	if c == nil { // it is the program's own
+		return func() {}
+	}
+	socket, err := newSocket(c.conn)
+	if _, ok := c.conn.(*net.TCPConn); !ok || err != nil {
+		return func() {}
+	}
+	socket.giveUpAfter(s.ViewerTimeout)
+	return func() { socket.giveUpAfter(0) }
 }
 
 type deadlineBody struct {

@@ -107,14 +107,15 @@ func (s *socket) useBBR() {
 	})
 }
 
-// keepAfterClose bounds how long the kernel tries to send what is unsent when the
-// connection is closed.
+// giveUpAfter bounds how long the kernel tries to send what its peer does not acknowledge,
+// also when the connection is closed; 0 leaves that to the kernel, which takes a quarter of
+// an hour.
 //
-// It must not be set while the connection is in use. The kernel counts this time from
+// It must not be set while frames go there. The kernel counts this time from
 // when the peer's window has become 0, and goes on counting although the window opens, if
 // it does not open for all of the next unsent segment (tcp_ack_probe). So it would end
 // the connection of a peer that reads, but little at a time.
-func (s *socket) keepAfterClose(d time.Duration) {
+func (s *socket) giveUpAfter(d time.Duration) {
 	_ = s.conn.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
 	})

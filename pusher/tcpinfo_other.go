@@ -25,6 +25,6 @@ func (*socket) write(*[3][]byte) int { return 0 }
 
 func (*socket) useBBR() {}
 
-func (*socket) keepAfterClose(time.Duration) {}
+func (*socket) giveUpAfter(time.Duration) {}
 
 func (*socket) resetOnClose() {}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"os/exec"
 	"strings"
 	"sync"
@@ -63,14 +64,8 @@ func TestViewerVanishes(t *testing.T) {
 			}
 		}
 	}
-	network := func(state string) {
-		t.Helper()
-		if out, err := exec.Command("ip", "link", "set", "lo", state).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-	}
 	watch()
-	network("down")
+	setLink(t, "down")
 	web := itself.Client()
 	for {
 		resp, err := web.Get("http://localhost/metrics")
@@ -87,6 +82,67 @@ func TestViewerVanishes(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	network("up")
+	setLink(t, "up")
 	watch()
+}
+
+// setLink sets the only link of the test's network up or down. Nothing is told of what is
+// lost while it is down.
+func setLink(t *testing.T, state string) {
+	t.Helper()
+	if out, err := exec.Command("ip", "link", "set", "lo", state).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// What an owner's page listens to is written now and then, and never read by who is gone.
+func TestListenerVanishes(t *testing.T) {
+	t.Attr("fault", "network | the network of a page that listens to events is gone | its place among the 16 is free after the viewer timeout | its connection is ended")
+	const camera, page = "10.99.0.1", "10.99.0.2"
+	if !inNetwork(t, camera, page) {
+		return
+	}
+	l, err := net.Listen("tcp", camera+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, ended := make(chan struct{}), make(chan struct{})
+	server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), ViewerTimeout: time.Second}
+	withOwner(map[string]http.Handler{"/events": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		close(began)
+		beat := time.NewTicker(100 * time.Millisecond)
+		defer beat.Stop()
+		for {
+			select {
+			case <-beat.C:
+				io.WriteString(w, ":\n\n") // who is gone is no error here, but ends the request
+				http.NewResponseController(w).Flush()
+			case <-r.Context().Done():
+				return
+			}
+		}
+	})})(server)
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	all.Go(func() {
+		if err := server.Serve(ctx, l); err != nil {
+			t.Error(err)
+		}
+	})
+	conn, err := dialFrom(page, l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET /events HTTP/1.1\r\nHost: 10.99.0.1\r\n"+basic(ownersPassword)+"\r\n\r\n")
+	<-began
+	setLink(t, "down")
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second): // the kernel alone takes a quarter of an hour
+		t.Error("the request goes on without its client")
+	}
 }
