@@ -15,7 +15,7 @@ import (
 // axeVersion of axe-core is what npm fetches.
 const axeVersion = "4.11.1"
 
-// axe looks at all pages, light and dark, for what people who see or move differently cannot
+// axe-core looks at all pages, light and dark, for what people who see or move differently cannot
 // use: names, contrast, order, what the keyboard does not reach.
 func TestAccessibility(t *testing.T) {
 	need(t, "npm")
@@ -39,23 +39,25 @@ func TestAccessibility(t *testing.T) {
 	o := logIn(t, tb, p)
 	o.begin("Seconds on without viewers", "-5")
 	o.finish("Seconds on without viewers")
-	for _, page := range []struct{ url, ready string }{
-		{"", wrong("Seconds on without viewers") + ` != "" && document.querySelector("#viewers tbody td")`}, // the panel, as it is
-		{p.url + "/", `document.getElementById("word")?.textContent == "live"`},
-		{p.url + "/view?label=Door", `document.getElementById("picture")?.width > 0`},
-		{p.url + "/wall?cam=" + p.url, `document.querySelector("#tiles img")?.naturalWidth > 0`},
-		{p.url + "/login", `document.querySelector("[name=password]")`},
-		{closed.url + "/", `document.querySelector("[name=password]")`},
-		{unowned(t), `document.querySelector("[name=viewing]")`},
+	fill := func(values string) string {
+		return `(Object.entries(` + values + `).forEach(([id, value]) => { document.getElementById(id).value = value; }), setTimeout(() => document.forms[0].requestSubmit()), true)`
+	}
+	for _, page := range []struct{ url, ready, then string }{ // without a url it is what has become of the page before
+		{"", wrong("Seconds on without viewers") + ` != "" && document.querySelector("#viewers tbody td")`, ""},
+		{p.url + "/", `document.getElementById("word")?.textContent == "live" && (document.getElementById("adjust").open = true)`, ""},
+		{p.url + "/view?label=Door", `document.getElementById("picture")?.width > 0`, ""},
+		{p.url + "/wall?cam=" + p.url, `document.querySelector("#tiles img")?.naturalWidth > 0`, ""},
+		{p.url + "/login", `document.querySelector("[name=password]")`, ""},
+		{closed.url + "/", `document.querySelector("[name=password]")`, ""},
+		{unowned(t), `document.querySelector("[name=viewing]")`, ""},
+		{setUpSite(t), `document.querySelector("[role=alert]")`, fill(`{ country: "DE", key: "short" }`)},
+		{"", `document.getElementById("wrong-key")`, fill(`{ key: "correct horse", password: "my own password" }`)},
+		{"", `document.querySelector(".big")`, ""},
 	} {
 		if page.url != "" {
 			tb.open(page.url)
 		}
 		until(t, tb, page.ready)
-		if page.url == p.url+"/" {
-			var done bool
-			tb.eval(`document.getElementById("adjust").open = true`, &done)
-		}
 		for _, scheme := range []string{"light", "dark"} {
 			if _, err := chromedp.Call(tb.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}); err != nil {
 				t.Fatal(err)
@@ -70,8 +72,12 @@ func TestAccessibility(t *testing.T) {
 				t.Errorf("%s: axe has looked at %v rules only", page.url, passes)
 			}
 			for _, v := range found[0].([]any) {
-				t.Errorf("%s, %s: %v", page.url, scheme, v)
+				t.Errorf("%s (%s), %s: %v", page.url, page.ready, scheme, v)
 			}
+		}
+		if page.then != "" {
+			var done bool
+			tb.eval(page.then, &done)
 		}
 	}
 }

@@ -25,7 +25,7 @@ type shot struct {
 	name          string
 	width, height int64
 	scheme        string // light or dark
-	page          string
+	url           string
 	ready         string // JavaScript that is true when the page is as it is to be seen
 }
 
@@ -36,13 +36,14 @@ const (
 	logIn = `(p => { if (!p.form.hidden && !p.value) { p.value = "a-password"; p.form.requestSubmit(); } return ` + owned + `; })(document.getElementById("password"))`
 )
 
-func shots(wall string) []shot {
+func shots(camera, wall, setUp string) []shot {
 	return []shot{
-		{"page", 1024, 640, "light", "", live + ` && document.getElementById("rate").textContent`},
-		{"phone", 390, 844, "dark", "", live + ` && document.getElementById("rate").textContent`},
-		{"panel", 1024, 640, "dark", "panel", logIn},
-		{"panel-phone", 390, 844, "light", "panel", owned},
-		{"wall", 1024, 576, "dark", "wall?" + wall, `[...document.images].length == 4 && [...document.images].every(i => i.naturalWidth)`},
+		{"page", 1024, 640, "light", camera, live + ` && document.getElementById("rate").textContent`},
+		{"phone", 390, 844, "dark", camera, live + ` && document.getElementById("rate").textContent`},
+		{"panel", 1024, 640, "dark", camera + "panel", logIn},
+		{"panel-phone", 390, 844, "light", camera + "panel", owned},
+		{"wall", 1024, 576, "dark", camera + "wall?" + wall, `[...document.images].length == 4 && [...document.images].every(i => i.naturalWidth)`},
+		{"set-up", 390, 844, "light", setUp, `document.querySelector("[data-for]:not([hidden])")`},
 	}
 }
 
@@ -77,8 +78,10 @@ func takeShots(dir string) error {
 	defer stop()
 	tab, closeTab := chromedp.NewContext(browser)
 	defer closeTab()
-	for _, s := range shots(wall[1:]) {
-		picture, err := s.take(tab, first)
+	setUp := startSetUp()
+	defer setUp.Close()
+	for _, s := range shots(first, wall[1:], setUp.URL) {
+		picture, err := s.take(tab)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -111,14 +114,14 @@ func startCamera(ctx context.Context, program, state string) (url string, stop f
 	return url, stop, nil
 }
 
-func (s shot) take(tab context.Context, camera string) ([]byte, error) {
+func (s shot) take(tab context.Context) ([]byte, error) {
 	if _, err := chromedp.Call(tab, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: s.width, Height: s.height, DeviceScaleFactor: 1}); err != nil {
 		return nil, err
 	}
 	if _, err := chromedp.Call(tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: s.scheme}}}); err != nil {
 		return nil, err
 	}
-	if err := chromedp.Do(tab, chromedp.Navigate(camera+s.page)); err != nil {
+	if err := chromedp.Do(tab, chromedp.Navigate(s.url)); err != nil {
 		return nil, err
 	}
 	for settled := 0; settled < 5; { // so that rate and age are those of a page that has begun
@@ -132,7 +135,7 @@ func (s shot) take(tab context.Context, camera string) ([]byte, error) {
 			return nil, tab.Err()
 		}
 	}
-	taken, err := chromedp.Run(tab, chromedp.Screenshot(chromedp.CSS("html")))
+	taken, err := chromedp.Run(tab, chromedp.CaptureScreenshot())
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -146,10 +147,14 @@ func (p *Portal) serve(ctx context.Context) error {
 		return s.Serve(ctx, leases)
 	})
 	all.Go(func() error { return serveNames(ctx, names) })
-	all.Go(func() error { return serveWeb(ctx, pages, newWeb(p), p.Log) })
+	all.Go(func() error { return serveWeb(ctx, pages, p.Site(), p.Log) })
 	all.Go(func() error { return p.watch(ctx) })
 	return all.Wait()
 }
+
+// Site answers the set-up network's HTTP: at Address with the page, and at any other host
+// with the way there. Log must not be nil.
+func (p *Portal) Site() http.Handler { return newWeb(p) }
 
 // watch returns when the link is another one than that which the sockets are bound to,
 // or has lost its address.
