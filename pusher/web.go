@@ -86,21 +86,25 @@ func (s *Server) pageFile(w http.ResponseWriter, r *http.Request) {
 	writeFile(w, path.Ext(name), webFile(name))
 }
 
-// webFile is what a file is sent as, which the caller must not change: a script comes without
-// comments and indentation, which are for who reads the source, and a quarter of it.
+// webFile is what a file is sent as, which the caller must not change: texts come without
+// indentation and scripts without comments, which are for who reads the source, and a quarter
+// of it. A comment must end with its line.
 func webFile(name string) []byte {
 	content, err := webFiles.ReadFile("web/" + name)
 	if err != nil {
 		panic(err) // it is built in
 	}
-	if path.Ext(name) != ".js" {
+	comment, isText := map[string]string{".js": "// ", ".css": "/* ", ".html": ""}[path.Ext(name)]
+	if !isText {
 		return content
 	}
 	sent := make([]byte, 0, len(content))
 	for line := range bytes.Lines(content) {
-		code, _, _ := bytes.Cut(line, []byte("// "))
-		if code = bytes.TrimSpace(code); len(code) > 0 {
-			sent = append(append(sent, code...), '\n')
+		if comment != "" {
+			line, _, _ = bytes.Cut(line, []byte(comment))
+		}
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			sent = append(append(sent, line...), '\n')
 		}
 	}
 	return sent

@@ -96,7 +96,9 @@ func TestAgeOnThePage(t *testing.T) {
 				tb.eval(`new Promise(done => new MutationObserver((_, o) => {
 					o.disconnect();
 					const picture = document.getElementById("picture");
-					const Picture = [...picture.getContext("2d").getImageData(picture.width / 2, picture.height / 2, 1, 1).data];
+					const middle = new OffscreenCanvas(1, 1).getContext("2d");
+					middle.drawImage(picture, picture.width / 2, picture.height / 2, 1, 1, 0, 0, 1, 1);
+					const Picture = [...middle.getImageData(0, 0, 1, 1).data];
 					const Age = document.getElementById("age").textContent;
 					done({ Age, Doubt: `+doubt+`, Now: saidAt(Age.replace(" s old", "")), Picture });
 				}).observe(document.getElementById("age"), { childList: true, characterData: true, subtree: true }))`, &said)

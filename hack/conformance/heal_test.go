@@ -27,9 +27,9 @@ var cut = flag.Duration("cut", 5*time.Second, "how long TestNetworkCut cuts the 
 const noteHealing = `
 	const rightNow = () => performance.timeOrigin + performance.now(), wordNow = () => document.getElementById("word")?.textContent;
 	window.asked = []; window.drawn = []; window.waits = [];
-	const ask = fetch, draw = CanvasRenderingContext2D.prototype.drawImage, wait = setTimeout;
+	const ask = fetch, draw = ImageBitmapRenderingContext.prototype.transferFromImageBitmap, wait = setTimeout;
 	window.fetch = (what, ...more) => { if (String(what).startsWith("frames")) asked.push(rightNow()); return ask(what, ...more); };
-	CanvasRenderingContext2D.prototype.drawImage = function (...a) { drawn.push([rightNow(), wordNow()]); return draw.apply(this, a); };
+	ImageBitmapRenderingContext.prototype.transferFromImageBitmap = function (...a) { drawn.push([rightNow(), wordNow()]); return draw.apply(this, a); };
 	window.setTimeout = (what, time, ...more) => { if (wordNow() === "reconnecting" && !String(what).includes("[native code]")) waits.push(time); return wait(what, time, ...more); };`
 
 // heals waits until the page draws new pictures and says that they are live, after what was

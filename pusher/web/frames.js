@@ -47,6 +47,10 @@ function decode(jpeg) {
   });
 }
 
+function resize(canvas, width, height) {
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+}
+
 // A Painter shows frames on a canvas. While one is decoded the newest of those that come
 // waits, and the others are left out.
 export class Painter {
@@ -54,15 +58,16 @@ export class Painter {
   mirrored = false;
   label = null; // gives what is written on a frame
   last = null; // the frame that is shown
-  #canvas;
-  #context;
+  #screen; // takes decoded pictures as they are, if there is one
+  #paper; // what is drawn on
   #drawn;
   #waiting = null;
   #busy = false;
 
   constructor(canvas, drawn) {
-    this.#canvas = canvas;
-    this.#context = canvas.getContext("2d", { alpha: false });
+    const opaque = { alpha: false };
+    this.#screen = navigator.vendor && canvas.getContext("bitmaprenderer", opaque); // takes Firefox, which has no vendor, twice the time
+    this.#paper = (this.#screen ? document.createElement("canvas") : canvas).getContext("2d", opaque);
     this.#drawn = drawn;
   }
 
@@ -74,9 +79,7 @@ export class Painter {
       const next = this.#waiting;
       this.#waiting = null;
       try {
-        const bitmap = await decode(next.jpeg);
-        this.#paint(bitmap, this.label?.(next));
-        bitmap.close(); // its memory would be freed much later
+        await this.#paint(await decode(next.jpeg), this.label?.(next));
       } catch {
         continue; // a damaged picture, or one that the browser has forgotten
       }
@@ -91,10 +94,21 @@ export class Painter {
     if (this.last && !this.#waiting) this.show(this.last);
   }
 
-  #paint(bitmap, label) {
-    const { width, height } = bitmap, canvas = this.#canvas, c = this.#context;
+  async #paint(bitmap, label) {
+    if (!this.#screen || this.turns || this.mirrored || label) {
+      this.#draw(bitmap, label);
+      bitmap.close(); // its memory would be freed much later
+      if (!this.#screen) return;
+      bitmap = await createImageBitmap(this.#paper.canvas);
+    }
+    resize(this.#screen.canvas, bitmap.width, bitmap.height);
+    this.#screen.transferFromImageBitmap(bitmap);
+  }
+
+  #draw(bitmap, label) {
+    const { width, height } = bitmap, c = this.#paper;
     const [w, h] = this.turns % 2 ? [height, width] : [width, height];
-    if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+    resize(c.canvas, w, h);
     c.setTransform(1, 0, 0, 1, w / 2, h / 2);
     if (this.mirrored) c.scale(-1, 1);
     c.rotate(this.turns * Math.PI / 2);
