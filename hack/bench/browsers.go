@@ -103,25 +103,36 @@ user_pref("toolkit.startup.max_resumed_crashes", -1);
 	return []string{found[0], url}, nil
 }
 
-func (b *bench) measureBrowsers(ctx context.Context) (all []glassRun, err error) {
+func (b *bench) measureBrowsers(ctx context.Context) (all []glassRun, faults [2]time.Duration, err error) {
 	recording, err := codedRecording()
 	if err != nil {
-		return nil, err
+		return nil, faults, err
 	}
 	if err := os.WriteFile(b.tools.path("coded.mjpeg"), recording, 0o644); err != nil {
-		return nil, err
+		return nil, faults, err
+	}
+	if faults[0], err = pageFault(); err != nil {
+		return nil, faults, err
+	}
+	restore, err := useLargePages()
+	if err != nil {
+		return nil, faults, err
+	}
+	defer func() { err = errors.Join(err, restore()) }()
+	if faults[1], err = pageFault(); err != nil {
+		return nil, faults, err
 	}
 	for range b.repeats {
 		for _, c := range b.glassCases {
 			r, err := b.measureBrowser(ctx, c)
 			if err != nil {
-				return nil, fmt.Errorf("%v: %w", c, err)
+				return nil, faults, fmt.Errorf("%v: %w", c, err)
 			}
 			b.say("%-28s %v", c, r)
 			all = append(all, r)
 		}
 	}
-	return all, nil
+	return all, faults, nil
 }
 
 // captures notes when the pictures of a coded recording leave the camera.
@@ -288,7 +299,8 @@ func (b *bench) startBrowser(ctx context.Context, where place, name, url, displa
 	}
 	args = append(group.shell(), args...)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), "DISPLAY="+display, "HOME="+profile, "XDG_RUNTIME_DIR="+dir, "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1")
+	cmd.Env = append(os.Environ(), "DISPLAY="+display, "HOME="+profile, "XDG_RUNTIME_DIR="+dir, "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1",
+		"WEBKIT_DISABLE_COMPOSITING_MODE=1", "WEBKIT_SKIA_ENABLE_CPU_RENDERING=1") // a GPU that the processor plays takes more than the pictures
 	cmd.Stdout, cmd.Stderr = b.tools.log, b.tools.log
 	return cmd, startGroup(where, cmd)
 }

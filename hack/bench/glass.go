@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pushcam/pushcam/hack/plot"
 )
@@ -22,6 +23,7 @@ type glassResults struct {
 	pages        []crowdRun
 	many         []crowdRun
 	instructions []insnRun
+	faults       [2]time.Duration // of a page, on this machine as it is and as browsers had it
 }
 
 // of are the runs of one case.
@@ -192,7 +194,8 @@ func (g glassResults) part(section string) string {
 			fmt.Fprintf(&b, "| %v | %.1f %.0f | %s | %s | %s |\n", r.of, r.of.fps(), r.of.ideal(), show(r.plain, 0), show(r.gated, 0), excess)
 		}
 	case "browsers":
-		say("Age on the glass", "720p at 30 fps through a cable to a browser on a screen (Xvfb) that is read every 2 ms. New: a picture when it appears; seen: what stands there at any moment. Age in ms, processor time in cores; others: what the rest of the machine took of its cores meanwhile. Median of the repeats.")
+		say("Age on the glass", "720p at 30 fps through a cable to a browser on a screen (Xvfb) that is read every 2 ms. New: a picture when it appears; seen: what stands there at any moment. Age in ms, processor time in cores; others: what the rest of the machine took of its cores meanwhile. Median of the repeats. "+
+			fmt.Sprintf("A page of memory that is used for the first time costs %v on this machine, and %v with the large pages that all had here.", g.faults[0], g.faults[1]))
 		b.WriteString("\n| browser | shown by | cores | frames per second | new p50/p99 | seen p50/max | processor time | others |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 		for _, c := range glassCases() {
 			runs := g.of(c)

@@ -238,7 +238,7 @@ func (b *bench) sections(ctx context.Context, names []string) (r results, err er
 		case "slow":
 			r.slow, err = b.measureSlow(ctx)
 		case "browsers":
-			r.glass, err = b.measureBrowsers(ctx)
+			r.glass, r.faults, err = b.measureBrowsers(ctx)
 		case "pages":
 			r.pages, err = b.measurePages(ctx)
 		case "many":
