@@ -128,21 +128,22 @@ func TestReplacedWhileVerified(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := newClosedRig(t)
 			c.film()
-			after := make(chan int, 1)
+			after := make(chan func() int, 1) // asked when the password is replaced
 			go func() {
 				if byPage {
-					after <- c.code("GET", "/state", c.logIn(viewersPassword))
+					viewer := c.logIn(viewersPassword)
+					after <- func() int { return c.code("GET", "/state", viewer) }
 					return
 				}
 				s, _ := c.stream("/stream", basic(viewersPassword))
 				drain(s)
-				after <- http.StatusUnauthorized
+				after <- fixed(http.StatusUnauthorized)
 			}()
 			time.Sleep(verifyTime + verifyTime/2) // it is not the owner's, and now the viewers' hash is made
 			c.server.SetViewersPassword(func(password string) bool { return password == "another one" })
 			select {
-			case code := <-after:
-				if code != http.StatusUnauthorized {
+			case ask := <-after:
+				if code := ask(); code != http.StatusUnauthorized {
 					t.Errorf("a login by the password of before is answered with %d", code)
 				}
 			case <-time.After(time.Minute):

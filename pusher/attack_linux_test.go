@@ -175,7 +175,7 @@ func TestOneAddressKeepsNobodyOut(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), Log: slog.New(slog.DiscardHandler), Memory: 1 << 30, MaxViewers: 128, MaxSessions: 64} // else the budget of memory drops those who are slow
+			server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), Log: slog.New(slog.DiscardHandler), Memory: 1 << 30, Limits: fixed(Limits{MaxViewers: 128, MaxSessions: 64})} // else the budget of memory drops those who are slow
 			ctx, cancel := context.WithCancel(context.Background())
 			var all sync.WaitGroup
 			defer all.Wait()

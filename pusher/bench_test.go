@@ -87,7 +87,7 @@ func BenchmarkWriteFloor(b *testing.B) {
 // with all viewers in it.
 func BenchmarkState(b *testing.B) {
 	const viewers = 100
-	s := &Server{Hub: NewHub(nil), sessions: new(sessions), viewers: make(map[*viewer]struct{})}
+	s := &Server{Hub: NewHub(nil), sessions: newSessions(fixed(1)), viewers: make(map[*viewer]struct{})}
 	for i := range viewers {
 		v := &viewer{address: fmt.Sprintf("192.0.2.%d:54321", i), name: fmt.Sprintf("%027d", i)}
 		s.viewers[v] = struct{}{}

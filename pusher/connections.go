@@ -31,7 +31,7 @@ func ViewersFor(memory int64) int {
 const (
 	// maxConnections bounds the connections that are no streams, whether they ask for the
 	// page, a snapshot or the state, or for nothing. Streams are bounded by
-	// Server.MaxViewers.
+	// Limits.MaxViewers.
 	maxConnections = 128
 	// requestShare is how many requests of one address are answered at a time. It has
 	// more connections than that, of which some ask for nothing.

@@ -42,7 +42,7 @@ func TestFramesOfStalledClientsFit(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const fit = 5
-				r := newRig(t, func(s *Server) { s.Memory, s.MaxViewers = baseMemory+3*fit*200_000, 1000 })
+				r := newRig(t, func(s *Server) { s.Memory, s.Limits = baseMemory+3*fit*200_000, fixed(Limits{MaxViewers: 1000}) })
 				film := reel{size: 200_000}
 				const clients = 10 * fit
 				for i := range clients {
@@ -68,7 +68,7 @@ func TestFramesOfStalledClientsFit(t *testing.T) {
 
 // While frames are large, there are fewer places.
 func TestPlacesFitFrames(t *testing.T) {
-	s := &Server{MaxViewers: 128}
+	s := &Server{Limits: fixed(Limits{MaxViewers: 128})}
 	for size, want := range map[int]int{100: 128, 256 << 10: 128, 512 << 10: 64, 4 << 20: 8, 64 << 20: 2} {
 		if got := s.placesFor(&camera.Frame{JPEG: make([]byte, size)}); got != want {
 			t.Errorf("frames of %d bytes: %d places, want %d", size, got, want)
@@ -77,11 +77,11 @@ func TestPlacesFitFrames(t *testing.T) {
 	if got := s.placesFor(nil); got != 128 {
 		t.Errorf("without a frame: %d places", got)
 	}
-	if got := (&Server{MaxViewers: 1}).placesFor(&camera.Frame{JPEG: make([]byte, 4<<20)}); got != 1 {
+	if got := (&Server{Limits: fixed(Limits{MaxViewers: 1})}).placesFor(&camera.Frame{JPEG: make([]byte, 4<<20)}); got != 1 {
 		t.Errorf("of one place, %d are left", got)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(s *Server) { s.MaxViewers = 4 })
+		r := newRig(t, func(s *Server) { s.Limits = fixed(Limits{MaxViewers: 4}) })
 		film := reel{size: 600_000}
 		r.server.Hub.Publish(film.frame())
 		r.stream("/stream")

@@ -52,6 +52,9 @@ type fakeCamera struct {
 func (c *fakeCamera) Health() error            { return c.err }
 func (c *fakeCamera) FrameTime() time.Duration { return time.Second / 30 }
 
+// fixed is what never changes.
+func fixed[T any](v T) func() T { return func() T { return v } }
+
 // rig is a server in a synctest bubble, with its camera.
 type rig struct {
 	t      *testing.T

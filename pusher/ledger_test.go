@@ -113,7 +113,7 @@ func (r *rig) from(ip string) { r.remote = netip.MustParseAddr(ip) }
 func TestViewersShare(t *testing.T) {
 	t.Attr("fault", "abuse | one address, or many of one network, want all places | each has a share at most | at once")
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(s *Server) { s.MaxViewers = 4 })
+		r := newRig(t, func(s *Server) { s.Limits = fixed(Limits{MaxViewers: 4}) })
 		r.film()
 		watch := func(query string, want int) {
 			t.Helper()
@@ -169,7 +169,7 @@ func TestViewersShare(t *testing.T) {
 func TestSlowViewerGivesWay(t *testing.T) {
 	t.Attr("fault", "abuse | a viewer that takes a byte now and then | it gives way to newcomers | at once")
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(s *Server) { s.MaxViewers = 1 })
+		r := newRig(t, func(s *Server) { s.Limits = fixed(Limits{MaxViewers: 1}) })
 		r.film()
 		_, slow := r.stream("/stream")
 		for range 20 {
@@ -190,7 +190,7 @@ func TestSlowViewerGivesWay(t *testing.T) {
 func TestSessionsShare(t *testing.T) {
 	t.Attr("fault", "abuse | one address takes session after session | those that nobody looks at give way | at once")
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(s *Server) { s.MaxSessions = 4 })
+		r := newRig(t, func(s *Server) { s.Limits = fixed(Limits{MaxSessions: 4}) })
 		begin := func(ip string) int {
 			r.from(ip)
 			return r.do("POST", "/sessions").Code

@@ -16,7 +16,7 @@ import (
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(s *Server) {
-			s.MaxViewers = 2
+			s.Limits = fixed(Limits{MaxViewers: 2, MaxSessions: 1})
 			s.Metrics = func(w io.Writer) { io.WriteString(w, "pushcam_more 1\n") }
 		})
 		gone, conn := r.stream("/stream")
@@ -29,7 +29,6 @@ func TestMetrics(t *testing.T) {
 		}
 		conn.Close()
 		time.Sleep(11 * time.Second)
-		r.server.sessions.live.max = 1
 		r.newID()
 		r.do("GET", "/stream", load...)
 

@@ -71,15 +71,22 @@ func isSameOrigin(r *http.Request) bool {
 // AnyOrigin, among Server.AllowOrigins, is every origin.
 const AnyOrigin = "*"
 
+func (s *Server) allowOrigins() []string {
+	if s.AllowOrigins == nil {
+		return nil
+	}
+	return s.AllowOrigins()
+}
+
 // allowedOrigin is what Access-Control-Allow-Origin says to a request, "" if it is not
 // there. Pages of any origin may read what is open, those that the owner has named may
 // read everything that viewers can. The browser sends no credentials for them.
 func (s *Server) allowedOrigin(r *http.Request, open bool) string {
-	origin := r.Header.Get("Origin")
+	origin, allowed := r.Header.Get("Origin"), s.allowOrigins()
 	switch {
-	case open || slices.Contains(s.AllowOrigins, AnyOrigin):
+	case open || slices.Contains(allowed, AnyOrigin):
 		return AnyOrigin
-	case origin != "" && slices.Contains(s.AllowOrigins, origin):
+	case origin != "" && slices.Contains(allowed, origin):
 		return origin
 	}
 	return ""
@@ -87,7 +94,7 @@ func (s *Server) allowedOrigin(r *http.Request, open bool) string {
 
 // allowOrigin says who may read the answer to a request.
 func (s *Server) allowOrigin(h http.Header, r *http.Request, open bool) {
-	if len(s.AllowOrigins) > 0 {
+	if len(s.allowOrigins()) > 0 {
 		h.Add("Vary", "Origin")
 	}
 	if origin := s.allowedOrigin(r, open); origin != "" {
@@ -106,5 +113,5 @@ func (s *Server) protect(h http.Header) {
 
 // framers says whose pages may show an answer in a frame.
 func (s *Server) framers() string {
-	return strings.Join(append([]string{"frame-ancestors 'self'"}, s.AllowOrigins...), " ")
+	return strings.Join(append([]string{"frame-ancestors 'self'"}, s.allowOrigins()...), " ")
 }

@@ -67,7 +67,7 @@ func TestOrigins(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.method+" "+tt.path+" for "+tt.origin, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, withOwner(map[string]http.Handler{"/own": says("own")}), func(s *Server) { s.AllowOrigins = tt.allow })
+				r := newRig(t, withOwner(map[string]http.Handler{"/own": says("own")}), func(s *Server) { s.AllowOrigins = fixed(tt.allow) })
 				r.film()
 				a := r.do(tt.method, tt.path, "Origin: "+tt.origin)
 				if got := a.Header.Get("Access-Control-Allow-Origin"); got != tt.want || (tt.method == "OPTIONS") != (a.Header.Get("Access-Control-Allow-Methods") != "") && tt.want != "" {
@@ -76,9 +76,22 @@ func TestOrigins(t *testing.T) {
 			})
 		})
 	}
+	synctest.Test(t, func(t *testing.T) { // its owner thinks of another while the page is open
+		var allowed atomic.Pointer[[]string]
+		allowed.Store(new([]string))
+		r := newRig(t, func(s *Server) { s.AllowOrigins = func() []string { return *allowed.Load() } })
+		for _, now := range [][]string{{other}, {named}, nil} {
+			allowed.Store(&now)
+			h := r.do("GET", "/state", "Origin: "+named).Header
+			want := strings.Join(now, "")
+			if got := h.Get("Access-Control-Allow-Origin"); got == named != (want == named) || !strings.HasSuffix(h.Get("Content-Security-Policy"), strings.TrimRight("'self' "+want, " ")) {
+				t.Errorf("with %v: %v", now, h)
+			}
+		}
+	})
 	synctest.Test(t, func(t *testing.T) { // an <img crossorigin>, for a canvas
 		for origin, want := range map[string]string{named: named, other: ""} {
-			r := newRig(t, func(s *Server) { s.AllowOrigins = []string{named} })
+			r := newRig(t, func(s *Server) { s.AllowOrigins = fixed([]string{named}) })
 			s, conn := r.stream("/stream.mjpg", "Origin: "+origin)
 			if got := s.Header.Get("Access-Control-Allow-Origin"); got != want {
 				t.Errorf("a stream for %s: %q, want %q", origin, got, want)

@@ -196,7 +196,7 @@ func (s *Server) noticeLoss(c *connection) (takeBack func()) {
 	if _, ok := c.conn.(*net.TCPConn); !ok || err != nil {
 		return func() {}
 	}
-	socket.giveUpAfter(s.ViewerTimeout)
+	socket.giveUpAfter(s.limits().ViewerTimeout)
 	return func() { socket.giveUpAfter(0) }
 }
 

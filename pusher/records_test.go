@@ -92,7 +92,7 @@ func TestRecordsOnTheWire(t *testing.T) {
 // Records are for the same viewers: they have a place, a name and a rate.
 func TestRecordsViewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(s *Server) { s.MaxViewers = 1 })
+		r := newRig(t, func(s *Server) { s.Limits = fixed(Limits{MaxViewers: 1}) })
 		r.film()
 		_, in := openRecords(t, r.request("GET", "/frames?name=page&fps=7"))
 		began, frames := time.Now(), 0
@@ -121,7 +121,7 @@ func TestRecordsForOtherOrigins(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, func(s *Server) {
 				if named {
-					s.AllowOrigins = []string{site}
+					s.AllowOrigins = fixed([]string{site})
 				}
 			})
 			header, _ := openRecords(t, r.request("GET", "/frames", "Origin: "+site))

@@ -55,18 +55,17 @@ type Server struct {
 	// those that only home networks have, as pushcam and pushcam.local. One that begins
 	// with a dot stands for all below it, as .fritz.box. nil: there are no others.
 	Names func() []string
-	// AllowOrigins are those whose pages may read what viewers can, as
-	// https://home.example, and show the camera's page in a frame; or AnyOrigin.
-	AllowOrigins []string
+	// AllowOrigins returns those whose pages may read what viewers can, as
+	// https://home.example, and show the camera's page in a frame; or AnyOrigin. nil: there
+	// are none.
+	AllowOrigins func() []string
 	// TLSPort, if it is not 0, is where everybody is sent who asks without TLS.
 	TLSPort int
 
-	Memory         int64         // bytes that the whole process may use, DefaultMemory
-	MaxViewers     int           // open streams, as many as Memory allows; fewer if frames are large
-	ViewerTimeout  time.Duration // a viewer that takes nothing for so long is dropped, and one of its first frames for twice as long; 10 s
-	MaxSessions    int           // live sessions, half as many
-	SessionFrames  int           // a session ends without a hit for this many frames, 60,
-	SessionTimeout time.Duration // or for this time if that is longer, 5 s
+	Memory int64 // bytes that the whole process may use, DefaultMemory
+	// Limits returns those that hold for whoever comes now. It must not wait for anything.
+	// nil: the defaults.
+	Limits func() Limits
 
 	started     time.Time
 	ctx         context.Context // ends the streams
@@ -114,14 +113,12 @@ const (
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	s.Log = cmp.Or(s.Log, slog.New(slog.DiscardHandler))
 	s.Memory = cmp.Or(s.Memory, DefaultMemory)
-	s.MaxViewers = cmp.Or(s.MaxViewers, ViewersFor(s.Memory))
 	s.frames.max = max(s.Memory-baseMemory, 0) / 3 // the kernel needs as much, and what is freed later
-	s.ViewerTimeout = cmp.Or(s.ViewerTimeout, 10*time.Second)
 	s.started = time.Now()
 	s.viewers = make(map[*viewer]struct{})
-	s.places = newLedger(s.MaxViewers)
+	s.places = newLedger(s.limits().MaxViewers)
 	s.connections = newConnections(s.Log)
-	s.sessions = newSessions(cmp.Or(s.MaxSessions, ViewersFor(s.Memory)/2))
+	s.sessions = newSessions(func() int { return s.limits().MaxSessions })
 	defer s.sessions.close()
 
 	var endStreams context.CancelFunc
@@ -184,10 +181,34 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	return err
 }
 
+// Limits are how many may watch, and for how long they may be silent. Zero values mean the
+// defaults that they name.
+type Limits struct {
+	MaxViewers     int           // open streams, as many as Server.Memory allows; fewer if frames are large
+	ViewerTimeout  time.Duration // a viewer that takes nothing for so long is dropped, and one of its first frames for twice as long; 10 s
+	MaxSessions    int           // live sessions, half as many as Server.Memory allows viewers
+	SessionFrames  int           // a session ends without a hit for this many frames, 60,
+	SessionTimeout time.Duration // or for this time if that is longer, 5 s
+}
+
+// limits are those of the moment, with their defaults.
+func (s *Server) limits() Limits {
+	var l Limits
+	if s.Limits != nil {
+		l = s.Limits()
+	}
+	l.MaxViewers = cmp.Or(l.MaxViewers, ViewersFor(s.Memory))
+	l.ViewerTimeout = cmp.Or(l.ViewerTimeout, 10*time.Second)
+	l.MaxSessions = cmp.Or(l.MaxSessions, ViewersFor(s.Memory)/2)
+	l.SessionFrames = cmp.Or(l.SessionFrames, 60)
+	l.SessionTimeout = cmp.Or(l.SessionTimeout, 5*time.Second)
+	return l
+}
+
 // sessionTimeout is how long a session lives without a hit.
 func (s *Server) sessionTimeout() time.Duration {
-	frames := time.Duration(cmp.Or(s.SessionFrames, 60))
-	return max(frames*s.Camera.FrameTime(), cmp.Or(s.SessionTimeout, 5*time.Second))
+	l := s.limits()
+	return max(time.Duration(l.SessionFrames)*s.Camera.FrameTime(), l.SessionTimeout)
 }
 
 // serve answers a request, if its address has not too many under way. What nobody reads

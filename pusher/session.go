@@ -50,10 +50,11 @@ type sessions struct {
 	mu   sync.Mutex
 	byID map[string]*session
 	live *ledger
+	max  func() int // that may be live
 }
 
-func newSessions(max int) *sessions {
-	return &sessions{byID: make(map[string]*session), live: newLedger(max)}
+func newSessions(max func() int) *sessions {
+	return &sessions{byID: make(map[string]*session), live: newLedger(max()), max: max}
 }
 
 func isSessionID(s string) bool {
@@ -78,6 +79,7 @@ func (ss *sessions) open(from netip.Addr, timeout time.Duration) (id string, err
 
 // enliven makes a session live for an address, if there is room for it. ss.mu is held.
 func (ss *sessions) enliven(s *session, from netip.Addr) error {
+	ss.live.resize(ss.max())
 	if !ss.live.room(from) && !ss.makeRoom(from) {
 		return errTooManySessions
 	}

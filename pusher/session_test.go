@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,7 +164,7 @@ func TestSessionTakeOver(t *testing.T) {
 // A reload in a full house keeps its place, and a wrong request ends nothing.
 func TestSessionTakeOverInAFullHouse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(s *Server) { s.MaxViewers = 1 })
+		r := newRig(t, func(s *Server) { s.Limits = fixed(Limits{MaxViewers: 1}) })
 		id := r.newID()
 		first, _ := r.stream("/"+id, img...)
 		for _, query := range []string{"?fps=x", "?advance_headers=x"} {
@@ -188,7 +189,7 @@ func TestSessionTakeOverInAFullHouse(t *testing.T) {
 // The session's time follows the frame rate and has a floor.
 func TestSessionTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(s *Server) { s.SessionFrames = 300 })
+		r := newRig(t, func(s *Server) { s.Limits = fixed(Limits{SessionFrames: 300}) })
 		var got struct {
 			ID        string  `json:"id"`
 			URL       string  `json:"url"`
@@ -214,7 +215,9 @@ func TestSessionTimeout(t *testing.T) {
 
 func TestTooManySessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(s *Server) { s.MaxSessions = 3 })
+		var places atomic.Int64
+		places.Store(3)
+		r := newRig(t, func(s *Server) { s.Limits = func() Limits { return Limits{MaxSessions: int(places.Load())} } })
 		first := r.newID()
 		time.Sleep(time.Second)
 		for range 2 {
@@ -229,6 +232,8 @@ func TestTooManySessions(t *testing.T) {
 		if a := r.do("GET", "/"+first, img...); a.Code != http.StatusServiceUnavailable {
 			t.Errorf("an ended session came back into a full house: %+v", a)
 		}
+		places.Store(4)
+		r.newID()
 	})
 }
 
@@ -236,7 +241,7 @@ func TestTooManySessions(t *testing.T) {
 // usable.
 func TestSessionWithoutViewerPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(s *Server) { s.MaxViewers = 1 })
+		r := newRig(t, func(s *Server) { s.Limits = fixed(Limits{MaxViewers: 1}) })
 		r.film()
 		s, conn := r.stream("/stream")
 		r.next(s)
@@ -252,7 +257,7 @@ func TestSessionWithoutViewerPlace(t *testing.T) {
 }
 
 func TestSessionIDsAreUnguessable(t *testing.T) {
-	ss := newSessions(1000)
+	ss := newSessions(func() int { return 1000 })
 	defer ss.close()
 	var digits [sessionDigits][10]int
 	for range 1000 {

@@ -95,7 +95,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 		fail(w, r, http.StatusInternalServerError, "This connection cannot carry a stream: %v", err)
 		return false
 	}
-	v := newViewer(conn, s.ViewerTimeout, &s.ages)
+	v := newViewer(conn, s.limits().ViewerTimeout, &s.ages)
 	ctx, cancel := context.WithCancel(o.ctx)
 	v.from, v.cancel, v.frames = from, cancel, &s.frames
 	v.origin = s.allowedOrigin(r, false)
@@ -195,10 +195,11 @@ func (s *Server) reservePlace(from netip.Addr, oneIsFreed bool) (why string) {
 // placesFor is how many places for viewers there are while the camera's frames are like f,
 // which may be nil: all, or so many that two frames for each fit into the memory.
 func (s *Server) placesFor(f *camera.Frame) int {
+	all := s.limits().MaxViewers
 	if f == nil || 2*len(f.JPEG) <= viewerMemory {
-		return s.MaxViewers
+		return all
 	}
-	return min(max(s.MaxViewers*viewerMemory/(2*len(f.JPEG)), 2), s.MaxViewers)
+	return min(max(all*viewerMemory/(2*len(f.JPEG)), 2), all)
 }
 
 // makePlace has a viewer give its place to one from an address, or returns false. s.mu is

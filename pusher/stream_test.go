@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -197,7 +198,9 @@ func TestStalledViewerIsDropped(t *testing.T) {
 
 func TestTooManyViewers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(s *Server) { s.MaxViewers = 2 })
+		var places atomic.Int64
+		places.Store(2)
+		r := newRig(t, func(s *Server) { s.Limits = func() Limits { return Limits{MaxViewers: int(places.Load())} } })
 		stopFilm := r.film()
 		_, first := r.stream("/stream")
 		r.stream("/stream")
@@ -208,6 +211,13 @@ func TestTooManyViewers(t *testing.T) {
 		first.Close()
 		time.Sleep(time.Second)
 		synctest.Wait()
+		third, _ := r.stream("/stream")
+		places.Store(1) // whoever is there stays
+		if a := r.do("GET", "/stream"); a.Code != http.StatusServiceUnavailable || !strings.Contains(a.Body, "1 places") {
+			t.Errorf("with fewer places: %d %s", a.Code, a.Body)
+		}
+		r.next(third)
+		places.Store(3)
 		r.stream("/stream")
 		stopFilm()
 	})

@@ -26,7 +26,7 @@ func TestViewerVanishes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), ViewerTimeout: time.Second}
+	server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), Limits: fixed(Limits{ViewerTimeout: time.Second})}
 	itself := NewMemoryListener()
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
@@ -107,7 +107,7 @@ func TestListenerVanishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	began, ended := make(chan struct{}), make(chan struct{})
-	server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), ViewerTimeout: time.Second}
+	server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), Limits: fixed(Limits{ViewerTimeout: time.Second})}
 	withOwner(map[string]http.Handler{"/events": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(ended)
 		close(began)

@@ -89,6 +89,11 @@ func TestAPIIsAsDescribed(t *testing.T) {
 		{method: "PATCH", path: "/api/settings", body: `{"idle_hold":20}`, code: 412, header: []string{"If-Match", head.Get("ETag")}},
 		{method: "PATCH", path: "/api/settings", body: `{"idle":20}`, code: 400, says: `"idle"`, header: []string{"If-Match", "*"}},
 		{method: "PATCH", path: "/api/settings", body: `{"size":"640x480","fps":99}`, code: 422, says: "it is 320x240 by a flag", header: []string{"If-Match", "*"}},
+		{method: "PATCH", path: "/api/settings", body: `{"source":"replay:/etc"}`, code: 400, says: "there is no setting", header: []string{"If-Match", "*"}},
+		{method: "PATCH", path: "/api/settings", body: `{"allow_origin":"home.example"}`, code: 422, says: `"allow_origin": "allow-origin is \"home.example\": an origin is one as`, header: []string{"If-Match", "*"}},
+		{method: "PATCH", path: "/api/settings", body: `{"allow_host":"http://home.example"}`, code: 422, says: "without http://", header: []string{"If-Match", "*"}},
+		{method: "PATCH", path: "/api/settings", body: `{"max_viewers":129}`, code: 422, says: "max-viewers is at most 128 here", header: []string{"If-Match", "*"}},
+		{method: "PATCH", path: "/api/settings", body: `{"max_sessions":1.5,"viewer_timeout":0.5}`, code: 422, says: "viewer_timeout is from 1 to 3600, not 0.5", header: []string{"If-Match", "*"}},
 		{method: "GET", path: "/api/controls", code: 200, says: `"camera": []`},
 		{method: "PATCH", path: "/api/controls", body: `{"brightness":60,"rotate":"180"}`, code: 200},
 		{method: "PATCH", path: "/api/controls", body: `{"brightness":[]}`, code: 400},
@@ -192,7 +197,7 @@ func TestSettingsServe(t *testing.T) {
 			t.Fatalf("%s: %d %s", body, code, text)
 		}
 	}
-	set(`{"size":"160x120","fps":10,"viewing":"closed","viewer_password":"look and see","log_level":"debug","allow_host":"cam.example.org","always_on":true}`)
+	set(`{"size":"160x120","fps":10,"viewing":"closed","viewer_password":"look and see","log_level":"debug","allow_host":"cam.example.org","allow_origin":"https://home.example","max_viewers":7,"session_timeout":9.5,"always_on":true}`)
 	for {
 		var state struct {
 			Frame *struct{ Width, Height int }
@@ -213,6 +218,7 @@ func TestSettingsServe(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Host = "cam.example.org"
+		r.Header.Set("Origin", "https://home.example")
 		if password != "" {
 			r.SetBasicAuth("", password)
 		}
@@ -221,6 +227,9 @@ func TestSettingsServe(t *testing.T) {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
+		if allowed := resp.Header.Get("Access-Control-Allow-Origin"); resp.StatusCode == 200 && allowed != "https://home.example" {
+			t.Errorf("scripts of %q may read it", allowed)
+		}
 		return resp.StatusCode
 	}
 	closed := func(when string) {
@@ -233,7 +242,7 @@ func TestSettingsServe(t *testing.T) {
 	p.stop()
 	p = startOwned(t, dir)
 	closed("after a restart")
-	if _, _, text := p.ask("GET", "/api/settings", ""); !strings.Contains(text, `"160x120"`) || strings.Contains(text, "look and see") {
+	if _, _, text := p.ask("GET", "/api/settings", ""); !strings.Contains(text, `"160x120"`) || !strings.Contains(text, `"value": 7,`) || !strings.Contains(text, `"value": 9.5,`) || strings.Contains(text, "look and see") {
 		t.Errorf("after a restart: %s", text)
 	}
 	p.stop()

@@ -207,6 +207,9 @@ func parse(root device.Root, args []string, getenv func(string) string, card set
 	return with(nil)
 }
 
+// budget is -memory in bytes.
+func (c *config) budget() int64 { return int64(c.memory) << 20 }
+
 // complete fills in what follows from other settings.
 func (c *config) complete() {
 	if c.source.kind == "auto" && c.appliance {
@@ -216,7 +219,7 @@ func (c *config) complete() {
 		c.idleHold = time.Nanosecond // at once: camera.Camera takes 0 for its default
 	}
 	if c.maxViewers == 0 {
-		c.maxViewers = pusher.ViewersFor(int64(c.memory) << 20)
+		c.maxViewers = pusher.ViewersFor(c.budget())
 	}
 	if c.maxSessions == 0 {
 		c.maxSessions = pusher.ViewersFor(int64(c.memory)<<20) / 2
@@ -300,6 +303,10 @@ func (c *config) check() error {
 		return fmt.Errorf("-max-viewers is from 0, not %d", c.maxViewers)
 	case c.maxSessions < 0:
 		return fmt.Errorf("-max-sessions is from 0, not %d", c.maxSessions)
+	case c.given["max-viewers"].By == bySettings && c.maxViewers > pusher.ViewersFor(c.budget()):
+		return fmt.Errorf("-max-viewers is at most %d here, for which the memory is enough, and not %d", pusher.ViewersFor(c.budget()), c.maxViewers)
+	case c.given["max-sessions"].By == bySettings && c.maxSessions > pusher.ViewersFor(c.budget()):
+		return fmt.Errorf("-max-sessions is at most %d here, for which the memory is enough, and not %d", pusher.ViewersFor(c.budget()), c.maxSessions)
 	case c.ledGPIO < -1 || c.buttonGPIO < -1:
 		return errors.New("-led-gpio and -button-gpio are line numbers from 0, or -1 for none")
 	case c.ledGPIO >= 0 && c.ledGPIO == c.buttonGPIO:

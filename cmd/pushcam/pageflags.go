@@ -26,6 +26,11 @@ type pageFlag struct {
 
 func bound(v float64) *float64 { return &v }
 
+// duration is a number of seconds as a flag takes it.
+func duration(seconds any) string {
+	return time.Duration(seconds.(float64) * float64(time.Second)).String()
+}
+
 // ownSize says why the size of the pictures cannot be chosen.
 func ownSize(c *config) string {
 	switch c.source.kind {
@@ -56,13 +61,18 @@ var pageFlags = []pageFlag{
 	{flag: "size", kind: api.String, applies: api.Stream, value: func(c *config) any { return c.size.String() }, lacks: ownSize},
 	{flag: "fps", kind: api.Number, applies: api.Stream, minimum: bound(0.1), maximum: bound(1000), value: func(c *config) any { return c.fps }, lacks: ownRate},
 	{flag: "format", kind: api.String, applies: api.Stream, choices: []any{"mjpg", "jpeg"}, value: func(c *config) any { return c.format }, lacks: ownEncoding},
-	{flag: "idle-hold", kind: api.Number, applies: api.Live, minimum: bound(0), maximum: bound(86400),
-		value: func(c *config) any { return c.idleHold.Round(time.Millisecond).Seconds() },
-		text:  func(v any) string { return time.Duration(v.(float64) * float64(time.Second)).String() }},
+	{flag: "idle-hold", kind: api.Number, applies: api.Live, minimum: bound(0), maximum: bound(86400), text: duration,
+		value: func(c *config) any { return c.idleHold.Round(time.Millisecond).Seconds() }},
 	{flag: "always-on", kind: api.Boolean, applies: api.Live, value: func(c *config) any { return c.alwaysOn }},
 	{flag: "viewing", kind: api.String, applies: api.Live, choices: []any{"open", "closed"}, value: func(c *config) any { return c.viewing }},
 	{flag: "led", kind: api.Boolean, applies: api.Live, value: func(c *config) any { return c.led }},
-	{flag: "allow-host", kind: api.String, applies: api.Live, value: func(c *config) any { return strings.Join(c.allowHosts.all, ",") }},
+	{flag: "allow-host", kind: api.String, applies: api.Live, value: func(c *config) any { return c.allowHosts.String() }},
+	{flag: "allow-origin", kind: api.String, applies: api.Live, value: func(c *config) any { return c.allowOrigins.String() }},
+	{flag: "max-viewers", kind: api.Integer, applies: api.Live, minimum: bound(1), value: func(c *config) any { return c.maxViewers }},
+	{flag: "viewer-timeout", kind: api.Number, applies: api.Live, minimum: bound(1), maximum: bound(3600), text: duration, value: func(c *config) any { return c.viewerTimeout.Seconds() }},
+	{flag: "max-sessions", kind: api.Integer, applies: api.Live, minimum: bound(1), value: func(c *config) any { return c.maxSessions }},
+	{flag: "session-frames", kind: api.Integer, applies: api.Live, minimum: bound(1), maximum: bound(100_000), value: func(c *config) any { return c.sessionFrames }},
+	{flag: "session-timeout", kind: api.Number, applies: api.Live, minimum: bound(1), maximum: bound(3600), text: duration, value: func(c *config) any { return c.sessionTimeout.Seconds() }},
 	{flag: "log-level", kind: api.String, applies: api.Live, choices: []any{"debug", "info", "warn", "error"}, value: func(c *config) any { return strings.ToLower(c.verbose.String()) }},
 }
 

@@ -74,6 +74,8 @@ func (p *pageSettings) List() []api.Setting {
 	c := p.now.Load()
 	defaults := &config{root: c.root, appliance: c.appliance}
 	defaults.flags()
+	defaults.memory = c.memory
+	defaults.complete()
 	var all []api.Setting
 	for _, f := range pageFlags {
 		s := f.setting(c, defaults)

@@ -35,7 +35,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	visitors := newVisitors(handler(book), handler(book.others(visitLine)), handler(book.others(securityLine)))
 	log := slog.New(visitors)
-	debug.SetMemoryLimit(int64(c.memory) << 20)
+	debug.SetMemoryLimit(c.budget())
 	debug.SetGCPercent(gcPercent)
 
 	panel := openPanel(c, log.With("component", "panel"))
@@ -72,7 +72,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	all := newParts(ctx)
 	appliance := newAppliance(c, settings, address, itself.Client(), secure, cam, panel, all.stop, book, lines, log)
 	appliance.confine(c.source.kind == "stream")
-	server := newServer(c, hub, cam, log.With("component", "pusher"))
+	server := newServer(page.now.Load, hub, cam, log.With("component", "pusher"))
 	hosts := func() []string { return page.now.Load().allowHosts.all }
 	page.wire(appliance, server, cam, panel, level)
 	events := &api.Events{}
@@ -171,19 +171,18 @@ func viewersCameraState(cam *camera.Camera) camera.State {
 	return s
 }
 
-// newServer makes the HTTP server. Its state, its metrics and its owner are set by the
-// caller.
-func newServer(c *config, hub *pusher.Hub, cam *camera.Camera, log *slog.Logger) *pusher.Server {
+// newServer makes the HTTP server, with the settings of the moment. Its state, its metrics
+// and its owner are set by the caller.
+func newServer(now func() *config, hub *pusher.Hub, cam *camera.Camera, log *slog.Logger) *pusher.Server {
 	return &pusher.Server{
-		Hub:            hub,
-		Camera:         cam,
-		Log:            log,
-		AllowOrigins:   c.allowOrigins.all,
-		Memory:         int64(c.memory) << 20,
-		MaxViewers:     c.maxViewers,
-		ViewerTimeout:  c.viewerTimeout,
-		MaxSessions:    c.maxSessions,
-		SessionFrames:  c.sessionFrames,
-		SessionTimeout: c.sessionTimeout,
+		Hub:          hub,
+		Camera:       cam,
+		Log:          log,
+		AllowOrigins: func() []string { return now().allowOrigins.all },
+		Memory:       now().budget(),
+		Limits: func() pusher.Limits {
+			c := now()
+			return pusher.Limits{MaxViewers: c.maxViewers, ViewerTimeout: c.viewerTimeout, MaxSessions: c.maxSessions, SessionFrames: c.sessionFrames, SessionTimeout: c.sessionTimeout}
+		},
 	}
 }
