@@ -208,6 +208,32 @@ func TestFindFollowsLinks(t *testing.T) {
 	}
 }
 
+// Who asks for another camera does not get the one of before, wherever that is now.
+func TestAskForAnother(t *testing.T) {
+	m := newMachine(t)
+	m.plug(t, "video0", webcam, nil, "A1")
+	m.plug(t, "video1", metadata, nil, "A1")
+	m.plug(t, "video2", cheap, nil, "")
+	v := &Source{Root: m.root, Device: "/dev/video0"}
+	v.state.finder.probe = m.probe
+	first, err := v.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.state.finder.last = first // its frames came
+	for _, tt := range []struct{ want, path string }{{"usb 2.0", "/dev/video2"}, {"/dev/video0", "/dev/video0"}, {"/dev/video9", ""}} {
+		v.Ask(tt.want, camera.Settings{}, "MJPG")
+		if d, err := v.Check(); d.Path != tt.path || (err != nil) != (tt.path == "") {
+			t.Errorf("%s is %+v, %v", tt.want, d, err)
+		} else if err == nil {
+			v.state.finder.last = d
+		}
+	}
+	if diff := cmp.Diff([]camera.Device{first, {Name: cheap.name, Path: "/dev/video2", Driver: cheap.driver, Bus: cheap.bus}}, v.Cameras()); diff != "" {
+		t.Errorf("cameras (-want +got):\n%s", diff)
+	}
+}
+
 func TestPlainName(t *testing.T) {
 	for card, want := range map[string]string{
 		"HD Pro Webcam C920":              "HD Pro Webcam C920",

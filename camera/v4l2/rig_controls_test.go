@@ -92,7 +92,7 @@ func TestRigControls(t *testing.T) {
 	if diff := cmp.Diff([]v4l2.Mode{{"MJPG", 640, 480, []float64{30, 15}}, {"MJPG", 1280, 720, []float64{10}}}, modes); err != nil || diff != "" {
 		t.Errorf("modes: %v (-want +got):\n%s", err, diff)
 	}
-	source.SetFormat(camera.Settings{Width: 1280, Height: 720, FPS: 10}, "MJPG")
+	source.Ask("", camera.Settings{Width: 1280, Height: 720, FPS: 10}, "MJPG")
 	l.Reopen()
 	for f := l.State().Format; f.Width != 1280 || f.FPS != 10; f = l.State().Format {
 		l.frame(t, ctx)

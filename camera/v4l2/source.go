@@ -16,10 +16,10 @@ type Source struct {
 	// Device is the path of a device, or a part of its name, bus or serial
 	// number, in upper or lower case. Empty means the first camera that offers
 	// Motion-JPEG. A device that comes back under another path after it was
-	// unplugged is followed, even when Device is its old path.
+	// unplugged is followed, even when Device is its old path. See Ask.
 	Device string
 	// Settings are what the device is asked for. What it cannot do it adjusts,
-	// and the Format that it reports says so. See SetFormat.
+	// and the Format that it reports says so. See Ask.
 	Settings camera.Settings
 	// PixelFormat is "MJPG" or "JPEG", for devices that have both. Empty is MJPG:
 	// the Pi camera's JPEG is its stills encoder, better and slow.
@@ -38,27 +38,28 @@ type Source struct {
 	// Log may be nil.
 	Log *slog.Logger
 
-	asked atomic.Pointer[request] // instead of Settings and PixelFormat; may be nil
+	asked atomic.Pointer[request] // instead of Device, Settings and PixelFormat; may be nil
 	state state
 }
 
-// request is what a device is asked for when it is started.
+// request is which device is wanted, and what it is asked for when it is started.
 type request struct {
+	device string
 	camera.Settings
 	pixelFormat string
 }
 
-// SetFormat changes Settings and PixelFormat. They serve when the camera is started the
+// Ask changes Device, Settings and PixelFormat. They serve when the camera is started the
 // next time. Any goroutine may call it.
-func (v *Source) SetFormat(s camera.Settings, pixelFormat string) {
-	v.asked.Store(&request{s, pixelFormat})
+func (v *Source) Ask(device string, s camera.Settings, pixelFormat string) {
+	v.asked.Store(&request{device, s, pixelFormat})
 }
 
 func (v *Source) request() request {
 	if r := v.asked.Load(); r != nil {
 		return *r
 	}
-	return request{v.Settings, v.PixelFormat}
+	return request{v.Device, v.Settings, v.PixelFormat}
 }
 
 var _ camera.Source = (*Source)(nil)

@@ -23,6 +23,7 @@ var (
 
 type state struct {
 	finder finder
+	wanted string // was looked for last; belongs to the finder's goroutine
 	setter controlSetter
 	// quality is that of pictures which are encoded here; 0 is the default. The
 	// goroutine that encodes reads it while others set controls.
@@ -40,6 +41,18 @@ type state struct {
 func (v *Source) Check() (camera.Device, error) {
 	n, err := v.find()
 	return n.Device, err
+}
+
+// Cameras lists those that can be chosen. It takes as long as they do to answer. Any
+// goroutine may call it.
+func (v *Source) Cameras() []camera.Device {
+	all := []camera.Device{}
+	for _, n := range (&finder{probe: v.state.finder.probe}).look(v.root()) {
+		if n.refusal() == "" {
+			all = append(all, n.Device)
+		}
+	}
+	return all
 }
 
 // Wait returns after d, when ctx is done, or as soon as a device file has
@@ -114,7 +127,11 @@ func (v *Source) root() string {
 }
 
 func (v *Source) find() (node, error) {
-	n, err := v.state.finder.find(v.root(), v.Device)
+	want := v.request().device
+	if want != v.state.wanted { // it is not to be followed from one path to another any more
+		v.state.wanted, v.state.finder.last = want, camera.Device{}
+	}
+	n, err := v.state.finder.find(v.root(), want)
 	if err == nil {
 		v.state.tried.Store(&n)
 	}

@@ -26,6 +26,9 @@ func (state) why() error {
 // Check says why V4L2 is not in this build.
 func (v *Source) Check() (camera.Device, error) { return camera.Device{}, v.state.why() }
 
+// Cameras is empty.
+func (v *Source) Cameras() []camera.Device { return []camera.Device{} }
+
 // Run says why V4L2 is not in this build.
 func (v *Source) Run(context.Context, camera.Sink) error { return v.state.why() }
 

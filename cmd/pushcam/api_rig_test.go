@@ -12,9 +12,11 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/camera/cameratest/usbcam"
 	"github.com/pushcam/pushcam/pusher/api/apitest"
 )
@@ -49,12 +51,21 @@ func TestRigAPI(t *testing.T) {
 	if err := jpeg.Encode(&picture, image.NewGray(image.Rect(0, 0, 640, 480)), nil); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		w.Stream(ctx, 0, func(int) usbcam.Picture { return usbcam.Picture{Data: picture.Bytes()} })
-	}()
-	defer func() { cancel(); <-ended }()
+	second := &usbcam.Webcam{Name: "Second Webcam", Modes: []usbcam.Mode{{Width: 640, Height: 480, FPS: []float64{15}}}}
+	if err := second.Plug(); err != nil {
+		t.Fatal(err)
+	}
+	defer second.Unplug()
+	if _, err := second.Node(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var streams sync.WaitGroup
+	for _, w := range []*usbcam.Webcam{w, second} {
+		streams.Go(func() {
+			w.Stream(ctx, 0, func(int) usbcam.Picture { return usbcam.Picture{Data: picture.Bytes()} })
+		})
+	}
+	defer func() { cancel(); streams.Wait() }()
 
 	socket := t.TempDir() + "/socket"
 	_, stop := startOn(t, noSystem, "-listen", "unix:"+socket, "-source", "v4l2", "-always-on", "-state-dir", t.TempDir(), "-owner-password", pcOwner)
@@ -69,11 +80,12 @@ func TestRigAPI(t *testing.T) {
 		},
 	}}}
 	defer p.web.CloseIdleConnections()
-	live := func(width int) {
+	live := func(width int) (name string) {
 		t.Helper()
 		for ctx.Err() == nil {
 			var c struct {
 				Phase  string
+				Device camera.Device
 				Format struct{ Width int }
 			}
 			_, _, text := p.ask("GET", "/api/camera", "")
@@ -81,11 +93,12 @@ func TestRigAPI(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.Format.Width == width && c.Phase != "starting" {
-				return
+				return c.Device.Name
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
 		t.Fatalf("no picture of %d pixels: %v", width, ctx.Err())
+		return ""
 	}
 	live(1280)
 	for _, s := range []struct {
@@ -108,7 +121,19 @@ func TestRigAPI(t *testing.T) {
 			t.Errorf("%s %s %s: %d %s, and the webcam has %d; want %d with %q, and %d", s.method, s.path, s.body, code, body, w.Brightness(), s.code, s.says, s.brightness)
 		}
 	}
-	live(640)
+	first := live(640)
+	for _, device := range []string{`"second"`, "null"} {
+		want := map[bool]string{true: first, false: "Second Webcam"}[device == "null"]
+		if code, _, text := p.ask("PATCH", "/api/settings", `{"device":`+device+`}`, "If-Match", "*"); code != 200 {
+			t.Fatal(text)
+		}
+		for live(640) != want {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	if _, _, text := p.ask("GET", "/api/camera", ""); strings.Count(text, `"Second Webcam"`) != 1 {
+		t.Errorf("the cameras are %s", text)
+	}
 	if _, _, text := p.ask("GET", "/api/state", ""); !strings.Contains(text, `"restarts": 0`) || !strings.Contains(text, `"stalls": 0`) {
 		t.Errorf("the camera was in trouble: %s", text)
 	}

@@ -246,9 +246,25 @@ func TestSettingsServe(t *testing.T) {
 		t.Errorf("after a restart: %s", text)
 	}
 	p.stop()
-	p = startOwned(t, dir, "-size", "320x240") // a flag goes before the page
+	p = startOwned(t, dir, "-size", "320x240", "-device", "serial-7") // a flag goes before the page
 	if _, _, text := p.ask("GET", "/api/settings", ""); !strings.Contains(text, "it is 320x240 by a flag of the program") || strings.Contains(text, `"160x120"`) {
 		t.Errorf("with a flag: %s", text)
+	}
+	for path, whole := range map[string]bool{"/state": false, "/api/state": true} { // which device it is, is its owner's business
+		r, err := http.NewRequestWithContext(t.Context(), "GET", p.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.SetBasicAuth("", pcOwner)
+		resp, err := p.web.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || strings.Contains(string(text), "serial-7") != whole || !strings.Contains(string(text), `"320x240"`) {
+			t.Errorf("%s: %v %s", path, err, text)
+		}
 	}
 	set(`{"viewing":null,"viewer_password":null}`)
 	if code := look(""); code != 200 {

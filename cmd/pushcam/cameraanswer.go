@@ -16,7 +16,9 @@ import (
 type cameraAnswer struct {
 	state  func() camera.State
 	webcam func() ([]v4l2.Mode, error)
-	source string // what -source is: others than a real camera have no modes
+	// cameras are those that there are.
+	cameras func() []camera.Device
+	source  string // what -source is: others than a real camera have no modes
 	// last is the last frame's pixels and bytes; zero if there was none.
 	last func() (pixels, bytes int)
 }
@@ -55,7 +57,12 @@ func (a *cameraAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Format camera.Format `json:"format"`
 		Modes  []mode        `json:"modes"`
 		Error  string        `json:"error,omitempty"`
-	}{s.Phase, s.Reason, s.Device, s.Format, []mode{}, ""}
+		// Cameras can be chosen by the setting device.
+		Cameras []camera.Device `json:"cameras"`
+	}{s.Phase, s.Reason, s.Device, s.Format, []mode{}, "", []camera.Device{}}
+	if a.source == "auto" || a.source == "v4l2" {
+		answer.Cameras = a.cameras()
+	}
 	offered, err := a.modes(s)
 	if err != nil {
 		answer.Error = err.Error()

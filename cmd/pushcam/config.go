@@ -270,6 +270,11 @@ func (c *config) controlsOver(kept v4l2.Controls) map[string]given {
 	return all
 }
 
+// isCameraFile tells whether a path is one of Video4Linux.
+func isCameraFile(path string) bool {
+	return filepath.Clean(path) == path && (strings.HasPrefix(path, "/dev/video") || strings.HasPrefix(path, "/dev/v4l/"))
+}
+
 // check refuses values that no camera or server can mean.
 func (c *config) check() error {
 	if err := c.source.check(); err != nil {
@@ -278,6 +283,9 @@ func (c *config) check() error {
 	switch {
 	case !(c.fps > 0 && c.fps <= 1000):
 		return fmt.Errorf("-fps is above 0 and at most 1000, not %v", c.fps)
+	case c.given["device"].By == bySettings && strings.HasPrefix(c.device, "/") && !isCameraFile(c.device):
+		// To open another file could do anything: a watchdog would reboot the board.
+		return fmt.Errorf("-device is a camera as /dev/video0, or a part of its name or bus, not %q", c.device)
 	case c.quality < 0 || c.quality > 100:
 		return fmt.Errorf("-quality is from 1 to 100, not %d", c.quality)
 	case c.format != "mjpg" && c.format != "jpeg":

@@ -58,6 +58,7 @@ func ownEncoding(c *config) string {
 }
 
 var pageFlags = []pageFlag{
+	{flag: "device", kind: api.String, applies: api.Stream, value: func(c *config) any { return c.device }, lacks: ownEncoding},
 	{flag: "size", kind: api.String, applies: api.Stream, value: func(c *config) any { return c.size.String() }, lacks: ownSize},
 	{flag: "fps", kind: api.Number, applies: api.Stream, minimum: bound(0.1), maximum: bound(1000), value: func(c *config) any { return c.fps }, lacks: ownRate},
 	{flag: "format", kind: api.String, applies: api.Stream, choices: []any{"mjpg", "jpeg"}, value: func(c *config) any { return c.format }, lacks: ownEncoding},

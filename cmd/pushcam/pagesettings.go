@@ -177,8 +177,8 @@ func (p *pageSettings) wire(a *appliance, server *pusher.Server, cam *camera.Cam
 	}
 	p.applyPassword = server.SetViewersPassword
 	p.apply = func(was, now *config) {
-		if was.size != now.size || was.fps != now.fps || was.format != now.format {
-			p.controls.camera.SetFormat(now.settings(), strings.ToUpper(now.format))
+		if was.device != now.device || was.size != now.size || was.fps != now.fps || was.format != now.format {
+			p.controls.camera.Ask(now.device, now.settings(), strings.ToUpper(now.format))
 			cam.Reopen()
 		}
 		if was.viewing != now.viewing {
@@ -220,6 +220,14 @@ func (p *pageSettings) takeViewing(chosen string) {
 		p.now.Store(now)
 		p.apply(was, now)
 	}
+}
+
+// viewersFlags are without what is only the owner's business: where the camera is plugged
+// in, and its serial number.
+func (p *pageSettings) viewersFlags() map[string]given {
+	all := maps.Clone(p.now.Load().given)
+	delete(all, "device")
+	return all
 }
 
 // set changes a flag among those of the page. Its error says what is wrong with the value.

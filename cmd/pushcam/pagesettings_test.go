@@ -66,3 +66,19 @@ func TestNameThatCannotBeKept(t *testing.T) {
 		t.Errorf("%v fps, %v", p.now.Load().fps, p.kept.page())
 	}
 }
+
+// Whoever has the password chooses a camera, and has no other file opened.
+func TestDeviceOfThePage(t *testing.T) {
+	c, err := parse(noSystem, nil, noEnv, setup.Setup{}, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for device, serves := range map[string]bool{
+		"/dev/video2": true, "/dev/v4l/by-id/usb-cheap-index0": true, "C920": true, "usb-0000:01:00.0-1.2": true,
+		"/dev/watchdog": false, "/dev/video/../watchdog": false, "/dev/v4l/../sda": false, "/etc/passwd": false, "//dev/video2": false,
+	} {
+		if _, err := c.with(map[string]string{"device": device}); (err == nil) != serves {
+			t.Errorf("%s: %v", device, err)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,9 +48,15 @@ func TestReadmeFlags(t *testing.T) {
 			t.Errorf("the README names -%s, which is no flag", m[1])
 		}
 	}
+	_, why, _ := strings.Cut(readme(t), "| not changed while it runs | why |\n")
+	why, _, _ = strings.Cut(why, "\n\n")
 	flags.VisitAll(func(f *flag.Flag) {
 		if f.Usage == "" {
 			t.Errorf("-%s does not say what it is", f.Name)
+		}
+		setting := slices.ContainsFunc(pageFlags, func(p pageFlag) bool { return p.flag == f.Name }) || slices.Contains([]string{"quality", "bitrate", "viewer-password"}, f.Name)
+		if setting == strings.Contains(why, "`-"+f.Name+"`") {
+			t.Errorf("-%s is a setting (%v), or the README says why not, and never both", f.Name, setting)
 		}
 	})
 }

@@ -83,7 +83,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	owners := ownersAPI{
 		settings: document, events: events, controls: controls, log: book, visitors: visitors,
 		actions: actions{reopen: cam.Reopen, privacy: private.set, testLED: panel.test, end: appliance.ends(all.stop)},
-		camera:  &cameraAnswer{state: cam.State, webcam: controls.camera.Modes, source: c.source.kind, last: hub.LastSize},
+		camera:  &cameraAnswer{state: cam.State, webcam: controls.camera.Modes, cameras: controls.camera.Cameras, source: c.source.kind, last: hub.LastSize},
 		report:  &diagnosis{appliance.lines(cam), c.problems, book},
 	}
 	server.Owner = newOwner(c, appliance, settings, page, hosts, owners.answers())
@@ -98,7 +98,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	server.State = map[string]func() any{
 		"camera":   func() any { return viewersCameraState(cam) },
 		"panel":    panel.state,
-		"flags":    func() any { return page.now.Load().given },
+		"flags":    func() any { return page.viewersFlags() },
 		"controls": func() any { return controls.camera.ControlStates() },
 		"settings": settings.state,
 		"board":    func() any { return boardState(c.root) },
@@ -107,7 +107,10 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	maps.Copy(server.State, appliance.state())
 	events.Viewers = func() any { return server.Viewers() }
 	events.State = func() any { return eventState(server, cam, appliance) }
-	server.OwnersState = map[string]func() any{"camera": func() any { return cameraState(cam) }}
+	server.OwnersState = map[string]func() any{
+		"camera": func() any { return cameraState(cam) },
+		"flags":  func() any { return page.now.Load().given },
+	}
 	if secure != nil {
 		listeners = append(listeners, secure.listener())
 		secure.id, secure.names = appliance.identifies()

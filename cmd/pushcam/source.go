@@ -81,7 +81,7 @@ func newSource(c *config, webcam *v4l2.Source, asked func() camera.Settings, her
 		return madeSource(func() camera.Source { return &camera.Pattern{Settings: asked()} })
 	case c.source.kind == "stream":
 		return newRelay(c, here)
-	case c.source.kind == "v4l2", c.device != "":
+	case c.source.kind == "v4l2", c.device != "" && c.given["device"].By != bySettings:
 		return webcam
 	}
 	return &camera.Fallback{Source: webcam, Otherwise: func(why error) camera.Source {
