@@ -90,6 +90,9 @@ type part struct {
 	holders     int           // of its frame; belongs to the frameBudget
 }
 
+// next is when the part after this one is expected.
+func (p *part) next() time.Time { return p.since.Add(p.gap) }
+
 // NewHub returns a Hub without a frame. It calls demand, which may be nil, with
 // true when the first watcher comes and with false when the last one goes; the
 // calls are in order and must not block.

@@ -288,8 +288,8 @@ func (r *reader) correct(d, share time.Duration, ti *tcpInfo) {
 }
 
 // check tells whether the reader may be sent another frame, and if not, how long to wait
-// before checking again.
-func (r *reader) check(now, timeout time.Duration, ti *tcpInfo) (wait time.Duration, ok bool) {
+// before checking again. The camera's next frame is expected at next.
+func (r *reader) check(now, next, timeout time.Duration, ti *tcpInfo) (wait time.Duration, ok bool) {
 	// A small window bounds the age by itself, and far away its changes tell too little.
 	bound := r.size / 2
 	if ti.MinRTT > readerNear {
@@ -318,6 +318,9 @@ func (r *reader) check(now, timeout time.Duration, ti *tcpInfo) (wait time.Durat
 	if r.far(ti) && r.ahead <= 3+int((ti.MinRTT+readerTrust)/r.takes) && !r.much(ti) {
 		if due := r.want - r.early - now; due > 0 {
 			return min(poll, due), false
+		}
+		if next <= r.want && now < min(r.want, next+readerStep) { // the one that comes is in time, too
+			return min(poll, max(next-now, readerPoll/4)), false
 		}
 		return 0, true
 	}

@@ -265,7 +265,7 @@ func (s *modelStream) run() {
 		wait, ok := gateMinWait, ti.Unsent <= gateUnsent
 		if !s.plain {
 			r.note(now, &ti)
-			if w, open := r.check(now, modelTimeout, &ti); !open {
+			if w, open := r.check(now, time.Duration(newest+1)*frameTime, modelTimeout, &ti); !open {
 				wait, ok = w, false
 			}
 		}
@@ -359,6 +359,7 @@ func TestReaderOnModel(t *testing.T) {
 func TestReaderInBursts(t *testing.T) {
 	const ms = time.Millisecond
 	for rtt, want := range map[time.Duration]float64{1 * ms: 0.95, 20 * ms: 0.96, 100 * ms: 0.9} {
+		var ages []time.Duration
 		for _, share := range []float64{0.25, 0.5, 0.8} {
 			for _, buffer := range []int{65535, 1 << 20} {
 				s := modelStream{system: "linux", rtt: rtt, buffer: buffer, fps: 30, size: 100_000, share: share, bursts: true, exact: true, late: 2 * ms, length: 13 * time.Second}
@@ -375,7 +376,13 @@ func TestReaderInBursts(t *testing.T) {
 				if most := rtt/2 + time.Second/60 + 20*ms; rate < want || age > most {
 					t.Errorf("%v: %.3f of the plain sender's rate, median age %v, want at least %v and at most %v", &s, rate, age, want, most)
 				}
+				ages = append(ages, age)
 			}
+		}
+		// Frames go a little early, but not when a newer one would be in time, too.
+		slices.Sort(ages)
+		if most := rtt/2 + time.Second/60 + 3*ms; ages[len(ages)/2] > most {
+			t.Errorf("RTT %v: half of the median ages are above %v", rtt, ages[len(ages)/2])
 		}
 	}
 }
@@ -447,7 +454,7 @@ func TestReaderFirstFrames(t *testing.T) {
 	may := func() bool {
 		now += time.Second / 30
 		r.note(now, &ti)
-		_, ok := r.check(now, 10*time.Second, &ti)
+		_, ok := r.check(now, 0, 10*time.Second, &ti)
 		return ok
 	}
 	for i, window := range []uint32{95_232, 230_400} {
