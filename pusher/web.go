@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path"
 	"strconv"
+	"strings"
 )
 
 // The pages are files as they are: what gets into one does not run, because their
@@ -87,8 +88,8 @@ func (s *Server) pageFile(w http.ResponseWriter, r *http.Request) {
 }
 
 // webFile is what a file is sent as, which the caller must not change: texts come without
-// indentation and scripts without comments, which are for who reads the source, and a quarter
-// of it. A comment must end with its line.
+// indentation, scripts without comments, and styles without spaces that mean nothing, which
+// are for who reads the source, and a quarter of it. A comment must end with its line.
 func webFile(name string) []byte {
 	content, err := webFiles.ReadFile("web/" + name)
 	if err != nil {
@@ -103,7 +104,12 @@ func webFile(name string) []byte {
 		if comment != "" {
 			line, _, _ = bytes.Cut(line, []byte(comment))
 		}
-		if line = bytes.TrimSpace(line); len(line) > 0 {
+		if line = bytes.TrimSpace(line); path.Ext(name) == ".css" {
+			for _, space := range []string{" {", "{ ", ": ", ", ", "; "} {
+				line = bytes.ReplaceAll(line, []byte(space), []byte(strings.TrimSpace(space)))
+			}
+		}
+		if len(line) > 0 {
 			sent = append(append(sent, line...), '\n')
 		}
 	}

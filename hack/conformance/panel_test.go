@@ -125,6 +125,12 @@ func TestPanel(t *testing.T) {
 	until(t, tb, wrong(hold)+`.includes("-5") && `+input(hold)+`.value == "10"`)
 	until(t, tb, input("Log has")+`.disabled && `+input("Log has")+`.closest(".field").textContent.includes("set by a flag")`)
 
+	o.set("Sites allowed", "home.example")
+	until(t, tb, wrong("Sites allowed")+`.includes("an origin is one as") && `+input("Sites allowed")+`.value == ""`)
+	o.set("Viewers at most", "7")
+	until(t, tb, `!`+input("Viewers at most")+`.parentElement.querySelector(".reset").hidden && `+input("Viewers at most")+`.value == "7"`)
+	until(t, tb, input("Also called")+`.disabled && `+input("Also called")+`.value == "pushcam.test"`)
+
 	// Another owner's change is shown; while this one types, it is not lost, nor overwritten.
 	p.api("PATCH", "/api/settings", `{"idle_hold": 21}`)
 	until(t, tb, input(hold)+`.value == "21"`)

@@ -20,9 +20,10 @@ export default {
     viewers: "Wer zusieht", device: "Gerät", update: "Update", log: "Protokoll", help: "Diagnose",
   },
   fields: {
-    size: "Größe", fps: "Bilder pro Sekunde", format: "Format", quality: "Qualität", bitrate: "Bitrate",
-    idle_hold: "Sekunden an ohne Zuschauer", always_on: "Immer an", viewing: "Zusehen", viewer_password: "Passwort der Zuschauer",
-    name: "Name", led: "Statuslicht", log_level: "Im Protokoll", power_line_frequency: "Netzfrequenz",
+    device: "Kamera", size: "Größe", fps: "Bilder pro Sekunde", quality: "Qualität", bitrate: "Bitrate",
+    idle_hold: "Sekunden an ohne Zuschauer", always_on: "Immer an", viewing: "Zusehen", viewer_password: "Passwort der Zuschauer", max_viewers: "Zuschauer höchstens",
+    allow_host: "Heißt auch", allow_origin: "Erlaubte Seiten",
+    led: "Statuslicht", log_level: "Im Protokoll", power_line_frequency: "Netzfrequenz",
     brightness: "Helligkeit", contrast: "Kontrast", saturation: "Sättigung", sharpness: "Schärfe",
     auto_exposure: "Belichtungsautomatik", exposure_time_absolute: "Belichtungszeit", focus_absolute: "Fokus",
     white_balance_automatic: "Automatischer Weißabgleich", white_balance_temperature: "Farbtemperatur",

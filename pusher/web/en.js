@@ -20,9 +20,10 @@ export default {
     viewers: "Watching now", device: "Device", update: "Update", log: "Log", help: "Diagnosis",
   },
   fields: {
-    size: "Size", fps: "Frames a second", format: "Format", quality: "Quality", bitrate: "Bit rate",
-    idle_hold: "Seconds on without viewers", always_on: "Always on", viewing: "Viewing", viewer_password: "Viewers' password",
-    name: "Name", led: "Status light", log_level: "Log has", power_line_frequency: "Mains frequency",
+    device: "Camera", fps: "Frames a second", bitrate: "Bit rate",
+    idle_hold: "Seconds on without viewers", viewer_password: "Viewers' password", max_viewers: "Viewers at most",
+    allow_host: "Also called", allow_origin: "Sites allowed",
+    led: "Status light", log_level: "Log has", power_line_frequency: "Mains frequency",
   },
   choices: { on: "on", off: "off", open: "everybody on the network", closed: "with a password", debug: "everything", info: "what matters", warn: "warnings", error: "errors" },
   own: "the camera's own",

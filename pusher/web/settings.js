@@ -3,6 +3,7 @@ import { ask } from "./ask.js";
 import { button, Field, row } from "./fields.js";
 import { digits, make, show, words } from "./words.js";
 
+// label is what a setting is called; what English calls as the API does is not among the words.
 const label = name => words.fields[name] ?? name.replaceAll("_", " ").replace(/^./, c => c.toUpperCase());
 const choice = value => words.choices[value] ?? value;
 const optionsOf = choices => choices?.map(value => ({ value, text: choice(value) }));
@@ -69,9 +70,9 @@ export async function imageSection(settings, on) {
   let camera = await load();
   const text = n => digits(n, n % 1 && n < 9.5 ? 1 : 0);
   const options = (name, value) => {
-    const rates = size => (camera.modes).filter(mode => !size || mode.size === size).flatMap(mode => mode.rates);
-    if (rates().length === 0) return;
-    const all = name === "size" ? [...new Set(camera.modes.map(mode => mode.size))].map(size =>
+    const rates = size => camera.modes.filter(mode => !size || mode.size === size).flatMap(mode => mode.rates);
+    const all = name === "device" ? [{ value: "", text: "auto" }, ...camera.cameras.map(({ name, bus }) => ({ value: bus, text: name }))]
+      : rates().length === 0 ? null : name === "size" ? [...new Set(camera.modes.map(mode => mode.size))].map(size =>
       ({ value: size, text: `${size.replace("x", "×")}, ${words.upTo(text(Math.max(...rates(size).map(rate => rate.fps))))}` }))
       : name === "fps" && rates(settings.all.size?.value).map(({ fps, mbit_per_s }) => ({ value: fps, text: words.costs(text(fps), text(mbit_per_s)) }));
     if (all && !all.some(o => o.value === value)) all.unshift({ value: value ?? "", text: readable(value) });
@@ -82,7 +83,7 @@ export async function imageSection(settings, on) {
     camera = await load();
     settings.show();
   });
-  return settings.fields(["size", "fps", "format", "quality", "bitrate"], options);
+  return settings.fields([...camera.cameras.length > 1 ? ["device"] : [], "size", "fps", "format", "quality", "bitrate"], options);
 }
 
 export async function cameraSection(settings, on) {
@@ -99,7 +100,7 @@ export async function cameraSection(settings, on) {
 
 export async function accessSection(settings, _, { unowned }) {
   const known = unowned !== undefined; // on a PC the owner's password is a flag
-  return [...settings.fields(["viewing", "viewer_password"]), ...known ? password() : [], ...await tokens()];
+  return [...settings.fields(["viewing", "viewer_password", "max_viewers", "allow_host", "allow_origin"]), ...known ? password() : [], ...await tokens()];
 }
 
 // password is the owner's own. All other logins end with it.
