@@ -143,6 +143,15 @@ func TestPanel(t *testing.T) {
 	o.finish(hold)
 	until(t, tb, wrong(hold)+` == "" && `+input(hold)+`.value == "33" && `+input("Always on")+`.checked`)
 
+	const secret = "Viewers' password"
+	o.begin(secret, "mine for viewers")
+	p.api("PATCH", "/api/settings", `{"viewer_password": "theirs for viewers"}`)
+	o.finish(secret)
+	until(t, tb, wrong(secret)+`.includes("somebody else has changed the settings")`)
+	o.set(secret, "mine for viewers")
+	until(t, tb, wrong(secret)+` == ""`)
+	p.api("PATCH", "/api/settings", `{"viewer_password": null}`)
+
 	o.press("Close the camera (privacy)")
 	until(t, tb, word+` == "privacy"`)
 	o.press("Open the camera again")

@@ -49,15 +49,17 @@ export class Settings {
     });
   }
 
-  // save changes one setting, if nobody else has since its owner began to.
+  // save changes one setting, if nobody else has since its owner began to. Of a secret nobody
+  // tells whether it is that which was changed.
   async #save(name, value, seen) {
     for (let { version } = seen; ; { version } = this) {
       try {
         return this.#take(await ask("PATCH", "api/settings", { [name]: value }, { "If-Match": `"${version}"` }));
       } catch (error) {
         if (error.status !== 412) throw error.fields?.[name] ? new Error(error.fields[name]) : error;
+        await this.load();
+        if (seen.set !== undefined) throw error;
       }
-      await this.load();
       const now = this.all[name].value; // perhaps only another setting was changed
       if (now !== seen.value) throw new Error(words.conflict(readable(now)));
     }
