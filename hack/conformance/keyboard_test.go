@@ -151,6 +151,11 @@ func TestKeyboard(t *testing.T) {
 	tb.press(kb.Enter)
 	until(t, tb, `document.querySelector("textarea").value.includes("test pattern")`)
 	tb.has("#help button")
+	var listens bool
+	tb.eval(`document.addEventListener("copy", ({ target }) => { window.copied = target.value?.slice(target.selectionStart, target.selectionEnd); }) === undefined`, &listens)
+	tb.press(kb.Tab)
+	tb.press(kb.Enter) // Copy
+	until(t, tb, `window.copied?.includes("test pattern") && copied === document.querySelector("textarea").value`)
 	tb.do(chromedp.Focus(chromedp.CSS("#camera input[type=checkbox]")))
 	tb.press(" ")
 	until(t, tb, input("Always on")+`.closest(".field").querySelector(".reset:not([hidden])")`)

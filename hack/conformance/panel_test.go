@@ -118,6 +118,8 @@ func TestPanel(t *testing.T) {
 	o.set("Size", "320x240")
 	until(t, tb, `document.getElementById("picture").width == 320`)
 	until(t, tb, `[...`+input("Frames a second")+`.options].some(o => /^15 fps, about [\d.]+ Mbit\/s$/.test(o.text))`)
+	o.set("Frames a second", "15")
+	p.await("15 frames a second", func(s state) bool { return s.Camera.Format.FPS == 15 && s.Camera.Phase == "live" })
 
 	// What cannot be is said where it was typed; what a flag has set says so.
 	const hold = "Seconds on without viewers"
@@ -181,8 +183,46 @@ func TestPanel(t *testing.T) {
 	until(t, tb, word+` == "live"`)
 	o.set("Lines with", "somebody with the password")
 	until(t, tb, `document.querySelector("pre").textContent.includes("somebody with the password came")`)
+	o.set("At least", "error")
+	until(t, tb, `document.querySelector("pre").textContent == "nothing"`)
 	o.press("Make a diagnosis")
 	until(t, tb, `document.querySelector("textarea").value.includes("test pattern")`)
+
+	// The owner closes viewing, with a password for viewers, and opens it again.
+	looks := func(password string, want int) {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/snapshot.jpg", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.SetBasicAuth("viewer", password)
+		resp, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("with the password %q: %s, want %d", password, resp.Status, want)
+		}
+	}
+	o.set("Viewers' password", "short")
+	until(t, tb, wrong("Viewers' password")+` != ""`)
+	o.set("Viewers' password", viewersPassword)
+	until(t, tb, input("Viewers' password")+`.closest(".field").textContent.includes("there is one")`)
+	o.set("Viewing", "closed")
+	until(t, tb, input("Viewing")+`.value == "closed" && !`+input("Viewing")+`.closest(".field").querySelector(".reset").hidden`)
+	looks("another-password", http.StatusUnauthorized)
+	looks(viewersPassword, http.StatusOK)
+	until(t, tb, word+` == "live"`) // the owner's own picture
+	o.set("Viewing", "open")
+	await(t, func() string { return "open viewing" }, func() bool {
+		resp, err := http.Get(p.url + "/snapshot.jpg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
 
 	o.updates(p)
 	o.press("Log out")

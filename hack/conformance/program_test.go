@@ -146,6 +146,9 @@ type state struct {
 	Camera struct {
 		Phase  string `json:"phase"`
 		Frames uint64 `json:"frames"`
+		Format struct {
+			FPS float64 `json:"fps"`
+		} `json:"format"`
 	} `json:"camera"`
 	Viewers []struct {
 		Name    string `json:"name"`

@@ -38,6 +38,13 @@ type updatable struct {
 	restarts atomic.Int32
 	later    atomic.Pointer[update.State] // after the restart; nil before
 	password atomic.Value                 // the owner's new one
+	change   atomic.Pointer[wifiChange]   // the last of its network
+}
+
+type wifiChange struct {
+	SSID  string `json:"ssid"`
+	State string `json:"state"`
+	Why   string `json:"why,omitempty"`
 }
 
 func (u *updatable) Answers(context.Context) error { return nil }
@@ -86,7 +93,20 @@ func newUpdatable(t *testing.T, p *program, keys ...signed.Entry) *updatable {
 			known = slices.DeleteFunc(known, func(name string) bool { return name == r.FormValue("ssid") })
 		}
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(map[string]any{"network": map[string]any{"ssid": "home", "signal_dbm": -50}, "seen": []string{}, "known": known})
+		if r.Method == http.MethodPut {
+			var wish struct{ SSID, Password, Country string }
+			if err := json.NewDecoder(r.Body).Decode(&wish); err != nil {
+				t.Error(err)
+			}
+			if len(wish.Password) < 8 {
+				w.WriteHeader(http.StatusUnprocessableEntity)
+				json.NewEncoder(w).Encode(map[string]any{"error": "the password is too short for " + wish.SSID})
+				return
+			}
+			u.change.Store(&wifiChange{SSID: wish.SSID + " in " + wish.Country, State: "trying"})
+		}
+		heard := map[string]any{"ssid": "Nextdoor", "signal_dbm": -71, "security": "WPA2"}
+		json.NewEncoder(w).Encode(map[string]any{"network": map[string]any{"ssid": "home", "signal_dbm": -50}, "seen": []any{heard}, "known": known, "change": u.change.Load(), "country": "DE"})
 	})
 	pages.HandleFunc("/test/", func(w http.ResponseWriter, r *http.Request) { w.Write(u.files[filepath.Base(r.URL.Path)]) })
 	pages.HandleFunc("/api/events", func(w http.ResponseWriter, r *http.Request) {
@@ -252,7 +272,19 @@ func (o panel) updates(p *program) {
 		t.Errorf("the new password is %q", is)
 	}
 	until(t, tb, `document.querySelector("#wifi ul").textContent == "old & goneForget it"`)
+	const wifi = `document.querySelector("#wifi [role=status]").textContent`
+	until(t, tb, `document.querySelector("#heard option").textContent == "Nextdoor, -71 dBm, WPA2"`)
+	o.set("Network", "Nextdoor")
+	o.set("Its password", "short")
+	o.press("Join this network")
+	until(t, tb, `document.querySelector("#wifi > .button [role=alert]").textContent == "the password is too short for Nextdoor"`)
+	o.set("Its password", "long enough")
+	o.set("Country", "AT")
+	o.press("Join this network")
+	until(t, tb, wifi+` == "In home, -50 dBm. Joining Nextdoor in AT."`)
 	keep(t, "appliance.png", tb.screenshot("body"))
+	u.change.Store(&wifiChange{SSID: "Nextdoor", State: "went back", Why: "Its password is wrong."})
+	until(t, tb, wifi+`.endsWith("It could not join Nextdoor, and went back. Its password is wrong.")`)
 	o.press("Forget it")
 	until(t, tb, `document.querySelector("#wifi ul").textContent == ""`)
 
