@@ -204,7 +204,7 @@ func (w watching) view(conn net.Conn, saw func(frame)) error {
 func askState(url string) (stop func()) {
 	done := make(chan struct{})
 	go func() {
-		client := http.Client{Transport: new(http.Transport), Timeout: pageAsks}
+		client := http.Client{Transport: new(http.Transport), Timeout: 4 * time.Second}
 		defer client.CloseIdleConnections()
 		for {
 			if resp, err := client.Get(url); err == nil { // the stream's own error tells if the server is gone
@@ -222,7 +222,7 @@ func askState(url string) (stop func()) {
 }
 
 // pageAsks is asks.settled of pusher/web/live.js.
-const pageAsks = 5 * time.Second
+const pageAsks = 10 * time.Second
 
 // viewers is a process that watches.
 type viewers struct {

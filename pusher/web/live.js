@@ -8,7 +8,7 @@ const silence = 3000; // after which a connection is taken for dead
 const slowFrom = 1000; // of age when it is drawn, a picture is slow
 const asleep = 5000; // between two ticks: this computer has slept
 const retry = { first: 300, most: 2000, refused: 5000 }; // between two tries to connect
-const asks = { settled: 5000, otherwise: 1000, wait: 4000 }; // between two requests for the state, and for an answer
+const asks = { settled: 10_000, otherwise: 1000, wait: 4000 }; // between two requests for the state, and for an answer
 const exchanges = { least: 3, most: 12, doubt: 50 }; // a tick apart, after a connection began, until the clock is known so well
 const remembered = 5000; // for which drawn frames count for the rate
 
