@@ -302,8 +302,11 @@ func TestEventsOfProgram(t *testing.T) {
 	}
 	expect("state", `"watching":0`)
 	expect("viewers", "[]")
-	p.ask("PATCH", "/api/settings", `{"idle_hold":1}`, "If-Match", "*")
-	expect("settings", `"version"`)
+	_, head, _ := p.ask("GET", "/api/settings", "")
+	expect("settings", strings.Trim(head.Get("ETag"), `"`))
+	expect("controls", "{}")
+	_, head, _ = p.ask("PATCH", "/api/settings", `{"idle_hold":1}`, "If-Match", "*")
+	expect("settings", strings.Trim(head.Get("ETag"), `"`))
 	p.ask("POST", "/api/actions/privacy", `{"on":true}`)
 	expect("state", `"phase":"privacy"`)
 	p.ask("PATCH", "/api/controls", `{"brightness":1}`)

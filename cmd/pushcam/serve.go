@@ -77,6 +77,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	page.wire(appliance, server, cam, panel, level)
 	events := &api.Events{}
 	document := &api.Document{Settings: page, Changed: events.Settings}
+	events.Version = document.Version
 	controls.changed = func() { events.Controls(); events.Settings(document.Version()) }
 	book.tell, panel.pressed = events.Log, events.Button
 	private := privacySwitch{settings: settings, show: cam.SetPrivacy}

@@ -19,6 +19,9 @@ type Events struct {
 	State func() any
 	// Viewers is told as the event viewers, likewise, to those who ask for it.
 	Viewers func() any
+	// Version is that of the settings, which is told to who begins to listen: they may have
+	// been changed since it listened before. So is that controls may have been.
+	Version func() string
 
 	mu        sync.Mutex
 	listeners map[*listener]struct{}
@@ -59,7 +62,9 @@ func (e *Events) Log(line []byte) {
 func (e *Events) Button(pressed bool) { e.queue("button", map[string]bool{"pressed": pressed}) }
 
 // Settings tells the settings' version. It never waits.
-func (e *Events) Settings(version string) { e.tell("settings", map[string]string{"version": version}) }
+func (e *Events) Settings(version string) { e.tell("settings", versionOf(version)) }
+
+func versionOf(settings string) any { return map[string]string{"version": settings} }
 
 // Controls tells that controls of the camera were set. It never waits.
 func (e *Events) Controls() { e.tell("controls", struct{}{}) }
@@ -202,6 +207,8 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if l.wants["viewers"] {
 		first = append(first, encode("viewers", e.Viewers())...)
 	}
+	first = append(first, encode("settings", versionOf(e.Version()))...)
+	first = append(first, encode("controls", struct{}{})...)
 	if err := send(w, first); err != nil {
 		return // the reader has left
 	}

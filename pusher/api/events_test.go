@@ -70,7 +70,7 @@ func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var phase atomic.Value
 		phase.Store("idle")
-		e := &Events{State: phase.Load, Viewers: func() any { return []int{1} }}
+		e := &Events{State: phase.Load, Viewers: func() any { return []int{1} }, Version: func() string { return "6" }}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go e.Run(ctx)
@@ -84,8 +84,8 @@ func TestEvents(t *testing.T) {
 				}
 			}
 		}
-		expect(all, `state "idle"`, "viewers [1]")
-		expect(few, `state "idle"`)
+		expect(all, `state "idle"`, "viewers [1]", `settings {"version":"6"}`, "controls {}")
+		expect(few, `state "idle"`, `settings {"version":"6"}`, "controls {}")
 		synctest.Wait()
 		e.Log([]byte("a line\n"))
 		e.Button(true)
@@ -110,9 +110,11 @@ func TestEvents(t *testing.T) {
 // queueLength of the rest. Who misses one of those is cut off, and nobody waits.
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &Events{State: func() any { return "idle" }}
+		e := &Events{State: func() any { return "idle" }, Version: func() string { return "0" }}
 		slow, ended := listen(t, e, "?log=1")
-		slow.next(t)
+		for range 3 { // what is told at once
+			slow.next(t)
+		}
 		synctest.Wait()
 		e.Settings("1")
 		synctest.Wait() // it hangs in writing that
@@ -145,7 +147,7 @@ func TestSlowReader(t *testing.T) {
 
 func TestTooManyListen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &Events{State: func() any { return "idle" }}
+		e := &Events{State: func() any { return "idle" }, Version: func() string { return "0" }}
 		for range maxListeners {
 			r, _ := listen(t, e, "")
 			r.next(t)
