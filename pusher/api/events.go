@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -36,8 +38,8 @@ const (
 	heartbeat = 15 * time.Second
 )
 
-// errTooMany is why somebody cannot listen.
-var errTooMany = fmt.Errorf("%d listen already, and there may be no more; try again in a few seconds", maxListeners)
+// errOver ends who reads so slowly that it has missed something, or gave its place away.
+var errOver = errors.New("it may begin anew")
 
 // listener is one who listens. Of an event that says how something is, only the newest is
 // held; events that each count are in a queue.
@@ -46,7 +48,8 @@ type listener struct {
 	wake   chan struct{}   // holds one when there is something
 	newest map[string][]byte
 	queue  [][]byte
-	slow   bool // the queue was full, and an event is lost
+	since  time.Time
+	over   bool // the queue was full, and an event is lost; or it has given its place away
 }
 
 // optional are the events that are told only to who asks for them with NAME=1.
@@ -100,7 +103,7 @@ func (e *Events) each(name string, data any, do func(*listener, []byte)) {
 
 func (e *Events) queue(name string, data any) {
 	e.each(name, data, func(l *listener, event []byte) {
-		if l.slow = l.slow || len(l.queue) >= queueLength; !l.slow {
+		if l.over = l.over || len(l.queue) >= queueLength; !l.over {
 			l.queue = append(l.queue, event)
 		}
 	})
@@ -111,7 +114,7 @@ func (e *Events) tell(name string, data any) {
 }
 
 // take is what there is to tell to a listener, in the order of names of those of which only
-// the newest is held; false if it has missed an event.
+// the newest is held; false if it is over.
 func (e *Events) take(l *listener) (events []byte, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -121,7 +124,7 @@ func (e *Events) take(l *listener) (events []byte, ok bool) {
 	events = append(events, bytes.Join(l.queue, nil)...)
 	clear(l.newest)
 	l.queue = nil
-	return events, !l.slow
+	return events, !l.over
 }
 
 // wanted tells whether somebody listens, and whether for viewers.
@@ -165,16 +168,23 @@ func (e *Events) tellNew(name string, what func() any, was []byte) []byte {
 	return now
 }
 
-// listen adds a listener; nil if there are too many.
+// listen adds a listener. Of too many the oldest gives its place away: it may have vanished,
+// and else it begins anew.
 func (e *Events) listen(r *http.Request) *listener {
-	l := &listener{wants: make(map[string]bool), wake: make(chan struct{}, 1), newest: make(map[string][]byte)}
+	l := &listener{since: time.Now(), wants: make(map[string]bool), wake: make(chan struct{}, 1), newest: make(map[string][]byte)}
 	for _, name := range optional {
 		l.wants[name] = r.URL.Query().Get(name) == "1"
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.listeners) >= maxListeners {
-		return nil
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(e.listeners)), func(a, b *listener) int { return a.since.Compare(b.since) })
+		delete(e.listeners, oldest)
+		oldest.over = true
+		select {
+		case oldest.wake <- struct{}{}:
+		default:
+		}
 	}
 	if e.listeners == nil {
 		e.listeners = make(map[*listener]struct{})
@@ -189,18 +199,13 @@ func (e *Events) leave(l *listener) {
 	delete(e.listeners, l)
 }
 
-// ServeHTTP tells what happens until the request ends, or until the reader is so slow that
-// it has missed something: then it asks again, as a browser does by itself.
+// ServeHTTP tells what happens until the request ends, the reader is so slow that it has
+// missed something, or others have come: then it asks again, as a browser does by itself.
 func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !Allows(w, r, http.MethodGet) {
 		return
 	}
 	l := e.listen(r)
-	if l == nil {
-		w.Header().Set("Retry-After", "5")
-		Fail(w, r, http.StatusServiceUnavailable, errTooMany)
-		return
-	}
 	defer e.leave(l)
 	w.Header().Set("Content-Type", "text/event-stream")
 	first := encode("state", e.State())
@@ -220,7 +225,7 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-l.wake:
 			events, ok := e.take(l)
 			if err = send(w, events); err == nil && !ok {
-				err = errors.New("it reads too slowly")
+				err = errOver
 			}
 		case <-beat.C:
 			err = send(w, []byte(":\n\n"))

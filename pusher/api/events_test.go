@@ -145,17 +145,31 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
+// One more than may listen takes the place of the oldest, which may be a telephone that is
+// gone.
 func TestTooManyListen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &Events{State: func() any { return "idle" }, Version: func() string { return "0" }}
-		for range maxListeners {
-			r, _ := listen(t, e, "")
-			r.next(t)
+		begin := func() (*reader, <-chan struct{}) {
+			time.Sleep(time.Millisecond)
+			r, ended := listen(t, e, "")
+			for range 3 { // what is told at once
+				r.next(t)
+			}
+			return r, ended
 		}
-		w := httptest.NewRecorder()
-		e.ServeHTTP(w, httptest.NewRequest("GET", "/api/events", nil))
-		if w.Code != 503 || w.Header().Get("Retry-After") == "" {
-			t.Errorf("%d %s", w.Code, w.Body)
+		oldest, ended := begin()
+		second, _ := begin()
+		for range maxListeners - 1 {
+			begin()
+		}
+		if got := oldest.next(t); got != "end" {
+			t.Errorf("the oldest hears %q", got)
+		}
+		<-ended
+		e.Button(true)
+		if got := second.next(t); got != `button {"pressed":true}` {
+			t.Errorf("the next one hears %q", got)
 		}
 	})
 }
