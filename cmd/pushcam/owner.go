@@ -138,6 +138,15 @@ func (a *appliance) isCalled(host string) bool {
 	return a != nil && strings.EqualFold(host, a.name.State().Host)
 }
 
+// called is the appliance's name, at once after rename, although the program goes by the one
+// of before until it starts anew.
+func (a *appliance) called() string {
+	if name, err := a.hostname(); err == nil {
+		return name
+	}
+	return a.name.Hostname
+}
+
 // rename gives the appliance another name, with which its program then starts anew: see
 // awaitOtherName.
 func (a *appliance) rename(name string) error {

@@ -173,7 +173,7 @@ func (p *pageSettings) Change(values map[string]any) error {
 // wire has changes serve.
 func (p *pageSettings) wire(a *appliance, server *pusher.Server, cam *camera.Camera, panel *panel, level *slog.LevelVar) {
 	if a != nil {
-		p.name, p.rename = func() string { return a.name.Hostname }, a.rename
+		p.name, p.rename = a.called, a.rename
 	}
 	p.applyPassword = server.SetViewersPassword
 	p.apply = func(was, now *config) {

@@ -104,7 +104,11 @@ func testAppliance(t *testing.T, p *product) {
 	})
 	tell("name on the network", func(t *testing.T) { testName(t, m, p.Hostname) })
 	tell("ffmpeg", func(t *testing.T) { testFFmpeg(t, m) })
-	tell("Chromium", func(t *testing.T) { testChromium(t, m) })
+	tell("Chromium", func(t *testing.T) {
+		tb := newTab(t, m)
+		testChromium(t, tb)
+		t.Run("the owner's panel", func(t *testing.T) { testPanel(t, tb) })
+	})
 	tell("the card says how it went", func(t *testing.T) {
 		m.await(t, "the report on the card", func() error {
 			said, err := exec.CommandContext(t.Context(), "mtype", "-i", bootOf(card), "::"+setup.ReportFile).CombinedOutput()

@@ -38,36 +38,11 @@ func testFFmpeg(t *testing.T, m *machine) {
 }
 
 // testChromium looks at the page as its owner does, and at its picture's colours.
-func testChromium(t *testing.T, m *machine) {
-	need(t, "chromium")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.WindowSize(1280, 800), chromedp.Flag("disable-component-update", true))...)
-	defer cancelAllocator()
-	ctx, cancelTab := chromedp.NewContext(ctx)
-	defer cancelTab()
-	if err := chromedp.Do(ctx, chromedp.Navigate(m.url+"/")); err != nil {
-		t.Fatalf("Chromium: %v", err)
-	}
-	m.await(t, "the page shows the picture", func() error {
-		shown, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.querySelector("#picture").width > 0 &&
-			document.querySelector("#state").textContent.includes("live")`))
-		if err == nil && !shown {
-			err = fmt.Errorf("it does not")
-		}
-		return err
-	})
-	if shot, err := chromedp.Run(ctx, chromedp.Screenshot(chromedp.CSS("body"))); err != nil {
-		t.Error(err)
-	} else {
-		keep(t, "page.png", shot)
-	}
-	shot, err := chromedp.Run(ctx, chromedp.Screenshot(chromedp.CSS("#picture")))
-	if err != nil {
-		t.Fatal(err)
-	}
+func testChromium(t *testing.T, tb *tab) {
+	tb.open(t, tb.m.url+"/")
+	tb.until(t, `document.querySelector("#picture").width > 0 && document.querySelector("#state").textContent.includes("live")`)
+	tb.shot(t, "page.png")
+	shot := run(t, tb, chromedp.Screenshot(chromedp.CSS("#picture")))
 	keep(t, "picture.png", shot)
 	img, err := png.Decode(bytes.NewReader(shot))
 	if err != nil {
@@ -80,8 +55,7 @@ func testChromium(t *testing.T, m *machine) {
 			t.Errorf("quarter %d of the picture is %v in Chromium, want %v", i, got, want)
 		}
 	}
-	m.is(t, "one viewer who gets pictures", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 })
-	t.Run("the owner's panel", func(t *testing.T) { testPanel(ctx, t, m) })
+	tb.m.is(t, "one viewer who gets pictures", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Sent > 10 })
 }
 
 // near tells whether two colours are the same but for what JPEG and a browser change.

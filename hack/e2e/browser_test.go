@@ -1,0 +1,138 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// A tab of Chromium, in which names below .local lead to this computer, as the machine's
+// ports do. What needs the machine to answer may take as long as getTimeout.
+type tab struct {
+	ctx context.Context
+	m   *machine
+}
+
+// newTab starts a Chromium, which ends with the test.
+func newTab(t *testing.T, m *machine) *tab {
+	t.Helper()
+	need(t, "chromium")
+	ctx, cancelAllocator := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()), chromedp.IgnoreCertErrors,
+		chromedp.WindowSize(1280, 800), chromedp.Flag("disable-component-update", true), chromedp.Flag("host-resolver-rules", "MAP *.local 127.0.0.1"))...)
+	t.Cleanup(cancelAllocator)
+	return openTab(t, m, ctx)
+}
+
+// another opens a window beside it, with the same logins, until the test ends.
+func (tb *tab) another(t *testing.T) *tab {
+	t.Helper()
+	return openTab(t, tb.m, tb.ctx, chromedp.WithNewWindow(true))
+}
+
+func openTab(t *testing.T, m *machine, ctx context.Context, options ...chromedp.ContextOption) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(ctx, options...)
+	t.Cleanup(cancel)
+	// The tab ends with the context of what is done in it first.
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		t.Fatalf("Chromium does not start: %v", err)
+	}
+	return &tab{ctx, m}
+}
+
+func run[T any](t *testing.T, tb *tab, action chromedp.Action[T]) T {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(tb.ctx, getTimeout)
+	defer cancel()
+	result, err := chromedp.Run(ctx, action)
+	if err != nil {
+		t.Fatalf("Chromium: %v", err)
+	}
+	return result
+}
+
+func (tb *tab) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	run(t, tb, chromedp.Steps(steps...))
+}
+
+func (tb *tab) open(t *testing.T, url string) { t.Helper(); tb.do(t, chromedp.Navigate(url)) }
+
+// until waits until a JavaScript expression is true.
+func (tb *tab) until(t *testing.T, expression string) {
+	t.Helper()
+	tb.m.await(t, expression, func() error {
+		ctx, cancel := context.WithTimeout(tb.ctx, getTimeout)
+		defer cancel()
+		text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`(`+expression+`) ? "" : "it is not so on " + location + ": " + document.body.innerText.slice(0, 500)`))
+		if err == nil && text != "" {
+			err = errors.New(text)
+		}
+		return err
+	})
+}
+
+// shot is an artifact.
+func (tb *tab) shot(t *testing.T, name string) {
+	t.Helper()
+	keep(t, name, run(t, tb, chromedp.Screenshot(chromedp.CSS("body"))))
+}
+
+const (
+	// theWord is what the page says of its picture.
+	theWord = `document.getElementById("word")?.textContent`
+	// moves is the expression for a picture that moves; it is slow on a busy machine.
+	moves = `/^(live|slow)$/.test(` + theWord + `) && document.getElementById("picture").width > 0`
+)
+
+// logIn waits until the owner's page asks for the password, types it, and waits for what it
+// opens.
+func (tb *tab) logIn(t *testing.T, password string) {
+	t.Helper()
+	tb.until(t, `document.getElementById("login")?.hidden === false`)
+	tb.do(t, chromedp.Focus(chromedp.CSS("#password")), chromedp.KeyEvent(password+kb.Enter))
+	tb.until(t, `document.getElementById("owner").hidden === false && document.querySelectorAll("section").length > 5`)
+}
+
+// input is the expression for what has a label, and wrong for what is said beside it.
+func input(label string) string {
+	return fmt.Sprintf(`document.getElementById([...document.querySelectorAll("label")].find(l => l.textContent === %q)?.htmlFor)`, label)
+}
+
+func wrong(label string) string {
+	return input(label) + `.closest(".field").querySelector(".wrong").textContent`
+}
+
+// begin types into an input, and set leaves it, too.
+func (tb *tab) begin(t *testing.T, label, value string) {
+	t.Helper()
+	tb.until(t, fmt.Sprintf(`(i => i && !i.disabled && (i.value = %q, i.dispatchEvent(new Event("input", { bubbles: true }))))(%s)`, value, input(label)))
+}
+
+func (tb *tab) finish(t *testing.T, label string) {
+	t.Helper()
+	tb.until(t, input(label)+`.dispatchEvent(new Event("change", { bubbles: true }))`)
+}
+
+func (tb *tab) set(t *testing.T, label, value string) {
+	t.Helper()
+	tb.begin(t, label, value)
+	tb.finish(t, label)
+}
+
+// press presses a button as soon as it is there.
+func (tb *tab) press(t *testing.T, text string) {
+	t.Helper()
+	tb.until(t, `(b => b && (b.click(), true))(`+buttonOf(text)+`)`)
+}
+
+func buttonOf(text string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll("button")].find(b => b.textContent === %q && b.checkVisibility() && !b.ariaBusy)`, text)
+}
