@@ -59,6 +59,7 @@ func TestFreshness(t *testing.T) {
 	if os.Getenv("PUSHCAM_FRESHNESS") == "" {
 		t.Skip("set PUSHCAM_FRESHNESS=1 to measure behind an emulated bottleneck, as root")
 	}
+	bottleneck.RealTime()
 	probe, err := bottleneck.New(bottleneck.Path{})
 	switch {
 	case err == nil:

@@ -61,6 +61,7 @@ func TestRecordTraces(t *testing.T) {
 // recordTrace writes down every look of a viewer on a link that changes after
 // cellWarmUp, and how late the emulator was at worst.
 func recordTrace(t *testing.T, before, after bottleneck.Path, length time.Duration) (lines [][]string, late time.Duration) {
+	bottleneck.RealTime()
 	link, err := bottleneck.New(before)
 	if err != nil {
 		t.Fatal(err)

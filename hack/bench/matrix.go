@@ -149,6 +149,7 @@ func serveCell(ctx context.Context, in io.Reader, out, log io.Writer) error {
 
 func (job cellJob) run(ctx context.Context, log io.Writer) (r cellResult, err error) {
 	c := job.Condition
+	bottleneck.RealTime()
 	link, err := bottleneck.New(c.path())
 	if err != nil {
 		return r, err

@@ -44,10 +44,8 @@ type Link struct {
 }
 
 // New makes a link, which the caller closes. It needs root, network namespaces and
-// /dev/net/tun; its error says what is missing. From then on the whole process has
-// real-time priority. Processes that the link's ends start have not.
+// /dev/net/tun; its error says what is missing. Who measures times calls RealTime before.
 func New(p Path) (*Link, error) {
-	realTime()
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("bottleneck: eventfd: %w", err)

@@ -18,6 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // skipped, but not in CI.
 func newLink(t *testing.T, p Path) *Link {
 	t.Helper()
+	RealTime()
 	l, err := New(p)
 	switch {
 	case err != nil && os.Getenv("CI") == "true":

@@ -7,12 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// realTime gives all threads of this process, and those that they start, priority over
-// other processes. A nice value would do so only within the session (autogroup
+// RealTime gives all threads of this process, and those that they start, priority over
+// other processes, for good. Processes that it starts have it too, and can keep all others
+// from running, but for those that a link's ends start. A nice value would do so only within the session (autogroup
 // scheduling). The emulator's thread alone is not enough, because it would wait for
 // others that hold locks of Go's scheduler. If the kernel refuses, Stats.Late shows
 // the consequences.
-func realTime() {
+func RealTime() {
 	threads, _ := os.ReadDir("/proc/self/task")
 	for _, t := range threads {
 		if id, err := strconv.Atoi(t.Name()); err == nil {

@@ -92,6 +92,7 @@ func parse(args []string) (config, error) {
 
 // run runs the client until it ends or ctx is done, and the server as long.
 func (c config) run(ctx context.Context) (err error) {
+	bottleneck.RealTime()
 	link, err := bottleneck.New(c.path)
 	if err != nil {
 		return err
