@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/pushcam/pushcam/gokrazy/fat"
+	"github.com/pushcam/pushcam/gokrazy/identity"
 	"github.com/pushcam/pushcam/gokrazy/image"
 )
 
@@ -109,6 +110,16 @@ func TestUpdateFull(t *testing.T) {
 	unnamed := *p // a name of its own could not be kept, and the update is for another
 	unnamed.settings = "password=" + password + "\r\n"
 	cam, card := newWebcam(), unnamed.card(t)
+	key, err := identity.New() // updates go to who can prove that it has it, which was kept when there was room
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := key.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	debugfs("mkdir /pushcam", "")(t, card)
+	debugfs("write /dev/stdin /pushcam/"+identity.File, string(text))(t, card)
 	fillPerm(t, card)
 	m := boot(t, card, p.uefi())
 	cam.plug(t, m)
