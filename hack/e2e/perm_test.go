@@ -36,7 +36,7 @@ func TestBadPerm(t *testing.T) {
 		{name: "no file system", spoil: noPerm, says: "cannot be kept", owner: http.StatusForbidden, off: true},
 		{name: "its root is lost", spoil: debugfs("clri <2>", ""), says: "cannot be kept", owner: http.StatusForbidden},
 		{name: "a folder is lost", spoil: debugfs("clri /pushcam", ""), closed: true, says: "are damaged", owner: http.StatusForbidden},
-		{name: "the settings are damaged", spoil: debugfs("write /dev/stdin /pushcam/settings.json", `{"privacy": tr`),
+		{name: "the settings are damaged", spoil: debugfs("write FILE /pushcam/settings.json", `{"privacy": tr`),
 			closed: true, says: "settings.json.bad", keeps: true, owner: http.StatusOK},
 		{name: "full", spoil: fillPerm, says: "cannot be kept", owner: http.StatusOK},
 		{name: "a locked card", spoil: func(*testing.T, string) {}, qemu: locked, says: "cannot be kept", owner: http.StatusForbidden},
@@ -101,14 +101,19 @@ func fillPerm(t *testing.T, card string) {
 	})
 }
 
-// debugfs changes a card's /perm with a request of debugfs(8), which may read input.
-func debugfs(request, input string) func(t *testing.T, card string) {
+// debugfs changes a card's /perm with a request of debugfs(8). FILE in it is a file with a
+// content: of a pipe debugfs writes nothing.
+func debugfs(request, content string) func(t *testing.T, card string) {
 	return func(t *testing.T, card string) {
 		t.Helper()
 		need(t, "debugfs")
+		file := filepath.Join(t.TempDir(), "content")
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		request := strings.Replace(request, "FILE", file, 1)
 		perm(t, card, func(_ *os.File, offset int64, _ []byte) {
 			cmd := exec.Command("debugfs", "-w", "-R", request, fmt.Sprintf("%s?offset=%d", card, offset-1024))
-			cmd.Stdin = strings.NewReader(input)
 			if said, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("debugfs, %s: %v: %s", request, err, said)
 			} else if lines := bytes.Split(bytes.TrimSpace(said), []byte("\n")); len(lines) > 2 { // its version, and what it made

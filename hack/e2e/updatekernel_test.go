@@ -119,7 +119,7 @@ func TestUpdateFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	debugfs("mkdir /pushcam", "")(t, card)
-	debugfs("write /dev/stdin /pushcam/"+identity.File, string(text))(t, card)
+	debugfs("write FILE /pushcam/"+identity.File, string(text))(t, card)
 	fillPerm(t, card)
 	m := boot(t, card, p.uefi())
 	cam.plug(t, m)
