@@ -88,6 +88,13 @@ func (ss *sessions) enliven(s *session, from netip.Addr) error {
 	return nil
 }
 
+// places are how many sessions may be live, and how many of one address.
+func (ss *sessions) places() (all, share int) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.live.max, ss.live.share
+}
+
 // makeRoom ends a session for one of an address, or returns false. Its id is forgotten,
 // so that there are not more of them the faster they come. ss.mu is held.
 func (ss *sessions) makeRoom(from netip.Addr) bool {
@@ -237,7 +244,8 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		s.totals.refusedSessions++
 		s.mu.Unlock()
 		s.Log.Warn("a session was refused", "from", address(r))
-		busy(w, r, "All %d places for sessions are taken, or the %d that one address may have; try again in a few seconds", s.sessions.live.max, s.sessions.live.share)
+		all, share := s.sessions.places()
+		busy(w, r, "All %d places for sessions are taken, or the %d that one address may have; try again in a few seconds", all, share)
 	case errors.Is(err, errUnknownSession):
 		w.Header().Set("Connection", "close")
 		fail(w, r, http.StatusNotFound, "There is no session %s any more; GET /stream begins a new one", path.Base(r.URL.Path))
