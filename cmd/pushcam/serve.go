@@ -18,9 +18,10 @@ import (
 )
 
 // gcPercent lets more garbage gather than Go does by itself. Frames are nearly all that there
-// is, and with 100 each some of them are looked through for the little else. 200 takes a sixth
-// of our own instructions away, for some 4 MB (hack/bench, cost and instructions).
-const gcPercent = 200
+// is, and with 100 each some of them are looked through for the little else. 150 takes an eighth
+// of our own instructions away, for some 3 MB (hack/bench, cost and instructions). With 200
+// 100 viewers would need more than the 25 MB that they may.
+const gcPercent = 150
 
 // serve wires the parts together and runs them until ctx is done, the button is
 // held, or one of them fails.
