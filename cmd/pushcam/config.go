@@ -222,7 +222,7 @@ func (c *config) complete() {
 		c.maxViewers = pusher.ViewersFor(c.budget())
 	}
 	if c.maxSessions == 0 {
-		c.maxSessions = pusher.ViewersFor(int64(c.memory)<<20) / 2
+		c.maxSessions = pusher.ViewersFor(c.budget()) / 2
 	}
 }
 
