@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/camera/v4l2"
@@ -18,7 +21,8 @@ type cameraAnswer struct {
 	webcam func() ([]v4l2.Mode, error)
 	// cameras are those that there are.
 	cameras func() []camera.Device
-	source  string // what -source is: others than a real camera have no modes
+	source  string        // what -source is: others than a real camera have no modes
+	asking  chan struct{} // has room for the one that asks the drivers
 	// last is the last frame's pixels and bytes; zero if there was none.
 	last func() (pixels, bytes int)
 }
@@ -60,10 +64,8 @@ func (a *cameraAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// Cameras can be chosen by the setting device.
 		Cameras []camera.Device `json:"cameras"`
 	}{s.Phase, s.Reason, s.Device, s.Format, []mode{}, "", []camera.Device{}}
-	if a.source == "auto" || a.source == "v4l2" {
-		answer.Cameras = a.cameras()
-	}
-	offered, err := a.modes(s)
+	cameras, offered, err := a.ask(r.Context(), s)
+	answer.Cameras = append(answer.Cameras, cameras...)
 	if err != nil {
 		answer.Error = err.Error()
 	}
@@ -90,6 +92,40 @@ func (a *cameraAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	api.Answer(w, http.StatusOK, answer)
+}
+
+// driverAnswers is how long the cameras' drivers may take.
+const driverAnswers = 5 * time.Second
+
+// ask asks the drivers, one request at a time. One that hangs answers nobody, and nothing
+// ends the question, but the owner's page needs its other answers just then.
+func (a *cameraAnswer) ask(ctx context.Context, s camera.State) (cameras []camera.Device, offered []v4l2.Mode, err error) {
+	ctx, cancel := context.WithTimeout(ctx, driverAnswers)
+	defer cancel()
+	answered := make(chan struct{})
+	silent := errors.New("the camera's driver does not answer")
+	select {
+	case a.asking <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, silent
+	}
+	var all []camera.Device
+	var modes []v4l2.Mode
+	var why error
+	go func() {
+		defer func() { <-a.asking }()
+		defer close(answered)
+		if a.source == "auto" || a.source == "v4l2" {
+			all = a.cameras()
+		}
+		modes, why = a.modes(s)
+	}()
+	select {
+	case <-answered:
+		return all, modes, why
+	case <-ctx.Done():
+		return nil, nil, silent
+	}
 }
 
 // modes are those of the camera that gives the pictures now.

@@ -85,7 +85,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	owners := ownersAPI{
 		settings: document, events: events, controls: controls, log: book, visitors: visitors,
 		actions: actions{reopen: cam.Reopen, privacy: private.set, testLED: panel.test, end: appliance.ends(all.stop)},
-		camera:  &cameraAnswer{state: cam.State, webcam: controls.camera.Modes, cameras: controls.camera.Cameras, source: c.source.kind, last: hub.LastSize},
+		camera:  &cameraAnswer{state: cam.State, webcam: controls.camera.Modes, cameras: controls.camera.Cameras, source: c.source.kind, asking: make(chan struct{}, 1), last: hub.LastSize},
 		report:  &diagnosis{appliance.lines(cam), c.problems, book},
 	}
 	server.Owner = newOwner(c, appliance, settings, page, hosts, owners.answers())
