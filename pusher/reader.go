@@ -33,6 +33,10 @@ const (
 	// readerWaited, beyond a round trip, is the longest time for an answer of a reader
 	// that had emptied its buffer before it was asked.
 	readerWaited = 4 * time.Millisecond
+	// readerSure is how long a program must take for a frame that it is asked twice. What it
+	// reads when it comes back may be the frame that lay in its buffer and the question with
+	// it, and then it is busy again. Only one that waits answers the second question, too.
+	readerSure = 250 * time.Millisecond
 	// readerSilence is the longest time without a byte for a slow reader. After 200 ms
 	// of silence Linux would answer at once, whatever was read.
 	readerSilence = 100 * time.Millisecond
@@ -102,6 +106,7 @@ type reader struct {
 	sentAt   time.Duration
 	interval time.Duration // between two
 	drained  bool          // the last one was read
+	answered bool          // it has answered a question since, and is asked again; see readerSure
 
 	asks  [8]question
 	open  int           // how many of asks wait for an answer
@@ -165,7 +170,7 @@ func (r *reader) note(now time.Duration, ti *tcpInfo) {
 	if !r.begun {
 		r.begun, r.window, r.progress = true, now, now
 	}
-	if now-r.window > readerWindow && (!r.slow || r.unread <= r.noise(ti)) {
+	if now-r.window > readerWindow && (!r.slow || r.unread <= r.noise(ti)) && !r.closed(ti) {
 		r.lastFull, r.full, r.window = r.full, 0, now
 	}
 	r.full = max(r.full, ti.Window)
@@ -190,6 +195,9 @@ func (r *reader) note(now time.Duration, ti *tcpInfo) {
 		r.answer(q, first.at, now, heard, ti)
 	}
 }
+
+// closed tells whether the buffer is full.
+func (r *reader) closed(ti *tcpInfo) bool { return ti.Window < min(ti.MSS, r.empty()/4) }
 
 // forget takes the present window for that of an empty buffer.
 func (r *reader) forget(now time.Duration, ti *tcpInfo) {
@@ -220,7 +228,7 @@ func (r *reader) answer(q question, first, now, heard time.Duration, ti *tcpInfo
 		r.correct(max(q.next-q.want, 0), 4, ti)
 		return
 	case !quick || r.unread > r.noise(ti): // it was acknowledged before the frame was read
-		r.waiting = 0
+		r.waiting, r.answered = 0, false
 		r.correct(max(q.sentAt+took-q.want, 0), 4, ti)
 		if r.askAt == never && q.frame == r.frames {
 			r.askAt = now
@@ -233,7 +241,14 @@ func (r *reader) answer(q question, first, now, heard time.Duration, ti *tcpInfo
 	r.reads(now)
 	r.waits, r.vain = 0, max(r.vain-took/8, 0)
 	r.ahead = int(r.frames - q.frame)
-	r.drained = r.ahead == 0
+	if r.answered {
+		r.drained, r.answered = r.ahead == 0, false
+		return
+	}
+	if r.answered = took > readerSure && r.ahead == 0 && !r.far(ti); r.answered {
+		r.askAt = now
+	}
+	r.drained = r.ahead == 0 && !r.answered
 	waited := heard-ti.MinRTT-q.at < readerWaited
 	took = max(took, time.Millisecond)
 	if r.far(ti) {
@@ -300,7 +315,8 @@ func (r *reader) check(now, next, timeout time.Duration, ti *tcpInfo) (wait time
 		return 0, true
 	}
 	if !r.slow {
-		if r.isNew() && ti.MinRTT <= readerNear && (ti.Unsent > 0 || ti.Acked < ti.Sent) {
+		full := r.closed(ti) && now-r.sentAt > readerSilence
+		if r.isNew() && ti.MinRTT <= readerNear && (ti.Unsent > 0 || ti.Acked < ti.Sent) && !full {
 			return readerPoll, false
 		}
 		if !r.much(ti) {
@@ -368,7 +384,7 @@ func (r *reader) sent(now time.Duration, size int, interval time.Duration, ti *t
 	r.interval = interval
 	r.frames++
 	r.ahead++
-	r.size, r.sentAt, r.last, r.drained, r.asked = uint32(size), now, now, false, 0
+	r.size, r.sentAt, r.last, r.drained, r.answered, r.asked = uint32(size), now, now, false, false, 0
 	for i := range r.asks[:r.open] {
 		if q := &r.asks[i]; q.next == 0 {
 			q.next = now

@@ -443,6 +443,41 @@ func TestReaderWorksForSeconds(t *testing.T) {
 	}
 }
 
+// A frame that lies in the buffer of such a program is read together with the question
+// behind it, and so that is answered although the program does not want another frame then.
+func TestReaderWorksInStep(t *testing.T) {
+	for works := 1600 * time.Millisecond; works < 2400*time.Millisecond; works += 37 * time.Millisecond {
+		for _, stream := range []modelStream{{buffer: 65535, grows: 6 << 20}, {buffer: 1 << 20}} {
+			s := stream
+			s.system, s.fps, s.size, s.bursts, s.works, s.length, s.from = "linux", 30, 100_000, true, works, 16*works, 8*works
+			s.run()
+			if old := s.age(1); old > 200*time.Millisecond || s.rate() < 0.8/works.Seconds() {
+				t.Errorf("%v: a frame is %v old, %.2f frames in %v", &s, old, s.rate()*works.Seconds(), works)
+			}
+		}
+	}
+}
+
+// A buffer that is full for long is not taken for a small one: then frames went without
+// a question, until the buffer had grown and held a dozen seconds of them.
+func TestReaderBufferIsFull(t *testing.T) {
+	const size = 100_000
+	var r reader
+	ti := tcpInfo{Full: true, Peer: true, MSS: 65483, MinRTT: 10 * time.Microsecond, Window: 95_232}
+	r.note(0, &ti)
+	r.sent(0, size, time.Second/30, &ti)
+	ti.Sent, ti.Acked, ti.Unsent, ti.Window = 95_232, 95_232, size-95_232, 0
+	for now := time.Second / 30; now < 9*time.Second; now += time.Second / 30 {
+		r.note(now, &ti)
+		if _, ok := r.check(now, now+time.Second/30, 10*time.Second, &ti); ok {
+			t.Fatalf("another frame goes after %v, and the buffer is full: %+v", now, r)
+		}
+	}
+	if !r.slow {
+		t.Errorf("it is not slow: %+v", r)
+	}
+}
+
 // The first frames to a program on the same machine that takes one every 9 s, as the
 // kernel told of them: its buffer grows when it has read the first one, and so hides the
 // second. The third is the last that goes, because the buffer must not be full.
