@@ -244,9 +244,9 @@ func (o panel) updates(p *program) {
 	if left := u.breakOff.Load(); left >= 0 {
 		t.Errorf("%d uploads more were to break off", left+1)
 	}
-	written, err := os.ReadFile(u.Card.Root.Path("dev/mmcblk0p3"))
-	if err != nil || !bytes.HasPrefix(written, root) || u.restarts.Load() != 1 {
-		t.Errorf("the other partition does not have the update, %v; %d restarts", err, u.restarts.Load())
+	await(t, func() string { return "a restart" }, func() bool { return u.restarts.Load() == 1 }) // it is said before it is done
+	if written, err := os.ReadFile(u.Card.Root.Path("dev/mmcblk0p3")); err != nil || !bytes.HasPrefix(written, root) {
+		t.Errorf("the other partition does not have the update, %v", err)
 	}
 	u.later.Store(&update.State{Phase: update.OnTrial, Message: "the update to v2 is on trial: no picture yet"})
 	until(t, tb, status+`.includes("on trial")`)
