@@ -128,7 +128,7 @@ func TestPageSize(t *testing.T) {
 // What a script is sent without may not be a part of its texts.
 func TestScriptsAreSentWithoutComments(t *testing.T) {
 	sent, source := string(webFile("live.js")), string(allWebFiles(t)["live.js"])
-	if strings.Contains(sent, "// ") || strings.Contains(sent, "\n ") || !strings.Contains(sent, "\nconst tick = 500;\n") || !strings.Contains(source, "\nconst tick = 500; // ") {
+	if strings.Contains(sent, "// ") || strings.Contains(sent, "\n ") || !strings.Contains(sent, ";const tick=500;const ") || !strings.Contains(source, "\nconst tick = 500; // ") {
 		t.Errorf("live.js is sent as:\n%s", sent)
 	}
 	for name, content := range allWebFiles(t) {
@@ -137,6 +137,24 @@ func TestScriptsAreSentWithoutComments(t *testing.T) {
 			if path.Ext(name) == ".js" && (strings.Count(code, "`")%2 != 0 || strings.Count(code, `"`)%2 != 0 || strings.Contains(comment, "*/")) {
 				t.Errorf("%s: a text is cut off in %q", name, line)
 			}
+		}
+	}
+}
+
+// Spaces go only where a script means the same without them.
+func TestScriptsAreSentWithoutSpaces(t *testing.T) {
+	for line, want := range map[string]string{
+		`if (a - b > -1) return { a, b };`:          `if(a-b>-1)return{a,b};`,
+		`say("a = b, " + c + " : d");`:              `say("a = b, "+c+" : d");`,
+		`const half = all / 2;`:                     `const half=all/2;`,
+		`a = b - -c;`:                               `a = b - -c;`,
+		"a = b + `${c + d} e`;":                     "a = b + `${c + d} e`;",
+		`name.replace(/^ = /g, "-") + rest;`:        `name.replace(/^ = /g, "-") + rest;`,
+		`say("\" = " + a);`:                         `say("\" = " + a);`,
+		`for (const a of b) c = a ? .5 : typeof a;`: `for(const a of b)c=a?.5:typeof a;`,
+	} {
+		if got := string(withoutSpaces([]byte(line))); got != want {
+			t.Errorf("%s is sent as %s, want %s", line, got, want)
 		}
 	}
 }

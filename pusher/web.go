@@ -5,6 +5,7 @@ import (
 	"embed"
 	"net/http"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -88,8 +89,9 @@ func (s *Server) pageFile(w http.ResponseWriter, r *http.Request) {
 }
 
 // webFile is what a file is sent as, which the caller must not change: texts come without
-// indentation, scripts without comments, and styles without spaces that mean nothing, which
-// are for who reads the source, and a quarter of it. A comment must end with its line.
+// indentation, scripts without comments, and both scripts and styles without spaces and ends
+// of lines that mean nothing, which are for who reads the source, and a quarter of it. A
+// comment must end with its line, and so must a template.
 func webFile(name string) []byte {
 	content, err := webFiles.ReadFile("web/" + name)
 	if err != nil {
@@ -104,17 +106,42 @@ func webFile(name string) []byte {
 		if comment != "" {
 			line, _, _ = bytes.Cut(line, []byte(comment))
 		}
-		if line = bytes.TrimSpace(line); path.Ext(name) == ".css" {
+		switch line = bytes.TrimSpace(line); path.Ext(name) {
+		case ".js":
+			line = withoutSpaces(line)
+		case ".css":
 			for _, space := range []string{" {", "{ ", ": ", ", ", "; "} {
 				line = bytes.ReplaceAll(line, []byte(space), []byte(strings.TrimSpace(space)))
 			}
 		}
 		if len(line) > 0 {
-			sent = append(append(sent, line...), '\n')
+			sent = append(sent, line...)
+			if comment == "" || strings.IndexByte(",;{", line[len(line)-1]) < 0 {
+				sent = append(sent, '\n')
+			}
 		}
 	}
 	return sent
 }
+
+// withoutSpaces is a line of a script without the spaces around its operators. Lines with
+// a template or a regular expression, which have backslashes or slashes without spaces, or
+// with signs that would become another one, stay as they are.
+func withoutSpaces(line []byte) []byte {
+	if bytes.ContainsAny(line, "`\\") || delicate.Match(line) {
+		return line
+	}
+	parts := bytes.Split(line, []byte(`"`))
+	for i := 0; i < len(parts); i += 2 { // those between are strings
+		parts[i] = operators.ReplaceAll(parts[i], []byte("$1"))
+	}
+	return bytes.Join(parts, []byte(`"`))
+}
+
+var (
+	delicate  = regexp.MustCompile(`[^ ]/|/[^ ]|[+-] [+-]`)
+	operators = regexp.MustCompile(` ?([=<>!?:;,{}()&|*/+-]+) ?`)
+)
 
 func writeFile(w http.ResponseWriter, extension string, content []byte) {
 	w.Header().Set("Content-Type", contentTypes[extension])

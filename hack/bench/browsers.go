@@ -68,8 +68,9 @@ type glassRun struct {
 const (
 	glassLength = 8 * time.Second
 	glassSettle = 3 * time.Second
-	glassStarts = time.Minute // how long a browser may take to show its first picture
-	glassOthers = 0.25        // cores that others may take; then a missed target is not the page's fault
+	glassAdapts = 15 * time.Second // in which a page on fewer cores asks for as many frames as it draws
+	glassStarts = time.Minute      // how long a browser may take to show its first picture
+	glassOthers = 0.25             // cores that others may take; then a missed target is not the page's fault
 	glassLook   = 2 * time.Millisecond
 	glassLost   = 100 // looks without a code after which it is searched anew
 )
@@ -270,7 +271,7 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 			return r, err
 		}
 		defer group.set(0) // so that it ends soon
-		if err := l.at(ctx, glass, &shots, glassSettle); err != nil {
+		if err := l.at(ctx, glass, &shots, glassAdapts); err != nil {
 			return r, err
 		}
 	}

@@ -339,3 +339,18 @@ func TestPageFits(t *testing.T) {
 		t.Errorf("the console says:\n%s", strings.Join(said, "\n"))
 	}
 }
+
+// A computer that cannot draw all frames asks for fewer, and for more when it can again.
+func TestPageOnSlowComputer(t *testing.T) {
+	tb := chromiumAlone(t, "on a computer that cannot draw all frames the page asks for as many as it draws, and for more when it can again", `
+		window.rates = []; window.decodes = 250;
+		const ask = fetch, decode = createImageBitmap;
+		window.fetch = (what, ...more) => { const url = new URL(what, location); if (url.pathname.endsWith("/frames")) rates.push(Number(url.searchParams.get("fps"))); return ask(what, ...more); };
+		window.createImageBitmap = async (...a) => { await new Promise(done => setTimeout(done, decodes)); return decode(...a); };`)
+	p := start(t, "-source", "replay:"+recording(t), "-fps", "20")
+	tb.open(p.url + "/")
+	until(t, tb, `rates.length > 1 && rates.at(-1) > 0 && rates.at(-1) <= 4`) // which is all that it can draw
+	var n int
+	tb.eval(`(decodes = 0, rates.length)`, &n)
+	until(t, tb, fmt.Sprintf(`rates[%d] > rates[%d]`, n, n-1))
+}

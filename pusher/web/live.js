@@ -11,6 +11,7 @@ const retry = { first: 300, most: 2000, refused: 5000 }; // between two tries to
 const asks = { settled: 10_000, otherwise: 1000, wait: 4000 }; // between two requests for the state, and for an answer
 const exchanges = { least: 3, most: 12, doubt: 50 }; // a tick apart, after a connection began, until the clock is known so well
 const remembered = 5000; // for which drawn frames count for the rate
+const pace = { least: .5, more: 1.5, most: 60 }; // frames a second to ask for, and the factor by which more are tried
 
 export class Live {
   picture; // the canvas, or the <img> in its place where the browser cannot draw frames
@@ -25,12 +26,19 @@ export class Live {
   #abort = null; // ends the connection; null while the page is hidden
   #reading = false; // the connection is under way
   #connected = false; // and the camera has begun to answer
+  #knocking = false; // it finds out whether the camera can be reached
   #known = false; // it was connected before, since the page is shown
   #heard = 0; // when the last byte came
   #answered = -Infinity; // when the last state came
   #asked = -Infinity; // when it was last asked for
   #asking = false;
   #exchanges = 0; // since the connection began
+  #limit = Infinity; // frames a second that it asks for
+  #patience = remembered; // before it asks for more
+  #limited = 0; // when it asked for less or for more
+  #taken = 0; // frames since the connection began, and drawn
+  #shown = 0;
+  #counted = null; // these, how many were sent, and when
   #missed = 0; // states that did not know our <img>
   #wait = retry.first;
   #timer; // of the next try to connect
@@ -43,7 +51,7 @@ export class Live {
   constructor(canvas, { fps = "", changed, elsewhere = () => false }) {
     this.#changed = changed;
     this.#elsewhere = elsewhere;
-    this.#fps = fps && "&fps=" + encodeURIComponent(fps);
+    this.#fps = fps;
     this.picture = canvas;
     if (canDraw) this.#painter = new Painter(canvas, frame => this.#isDrawn(frame));
     else this.#useImage();
@@ -104,9 +112,11 @@ export class Live {
     this.#heard = performance.now();
     this.#missed = 0;
     this.#clock.forget();
-    this.#exchanges = 0;
+    this.#exchanges = this.#taken = this.#shown = 0;
+    this.#counted = null;
     this.#ask();
-    const query = "?name=" + this.#name + this.#fps;
+    const fps = this.#limit < (this.#fps || Infinity) ? this.#limit.toFixed(2) : this.#fps;
+    const query = "?name=" + this.#name + (fps && "&fps=" + encodeURIComponent(fps));
     if (!this.#painter) {
       this.picture.src = "stream" + query;
       return;
@@ -119,6 +129,22 @@ export class Live {
       .then(error => { if (this.#abort === abort) this.#end(error); });
   }
 
+  // knock connects anew when the camera answers. A browser asks a camera that is silent ever
+  // more rarely, up to half a minute apart, and new requests wait for that; a new WebSocket
+  // does not. The camera refuses it.
+  #knock() {
+    this.#pause();
+    this.#abort = new AbortController();
+    this.#reading = this.#knocking = true;
+    this.#heard = performance.now();
+    const socket = new WebSocket(location.origin.replace("http", "ws"));
+    socket.onerror = () => this.#connect();
+    this.#abort.signal.onabort = () => {
+      socket.onerror = null;
+      socket.close();
+    };
+  }
+
   #hide() {
     this.#pause();
     this.#known = false;
@@ -127,7 +153,7 @@ export class Live {
   #pause() {
     this.#abort?.abort();
     this.#abort = null;
-    this.#reading = this.#connected = false;
+    this.#reading = this.#connected = this.#knocking = false;
     clearTimeout(this.#timer);
     if (!this.#painter) this.picture.removeAttribute("src");
   }
@@ -149,11 +175,13 @@ export class Live {
   #take(frame) {
     const last = this.frame;
     this.#wait = retry.first;
+    this.#taken++;
     if (!last?.number !== !frame.number) this.#ask(); // for the reason
     if (frame.number !== last?.number || frame.taken !== last.taken) this.#painter.show(frame);
   }
 
   #isDrawn(frame) {
+    this.#shown++;
     this.#drawnAge = frame.number ? this.#clock.age(frame.taken) : NaN;
     this.#drawn.push(performance.now());
     if (this.#drawn.length === 1) this.#changed();
@@ -165,7 +193,9 @@ export class Live {
     if (!this.#abort) return; // hidden
     // While the camera starts it gives nothing, and that is no reason to connect anew.
     const excused = this.#connected && this.state?.camera?.phase !== "live" && now - this.#answered < silence;
-    if (late > asleep || this.#reading && now - this.#heard > silence && !excused) this.#connect();
+    const silent = this.#reading && now - this.#heard > silence && !excused;
+    if (late > asleep || silent && this.#connected) this.#connect();
+    else if (silent) this.#knock();
     const settled = this.#painter && this.word === "live";
     if (this.#exchanges < exchanges.least || this.#exchanges < exchanges.most && this.#clock.doubt > exchanges.doubt) this.#ask();
     if (now - this.#asked >= (settled ? asks.settled : asks.otherwise)) this.#ask();
@@ -173,7 +203,7 @@ export class Live {
   }
 
   async #ask() {
-    if (this.#asking) return;
+    if (this.#asking || this.#knocking) return;
     this.#asking = true;
     const abort = this.#abort, asked = this.#asked = performance.now();
     try {
@@ -187,12 +217,31 @@ export class Live {
         this.#answered = answered;
         this.state = state;
         if (!this.#painter) this.#isKnown(state.viewers.length > 0);
+        else this.#pace(answered, state.viewers[0]?.frames_sent);
       }
     } catch {
       if (!this.#painter && abort === this.#abort) this.#missed = 1, this.#connected = false;
     }
     this.#asking = false;
     if (this.#abort) this.#changed();
+  }
+
+  // pace asks for fewer frames if this computer cannot draw them all. Those that it leaves
+  // out cost it the time that it lacks, and in Firefox they wait in a queue before they come.
+  #pace(now, sent) {
+    const count = { now, sent, shown: this.#shown }, before = this.#counted ??= count;
+    if (now - before.now < remembered) return;
+    this.#counted = count;
+    const shown = count.shown - before.shown, share = shown / (sent - before.sent), rate = 1000 * shown / (now - before.now);
+    const queue = sent - this.#taken; // of a second is too long
+    if (share < 2 / 3 || queue > Math.max(2, rate)) {
+      if (this.#limit < Infinity) this.#patience *= 2;
+      this.#limit = Math.max(rate, pace.least);
+    } else if (share > .9 && this.#drawnAge < slowFrom && this.#limit < Infinity && now - this.#limited > this.#patience) {
+      this.#limit *= this.#limit < pace.most ? pace.more : Infinity;
+    } else return;
+    this.#limited = now;
+    this.#connect();
   }
 
   // isKnown is told whether the camera has a viewer of our name. It has none for an <img>,
