@@ -10,7 +10,7 @@ export default {
   settings: "Einstellungen", leave: "Abmelden", buttons: "Das Bild",
 
   wall: "Alle Kameras", closed: "geschlossen",
-  none: "Keine Kamera ist genannt. Sie gehören in die Adresse dieser Seite: ?cam=pushcam.local&cam=192.168.1.20",
+  none: "Kameras gehören in die Adresse dieser Seite: ?cam=pushcam.local&cam=192.168.1.20",
 
   back: "Zurück zum Bild", password: "Das Passwort des Besitzers", enter: "Anmelden",
   noOwner: "Diese Kamera hat keinen Besitzer, der sie hier ändern könnte.",
@@ -48,7 +48,7 @@ export default {
   restartCamera: "Kamera neu starten", ledTest: "Lichter testen", reboot: "Gerät neu starten", poweroff: "Ausschalten",
   sure: {
     reboot: "Gerät neu starten? Das Bild ist eine halbe Minute weg.", poweroff: "Ausschalten? Nur der Stecker startet es wieder.",
-    kernel: "Fällt der Strom aus, während der Kernel geschrieben wird, muss die Karte neu geschrieben werden. Weiter?",
+    kernel: "Fällt in diesen Sekunden der Strom aus, muss die Karte neu geschrieben werden. Weiter?",
     blind: "Das Update trotzdem versuchen?",
   },
   pressed: "Der Knopf ist gedrückt.", released: "Der Knopf wurde gedrückt.", working: "Erledigt.",

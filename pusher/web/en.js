@@ -10,7 +10,7 @@ export default {
   settings: "Settings", leave: "Log out", buttons: "The picture",
 
   wall: "All cameras", closed: "closed",
-  none: "No camera is named. Add them to this page's address: ?cam=pushcam.local&cam=192.168.1.20",
+  none: "Name cameras in this page's address: ?cam=pushcam.local&cam=192.168.1.20",
 
   back: "Back to the picture", password: "The owner's password", enter: "Log in",
   noOwner: "This camera has no owner who could change it here.",
@@ -40,12 +40,12 @@ export default {
   nobody: "Nobody is watching.", viewer: ["Viewer", "For", "Age", "Link"], drop: "Drop",
   joined: (ssid, signal) => `In ${ssid}, ${signal} dBm.`, notJoined: "In no network.",
   network: "Network", wifiPassword: "Its password", country: "Country", join: "Join this network", forget: "Forget it",
-  joinNote: "If that fails, the camera comes back within two minutes.",
+  joinNote: "If that fails, the camera is back in two minutes.",
   change: { trying: ssid => `Joining ${ssid}.`, joined: ssid => `It has joined ${ssid}.`, "went back": ssid => `It could not join ${ssid}, and went back.` },
   restartCamera: "Restart the camera", ledTest: "Test the lights", reboot: "Restart the device", poweroff: "Switch off",
   sure: {
     reboot: "Restart the device? The picture is gone for half a minute.", poweroff: "Switch off? Only its plug starts it again.",
-    kernel: "Should the power fail in the seconds in which the kernel is written, the card must be written anew. Go on?",
+    kernel: "If the power fails in these seconds, the card must be written anew. Go on?",
     blind: "Try the update all the same?",
   },
   pressed: "The button is pressed.", released: "The button was pressed.", working: "Done.",

@@ -9,7 +9,7 @@ const field = (tag, type, count, value) => [...u16(tag), ...u16(type), ...u32(co
 // segment is a JPEG's APP1 segment for a picture that is to be turned by quarters, clockwise,
 // and then mirrored. Its texts stand behind the two directories, from byte 104 on.
 function segment({ turns, mirrored, taken, name }) {
-  const [date, time] = parts(taken), zone = -taken.getTimezoneOffset(), away = Math.abs(zone);
+  const zone = -taken.getTimezoneOffset(), away = Math.abs(zone);
   const title = text(name.padEnd(4)); // a shorter text would be a field's value
   const tiff = [0x4d, 0x4d, ...u16(42), ...u32(8),
     ...u16(4),
@@ -21,15 +21,13 @@ function segment({ turns, mirrored, taken, name }) {
     ...field(0x9000, 7, 4, 0x30323332), // ExifVersion
     ...field(0x9003, 2, 20, 104), // DateTimeOriginal
     ...field(0x9011, 2, 7, 124), // OffsetTimeOriginal
-    ...u32(0), ...text(date.join(":") + " " + time.join(":")),
+    ...u32(0), ...text(local(taken).replaceAll("-", ":").replace("T", " ")),
     ...text((zone < 0 ? "-" : "+") + two(Math.trunc(away / 60)) + ":" + two(away % 60)), 0, ...title];
   return new Uint8Array([0xff, 0xe1, ...u16(8 + tiff.length), ...text("Exif"), 0, ...tiff]);
 }
 
-// parts are a day's and a time's numbers.
-export function parts(t) {
-  return [[t.getFullYear(), t.getMonth() + 1, t.getDate()], [t.getHours(), t.getMinutes(), t.getSeconds()]].map(numbers => numbers.map(two));
-}
+// local is a time where the browser is, as 2026-05-13T19:30:00.
+export const local = t => new Date(t - t.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 
 // withExif is a camera's JPEG with this EXIF data in the place of its own.
 export function withExif(jpeg, data) {

@@ -1,5 +1,5 @@
 // The viewer page.
-import { parts, withExif } from "./exif.js";
+import { local, withExif } from "./exif.js";
 import { Live } from "./live.js";
 import { at, digits, language, make, show, translate, words } from "./words.js";
 import { Zoom } from "./zoom.js";
@@ -57,7 +57,7 @@ adjust();
 // save saves what is shown: the camera's own bytes, and how they are seen here.
 function save() {
   const { frame, name } = live, taken = live.taken(frame);
-  const file = [name.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, ""), ...parts(taken).map(part => part.join("-"))];
+  const file = [name.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, ""), ...local(taken).replaceAll(":", "-").split("T")];
   const blob = withExif(frame.jpeg, { ...shown, taken, name });
   const link = make("a", { href: URL.createObjectURL(blob), download: file.join("_") + ".jpg" });
   link.click();

@@ -25,7 +25,6 @@ async function unpack(file) {
 }
 
 const hex = bytes => Array.from(new Uint8Array(bytes), b => b.toString(16).padStart(2, "0")).join("");
-const bytes = hex => hex.match(/../g).map(two => parseInt(two, 16));
 
 // upload sends a part once. The browser reads it from the disk meanwhile.
 function upload(part, blob, sum, sent) {
@@ -41,7 +40,7 @@ function upload(part, blob, sum, sent) {
       else failed(Object.assign(new Error(responseText.trim() || words.unreachable), { status }));
     };
     request.open("PUT", "api/update/" + part);
-    request.setRequestHeader("Content-Digest", `sha-256=:${btoa(String.fromCharCode(...bytes(sum)))}:`);
+    request.setRequestHeader("Content-Digest", `sha-256=:${btoa(String.fromCharCode(...sum.match(/../g).map(two => "0x" + two)))}:`);
     watch(stalled);
     request.send(blob);
   });

@@ -9,7 +9,5 @@ document.body.classList.toggle("cover", asked.get("fit") === "cover");
 show(at("label"), asked.get("label") ?? "");
 const live = new Live(at("picture"), {
   fps: asked.get("fps") ?? "",
-  changed() {
-    show(at("word"), live.refusal || (live.word === "live" ? "" : words[live.word]));
-  },
+  changed: () => show(at("word"), live.refusal || (live.word === "live" ? "" : words[live.word])),
 });
