@@ -50,7 +50,8 @@ func (s *Server) hasPanel() bool { return s.Owner.find("/api/settings") != nil }
 
 // panel answers with the owner's page, which asks for the password itself.
 func (s *Server) panel(w http.ResponseWriter, _ *http.Request) {
-	writePolicy(w, "frame-ancestors 'self'") // no clicks through a frame
+	writePolicy(w, "connect-src 'self' http://*.local:* https://*.local:*; "+ // for a new name
+		"frame-ancestors 'self'") // no clicks through a frame
 	writeFile(w, ".html", webFile("panel.html"))
 }
 

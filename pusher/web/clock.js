@@ -17,11 +17,6 @@ export class Clock {
     if (this.#low > this.#high) [this.#low, this.#high] = [camera - answered, camera - asked]; // one of the clocks began anew
   }
 
-  forget() {
-    this.#low = -Infinity;
-    this.#high = Infinity;
-  }
-
   get doubt() { return this.#high - this.#low; }
 
   // age is how long ago the camera's clock was `taken`; NaN if that is not known.

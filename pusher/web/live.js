@@ -64,7 +64,7 @@ export class Live {
   look() {
     const seen = !document.hidden || this.#elsewhere();
     if (seen && !this.#abort) this.#connect();
-    else if (!seen) this.#hide();
+    else if (!seen) this.hide();
   }
 
   // What is not known of these is null or NaN.
@@ -111,7 +111,7 @@ export class Live {
     this.#name = Array.from(crypto.getRandomValues(new Uint32Array(4)), n => n.toString(36)).join("");
     this.#heard = performance.now();
     this.#missed = 0;
-    this.#clock.forget();
+    this.#clock = new Clock();
     this.#exchanges = this.#taken = this.#shown = 0;
     this.#counted = null;
     this.#ask();
@@ -145,7 +145,7 @@ export class Live {
     };
   }
 
-  #hide() {
+  hide() {
     this.#pause();
     this.#known = false;
   }

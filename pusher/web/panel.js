@@ -40,7 +40,12 @@ async function build(settings) {
       if (error.status === undefined) throw error; // a camera that refuses or is silent ends the events, too
     }
   });
-  on("settings", ({ version }) => settings.version === version || settings.load());
+  const called = settings.all.name?.value;
+  on("settings", async ({ version }) => {
+    if (settings.version !== version) await settings.load();
+    const url = location.href.replace(`//${called}.local`, `//${settings.all.name?.value}.local`);
+    if (url !== location.href) follow(url);
+  });
   const state = await ask("GET", "api/state");
   const made = await Promise.all(Object.values(sections).map(section => section(settings, on, state)));
   tell("state", state);
@@ -56,6 +61,17 @@ async function build(settings) {
     show(at("trouble"), words.unreachable);
     if (target.readyState === EventSource.CLOSED) setTimeout(enter, retry); // as when the login is over
   };
+}
+
+// follow goes to the camera's new name, when that leads to it. For https, which the browser does
+// not trust there yet, its owner must go.
+function follow(url) {
+  events.close();
+  live.hide();
+  at("owner").hidden = at("leave").hidden = true;
+  at("trouble").replaceChildren(words.reconnecting + " ", make("a", { href: url, textContent: url }));
+  const look = () => fetch(url, { mode: "no-cors" }).then(() => { location = url; }, () => setTimeout(look, retry));
+  look();
 }
 
 translate();
