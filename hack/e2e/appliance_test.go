@@ -104,10 +104,18 @@ func testAppliance(t *testing.T, p *product) {
 	})
 	tell("name on the network", func(t *testing.T) { testName(t, m, p.Hostname) })
 	tell("ffmpeg", func(t *testing.T) { testFFmpeg(t, m) })
-	tell("Chromium", func(t *testing.T) {
-		tb := newTab(t, m)
-		testChromium(t, tb)
-		t.Run("the owner's panel", func(t *testing.T) { testPanel(t, tb) })
+	var tb *tab // of the appliance with our kernel, which is enough for what starts anew
+	name := p.Hostname
+	tell("Chromium", func(chapter *testing.T) {
+		need(chapter, "chromium")
+		all := newTab(t, m)
+		testChromium(chapter, all)
+		chapter.Run("the owner's panel", func(t *testing.T) { testPanel(t, all) })
+		if p.Kernel == image.PushcamKernel {
+			tb, name = all, "porch"
+			chapter.Run("another name", func(t *testing.T) { testRename(t, tb, p.Hostname, name) })
+		}
+		all.open(chapter, "about:blank")
 	})
 	tell("the card says how it went", func(t *testing.T) {
 		m.await(t, "the report on the card", func() error {
@@ -116,7 +124,7 @@ func testAppliance(t *testing.T, p *product) {
 				return fmt.Errorf("%w: %s", err, said)
 			}
 			text := string(said)
-			for _, want := range []string{"The camera is found at http://" + p.Hostname + ".local/", "The camera's picture comes from " + cam.Name, "Nothing is wrong"} {
+			for _, want := range []string{"The camera is found at http://" + name + ".local/", "The camera's picture comes from " + cam.Name, "Nothing is wrong"} {
 				if !strings.Contains(text, want) {
 					return fmt.Errorf("%q is not in the report %q", want, text)
 				}
@@ -165,7 +173,13 @@ func testAppliance(t *testing.T, p *product) {
 			t.Errorf("a snapshot of a closed camera: status %d, %v; want 503", code, err)
 		}
 	})
-	tell("its owner looks at it and reboots it", func(t *testing.T) { testOwner(t, m) })
+	tell("its owner looks at it and reboots it", func(t *testing.T) {
+		if tb == nil {
+			testOwner(t, m, m.rebootByGokrazy)
+		} else {
+			testReboot(t, tb, func(reboot func(*testing.T)) { testOwner(t, m, reboot) })
+		}
+	})
 	tell("the kernel panics", func(t *testing.T) {
 		resets := m.resets.Load()
 		m.sysrq(t, "c")

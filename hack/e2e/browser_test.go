@@ -6,8 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -135,4 +138,36 @@ func (tb *tab) press(t *testing.T, text string) {
 
 func buttonOf(text string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll("button")].find(b => b.textContent === %q && b.checkVisibility() && !b.ariaBusy)`, text)
+}
+
+// sure presses a button that asks whether its owner is sure, who says no, and presses it again.
+// Until then the page has sent no action to the camera.
+func (tb *tab) sure(t *testing.T, text, question string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(tb.ctx)
+	defer cancel()
+	asked := make(chan string, 2)
+	err := chromedp.Listen(ctx, func(event any) {
+		if e, ok := event.(*page.EventJavascriptDialogOpening); ok {
+			asked <- e.Message
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, yes := range []bool{false, true} {
+		// While it asks the page stands still, and whoever has pressed would wait for it.
+		tb.until(t, `(b => b && !performance.getEntriesByType("resource").some(e => e.name.includes("/api/actions/")) && (setTimeout(() => b.click()), true))(`+buttonOf(text)+`)`)
+		select {
+		case said := <-asked:
+			if !strings.Contains(said, question) {
+				t.Errorf("%q asks %q, want %q", text, said, question)
+			}
+		case <-time.After(getTimeout):
+			t.Fatalf("%q does not ask", text)
+		}
+		if _, err := chromedp.Call(ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: yes}); err != nil {
+			t.Fatalf("answer %q with %v: %v", question, yes, err)
+		}
+	}
 }

@@ -52,9 +52,10 @@ func flashed(t *testing.T, p *product) (card string) {
 
 // TestFirstSight boots what a release has for everybody, without a setting: the camera
 // has a picture for all and an owner's things for nobody, until the first who opens its
-// page chooses a password.
+// page chooses a password, and switches it off there.
 func TestFirstSight(t *testing.T) {
 	t.Parallel()
+	need(t, "chromium")
 	p, _ := older(t)
 	free := *p
 	free.settings = ""
@@ -102,7 +103,7 @@ func TestFirstSight(t *testing.T) {
 		t.Errorf("the owner's log: status %d, %v: %s", code, err, said)
 	}
 	m.is(t, "a camera with an owner", func(s state) bool { return !s.Unowned })
-	m.hold(t)
+	switchOff(t, newTab(t, m))
 
 	// /perm as the next start finds it.
 	_, hash, _ := strings.Cut(debugPerm(t, card, "debugfs", "-R", "cat /"+device.OwnerFile), "bcrypt-") // behind debugfs' version

@@ -21,9 +21,9 @@ import (
 	"github.com/pushcam/pushcam/camera"
 )
 
-// testOwner closes the camera and does what only an owner may: it follows the log,
-// opens gokrazy's pages, and reboots there.
-func testOwner(t *testing.T, m *machine) {
+// testOwner does what only an owner may, while the camera is closed: it follows the log,
+// opens gokrazy's pages, and reboots.
+func testOwner(t *testing.T, m *machine, reboot func(*testing.T)) {
 	for _, path := range []string{"/gokrazy/", "/api/log"} {
 		if code, _, _, err := m.get(path, getTimeout); err != nil || code != http.StatusUnauthorized {
 			t.Errorf("%s without the password: status %d, %v; want 401", path, code, err)
@@ -40,9 +40,7 @@ func testOwner(t *testing.T, m *machine) {
 	logs.await(t, m, "a program that began", `camera="/dev/video0`) // started, or works again if its driver came late
 	m.station.forget()
 	resets := m.resets.Load()
-	if code, _, said, err := m.owned(http.MethodPost, "/gokrazy/reboot"); err == nil && code != http.StatusOK {
-		t.Fatalf("reboot: status %d: %s", code, said) // an error alone is expected: the machine restarts
-	}
+	reboot(t)
 	m.await(t, "the machine begins anew", func() error {
 		if m.resets.Load() == resets {
 			return errors.New("it has not")
@@ -58,6 +56,13 @@ func testOwner(t *testing.T, m *machine) {
 	}
 	logs.await(t, m, "the log goes on", "the connection is lost", "connected again", "the camera's program has started again", "loaded kernel module")
 	logs.stop(t)
+}
+
+// rebootByGokrazy reboots on gokrazy's pages.
+func (m *machine) rebootByGokrazy(t *testing.T) {
+	if code, _, said, err := m.owned(http.MethodPost, "/gokrazy/reboot"); err == nil && code != http.StatusOK {
+		t.Fatalf("reboot: status %d: %s", code, said) // an error alone is expected: the machine restarts
+	}
 }
 
 // staysClosed waits until the camera is closed after a restart, as it was before.

@@ -97,6 +97,16 @@ func testPanel(t *testing.T, tb *tab) {
 	tb.until(t, input("Status light")+`.click() === undefined`)
 	lit(true)
 
+	streams := m.cam.Streams()
+	tb.press(t, "Restart the camera")
+	m.await(t, "the webcam's stream begins anew", func() error {
+		if n := m.cam.Streams(); n == streams {
+			return fmt.Errorf("there were %d in all", n)
+		}
+		return nil
+	})
+	m.picture(t)
+
 	old := m.is(t, "the page's connection", func(s state) bool { return len(s.Viewers) == 1 && s.Viewers[0].Seconds > 2 }).Viewers[0]
 	tb.press(t, "Drop")
 	m.is(t, "another connection of the page", func(s state) bool {

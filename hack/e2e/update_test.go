@@ -134,6 +134,7 @@ func TestUpdate(t *testing.T) {
 			m.runs(t, next.version)
 		}
 	})
+	t.Run("from the owner's page", func(t *testing.T) { testPanelUpdate(t, newTab(t, m), good(t), newer) })
 }
 
 // testStranger sends a good update that was signed by somebody whom the camera does not
