@@ -72,13 +72,13 @@ func TestGateOnModelLink(t *testing.T) {
 		wantBase  time.Duration // within 5 ms
 		delivered uint32        // to begin with
 	}{
-		{name: "4 Mbit", rate: 4, rtt: 20 * ms, from: 3 * time.Second, minFPS: 4.7, maxAge: 255 * ms, wantBase: 23 * ms},
-		{name: "12 Mbit, RTT 100", rate: 12, rtt: 100 * ms, from: 3 * time.Second, minFPS: 14, maxAge: 195 * ms, wantBase: 101 * ms},
+		{name: "4 Mbit", rate: 4, rtt: 20 * ms, from: 3 * time.Second, minFPS: 4.7, maxAge: 243 * ms, wantBase: 23 * ms},
+		{name: "12 Mbit, RTT 100", rate: 12, rtt: 100 * ms, from: 3 * time.Second, minFPS: 14, maxAge: 187 * ms, wantBase: 101 * ms},
 		{name: "1 Gbit, RTT 200", rate: 1000, rtt: 200 * ms, from: 3 * time.Second, minFPS: 29.5, maxAge: 205 * ms, wantBase: 200 * ms},
 		{name: "1 Gbit, RTT 200, counters wrap around", rate: 1000, rtt: 200 * ms, from: 3 * time.Second, minFPS: 29.5, maxAge: 205 * ms, wantBase: 200 * ms, delivered: math.MaxUint32 - 1000},
-		{name: "20 to 4 Mbit", rate: 20, rtt: 20 * ms, thenRate: 4, from: 6 * time.Second, minFPS: 4.7, maxAge: 275 * ms, wantBase: 21 * ms},
-		{name: "4 to 20 Mbit", rate: 4, rtt: 20 * ms, thenRate: 20, from: 6 * time.Second, minFPS: 22, maxAge: 90 * ms, wantBase: 23 * ms},
-		{name: "RTT 20 to 200", rate: 12, rtt: 20 * ms, thenRTT: 200 * ms, from: 13 * time.Second, minFPS: 14.2, maxAge: 300 * ms, wantBase: 201 * ms},
+		{name: "20 to 4 Mbit", rate: 20, rtt: 20 * ms, thenRate: 4, from: 6 * time.Second, minFPS: 4.7, maxAge: 242 * ms, wantBase: 21 * ms},
+		{name: "4 to 20 Mbit", rate: 4, rtt: 20 * ms, thenRate: 20, from: 6 * time.Second, minFPS: 23.5, maxAge: 78 * ms, wantBase: 23 * ms},
+		{name: "RTT 20 to 200", rate: 12, rtt: 20 * ms, thenRTT: 200 * ms, from: 13 * time.Second, minFPS: 14.2, maxAge: 290 * ms, wantBase: 201 * ms},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestGateOnModelLink(t *testing.T) {
 				if now < wake || captured == last && rest == 0 {
 					continue
 				}
-				v := g.check(now, l.info())
+				v := g.check(now, captured+frameTime, frameTime, l.info())
 				if wake = now + v.wait; g.sampling && rest > 0 || !v.open && rest == 0 {
 					continue
 				}

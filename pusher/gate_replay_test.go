@@ -69,7 +69,7 @@ func TestGateReplay(t *testing.T) {
 			var g gate
 			looks, wrote, disagreed := 0, 0, 0
 			for _, l := range readTrace(t, tt.trace) {
-				v := g.check(l.now, &l.info)
+				v := g.check(l.now, 0, 0, &l.info)
 				if l.wrote {
 					wrote++
 					if !v.open {

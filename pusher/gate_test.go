@@ -15,7 +15,7 @@ func TestGateVerdict(t *testing.T) {
 	warm := func() *gate {
 		g := new(gate)
 		for i := range 41 {
-			g.check(time.Duration(i)*gateSlice, &tcpInfo{Full: true, MSS: 1000, MinRTT: 50 * ms, Delivered: uint32(50 * i)})
+			g.check(time.Duration(i)*gateSlice, 0, 0, &tcpInfo{Full: true, MSS: 1000, MinRTT: 50 * ms, Delivered: uint32(50 * i)})
 		}
 		return g
 	}
@@ -49,7 +49,7 @@ func TestGateVerdict(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := tt.gate.check(now, &tt.info)
+			got := tt.gate.check(now, 0, 0, &tt.info)
 			got.wait = got.wait.Round(time.Microsecond)
 			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(verdict{})); diff != "" {
 				t.Errorf("verdict (-want +got):\n%s", diff)
@@ -63,7 +63,7 @@ func TestGatePacesOnlyWhileTheLinkLimits(t *testing.T) {
 	delivered := uint32(math.MaxUint32 - 100) // wraps around on the way
 	look := func(i int, unacked uint32) verdict {
 		delivered += 50
-		return g.check(time.Duration(i)*gateSlice, &tcpInfo{Full: true, MSS: 1000, Delivered: delivered, Unacked: unacked})
+		return g.check(time.Duration(i)*gateSlice, 0, 0, &tcpInfo{Full: true, MSS: 1000, Delivered: delivered, Unacked: unacked})
 	}
 	for i := range 10 {
 		look(i, 0)
@@ -96,11 +96,11 @@ func TestGateIsLossy(t *testing.T) {
 			var g gate
 			ti := tcpInfo{Full: true, MSS: 1448, MinRTT: time.Millisecond, Retransmitted: math.MaxUint32 - 1}
 			now := time.Duration(0)
-			g.check(now, &ti)
+			g.check(now, 0, 0, &ti)
 			for _, n := range tt.resent {
 				ti.Retransmitted += n
 				now += time.Second + time.Millisecond
-				g.check(now, &ti)
+				g.check(now, 0, 0, &ti)
 			}
 			if g.lossy != tt.want {
 				t.Errorf("lossy: %v after %v segments were sent again", g.lossy, tt.resent)
@@ -109,12 +109,37 @@ func TestGateIsLossy(t *testing.T) {
 	}
 }
 
+// A frame that has waited for the link waits for a newer one that is about to come, and not
+// for one that does not come. A frame that the link did not keep waiting never waits.
+func TestGateAwaitsNewerFrame(t *testing.T) {
+	const ms, interval, now = time.Millisecond, time.Second / 30, time.Second
+	for next, want := range map[time.Duration]verdict{
+		20 * ms:         {open: true, pace: unpaced},
+		gateSoon + ms:   {open: true, pace: unpaced},
+		gateSoon:        {wait: gateSoon},
+		ms / 2:          {wait: gateSamplePoll},
+		-gateLate + 1:   {wait: gateSamplePoll},
+		-gateLate:       {open: true, pace: unpaced},
+		-20 * time.Hour: {open: true, pace: unpaced},
+	} {
+		for _, limited := range []bool{true, false} {
+			g := gate{limited: limited}
+			if !limited {
+				want = verdict{open: true, pace: unpaced}
+			}
+			if got := g.check(now, now+next, interval, &tcpInfo{Full: true, MSS: 1000}); got != want {
+				t.Errorf("limited %v, the next frame in %v: %+v, want %+v", limited, next, got, want)
+			}
+		}
+	}
+}
+
 func TestGateStalled(t *testing.T) {
 	var g gate
 	info := tcpInfo{Full: true, MSS: 1000, Delivered: 5}
 	step := func(at time.Duration, change func()) time.Duration {
 		change()
-		g.check(at, &info)
+		g.check(at, 0, 0, &info)
 		return g.stalled(at)
 	}
 	tests := []struct {
@@ -163,7 +188,7 @@ func FuzzGate(f *testing.F) {
 				MSS: word(1), Unacked: word(2), Sacked: word(3), Delivered: word(4), Unsent: word(5),
 				MinRTT: time.Duration(word(6)) * time.Microsecond, Retransmitted: word(7),
 			}
-			v := g.check(now, &ti)
+			v := g.check(now, 0, 0, &ti)
 			switch {
 			case v.open && (v.wait != 0 || v.pace < gateMinPace):
 				t.Fatalf("%+v at %v: %+v", ti, now, v)
@@ -187,7 +212,7 @@ func TestGateAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() {
 		now += 10 * time.Millisecond
 		ti.Delivered += 17
-		g.check(now, &ti)
+		g.check(now, 0, 0, &ti)
 	}); n != 0 {
 		t.Errorf("%v allocations per check", n)
 	}

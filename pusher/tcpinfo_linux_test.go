@@ -118,13 +118,13 @@ func TestLink(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if wait, ok := l.ready(0, 0); !ok {
+			if wait, ok := l.ready(0, 0, 0); !ok {
 				t.Errorf("new connection: wait %v, want a yes", wait)
 			}
 
 			// Nobody reads: what does not fit must close the gate.
 			n := fill(t, server)
-			if wait, ok := l.ready(time.Second, 0); ok || wait < gateMinWait {
+			if wait, ok := l.ready(time.Second, 0, 0); ok || wait < gateMinWait {
 				t.Errorf("full buffers: %v, %v, want a no", wait, ok)
 			}
 			if l.info.Full != tt.tcp || l.info.Unsent == 0 {
@@ -135,7 +135,7 @@ func TestLink(t *testing.T) {
 			now := time.Second
 			if n := testing.AllocsPerRun(100, func() {
 				now += gateMaxWait
-				l.ready(now, 0)
+				l.ready(now, 0, 0)
 				l.socket.pace(uint32(now))
 			}); n != 0 {
 				t.Errorf("%v allocations per look", n)
@@ -146,7 +146,7 @@ func TestLink(t *testing.T) {
 				t.Fatal(err)
 			}
 			for ; ; now += gateMaxWait {
-				wait, ok := l.ready(now, 0)
+				wait, ok := l.ready(now, 0, 0)
 				if ok {
 					break
 				}
@@ -159,7 +159,7 @@ func TestLink(t *testing.T) {
 			if err := server.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if _, ok := l.ready(now, 0); !ok {
+			if _, ok := l.ready(now, 0, 0); !ok {
 				t.Error("closed connection: a no, want a yes")
 			}
 		})
@@ -284,7 +284,7 @@ func TestLinkReset(t *testing.T) {
 	if _, err := server.Read(make([]byte, 1)); err == nil {
 		t.Fatal("read from a connection that was reset")
 	}
-	if _, ok := l.ready(0, 0); !ok || !l.info.Closed {
+	if _, ok := l.ready(0, 0, 0); !ok || !l.info.Closed {
 		t.Errorf("ready %v, info %+v, want a yes because it is closed", ok, l.info)
 	}
 }
@@ -376,7 +376,7 @@ func TestLinkOfASlowTaker(t *testing.T) {
 	fill(t, server)
 	now := time.Duration(0)
 	stalled := func() time.Duration {
-		if _, ok := l.ready(now, 0); ok {
+		if _, ok := l.ready(now, 0, 0); ok {
 			t.Fatalf("it may send at %v: %+v", now, l.info)
 		}
 		return l.stalled(now)
@@ -466,6 +466,6 @@ func BenchmarkLinkReady(b *testing.B) {
 	var now time.Duration
 	for b.Loop() {
 		now += gateMaxWait
-		k.ready(now, 0)
+		k.ready(now, 0, 0)
 	}
 }

@@ -206,7 +206,7 @@ func (v *viewer) ready(p *part, now time.Time) (wait time.Duration, open bool) {
 		v.open = false
 		return 0, true
 	}
-	return v.link.ready(now.Sub(v.since), p.next().Sub(v.since))
+	return v.link.ready(now.Sub(v.since), p.next().Sub(v.since), p.gap)
 }
 
 // push sends p for the parked viewer, as far as that is possible without waiting. It
@@ -216,7 +216,7 @@ func (v *viewer) push(p *part, now time.Time) (done bool) {
 	if v.interval > 0 {
 		return false
 	}
-	if _, open := v.link.ready(now.Sub(v.since), p.next().Sub(v.since)); !open {
+	if _, open := v.link.ready(now.Sub(v.since), p.next().Sub(v.since), p.gap); !open {
 		return false
 	}
 	if v.open = v.link.gate.sampling; v.open { // send writes a part of the frame and then waits
@@ -278,7 +278,7 @@ func (v *viewer) send(ctx context.Context, p *part, now time.Time) error {
 			return err
 		}
 		for v.link.gate.sampling && v.await(ctx, gateSamplePoll) {
-			v.link.ready(time.Since(v.since), p.next().Sub(v.since))
+			v.link.ready(time.Since(v.since), p.next().Sub(v.since), p.gap)
 		}
 		v.iov[1], v.iov[2] = rest, tail
 	}
