@@ -142,8 +142,9 @@ func (s shot) take(tab context.Context) ([]byte, error) {
 	return shrink(taken)
 }
 
-// shrink gives a picture with at most 128 colours, the most frequent ones, which are nearly
-// all that our pages have but for the noise of JPEG.
+// shrink gives a picture with at most 200 colours, the most frequent ones, which are nearly
+// all that our pages have but for the noise of JPEG. What is bright counts for more than what
+// is grey: the accent of a page may be one small dot.
 func shrink(taken []byte) ([]byte, error) {
 	img, err := png.Decode(bytes.NewReader(taken))
 	if err != nil {
@@ -157,7 +158,8 @@ func shrink(taken []byte) ([]byte, error) {
 	}
 	for y := b.Min.Y; y < b.Max.Y; y++ {
 		for x := b.Min.X; x < b.Max.X; x++ {
-			count[at(x, y)]++
+			c := at(x, y)
+			count[c] += 1 + int(max(c.R, c.G, c.B)-min(c.R, c.G, c.B))/4
 		}
 	}
 	var all []color.RGBA
@@ -166,7 +168,7 @@ func shrink(taken []byte) ([]byte, error) {
 	}
 	slices.SortFunc(all, func(a, b color.RGBA) int { return count[b] - count[a] })
 	var palette color.Palette
-	for _, c := range all[:min(len(all), 128)] {
+	for _, c := range all[:min(len(all), 200)] {
 		palette = append(palette, c)
 	}
 	small := image.NewPaletted(b, palette)

@@ -130,8 +130,9 @@ func version(name string) string {
 
 func table(rows []row, version func(client string) string) string {
 	slices.SortStableFunc(rows, func(a, b row) int {
-		return cmp.Or(cmp.Compare(place(a.client), place(b.client)), cmp.Compare(a.client, b.client), cmp.Compare(a.quirk, b.quirk))
+		return cmp.Or(cmp.Compare(place(a.client), place(b.client)), cmp.Compare(a.client, b.client), cmp.Compare(a.quirk, b.quirk), cmp.Compare(a.result, b.result))
 	})
+	rows = slices.Compact(rows) // one test may show the same several times
 	var b strings.Builder
 	b.WriteString("| client | version | what it shows | result |\n| --- | --- | --- | --- |\n")
 	name, v := "", ""

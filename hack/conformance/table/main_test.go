@@ -23,6 +23,10 @@ const events = `{"Action":"run","Test":"TestA"}
 {"Action":"attr","Test":"TestC","Key":"quirk","Value":"ends"}
 {"Action":"output","Test":"TestC","Output":"    x_test.go:1: skipped: vlc is not installed\n"}
 {"Action":"skip","Test":"TestC"}
+{"Action":"attr","Test":"TestC2","Key":"client","Value":"VLC"}
+{"Action":"attr","Test":"TestC2","Key":"quirk","Value":"ends"}
+{"Action":"output","Test":"TestC2","Output":"    x_test.go:1: skipped: vlc is not installed\n"}
+{"Action":"skip","Test":"TestC2"}
 {"Action":"attr","Test":"TestD","Key":"client","Value":"VLC"}
 {"Action":"attr","Test":"TestD","Key":"quirk","Value":"hangs"}
 {"Action":"fail"}
