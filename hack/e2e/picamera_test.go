@@ -144,6 +144,11 @@ func TestPiCamera(t *testing.T) {
 		// The stream was live all along, and is whole.
 		stream.picture(t)
 	})
+	t.Run("Chromium", func(chapter *testing.T) {
+		tb := newTab(chapter, m)
+		chapter.Run("the owner's panel: how it encodes", func(t *testing.T) { testPanelEncoding(t, tb) })
+		chapter.Run("the owner's panel: another camera", func(t *testing.T) { testPanelCameras(t, tb) })
+	})
 }
 
 // TestNoPiCamera is the product on a Pi whose firmware finds no camera.

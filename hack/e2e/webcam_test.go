@@ -22,6 +22,7 @@ const fps = 15
 type webcam struct {
 	usbcam.Webcam
 	next  int        // the number of the next picture
+	still []byte     // the one that it takes instead, if it is not nil
 	ended chan error // of its stream
 
 	mu   sync.Mutex
@@ -85,6 +86,9 @@ func (w *webcam) plug(t *testing.T, m *machine) {
 		w.ended <- w.Stream(context.Background(), 0, func(int) usbcam.Picture {
 			w.next++
 			w.take()
+			if w.still != nil {
+				return usbcam.Picture{Data: w.still}
+			}
 			return usbcam.Picture{Data: pictures.Frame(w.next, 0)}
 		})
 	}()

@@ -67,7 +67,7 @@ export class Settings {
 }
 
 // imageSection is about the picture: what the camera offers, and what it costs.
-export async function imageSection(settings, on) {
+export async function imageSection(settings, on, { camera: { since } }) {
   const load = () => ask("GET", "api/camera");
   let camera = await load();
   const text = n => digits(n, n % 1 && n < 9.5 ? 1 : 0);
@@ -81,11 +81,12 @@ export async function imageSection(settings, on) {
     return all || undefined;
   };
   on("state", async state => {
-    if (state.camera.phase === camera.phase) return;
+    if (state.camera.since === since) return; // a phase may have passed unseen
     camera = await load();
+    since = state.camera.since;
     settings.show();
   });
-  return settings.fields([...camera.cameras.length > 1 ? ["device"] : [], "size", "fps", "format", "quality", "bitrate"], options);
+  return settings.fields([...camera.cameras.length > 1 || settings.all.device?.value ? ["device"] : [], "size", "fps", "format", "quality", "bitrate"], options);
 }
 
 export async function cameraSection(settings, on) {
@@ -137,12 +138,13 @@ async function tokens() {
 }
 
 // controlsSection has the camera's own controls, which work at once.
-export async function controlsSection(_, on) {
+export async function controlsSection(_, on, { camera: { since } }) {
   const fields = {}, box = make("div"), said = make("p", { className: "note" });
   const take = ({ set, by, camera, error = "" }) => {
     said.textContent = error;
     reset.hidden = !Object.values(by).includes("settings");
-    for (const control of camera ?? []) {
+    for (const name in fields) fields[name].element.hidden = !error && !camera.some(c => c.name === name); // another camera's
+    for (const control of camera) {
       const { name, value, choices, read_only, inactive } = control, ruled = by[name] && by[name] !== "settings";
       const isSwitch = String(choices) === "off,on";
       if (!fields[name]) {
@@ -160,6 +162,10 @@ export async function controlsSection(_, on) {
   const load = async () => take(await ask("GET", "api/controls"));
   await load();
   on("controls", load);
-  on("state", ({ camera }) => { if (!box.firstChild && camera.phase === "live") return load(); });
+  on("state", ({ camera }) => {
+    if (camera.phase !== "live" || camera.since === since && box.firstChild) return;
+    since = camera.since;
+    return load();
+  });
   return [box, said, reset];
 }

@@ -1,0 +1,177 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/jpeg"
+	"net/http"
+	"testing"
+
+	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/hack/e2e/pictures"
+)
+
+// testPanelEncoding has the owner say on its page how the Pi camera encodes.
+func testPanelEncoding(t *testing.T, tb *tab) {
+	m := tb.m
+	tb.open(t, m.url+"/panel")
+	tb.logIn(t, password)
+	tb.until(t, moves)
+	encodes := func(rate int) {
+		t.Helper()
+		m.awaitKnob(t, "/parameters/bitrate", rate)
+		stream := m.stream(t)
+		defer stream.conn.Close()
+		stream.awaitRate(t, rate)
+		tb.until(t, moves)
+	}
+
+	tb.set(t, "Quality", "101")
+	tb.until(t, wrong("Quality")+`.includes("100") && `+input("Quality")+`.value === ""`)
+	tb.set(t, "Quality", "30")
+	encodes(7_600_000)
+	tb.until(t, wrong("Quality")+` === "" && `+input("Quality")+`.value === "30"`)
+
+	tb.set(t, "Bit rate", "1k")
+	tb.until(t, wrong("Bit rate")+`.includes("from 25000 to 25000000") && `+input("Bit rate")+`.value === ""`)
+	m.awaitKnob(t, "/parameters/bitrate", 7_600_000)
+	tb.set(t, "Bit rate", "9M")
+	encodes(9_000_000)
+	tb.until(t, wrong("Bit rate")+` === "" && `+input("Bit rate")+`.value === "9m"`)
+	m.kept(t, map[string]any{"quality": 30.0, "bitrate": "9m", "format": "mjpg"})
+	tb.until(t, input("Bit rate")+`.closest(".field").querySelector(".reset").click() === undefined`)
+	encodes(7_600_000)
+
+	tb.choose(t, "Format", "jpeg")
+	m.gives(t, "bcm2835 mmal", "JPEG")
+	m.awaitKnob(t, "/parameters/quality", 30)
+	tb.set(t, "Quality", "42")
+	m.awaitKnob(t, "/parameters/quality", 42)
+	tb.until(t, moves)
+	m.kept(t, map[string]any{"quality": 42.0, "bitrate": nil, "format": "jpeg"})
+	tb.choose(t, "Format", "mjpg")
+	m.gives(t, "bcm2835 mmal", "MJPG")
+	encodes(9_250_000)
+}
+
+// testPanelCameras has the owner choose between the Pi camera and a webcam.
+func testPanelCameras(t *testing.T, tb *tab) {
+	m, cam := tb.m, newWebcam()
+	cam.Controls, cam.still = levels, grey(t)
+	cam.plug(t, m)
+	t.Cleanup(func() { cam.unplug(t) })
+	m.await(t, "two cameras", func() error {
+		_, _, said, err := m.owned(http.MethodGet, "/api/camera")
+		if err == nil && !bytes.Contains(said, []byte(cam.Name)) {
+			err = fmt.Errorf("there are %s", said)
+		}
+		return err
+	})
+	const red, grey = "200,0,0", "128,128,128"
+	shows := func(colour string) {
+		t.Helper()
+		tb.until(t, moves+fmt.Sprintf(` && (c => (c.drawImage(document.getElementById("picture"), 9, 9, 1, 1, 0, 0, 1, 1),
+			[...c.getImageData(0, 0, 1, 1).data].slice(0, 3).every((v, i) => Math.abs(v - [%s][i]) < 40)))(document.createElement("canvas").getContext("2d"))`, colour))
+	}
+
+	tb.open(t, m.url+"/panel")
+	shows(red)
+	tb.until(t, `[...`+input("Camera")+`.options].map(o => o.text).join() === "auto,mmal service 16.1,`+cam.Name+`"`)
+	tb.until(t, input("Rotate")+`.checkVisibility() && `+input("Brightness")+`.min === "0"`)
+	tb.choose(t, "Camera", cam.Name)
+	m.gives(t, "uvcvideo", "MJPG")
+	shows(grey)
+	stream := m.stream(t)
+	for {
+		part, err := stream.stream.Next()
+		if err != nil {
+			t.Fatalf("the stream, before a picture of the webcam: %v", err)
+		}
+		if bytes.Equal(part.JPEG, cam.still) {
+			break
+		}
+	}
+	stream.conn.Close()
+
+	// What the page offers is now this camera's, and what it has not is refused.
+	tb.until(t, `[...`+input("Size")+`.options].map(o => o.text).join() === "1280×720, up to 15 fps"`)
+	tb.until(t, `!`+input("Rotate")+`.checkVisibility() && `+input("Brightness")+`.min === "-10"`)
+	tb.set(t, "Brightness", "60")
+	m.await(t, "the webcam's brightness", func() error {
+		if b := cam.Brightness(); b != 60 {
+			return fmt.Errorf("it is %d", b)
+		}
+		return nil
+	})
+	tb.set(t, "Bit rate", "9M")
+	tb.until(t, wrong("Bit rate")+`.includes("no such control as bitrate") && `+input("Bit rate")+`.value === ""`)
+	tb.shot(t, "cameras.png")
+
+	// When it is gone, its owner goes back to the other one.
+	cam.unplug(t)
+	m.is(t, "no camera", func(s state) bool { return s.Camera.Phase == camera.NoCamera })
+	tb.open(t, m.url+"/panel")
+	tb.choose(t, "Camera", "auto")
+	m.gives(t, "bcm2835 mmal", "MJPG")
+	shows(red)
+	tb.until(t, input("Rotate")+`.checkVisibility() && `+input("Brightness")+`.min === "0"`)
+	m.picture(t)
+}
+
+// grey is a picture that is not among those of pictures.
+func grey(t *testing.T) []byte {
+	t.Helper()
+	img := image.NewRGBA(image.Rect(0, 0, pictures.Width, pictures.Height))
+	draw.Draw(img, img.Rect, &image.Uniform{color.RGBA{128, 128, 128, 255}}, image.Point{}, draw.Src)
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// choose chooses what has a text among what a label offers.
+func (tb *tab) choose(t *testing.T, label, text string) {
+	t.Helper()
+	tb.until(t, fmt.Sprintf(`(i => (i.value = [...i.options].find(o => o.text === %q).value, i.dispatchEvent(new Event("input", { bubbles: true }))))(%s)`, text, input(label)))
+	tb.finish(t, label)
+}
+
+// gives waits until a driver's camera gives pictures in a format.
+func (m *machine) gives(t *testing.T, driver, format string) {
+	t.Helper()
+	m.is(t, "pictures of "+driver+" in "+format, func(s state) bool {
+		return s.Camera.Phase == camera.Live && s.Camera.Device.Driver == driver && s.Camera.Format.PixelFormat == format
+	})
+}
+
+// kept waits until the API says that settings have these values.
+func (m *machine) kept(t *testing.T, want map[string]any) {
+	t.Helper()
+	m.await(t, fmt.Sprintf("settings are kept: %v", want), func() error {
+		var answer struct {
+			Settings map[string]struct {
+				Value any `json:"value"`
+			} `json:"settings"`
+		}
+		code, _, body, err := m.owned(http.MethodGet, "/api/settings")
+		if err == nil {
+			err = json.Unmarshal(body, &answer)
+		}
+		if err != nil || code != http.StatusOK {
+			return fmt.Errorf("status %d, %v: %s", code, err, body)
+		}
+		for name, value := range want {
+			if got := answer.Settings[name].Value; got != value {
+				return fmt.Errorf("%s is %v", name, got)
+			}
+		}
+		return nil
+	})
+}
