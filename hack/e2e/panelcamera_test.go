@@ -136,11 +136,11 @@ func grey(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// choose chooses what has a text among what a label offers.
+// choose chooses what has a text among what a label offers, by the one event that programs
+// send which fill in forms.
 func (tb *tab) choose(t *testing.T, label, text string) {
 	t.Helper()
-	tb.until(t, fmt.Sprintf(`(i => (i.value = [...i.options].find(o => o.text === %q).value, i.dispatchEvent(new Event("input", { bubbles: true }))))(%s)`, text, input(label)))
-	tb.finish(t, label)
+	tb.until(t, fmt.Sprintf(`(i => (i.value = [...i.options].find(o => o.text === %q).value, i.dispatchEvent(new Event("change", { bubbles: true }))))(%s)`, text, input(label)))
 }
 
 // gives waits until a driver's camera gives pictures in a format.

@@ -49,7 +49,10 @@ export class Field {
       this.#count();
       if (this.#input.type === "range") this.#send(this.#value());
     });
-    this.element.addEventListener("change", () => this.#send(this.#value()));
+    this.element.addEventListener("change", () => {
+      this.#begin(); // no "input" was heard before it, or was while the value before was sent
+      this.#send(this.#value());
+    });
   }
 
   // show shows what the camera says: label, value, what it can be, and who rules it.
