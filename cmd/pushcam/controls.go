@@ -94,7 +94,10 @@ func (k *controls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer.By[name] = g.By
 	}
 	if answer.Camera, err = k.camera.DeviceControls(); err != nil {
-		answer.Error, answer.Camera = err.Error(), []v4l2.Control{} // in JSON a list
+		answer.Error = err.Error()
+	}
+	if answer.Camera == nil {
+		answer.Camera = []v4l2.Control{} // in JSON a list
 	}
 	w.Header().Set("Content-Type", "application/json")
 	encoder := json.NewEncoder(w)
