@@ -275,8 +275,8 @@ func (r *reader) answer(q question, first, now, heard time.Duration, ti *tcpInfo
 		r.delay = took - max(readerQuick/2, took/16)
 	case r.waiting > 1:
 		r.delay = (q.at - q.sentAt) * 3 / 4
-	default:
-		r.delay -= readerQuick / 2
+	default: // the delay itself may be longer by far, after frames that lay in the buffer
+		r.delay = min(r.delay, q.at-q.sentAt) - readerQuick/2
 	}
 	r.delay = max(r.delay, 0)
 	if waited && took < r.interval*5/4 && (!r.far(ti) || r.takes < r.interval*3/4) {

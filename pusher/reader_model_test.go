@@ -458,6 +458,19 @@ func TestReaderWorksInStep(t *testing.T) {
 	}
 }
 
+// Who takes frames faster than before is asked earlier at once: when it was asked last, and
+// not when it was meant to be, was too late.
+func TestReaderBecomesFaster(t *testing.T) {
+	s := modelStream{system: "linux", rtt: time.Millisecond, buffer: 1 << 20, fps: 30, size: 100_000, bursts: true, exact: true,
+		works: time.Second, late: 2 * time.Millisecond, length: 14 * time.Second, from: 8 * time.Second}
+	const faster = 133 * time.Millisecond
+	s.changeAt, s.change = 6*time.Second, func(s *modelStream, _ *modelPeer) { s.works = faster }
+	s.run()
+	if want := 0.9 / faster.Seconds(); s.rate() < want || s.age(0.5) > 40*time.Millisecond {
+		t.Errorf("%.1f frames a second, want %.1f; median age %v", s.rate(), want, s.age(0.5))
+	}
+}
+
 // A buffer that is full for long is not taken for a small one: then frames went without
 // a question, until the buffer had grown and held a dozen seconds of them.
 func TestReaderBufferIsFull(t *testing.T) {
