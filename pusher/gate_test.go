@@ -188,8 +188,10 @@ func FuzzGate(f *testing.F) {
 				MSS: word(1), Unacked: word(2), Sacked: word(3), Delivered: word(4), Unsent: word(5),
 				MinRTT: time.Duration(word(6)) * time.Microsecond, Retransmitted: word(7),
 			}
-			v := g.check(now, 0, 0, &ti)
+			limited, interval := g.limited, ti.MinRTT
+			v := g.check(now, now+time.Duration(int32(word(7)))*time.Microsecond, interval, &ti)
 			switch {
+			case !v.open && limited && v.wait >= gateSamplePoll && v.wait <= gateSoon: // for a newer frame
 			case v.open && (v.wait != 0 || v.pace < gateMinPace):
 				t.Fatalf("%+v at %v: %+v", ti, now, v)
 			case !v.open && !(v.wait == gateSamplePoll && g.sampling) && (v.wait < gateMinWait || v.wait > gateMaxWait):

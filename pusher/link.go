@@ -50,9 +50,9 @@ func newLink(c net.Conn, timeout time.Duration) (*link, error) {
 
 // ready tells whether the next frame may be written at now, the time since any fixed
 // moment, and if not, how long to wait before asking again. The camera's next frame is
-// expected at next, and interval is the time between two. After a yes the caller writes one frame at once. If probe is not 0
-// then, it writes only as many bytes of the frame, and the rest when the gate, asked every
-// gateSamplePoll, is not sampling any more.
+// expected at next, and interval is the time between two. After a yes the caller writes one
+// frame at once. If probe is not 0 then, it writes only as many bytes of the frame, and the
+// rest when the gate, asked every gateSamplePoll, is not sampling any more.
 func (l *link) ready(now, next, interval time.Duration) (wait time.Duration, ok bool) {
 	if l.socket == nil {
 		return 0, true

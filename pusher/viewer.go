@@ -285,8 +285,8 @@ func (v *viewer) send(ctx context.Context, p *part, now time.Time) error {
 	return v.finish()
 }
 
-// ask sends a byte of the next part's header, or an empty record. When that is acknowledged tells whether
-// everything before it was read.
+// ask sends a byte of the next part's header, or an empty record. When that is acknowledged
+// tells whether everything before it was read.
 func (v *viewer) ask() error {
 	err := v.beginHeader()
 	v.link.asked(time.Since(v.since))

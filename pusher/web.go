@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // The pages are files as they are: what gets into one does not run, because their
@@ -93,11 +94,26 @@ func (s *Server) pageFile(w http.ResponseWriter, r *http.Request) {
 // indentation, scripts without comments, and both scripts and styles without spaces and ends
 // of lines that mean nothing, which are for who reads the source, and a quarter of it. A
 // comment must end with its line, and so must a template.
-func webFile(name string) []byte {
-	content, err := webFiles.ReadFile("web/" + name)
+func webFile(name string) []byte { return sentFiles()[name] }
+
+// sentFiles are all files of the pages, made for the first request.
+var sentFiles = sync.OnceValue(func() map[string][]byte {
+	all := make(map[string][]byte)
+	entries, err := webFiles.ReadDir("web")
 	if err != nil {
 		panic(err) // it is built in
 	}
+	for _, e := range entries {
+		content, err := webFiles.ReadFile("web/" + e.Name())
+		if err != nil {
+			panic(err)
+		}
+		all[e.Name()] = sentAs(e.Name(), content)
+	}
+	return all
+})
+
+func sentAs(name string, content []byte) []byte {
 	comment, isText := map[string]string{".js": "// ", ".css": "/* ", ".html": ""}[path.Ext(name)]
 	if !isText {
 		return content

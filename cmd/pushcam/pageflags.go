@@ -99,6 +99,7 @@ func (f *pageFlag) setting(c, defaults *config) api.Setting {
 		Applies: f.applies, Minimum: f.minimum, Maximum: f.maximum, Choices: f.choices,
 	}
 	if g, ok := c.given[f.flag]; ok {
+		g.Value = f.asText(s.Value) // as the page has it: info, not INFO
 		ruled(&s, g)
 	}
 	if f.lacks != nil {

@@ -13,7 +13,7 @@ export default {
   none: "Kameras gehören in die Adresse dieser Seite: ?cam=pushcam.local&cam=192.168.1.20",
 
   back: "Zurück zum Bild", password: "Das Passwort des Besitzers", enter: "Anmelden",
-  noOwner: "Diese Kamera hat keinen Besitzer, der sie hier ändern könnte.",
+  noOwner: "Diese Kamera hat keinen Besitzer.",
   unreachable: "Die Kamera antwortet nicht.",
   sections: {
     image: "Bild", controls: "Regler", camera: "Diese Kamera", access: "Wer zusehen darf", wifi: "WLAN",
@@ -48,7 +48,7 @@ export default {
   restartCamera: "Kamera neu starten", ledTest: "Lichter testen", reboot: "Gerät neu starten", poweroff: "Ausschalten",
   sure: {
     reboot: "Gerät neu starten? Das Bild ist eine halbe Minute weg.", poweroff: "Ausschalten? Nur der Stecker startet es wieder.",
-    kernel: "Fällt in diesen Sekunden der Strom aus, muss die Karte neu geschrieben werden. Weiter?",
+    kernel: "Den Kernel schreiben? Fällt dann der Strom aus, muss die Karte neu geschrieben werden.",
     blind: "Das Update trotzdem versuchen?",
   },
   pressed: "Der Knopf ist gedrückt.", released: "Der Knopf wurde gedrückt.", working: "Erledigt.",

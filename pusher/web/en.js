@@ -13,7 +13,7 @@ export default {
   none: "Name cameras in this page's address: ?cam=pushcam.local&cam=192.168.1.20",
 
   back: "Back to the picture", password: "The owner's password", enter: "Log in",
-  noOwner: "This camera has no owner who could change it here.",
+  noOwner: "This camera has no owner.",
   unreachable: "The camera does not answer.",
   sections: {
     image: "Picture", controls: "Controls", camera: "This camera", access: "Who may look", wifi: "Wi-Fi",
@@ -45,7 +45,7 @@ export default {
   restartCamera: "Restart the camera", ledTest: "Test the lights", reboot: "Restart the device", poweroff: "Switch off",
   sure: {
     reboot: "Restart the device? The picture is gone for half a minute.", poweroff: "Switch off? Only its plug starts it again.",
-    kernel: "If the power fails in these seconds, the card must be written anew. Go on?",
+    kernel: "Write the kernel? If the power fails then, the card must be written anew.",
     blind: "Try the update all the same?",
   },
   pressed: "The button is pressed.", released: "The button was pressed.", working: "Done.",

@@ -64,6 +64,7 @@ export class Painter {
   #waiting = null;
   #busy = false;
 
+  // `drawn` is told each frame that is shown, and null for one that cannot be.
   constructor(canvas, drawn) {
     const opaque = { alpha: false };
     this.#screen = navigator.vendor && canvas.getContext("bitmaprenderer", opaque); // takes Firefox, which has no vendor, twice the time
@@ -81,7 +82,8 @@ export class Painter {
       try {
         await this.#paint(await decode(next.jpeg), this.label?.(next));
       } catch {
-        continue; // a damaged picture, or one that the browser has forgotten
+        this.#drawn(null); // a damaged picture, or one that the browser has forgotten
+        continue;
       }
       this.last = next;
       this.#drawn(next);

@@ -11,7 +11,7 @@ const retry = { first: 300, most: 2000, refused: 5000 }; // between two tries to
 const asks = { settled: 10_000, otherwise: 1000, wait: 4000 }; // between two requests for the state, and for an answer
 const exchanges = { least: 3, most: 12, doubt: 50 }; // a tick apart, after a connection began, until the clock is known so well
 const remembered = 5000; // for which drawn frames count for the rate
-const pace = { least: .5, more: 1.5, most: 60 }; // frames a second to ask for, and the factor by which more are tried
+const pace = { least: 1, more: 2, most: 60, few: 10, patience: 300_000 }; // frames a second to ask for, the factor by which more are tried, how many tell nothing, and after how long at most more are tried
 
 export class Live {
   picture; // the canvas, or the <img> in its place where the browser cannot draw frames
@@ -35,10 +35,11 @@ export class Live {
   #exchanges = 0; // since the connection began
   #limit = Infinity; // frames a second that it asks for
   #patience = remembered; // before it asks for more
-  #limited = 0; // when it asked for less or for more
+  #raised = false; // it asked for more than before
+  #limited = 0; // when it last changed what it asks for
   #taken = 0; // frames since the connection began, and drawn
-  #shown = 0;
-  #counted = null; // these, how many were sent, and when
+  #shown = 0; // or repeated, or damaged: what is to be drawn no more
+  #counted = null; // when it was counted last, how many were sent until then, and shown
   #missed = 0; // states that did not know our <img>
   #wait = retry.first;
   #timer; // of the next try to connect
@@ -105,17 +106,20 @@ export class Live {
     this.#painter.again();
   }
 
-  #connect() {
+  // connect begins a connection. If what was shown goes on, for all that anybody sees, it is
+  // quiet.
+  #connect(quiet = false) {
     this.#pause();
+    this.#connected = quiet;
     const abort = this.#abort = new AbortController();
     this.#name = Array.from(crypto.getRandomValues(new Uint32Array(4)), n => n.toString(36)).join("");
     this.#heard = performance.now();
     this.#missed = 0;
-    this.#clock = new Clock();
+    if (!quiet) this.#clock = new Clock();
     this.#exchanges = this.#taken = this.#shown = 0;
     this.#counted = null;
     this.#ask();
-    const fps = this.#limit < (this.#fps || Infinity) ? this.#limit.toFixed(2) : this.#fps;
+    const fps = this.#asksFor;
     const query = "?name=" + this.#name + (fps && "&fps=" + encodeURIComponent(fps));
     if (!this.#painter) {
       this.picture.src = "stream" + query;
@@ -137,12 +141,16 @@ export class Live {
     this.#abort = new AbortController();
     this.#reading = this.#knocking = true;
     this.#heard = performance.now();
-    const socket = new WebSocket(location.origin.replace("http", "ws"));
-    socket.onerror = () => this.#connect();
-    this.#abort.signal.onabort = () => {
-      socket.onerror = null;
-      socket.close();
-    };
+    try {
+      const socket = new WebSocket(new URL("state", location.href.replace("http", "ws")));
+      socket.onopen = socket.onerror = () => this.#connect();
+      this.#abort.signal.onabort = () => {
+        socket.onerror = null;
+        socket.close();
+      };
+    } catch { // an old browser whose rules for pages do not know them
+      this.#connect();
+    }
   }
 
   hide() {
@@ -178,10 +186,12 @@ export class Live {
     this.#taken++;
     if (!last?.number !== !frame.number) this.#ask(); // for the reason
     if (frame.number !== last?.number || frame.taken !== last.taken) this.#painter.show(frame);
+    else this.#shown++;
   }
 
   #isDrawn(frame) {
     this.#shown++;
+    if (!frame) return;
     this.#drawnAge = frame.number ? this.#clock.age(frame.taken) : NaN;
     this.#drawn.push(performance.now());
     if (this.#drawn.length === 1) this.#changed();
@@ -206,6 +216,7 @@ export class Live {
     if (this.#asking || this.#knocking) return;
     this.#asking = true;
     const abort = this.#abort, asked = this.#asked = performance.now();
+    let sent;
     try {
       const answer = await fetch("state?viewer=" + this.#name, { cache: "no-store", signal: AbortSignal.timeout(asks.wait) });
       const answered = performance.now();
@@ -216,32 +227,38 @@ export class Live {
         this.#clock.exchange(asked, answered, state.clock_us / 1000);
         this.#answered = answered;
         this.state = state;
-        if (!this.#painter) this.#isKnown(state.viewers.length > 0);
-        else this.#pace(answered, state.viewers[0]?.frames_sent);
+        if (this.#painter) sent = state.camera.phase === "live" && state.viewers[0]?.frames_sent;
+        else this.#isKnown(state.viewers.length > 0);
       }
     } catch {
       if (!this.#painter && abort === this.#abort) this.#missed = 1, this.#connected = false;
     }
     this.#asking = false;
+    if (sent) this.#pace(sent);
+    else this.#counted = null;
     if (this.#abort) this.#changed();
   }
 
+  get #asksFor() { return this.#limit < (this.#fps || Infinity) ? this.#limit.toFixed(2) : this.#fps; }
+
   // pace asks for fewer frames if this computer cannot draw them all. Those that it leaves
   // out cost it the time that it lacks, and in Firefox they wait in a queue before they come.
-  #pace(now, sent) {
-    const count = { now, sent, shown: this.#shown }, before = this.#counted ??= count;
-    if (now - before.now < remembered) return;
+  #pace(sent) {
+    const now = performance.now(), count = [now, sent, this.#shown];
+    const [time, all, shown] = count.map((n, i) => n - (this.#counted ??= count)[i]);
+    if (time < remembered || all < pace.few) return;
     this.#counted = count;
-    const shown = count.shown - before.shown, share = shown / (sent - before.sent), rate = 1000 * shown / (now - before.now);
-    const queue = sent - this.#taken; // of a second is too long
-    if (share < 2 / 3 || queue > Math.max(2, rate)) {
-      if (this.#limit < Infinity) this.#patience *= 2;
+    const asked = this.#asksFor, rate = 1000 * shown / time;
+    if (shown < all * 2 / 3 || sent - this.#taken > Math.max(2, rate)) { // a queue of a second is too long
+      if (this.#raised) this.#patience = Math.min(2 * this.#patience, pace.patience);
+      this.#raised = false;
       this.#limit = Math.max(rate, pace.least);
-    } else if (share > .9 && this.#drawnAge < slowFrom && this.#limit < Infinity && now - this.#limited > this.#patience) {
+    } else if (shown > all * .9 && this.#drawnAge < slowFrom && now - this.#limited > this.#patience) {
+      this.#raised = true;
       this.#limit *= this.#limit < pace.most ? pace.more : Infinity;
     } else return;
     this.#limited = now;
-    this.#connect();
+    if (this.#asksFor !== asked) this.#connect(true);
   }
 
   // isKnown is told whether the camera has a viewer of our name. It has none for an <img>,

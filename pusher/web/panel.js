@@ -63,15 +63,16 @@ async function build(settings) {
   };
 }
 
-// follow goes to the camera's new name, when that leads to it. For https, which the browser does
-// not trust there yet, its owner must go.
+// follow goes to the camera's new name, when that leads to it. If it leads somewhere before
+// the camera can have it, it is another camera's. There its owner must go by the link, and for
+// https, which the browser does not trust there yet.
 function follow(url) {
   events.close();
   live.hide();
   at("owner").hidden = at("leave").hidden = true;
   at("trouble").replaceChildren(words.reconnecting + " ", make("a", { href: url, textContent: url }));
-  const look = () => fetch(url, { mode: "no-cors" }).then(() => { location = url; }, () => setTimeout(look, retry));
-  look();
+  const look = first => fetch(url, { mode: "no-cors" }).then(() => first || location.assign(url), () => setTimeout(look, retry));
+  look(true);
 }
 
 translate();

@@ -143,7 +143,10 @@ export async function controlsSection(_, on, { camera: { since } }) {
   const take = ({ set, by, camera, error = "" }) => {
     said.textContent = error;
     reset.hidden = !Object.values(by).includes("settings");
-    for (const name in fields) fields[name].element.hidden = !error && !camera.some(c => c.name === name); // another camera's
+    for (const name in fields) if (!error && !camera.some(c => c.name === name)) { // another camera's
+      fields[name].element.remove();
+      delete fields[name];
+    }
     for (const control of camera) {
       const { name, value, choices, read_only, inactive } = control, ruled = by[name] && by[name] !== "settings";
       const isSwitch = String(choices) === "off,on";
@@ -162,10 +165,10 @@ export async function controlsSection(_, on, { camera: { since } }) {
   const load = async () => take(await ask("GET", "api/controls"));
   await load();
   on("controls", load);
-  on("state", ({ camera }) => {
+  on("state", async ({ camera }) => {
     if (camera.phase !== "live" || camera.since === since && box.firstChild) return;
+    await load();
     since = camera.since;
-    return load();
   });
   return [box, said, reset];
 }
