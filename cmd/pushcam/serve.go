@@ -36,7 +36,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	visitors := newVisitors(handler(book), handler(book.others(visitLine)), handler(book.others(securityLine)))
 	log := slog.New(visitors)
-	debug.SetMemoryLimit(c.budget())
+	debug.SetMemoryLimit(c.budget() * 4 / 5) // the rest is for the program's own pages, which Go does not count
 	debug.SetGCPercent(gcPercent)
 
 	panel := openPanel(c, log.With("component", "panel"))
