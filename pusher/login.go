@@ -104,8 +104,8 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 
 // beginLogin gives a browser a cookie, which ends with the pass, and leads it to a page;
 // a script gets 204. Without a path the cookie is for where the browser sees the camera, also
-// behind a proxy that has it at /webcam/ (RFC 6265, 5.1.4). SameSite keeps pages of other
-// sites from using it.
+// behind a proxy that has it at /webcam/ (RFC 6265, 5.1.4); a path below that, as /api/password,
+// says that it is for all. SameSite keeps pages of other sites from using it.
 func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request, p *pass, page string) {
 	name := loginCookie
 	if r.TLS != nil {
@@ -122,7 +122,11 @@ func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request, p *pass, pag
 
 // setLoginCookie gives a browser a cookie for so many seconds, or takes it away.
 func setLoginCookie(w http.ResponseWriter, r *http.Request, name, value string, seconds int) {
-	http.SetCookie(w, &http.Cookie{Name: name, Value: value, MaxAge: seconds, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
+	path := ""
+	if strings.Count(r.URL.Path, "/") > 1 {
+		path = "/"
+	}
+	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: path, MaxAge: seconds, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
 }
 
 // loginCookies are those of a request. Without TLS a browser sends only those that were
