@@ -105,7 +105,23 @@ func TestMemoryPressure(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer cancel()
-	reader := &steady{age: s.clock.age}
+	reader, watching := &steady{age: s.clock.age}, make(chan struct{})
+	go func() {
+		defer close(watching)
+		reader.run(ctx, s.address)
+	}()
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) { // else the others may have its place
+		now, err := s.measure(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now.viewers == 1 {
+			break
+		}
+		if time.Since(began) > patience {
+			t.Fatalf("there are %v viewers, and one asks for the stream", now.viewers)
+		}
+	}
 	for range 127 {
 		all.Go(func() {
 			for ctx.Err() == nil {
@@ -123,11 +139,6 @@ func TestMemoryPressure(t *testing.T) {
 			}
 		})
 	}
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		reader.run(ctx, s.address)
-	}()
 	var most float64
 	for range 20 {
 		now, err := s.measure(t.Context())
