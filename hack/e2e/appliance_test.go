@@ -105,18 +105,27 @@ func testAppliance(t *testing.T, p *product) {
 	tell("name on the network", func(t *testing.T) { testName(t, m, p.Hostname) })
 	tell("ffmpeg", func(t *testing.T) { testFFmpeg(t, m) })
 	var tb *tab // of the appliance with our kernel, which is enough for what starts anew
-	name := p.Hostname
+	name, known := p.Hostname, true
 	tell("Chromium", func(chapter *testing.T) {
 		need(chapter, "chromium")
 		all := newTab(t, m)
 		testChromium(chapter, all)
 		chapter.Run("the owner's panel", func(t *testing.T) { testPanel(t, all) })
 		if p.Kernel == image.PushcamKernel {
+			const other = "another horse"
 			tb, name = all, "porch"
-			chapter.Run("another name", func(t *testing.T) { testRename(t, tb, p.Hostname, name) })
+			known = chapter.Run("who may look, and another password", func(t *testing.T) { testPanelAccess(t, tb, other) }) &&
+				chapter.Run("another name, and the password of before", func(t *testing.T) {
+					testRename(t, tb, p.Hostname, name, other)
+					tb.changePassword(t, other, password, password, "")
+					tb.logOut(t)
+				})
 		}
 		all.open(chapter, "about:blank")
 	})
+	if !known {
+		t.Fatal("who may look, or the password, may not be as before: all that follows would wait for it")
+	}
 	tell("the card says how it went", func(t *testing.T) {
 		m.await(t, "the report on the card", func() error {
 			said, err := exec.CommandContext(t.Context(), "mtype", "-i", bootOf(card), "::"+setup.ReportFile).CombinedOutput()

@@ -104,6 +104,13 @@ func (tb *tab) logIn(t *testing.T, password string) {
 	tb.until(t, `document.getElementById("owner").hidden === false && document.querySelectorAll("section").length > 5`)
 }
 
+// logOut ends the page's login, and waits for the form for another one.
+func (tb *tab) logOut(t *testing.T) {
+	t.Helper()
+	tb.press(t, "Log out")
+	tb.until(t, `document.getElementById("login")?.hidden === false && document.querySelectorAll("section").length === 0`)
+}
+
 // input is the expression for what has a label, and wrong for what is said beside it.
 func input(label string) string {
 	return fmt.Sprintf(`document.getElementById([...document.querySelectorAll("label")].find(l => l.textContent === %q)?.htmlFor)`, label)

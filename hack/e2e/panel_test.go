@@ -116,6 +116,5 @@ func testPanel(t *testing.T, tb *tab) {
 	tb.until(t, `document.querySelector("#log pre").textContent.includes("loaded kernel module")`)
 	tb.press(t, "Make a diagnosis")
 	tb.until(t, `document.querySelector("#help textarea").value.includes("uvcvideo")`)
-	tb.press(t, "Log out")
-	tb.until(t, `document.getElementById("login")?.hidden === false && document.querySelectorAll("section").length === 0`)
+	tb.logOut(t)
 }

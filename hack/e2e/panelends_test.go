@@ -13,7 +13,7 @@ import (
 // testRename gives the camera another name on its owner's page, which goes there by itself.
 // Chromium is told where all names below .local are, so the page's questions fail until the
 // camera announces the new one.
-func testRename(t *testing.T, tb *tab, name, other string) {
+func testRename(t *testing.T, tb *tab, name, other, password string) {
 	m, port := tb.m, tb.m.url[strings.LastIndex(tb.m.url, ":"):]
 	there := "http://" + other + ".local" + port + "/panel"
 	tb.open(t, "http://"+name+".local"+port+"/panel")
