@@ -113,6 +113,7 @@ var sentFiles = sync.OnceValue(func() map[string][]byte {
 	return all
 })
 
+// sentAs is a file as it is sent.
 func sentAs(name string, content []byte) []byte {
 	comment, isText := map[string]string{".js": "// ", ".css": "/* ", ".html": ""}[path.Ext(name)]
 	if !isText {
