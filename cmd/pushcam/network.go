@@ -141,7 +141,7 @@ func (n *network) state(name discovery.State) networkState {
 	state := networkState{name, links, &s.Clock, nil}
 	if s.WiFi != nil {
 		radio := *s.WiFi
-		radio.Seen = nil // by which a place can be found
+		radio.Seen, radio.Missed = nil, "" // by which a place can be found
 		if radio.Network != nil {
 			in := *radio.Network
 			in.BSSID = "" // by that, too

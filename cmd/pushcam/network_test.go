@@ -189,7 +189,7 @@ func TestRadioState(t *testing.T) {
 	s := lan
 	s.WiFi = &status.Radio{
 		Link: "wlan0", Network: &status.WiFiNetwork{SSID: "home", BSSID: "02:00:00:00:00:01", Signal: -50, Rate: 65, Frequency: 2437, Channel: 6},
-		Seen: []status.SeenNetwork{{SSID: "neighbour"}}, Recovered: status.Recovered{Restarted: 2},
+		Missed: `There is "neighbour".`, Seen: []status.SeenNetwork{{SSID: "neighbour"}}, Recovered: status.Recovered{Restarted: 2},
 	}
 	if err := n.take(s); err != nil {
 		t.Fatal(err)

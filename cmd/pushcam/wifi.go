@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -261,7 +262,7 @@ func (w *wifi) joined(try wifiTry) (bool, string) {
 		return false, "the radio does not answer"
 	}
 	if n := s.WiFi.Network; n == nil || n.SSID != try.ssid || s.WiFi.Since.Equal(try.since) {
-		return false, s.WiFi.Why
+		return false, cmp.Or(s.WiFi.Missed, s.WiFi.Why)
 	}
 	for _, l := range s.Links {
 		if l.Name == s.WiFi.Link && slices.ContainsFunc(l.Addresses, func(a status.Address) bool { return a.From == status.DHCP || a.From == status.IPv6 }) {

@@ -65,6 +65,15 @@ func (a *air) join(ssid string, from status.Origin) {
 	})
 }
 
+// miss says why it is not in another network.
+func (a *air) miss(why string) {
+	s := *a.status.Load()
+	radio := *s.WiFi
+	radio.Missed = why
+	s.WiFi = &radio
+	a.status.Store(&s)
+}
+
 func (a *air) ask(t *testing.T, method, body string, code int) (text string) {
 	t.Helper()
 	method, query, _ := strings.Cut(method, " ")
@@ -107,6 +116,10 @@ func TestAnotherWiFi(t *testing.T) {
 		{"never seen", func(*air) {}, "went back", []string{"home"}},
 		{"no address there", func(a *air) { a.join("new", status.LinkLocal) }, "went back", []string{"home"}},
 		{"back in the one before", func(a *air) { a.join("home", status.DHCP) }, "went back", []string{"home"}},
+		{"the password is wrong", func(a *air) {
+			a.join("home", status.DHCP)
+			a.miss(`The password for "new" is wrong.`)
+		}, "went back", []string{"home"}},
 		{"the network program is gone", func(a *air) {
 			a.status.Store(nil)
 			time.Sleep(wifiTime)
@@ -137,6 +150,9 @@ func TestAnotherWiFi(t *testing.T) {
 				var got struct{ Change wifiChange }
 				if err := json.Unmarshal([]byte(a.ask(t, "GET", "", http.StatusOK)), &got); err != nil || got.Change.State != tt.state || (got.Change.Why == "") != (tt.state == "joined") {
 					t.Errorf("%+v, %v; want %s", got, err, tt.state)
+				}
+				if said := a.latest().WiFi.Missed; said != "" && got.Change.Why != said {
+					t.Errorf("it went back because of %q, want %q", got.Change.Why, said)
 				}
 				kept, reloads := a.now()
 				if back := tt.state == "went back"; back && (kept.Country != "DE" || reloads != 2) || !back && reloads != 1 {

@@ -10,8 +10,8 @@ export async function wifiSection(_, on, state) {
   let listed;
   ssid.setAttribute("list", "heard");
   const take = wifi => {
-    const { network, seen, change, why = "" } = wifi;
-    show(status, [network ? words.joined(network.ssid, network.signal_dbm) : words.notJoined, why, change && words.change[change.state](change.ssid), change?.why].filter(Boolean).join(" "));
+    const { network, seen, change, missed, why } = wifi;
+    show(status, [network ? words.joined(network.ssid, network.signal_dbm) : words.notJoined, missed, why, change && words.change[change.state](change.ssid), change?.why].filter(Boolean).join(" "));
     const others = wifi.known.filter(name => name !== network?.ssid);
     if (String(others) !== listed) {
       known.replaceChildren(...others.map(name => make("li", {}, name, button(words.forget, async () => take(await ask("DELETE", "api/wifi?" + new URLSearchParams({ ssid: name })))))));

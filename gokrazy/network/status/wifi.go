@@ -20,6 +20,9 @@ type Radio struct {
 	// says the same in a word.
 	Why     string  `json:"why,omitempty"`
 	Failure Failure `json:"failure,omitempty"`
+	// Missed is a sentence on why the radio is not in the first of its networks, while it is
+	// in another one.
+	Missed string `json:"missed,omitempty"`
 	// Seen are the networks that were there when the radio last looked, the strongest
 	// first, 32 at most, each name once.
 	Seen []SeenNetwork `json:"seen,omitempty"`

@@ -2,6 +2,7 @@ package wifi
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/network/status"
@@ -246,7 +247,8 @@ func (m *machine) clientEvent(now time.Time, e event) {
 		if !n.connected {
 			n.since = now
 		}
-		n.connected, n.troubles, n.rejected = true, nil, 0
+		n.connected, n.rejected = true, 0
+		delete(n.troubles, e.network) // what keeps it out of another one is still to be said
 		n.poll.BSSID = e.station
 		if e.network >= 0 && e.network < len(m.settings.Networks) { // until it is polled
 			n.poll.SSID = text(string(m.settings.Networks[e.network].SSID))
@@ -315,13 +317,18 @@ func (m *machine) polled(now time.Time, in bool, n status.WiFiNetwork) {
 	}
 	switch {
 	case in && !m.net.connected:
-		m.clientEvent(now, event{kind: connected, station: n.BSSID})
+		m.clientEvent(now, event{kind: connected, network: m.place(n.SSID), station: n.BSSID})
 	case !in && m.net.connected:
 		m.clientEvent(now, event{kind: disconnected})
 	}
 	if in {
 		m.net.poll = n
 	}
+}
+
+// place is where the settings have a network, by its name as text; -1 is nowhere.
+func (m *machine) place(ssid string) int {
+	return slices.IndexFunc(m.settings.Networks, func(n setup.Network) bool { return text(string(n.SSID)) == ssid })
 }
 
 // step does what is due.

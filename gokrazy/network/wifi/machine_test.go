@@ -376,6 +376,38 @@ func TestRefusals(t *testing.T) {
 	w.wantFailure(status.NotSeen, `"home", "office"`)
 }
 
+// A radio that is in another network than the first says why, even if it was told by a look
+// alone that it is there.
+func TestMissed(t *testing.T) {
+	w := newWorld(t, "office", "home")
+	w.air = []bss{heard("office", -40, wpa2), heard("home", -50, wpa2)}
+	missed := func(want string) {
+		t.Helper()
+		if r := w.m.radio(w.now); r.Failure != "" || r.Network == nil || !strings.HasPrefix(r.Missed, want) || want == "" && r.Missed != "" {
+			t.Errorf("it is in %+v, failure %q, and has missed: %q, want %q", r.Network, r.Failure, r.Missed, want)
+		}
+	}
+	for _, told := range []bool{true, false} {
+		w.tell(event{kind: scanResults}, event{kind: disconnected, reason: "15"}, event{kind: tempDisabled, network: 0, reason: "WRONG_KEY"})
+		if told {
+			w.tell(event{kind: connected, network: 1})
+			missed(`The password for "office" is wrong`)
+		}
+		w.m.polled(w.now, true, status.WiFiNetwork{SSID: "home", Signal: -50})
+		w.settle()
+		missed(`The password for "office" is wrong`)
+	}
+	w.m.setLink(w.now, links{address: true})
+	w.air = w.air[1:]
+	w.run(troubleAge)
+	w.tell(event{kind: scanResults})
+	w.settle()
+	missed(`No network called "office" is heard. There are "home".`)
+	w.tell(event{kind: connected, network: 0})
+	w.m.polled(w.now, true, status.WiFiNetwork{SSID: "office", Signal: -50})
+	missed("")
+}
+
 func TestWeakSignal(t *testing.T) {
 	w := newWorld(t, "home")
 	w.in()

@@ -28,7 +28,7 @@ func (m *machine) radio(now time.Time) *status.Radio {
 	switch {
 	case m.phase == client && m.net.connected:
 		n := m.net.poll
-		r.Network = &n
+		r.Network, r.Missed = &n, m.missed(now)
 	case m.phase == serving && m.setUp.up:
 		r.SetUp, r.Since = &status.SetUp{Until: m.setUp.until}, m.setUp.started
 	}
@@ -77,11 +77,7 @@ func (m *machine) notIn(now time.Time) (status.Failure, string) {
 	var nearest status.Failure
 	var sentence string
 	for i, n := range m.settings.Networks {
-		var t status.Failure
-		if had, ok := m.net.troubles[i]; ok && now.Sub(had.at) < troubleAge {
-			t = had.failure
-		}
-		f, s := explain(n, m.air, t, m.bands)
+		f, s := explain(n, m.air, m.met(now, i), m.bands)
 		if nearest == "" || distance(f) < distance(nearest) {
 			nearest, sentence = f, s
 		}
@@ -94,6 +90,24 @@ func (m *machine) notIn(now time.Time) (status.Failure, string) {
 		sentence = "None of the camera's networks is heard: " + quoted(names) + "." + whatIsHeard(m.air, m.bands)
 	}
 	return nearest, sentence
+}
+
+// missed says why a radio that is in one of the owner's networks is not in the first.
+func (m *machine) missed(now time.Time) string {
+	if len(m.settings.Networks) == 0 || m.net.poll.SSID == "" || m.net.poll.SSID == text(string(m.settings.Networks[0].SSID)) {
+		return ""
+	}
+	_, sentence := explain(m.settings.Networks[0], m.air, m.met(now, 0), m.bands)
+	return sentence
+}
+
+// met is what has kept the radio out of a network lately, by its place in the settings; empty
+// if nothing.
+func (m *machine) met(now time.Time, place int) status.Failure {
+	if had, ok := m.net.troubles[place]; ok && now.Sub(had.at) < troubleAge {
+		return had.failure
+	}
+	return ""
 }
 
 // distance is how far the radio was from being in a network.
