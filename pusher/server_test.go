@@ -151,6 +151,9 @@ func TestScriptsAreSentWithoutSpaces(t *testing.T) {
 		"a = b + `${c + d} e`;":                     "a = b + `${c + d} e`;",
 		`name.replace(/^ = /g, "-") + rest;`:        `name.replace(/^ = /g, "-") + rest;`,
 		`say("\" = " + a);`:                         `say("\" = " + a);`,
+		`import { a, b } from "./a.js";`:            `import{a,b}from "./a.js";`,
+		`has = /"/.test(a) + b;`:                    `has = /"/.test(a) + b;`,
+		`has = /a"/.test(a) + b;`:                   `has = /a"/.test(a) + b;`,
 		`for (const a of b) c = a ? .5 : typeof a;`: `for(const a of b)c=a?.5:typeof a;`,
 	} {
 		if got := string(withoutSpaces([]byte(line))); got != want {

@@ -143,21 +143,26 @@ func sentAs(name string, content []byte) []byte {
 }
 
 // withoutSpaces is a line of a script without the spaces around its operators. Lines with
-// a template or a regular expression, which have backslashes or slashes without spaces, or
-// with signs that would become another one, stay as they are.
+// a template or a regular expression, which have backslashes or, outside of strings, slashes
+// without spaces, or with signs that would become another one, stay as they are.
 func withoutSpaces(line []byte) []byte {
-	if bytes.ContainsAny(line, "`\\") || delicate.Match(line) {
+	if bytes.ContainsAny(line, "`\\") {
 		return line
 	}
 	parts := bytes.Split(line, []byte(`"`))
 	for i := 0; i < len(parts); i += 2 { // those between are strings
+		if delicate.Match(parts[i]) {
+			return line
+		}
+	}
+	for i := 0; i < len(parts); i += 2 {
 		parts[i] = operators.ReplaceAll(parts[i], []byte("$1"))
 	}
 	return bytes.Join(parts, []byte(`"`))
 }
 
 var (
-	delicate  = regexp.MustCompile(`[^ ]/|/[^ ]|[+-] [+-]`)
+	delicate  = regexp.MustCompile(`[^ ]/|/[^ ]|/$|[+-] [+-]`)
 	operators = regexp.MustCompile(` ?([=<>!?:;,{}()&|*/+-]+) ?`)
 )
 

@@ -116,7 +116,7 @@ func newUpdatable(t *testing.T, p *program, keys ...signed.Entry) *updatable {
 			if err != nil {
 				t.Error(err)
 			}
-			fmt.Fprintf(w, "event: state\ndata: %s\n\n", text)
+			fmt.Fprintf(w, "event: state\ndata: %s\n\nevent: beat\ndata: {}\n\n", text)
 			w.(http.Flusher).Flush()
 			select {
 			case <-time.After(100 * time.Millisecond):

@@ -35,7 +35,10 @@ const (
 	// maxLine bounds a line of the log that is told, in bytes.
 	maxLine   = 1 << 10
 	lookEvery = time.Second
-	heartbeat = 15 * time.Second
+	// beatEvery is how often the event beat comes. A connection that only the camera knows to
+	// be dead, as after it was out of its network, tells a browser nothing: what is missing
+	// does.
+	beatEvery = 5 * time.Second
 )
 
 // errOver ends who reads so slowly that it has missed something, or gave its place away.
@@ -217,7 +220,7 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := send(w, first); err != nil {
 		return // the reader has left
 	}
-	beat := time.NewTicker(heartbeat)
+	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	for {
 		var err error
@@ -228,7 +231,7 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				err = errOver
 			}
 		case <-beat.C:
-			err = send(w, []byte(":\n\n"))
+			err = send(w, encode("beat", struct{}{}))
 		case <-r.Context().Done():
 			return
 		}

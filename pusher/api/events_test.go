@@ -43,7 +43,7 @@ func listen(t *testing.T, e *Events, query string) (r *reader, ended <-chan stru
 	return r, done
 }
 
-// next is the next event, as "name data"; a heartbeat is ":".
+// next is the next event, as "name data".
 func (r *reader) next(t *testing.T) string {
 	t.Helper()
 	name := ""
@@ -51,10 +51,6 @@ func (r *reader) next(t *testing.T) string {
 		line, err := r.ReadString('\n')
 		if err != nil {
 			return "end"
-		}
-		if line == ":\n" {
-			r.ReadString('\n')
-			return ":"
 		}
 		if rest, ok := strings.CutPrefix(line, "event: "); ok {
 			name = strings.TrimSpace(rest)
@@ -99,7 +95,7 @@ func TestEvents(t *testing.T) {
 		expect(few, `state "idle"`)
 		phase.Store("live")
 		expect(few, `state "live"`)
-		expect(few, ":")
+		expect(few, "beat {}")
 		if a := few.head.Get("Content-Type"); a != "text/event-stream" {
 			t.Errorf("Content-Type is %q", a)
 		}

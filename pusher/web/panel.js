@@ -11,7 +11,8 @@ const sections = {
   device: deviceSection, update: updateSection, log: logSection, help: helpSection, viewers: viewersSection, // which grows and shrinks
 };
 const retry = 2000; // milliseconds, between two tries to reach the camera
-let live = null, events = null;
+const silence = 12_000; // milliseconds without the event beat, which comes every 5 s; after that the connection is dead
+let live = null, events = null, pulse;
 
 // enter asks whether this is the owner, and shows the panel or the form to log in.
 async function enter() {
@@ -53,14 +54,26 @@ async function build(settings) {
     ? [make("section", { id }, make("h2", { textContent: words.sections[id] }), ...made[i])] : []));
   at("login").hidden = true;
   at("owner").hidden = at("leave").hidden = false;
-  events?.close();
-  events = new EventSource("api/events?viewers=1");
-  for (const event in heard) events.addEventListener(event, ({ data }) => tell(event, JSON.parse(data)));
-  events.onopen = () => show(at("trouble"), settings.trouble);
-  events.onerror = ({ target }) => {
-    show(at("trouble"), words.unreachable);
-    if (target.readyState === EventSource.CLOSED) setTimeout(enter, retry); // as when the login is over
+  const listen = () => {
+    events?.close();
+    tell("beat");
+    events = new EventSource("api/events?viewers=1");
+    for (const event in heard) events.addEventListener(event, ({ data }) => tell(event, JSON.parse(data)));
+    events.onopen = () => show(at("trouble"), settings.trouble);
+    events.onerror = ({ target }) => {
+      show(at("trouble"), words.unreachable);
+      if (target.readyState === EventSource.CLOSED) setTimeout(enter, retry); // as when the login is over
+    };
   };
+  on("beat", async () => {
+    clearTimeout(pulse);
+    pulse = setTimeout(() => {
+      if (events.readyState === EventSource.CLOSED) return;
+      show(at("trouble"), words.unreachable);
+      listen();
+    }, silence);
+  });
+  listen();
 }
 
 // follow goes to the camera's new name, when that leads to it. If it leads somewhere before
