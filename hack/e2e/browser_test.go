@@ -74,7 +74,7 @@ func (tb *tab) until(t *testing.T, expression string) {
 	tb.m.await(t, expression, func() error {
 		ctx, cancel := context.WithTimeout(tb.ctx, getTimeout)
 		defer cancel()
-		text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`(`+expression+`) ? "" : "it is not so on " + location + ": " + document.body.innerText.slice(0, 500)`))
+		text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`(`+expression+`) ? "" : "it is not so on " + location + ": " + document.body.innerText.slice(0, 3000)`))
 		if err == nil && text != "" {
 			err = errors.New(text)
 		}

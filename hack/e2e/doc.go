@@ -9,10 +9,10 @@
 // kernel are added to the command line. The tests need no root. The Debian packages
 // that they need are in the variable packages.
 //
-// TestWiFi has the machine join a wireless network, with the kernel's simulated radios
-// (hack/hwsim), of which one, and the machine's Ethernet, belong to the network's router: a
-// program for this test (router), in a network namespace of the machine itself. It takes
-// minutes, and is run by hand:
+// TestWiFi has the machine join a wireless network, and its owner another one on the page,
+// with the kernel's simulated radios (hack/hwsim), of which all but one, and the machine's
+// Ethernet, belong to the networks' router: a program for this test (router), in a network
+// namespace of the machine itself. It takes minutes, and is run by hand:
 //
 //	go test -timeout 1h -run TestWiFi$ ./hack/e2e -wifi
 //

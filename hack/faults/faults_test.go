@@ -108,7 +108,7 @@ func TestCommand(t *testing.T) {
 	for kind, want := range map[string]string{
 		"unit": "go test -json -race -count=1 -timeout=3h -run=^(TestA|TestB)$ ./camera ./pusher",
 		"rig":  "go run ./hack/rig test -json -count=1 -timeout=3h -run=^(TestRigA)$ ./camera",
-		"e2e":  "go test -json -count=1 -timeout=3h -parallel=3 -run=^(TestRigB)$ ./hack/e2e -ota-all -ladder -setup-cuts=8",
+		"e2e":  "go test -json -count=1 -timeout=3h -parallel=3 -run=^(TestRigB)$ ./hack/e2e -ota-all -ladder -setup-cuts=8 -wifi",
 	} {
 		if got := strings.Join(command(kind, faults), " "); got != want {
 			t.Errorf("%s: %q, want %q", kind, got, want)

@@ -26,7 +26,7 @@ var commands = map[string][]string{
 
 // long are put behind the packages: they ask for the tests that take too long for
 // ./hack/test.
-var long = map[string][]string{"e2e": {"-ota-all", "-ladder", "-setup-cuts=8"}}
+var long = map[string][]string{"e2e": {"-ota-all", "-ladder", "-setup-cuts=8", "-wifi"}}
 
 // command runs the tests of some faults of one kind.
 func command(kind string, faults []fault) []string {

@@ -2,12 +2,14 @@
 
 // Router is a program for test images: the wireless router of a camera's home, on the
 // camera's own computer. Simulated radios hear only each other and are all of one
-// kernel, so it takes one of them, and the computer's Ethernet, into a network namespace
-// of its own. Nothing leads to the camera then but its radio.
+// kernel, so it takes all but the camera's, and the computer's Ethernet, into a network
+// namespace of its own. Nothing leads to the camera then but its radio. Its arguments are
+// its networks, one for each radio: the name and the password for WPA2 of the first, those
+// of the next, and so on.
 //
-// The router is an access point by the image's own wpa_supplicant, and gives the camera
-// the address that QEMU's router would, so that the way from outside is the same as
-// without it.
+// The router is access points by the image's own wpa_supplicant, and gives the camera the
+// address that QEMU's router would, in each of its networks, so that the way from outside
+// is the same as without it.
 package main
 
 import (
@@ -25,7 +27,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -39,14 +43,29 @@ import (
 	"github.com/pushcam/pushcam/hack/hwsim"
 )
 
-// The router's links: the second radio, the first being the camera's, and the Ethernet.
-// The third is where the simulation shows what the radios send; no board has it.
+// The router's links beside its radios: the Ethernet, and where the simulation shows what
+// the radios send, which no board has.
 const (
-	phy   = 1
-	wifi  = "wlan1"
 	wire  = "eth0"
 	ether = "hwsim0"
 )
+
+// A network is what one of the router's radios makes.
+type network struct {
+	ssid, password string
+	link           string
+	radio          int // its number; the camera's is 0
+	frequency      int // in MHz
+}
+
+// networks are those of the arguments, on the channels 6, 1 and 11.
+func networks(args []string) (all []network) {
+	for n := range slices.Chunk(args, 2) {
+		radio := len(all) + 1
+		all = append(all, network{n[0], n[1], fmt.Sprint("wlan", radio), radio, []int{2437, 2412, 2462}[radio-1]})
+	}
+	return all
+}
 
 // The network is QEMU's.
 var (
@@ -58,20 +77,21 @@ var (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("router: ")
-	ssid := flag.String("ssid", "home", "the network's `name`")
-	password := flag.String("password", "", "its `password` for WPA2, of 8 characters and more")
+	if serial, err := os.OpenFile("/dev/ttyAMA0", os.O_WRONLY|unix.O_NOCTTY, 0); err == nil {
+		log.SetOutput(io.MultiWriter(os.Stderr, serial)) // what comes out of the machine without a network
+	}
 	inside := flag.Bool("inside", false, "be the router itself, in its namespace; standard input ends when its links are there")
 	flag.Parse()
-	do := outside
+	all, do := networks(flag.Args()), outside
 	if *inside {
-		do = func() error { return route(*ssid, *password) }
+		do = route
 	}
-	log.Fatal(do())
+	log.Fatal(do(all))
 }
 
 // outside loads the radios and starts the router.
-func outside() error {
-	modules := device.Modules{Root: "/", Parameters: map[string]string{hwsim.Module: "radios=2"}}
+func outside(all []network) error {
+	modules := device.Modules{Root: "/", Parameters: map[string]string{hwsim.Module: fmt.Sprint("radios=", 1+len(all))}}
 	if err := modules.Load(hwsim.Module); err != nil {
 		return err
 	}
@@ -86,7 +106,7 @@ func outside() error {
 	if err := router.Start(); err != nil {
 		return err
 	}
-	if err := give(router.Process.Pid); err != nil {
+	if err := give(router.Process.Pid, all); err != nil {
 		return err
 	}
 	ready.Close()
@@ -94,7 +114,7 @@ func outside() error {
 }
 
 // give moves the links to a process' namespace.
-func give(pid int) error {
+func give(pid int, all []network) error {
 	for _, name := range []string{wire, ether} {
 		link, err := netlink.LinkByName(name)
 		if err == nil {
@@ -109,26 +129,45 @@ func give(pid int) error {
 	if err != nil {
 		return fmt.Errorf("nl80211: %w", err)
 	}
-	request := nl.NewNetlinkRequest(int(family.ID), unix.NLM_F_ACK)
-	request.AddData(&nl.Genlmsg{Command: setNamespace})
-	request.AddData(nl.NewRtAttr(attrWiphy, nl.Uint32Attr(phy)))
-	request.AddData(nl.NewRtAttr(attrPID, nl.Uint32Attr(uint32(pid))))
-	if _, err := request.Execute(unix.NETLINK_GENERIC, 0); err != nil {
-		return fmt.Errorf("move the radio: %w", err)
+	for _, n := range all {
+		request := nl.NewNetlinkRequest(int(family.ID), unix.NLM_F_ACK)
+		request.AddData(&nl.Genlmsg{Command: setNamespace})
+		request.AddData(nl.NewRtAttr(attrWiphy, nl.Uint32Attr(uint32(n.radio))))
+		request.AddData(nl.NewRtAttr(attrPID, nl.Uint32Attr(uint32(pid))))
+		if _, err := request.Execute(unix.NETLINK_GENERIC, 0); err != nil {
+			return fmt.Errorf("move radio %d: %w", n.radio, err)
+		}
 	}
 	return nil
 }
 
 // route is the router.
-func route(ssid, password string) error {
+func route(all []network) error {
 	io.Copy(io.Discard, os.Stdin)
-	conf := filepath.Join(os.TempDir(), "router.conf")
-	text := fmt.Sprintf("freq_list=2437\nnetwork={\nssid=%s\nmode=2\nfrequency=2437\nkey_mgmt=WPA-PSK\nproto=RSN\npairwise=CCMP\npsk=\"%s\"\n}\n", hex.EncodeToString([]byte(ssid)), password)
+	ended := make(chan error)
+	// The camera joins the first as soon as it hears it, and does not look around again for
+	// minutes: it is to have heard the others by then.
+	for _, n := range slices.Backward(all) {
+		enabled := make(chan struct{})
+		go func() { ended <- n.make(sync.OnceFunc(func() { close(enabled) })) }()
+		select {
+		case <-enabled:
+		case err := <-ended:
+			return err
+		}
+	}
+	return <-ended
+}
+
+// make is the access point. It calls enabled when that is there.
+func (n network) make(enabled func()) error {
+	conf := filepath.Join(os.TempDir(), n.link+".conf")
+	text := fmt.Sprintf("freq_list=%d\nnetwork={\nssid=%s\nmode=2\nfrequency=%d\nkey_mgmt=WPA-PSK\nproto=RSN\npairwise=CCMP\npsk=\"%s\"\n}\n", n.frequency, hex.EncodeToString([]byte(n.ssid)), n.frequency, n.password)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return err
 	}
 	runtime.LockOSThread()
-	ap := exec.Command(wpa.Path, "-i", wifi, "-D", "nl80211", "-c", conf)
+	ap := exec.Command(wpa.Path, "-i", n.link, "-D", "nl80211", "-c", conf)
 	ap.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	said, err := ap.StdoutPipe()
 	if err != nil {
@@ -140,16 +179,22 @@ func route(ssid, password string) error {
 	}
 	for lines := bufio.NewScanner(said); lines.Scan(); {
 		log.Print(lines.Text())
-		if strings.Contains(lines.Text(), "AP-ENABLED") {
-			go func() { log.Fatal(serve()) }()
+		switch {
+		case strings.Contains(lines.Text(), "AP-ENABLED"):
+			enabled()
+			go func() { log.Fatal(n.serve()) }()
+		case strings.Contains(lines.Text(), "AP-STA-CONNECTED"):
+			if err := n.toCamera(); err != nil {
+				return err
+			}
 		}
 	}
-	return errors.Join(ap.Wait(), errors.New("the access point has ended"))
+	return errors.Join(ap.Wait(), fmt.Errorf("the access point of %s has ended", n.ssid))
 }
 
 // serve routes between the links, and gives the camera its address.
-func serve() error {
-	if err := errors.Join(address(wire, onWire), address(wifi, netip.PrefixFrom(here.Addr(), 32)), toCamera()); err != nil {
+func (n network) serve() error {
+	if err := errors.Join(address(wire, onWire), address(n.link, netip.PrefixFrom(here.Addr(), 32))); err != nil {
 		return err
 	}
 	// For each side, the other side's computers are here (proxy ARP): it is one network
@@ -160,7 +205,7 @@ func serve() error {
 		}
 	}
 	ctx := context.Background()
-	conn, err := dhcp.Listen(ctx, wifi)
+	conn, err := dhcp.Listen(ctx, n.link)
 	if err != nil {
 		return err
 	}
@@ -180,8 +225,9 @@ func address(name string, to netip.Prefix) error {
 	return nil
 }
 
-func toCamera() error {
-	link, err := netlink.LinkByName(wifi)
+// toCamera has the way to the camera lead through this network.
+func (n network) toCamera() error {
+	link, err := netlink.LinkByName(n.link)
 	if err != nil {
 		return err
 	}
