@@ -24,13 +24,22 @@ func pacedFPS(fps float64) float64 {
 // one, however late the frames between them were.
 type pacer struct {
 	fps   float64
+	alarm alarm
 	start time.Time
 	next  int64
-	timer *time.Timer
 }
 
+// newPacer makes a pacer for a source that runs until ctx is done. It starts with its first
+// wait. The caller closes it.
+func newPacer(ctx context.Context, fps float64) *pacer {
+	return &pacer{fps: fps, alarm: newAlarm(ctx)}
+}
+
+func (p *pacer) close() { p.alarm.close() }
+
 // wait waits until the next frame is due, and returns its number from 0. It leaves out
-// frames whose time has passed. When ctx is done, it fails with the cause.
+// frames whose time has passed. When the context is done that the pacer was made for, it
+// fails with the cause.
 func (p *pacer) wait(ctx context.Context) (int64, error) {
 	if p.start.IsZero() {
 		p.start = time.Now()
@@ -38,17 +47,35 @@ func (p *pacer) wait(ctx context.Context) (int64, error) {
 	passed := int64(time.Since(p.start).Seconds() * p.fps)
 	n := max(p.next, passed)
 	p.next = n + 1
-	due := p.start.Add(time.Duration(float64(n) / p.fps * float64(time.Second)))
-	if p.timer == nil {
-		p.timer = time.NewTimer(time.Until(due))
-	} else {
-		p.timer.Reset(time.Until(due))
-	}
+	p.alarm.wait(time.Until(p.start.Add(time.Duration(float64(n) / p.fps * float64(time.Second)))))
+	return n, context.Cause(ctx)
+}
+
+// An alarm wakes one goroutine.
+type alarm interface {
+	// wait returns after d, or when the context is done for which the alarm was made.
+	wait(d time.Duration)
+	close()
+}
+
+// A timerAlarm is an alarm by a timer of Go's.
+type timerAlarm struct {
+	done  <-chan struct{}
+	timer *time.Timer
+}
+
+func newTimerAlarm(ctx context.Context) alarm {
+	timer := time.NewTimer(0)
+	timer.Stop()
+	return &timerAlarm{ctx.Done(), timer}
+}
+
+func (a *timerAlarm) wait(d time.Duration) {
+	a.timer.Reset(d)
 	select {
-	case <-ctx.Done():
-		p.timer.Stop()
-		return 0, context.Cause(ctx)
-	case <-p.timer.C:
-		return n, nil
+	case <-a.done:
+	case <-a.timer.C:
 	}
 }
+
+func (a *timerAlarm) close() { a.timer.Stop() }

@@ -54,7 +54,8 @@ func (p *Pattern) Run(ctx context.Context, sink Sink) error {
 	}
 	sink.Started(patternDevice, format)
 
-	pace := pacer{fps: format.FPS}
+	pace := newPacer(ctx, format.FPS)
+	defer pace.close()
 	for last := int64(-1); ; {
 		n, err := pace.wait(ctx)
 		if err != nil {

@@ -50,7 +50,8 @@ func (r *Replay) device() Device { return Device{Name: "recording", Path: r.Path
 // there is nothing to show any more. Broken pictures are counted by kind, those
 // that vanish from the folder meanwhile as DropLost.
 func (r *Replay) Run(ctx context.Context, sink Sink) error {
-	pace := pacer{fps: pacedFPS(r.FPS)}
+	pace := newPacer(ctx, pacedFPS(r.FPS))
+	defer pace.close()
 	started, noEOI := false, false
 	var buf bytes.Buffer // of all laps: one may be a single picture
 	var framer Framer
