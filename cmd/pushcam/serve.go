@@ -133,6 +133,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	all.run("the web server", func(ctx context.Context) error { return server.Serve(ctx, append(listeners, itself)...) })
 	all.run("the camera", cam.Run)
 	all.run("the picture that says why there is none", placeholders.run)
+	all.run("the processors", newProcessors().run)
 	all.run("the settings", settings.run)
 	all.run("the events", events.Run)
 	all.run("the appliance's own work", appliance.run)

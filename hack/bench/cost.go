@@ -16,8 +16,9 @@ import (
 var crowds = []int{1, 10, 100}
 
 // costSettle is how long streams run before they are measured, so that connections
-// have left slow start and heaps have found their size.
-const costSettle = 3 * time.Second
+// have left slow start, heaps have found their size, and the program has found out that one
+// processor is enough.
+const costSettle = 8 * time.Second
 
 // A cost is what one server used for one crowd, once.
 type cost struct {

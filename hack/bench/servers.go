@@ -110,9 +110,12 @@ var (
 		return exec.CommandContext(ctx, t.path("pushcam"), "-listen", address, "-source", "replay:"+t.recording(size),
 			"-fps", strconv.Itoa(frameRate))
 	}}
-	// behind is pushcam behind a camera that costs what ustreamer's does.
+	// behind is pushcam behind a camera that costs what ustreamer's does. Go is told what the
+	// program tells it by itself (gcPercent, processors), which is not busy here.
 	behind = server{"pushcam, fake camera", func(ctx context.Context, t *tools, address string, size int) *exec.Cmd {
-		return exec.CommandContext(ctx, t.self, "serve-camera", address, t.picture(size))
+		cmd := exec.CommandContext(ctx, t.self, "serve-camera", address, t.picture(size))
+		cmd.Env = append(os.Environ(), "GOGC=150", "GOMAXPROCS=1")
+		return cmd
 	}}
 	// floor writes each frame to each viewer, and does nothing else.
 	floor = server{"bare writev", func(ctx context.Context, t *tools, address string, size int) *exec.Cmd {
