@@ -138,7 +138,7 @@ func (s *Server) ownersState(w http.ResponseWriter, r *http.Request) {
 	for name, section := range s.OwnersState {
 		all[name] = section()
 	}
-	writeJSON(w, http.StatusOK, all)
+	writeSpokenJSON(w, r, all)
 }
 
 // everything is the whole state, with the addresses of viewers or without.
@@ -179,10 +179,10 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if forPage {
-		writePublicJSON(w, s.pageState(name))
+		writePublicJSON(w, r, s.pageState(name))
 		return
 	}
-	writePublicJSON(w, s.everything(false))
+	writePublicJSON(w, r, s.everything(false))
 }
 
 // pageState is what the page of the viewer with a name shows.

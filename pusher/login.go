@@ -3,11 +3,12 @@ package pusher
 import (
 	_ "embed"
 	"errors"
-	"html"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pushcam/pushcam/words"
 )
 
 // Where the page to log in sends the password, and where the viewer page ends a login.
@@ -42,15 +43,13 @@ const (
 
 // loginForm answers with the page to log in. message, if there is one, says what was wrong
 // with what was typed on it.
-func (s *Server) loginForm(w http.ResponseWriter, code int, message string) {
-	if message != "" {
-		message = `<p role="alert">` + html.EscapeString(message) + "</p>"
-	}
+func (s *Server) loginForm(w http.ResponseWriter, r *http.Request, code int, message string) {
+	l := words.For(w, r)
 	heading, sentence := "This camera is closed.", "Who knows its password may look: the one for viewers, or the owner's."
 	if s.isOpen() {
 		heading, sentence = "Log in.", "The owner's password opens what only the owner may change."
 	}
-	page := strings.NewReplacer(messageMark, message, headingMark, heading, sentenceMark, sentence).Replace(loginPage)
+	page := strings.NewReplacer(messageMark, l.Alert(message), headingMark, l.Say(heading), sentenceMark, l.Say(sentence)).Replace(l.Page(loginPage))
 	h := w.Header()
 	if code == http.StatusUnauthorized { // which has to have one (RFC 9110, 15.5.2)
 		h.Set("WWW-Authenticate", `Cookie realm="pushcam"`)
@@ -67,7 +66,7 @@ func (s *Server) loginForm(w http.ResponseWriter, code int, message string) {
 // login.
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
-		s.loginForm(w, http.StatusOK, "")
+		s.loginForm(w, r, http.StatusOK, "")
 		return
 	}
 	if !isSameOrigin(r) { // it does not count as a try of the address
@@ -81,8 +80,8 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	}
 	refuse := s.loginForm
 	if wantsJSON(r) { // it is a script's, which shows the sentence itself
-		refuse = func(w http.ResponseWriter, code int, message string) {
-			writeJSON(w, code, map[string]string{"error": message})
+		refuse = func(w http.ResponseWriter, r *http.Request, code int, message string) {
+			fail(w, r, code, "%s", message)
 		}
 	}
 	p, err := s.passBy(r, r.PostForm.Get("password"))
@@ -92,13 +91,13 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		s.beginLogin(w, r, p, "./")
 	case errors.As(err, &slow):
 		w.Header().Set("Retry-After", strconv.Itoa(int(slow.wait/time.Second)+1))
-		refuse(w, http.StatusTooManyRequests, err.Error()+".")
+		refuse(w, r, http.StatusTooManyRequests, err.Error()+".")
 	case s.ctx.Err() != nil:
 		busy(w, r, "The camera's program is being ended")
 	case errors.Is(err, errPassword):
-		refuse(w, http.StatusUnauthorized, "That is neither the viewers' password nor the owner's.")
+		refuse(w, r, http.StatusUnauthorized, "That is neither the viewers' password nor the owner's.")
 	default:
-		refuse(w, http.StatusForbidden, "Nobody may look at this camera yet: "+err.Error()+".")
+		refuse(w, r, http.StatusForbidden, "Nobody may look at this camera yet: "+err.Error()+".")
 	}
 }
 

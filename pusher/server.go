@@ -19,6 +19,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pushcam/pushcam/words"
 )
 
 // Camera is what a Server asks about the camera behind its Hub.
@@ -297,7 +299,7 @@ func (s *Server) root(w http.ResponseWriter, r *http.Request) {
 	switch action := r.URL.Query().Get("action"); action {
 	case "":
 		if s.Owner.isFree() {
-			s.welcome(w, http.StatusOK, "", Choice{})
+			s.welcome(w, r, http.StatusOK, "", Choice{})
 			return
 		}
 		if p := passOf(r); p != nil && p.token && asksForPage(r) {
@@ -321,9 +323,9 @@ func noStore(h http.Header) {
 	h.Set("X-Accel-Buffering", "no")
 }
 
-// fail answers with one sentence, as JSON if that was asked for.
+// fail answers with one sentence, in the language of who asks, as JSON if that was asked for.
 func fail(w http.ResponseWriter, r *http.Request, code int, format string, args ...any) {
-	message := fmt.Sprintf(format, args...)
+	message := words.For(w, r).Say(fmt.Sprintf(format, args...))
 	if wantsJSON(r) {
 		writeJSON(w, code, map[string]string{"error": message})
 		return
@@ -348,9 +350,15 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 	writeJSONText(w, code, v, func(text []byte) []byte { return text })
 }
 
-// writePublicJSON leaves out what texts say of where files are.
-func writePublicJSON(w http.ResponseWriter, v any) {
-	writeJSONText(w, http.StatusOK, v, withoutFolders)
+// writeSpokenJSON answers with what has sentences in it, in the language of who asks.
+func writeSpokenJSON(w http.ResponseWriter, r *http.Request, v any) {
+	writeJSONText(w, http.StatusOK, v, words.For(w, r).JSON)
+}
+
+// writePublicJSON leaves out what sentences say of where files are.
+func writePublicJSON(w http.ResponseWriter, r *http.Request, v any) {
+	l := words.For(w, r)
+	writeJSONText(w, http.StatusOK, v, func(text []byte) []byte { return withoutFolders(l.JSON(text)) })
 }
 
 func writeJSONText(w http.ResponseWriter, code int, v any, edit func([]byte) []byte) {

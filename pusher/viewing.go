@@ -198,9 +198,9 @@ func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, path string, e
 	case errors.Is(err, errTicket):
 		fail(w, r, http.StatusForbidden, "%s", capitalized(err))
 	case path == "/" && asksForPage(r) && s.Owner.isFree():
-		s.welcome(w, http.StatusOK, "", Choice{})
+		s.welcome(w, r, http.StatusOK, "", Choice{})
 	case asksForPage(r):
-		s.loginForm(w, http.StatusUnauthorized, "")
+		s.loginForm(w, r, http.StatusUnauthorized, "")
 	case !errors.Is(err, errPassword):
 		fail(w, r, http.StatusForbidden, "Nobody may look at this camera yet: %v", err)
 	default:

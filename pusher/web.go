@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/pushcam/pushcam/words"
 )
 
 // The pages are files as they are: what gets into one does not run, because their
@@ -28,7 +30,7 @@ var pageFiles = []string{
 const formStyle = "/form.css"
 
 // page answers with the viewer page.
-func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	page := webFile("index.html")
 	if !s.isOpen() {
 		page = bytes.Replace(page, []byte(logoutMark), []byte(logoutForm), 1)
@@ -36,7 +38,7 @@ func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 	if s.hasPanel() {
 		page = bytes.Replace(page, []byte(panelMark), []byte(panelLink), 1)
 	}
-	s.writePage(w, page, "")
+	s.writePage(w, r, page, "")
 }
 
 // panelLink is on the viewer page, where panelMark is, if the owner can change something.
@@ -50,16 +52,16 @@ const (
 func (s *Server) hasPanel() bool { return s.Owner.find("/api/settings") != nil }
 
 // panel answers with the owner's page, which asks for the password itself.
-func (s *Server) panel(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) panel(w http.ResponseWriter, r *http.Request) {
 	writePolicy(w, "connect-src 'self' http://*.local:* https://*.local:*; "+ // for a new name
 		"frame-ancestors 'self'") // no clicks through a frame
-	writeFile(w, ".html", webFile("panel.html"))
+	writeHTML(w, r, webFile("panel.html"))
 }
 
 // wall answers with the page of many cameras. They are at other addresses, which only the
 // page knows.
-func (s *Server) wall(w http.ResponseWriter, _ *http.Request) {
-	s.writePage(w, webFile("wall.html"), "img-src 'self' http: https:; connect-src 'self' http: https:; ")
+func (s *Server) wall(w http.ResponseWriter, r *http.Request) {
+	s.writePage(w, r, webFile("wall.html"), "img-src 'self' http: https:; connect-src 'self' http: https:; ")
 }
 
 // view answers with the picture alone, for walls and for frames in other pages.
@@ -70,14 +72,19 @@ func (s *Server) view(w http.ResponseWriter, r *http.Request) {
 		s.beginLogin(w, r, p, "view?"+query.Encode()) // what is in the page comes without the token
 		return
 	}
-	s.writePage(w, webFile("view.html"), "")
+	s.writePage(w, r, webFile("view.html"), "")
 }
 
 // writePage answers with a page that other pages may show in frames, as far as the owner has
 // named them. more is what it may do beside what all may.
-func (s *Server) writePage(w http.ResponseWriter, page []byte, more string) {
+func (s *Server) writePage(w http.ResponseWriter, r *http.Request, page []byte, more string) {
 	writePolicy(w, more+s.framers())
-	writeFile(w, ".html", page)
+	writeHTML(w, r, page)
+}
+
+// writeHTML answers with a page in the language of who asks.
+func writeHTML(w http.ResponseWriter, r *http.Request, page []byte) {
+	writeFile(w, ".html", []byte(words.For(w, r).Page(string(page))))
 }
 
 func writePolicy(w http.ResponseWriter, more string) {

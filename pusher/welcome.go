@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/pushcam/pushcam/words"
 )
 
 // ErrUnsuitable is wrapped by errors of Owner.Choose that mean that another password
@@ -34,43 +36,41 @@ func (o *Owner) isFree() bool { return o != nil && o.Free != nil && o.Free() }
 // What the page offers, and who may look without the password that is chosen on it.
 const (
 	whoMark   = "<!-- who may look -->"
-	whoOpen   = "Everybody on your network can watch without it."
-	whoClosed = "Who does not know it, or the viewers' password, cannot look: this camera is closed."
+	whoOpen   = "{{Everybody on your network can watch without it.}}"
+	whoClosed = "{{Who does not know it, or the viewers' password, cannot look: this camera is closed.}}"
 
 	nameMark  = "<!-- name -->"
-	nameField = `<label>The camera's name on your network <input name="name" maxlength="63" autocapitalize="off" autocomplete="off" spellcheck="false" value="%s"></label>`
+	nameField = `<label>{{The camera's name on your network}} <input name="name" maxlength="63" autocapitalize="off" autocomplete="off" spellcheck="false" value="%s"></label>`
 
 	linkMark = "<!-- link -->" // to where the camera is with another name
 
 	viewingMark  = "<!-- viewing -->"
-	viewingField = `<fieldset><legend>Who may look?</legend>` +
-		`<label><input type="radio" name="viewing" value="open"%s> Everybody on my network</label>` +
-		`<label><input type="radio" name="viewing" value="closed"%s> Only who knows a password</label></fieldset>`
+	viewingField = `<fieldset><legend>{{Who may look?}}</legend>` +
+		`<label><input type="radio" name="viewing" value="open"%s> {{Everybody on my network}}</label>` +
+		`<label><input type="radio" name="viewing" value="closed"%s> {{Only who knows a password}}</label></fieldset>`
 )
 
 // welcome answers with the page of a camera without an owner. message, if there is one,
 // says what was wrong with what was typed on it, and chosen is that.
-func (s *Server) welcome(w http.ResponseWriter, code int, message string, chosen Choice) {
-	if message != "" {
-		message = `<p role="alert">` + html.EscapeString(message) + "</p>"
-	}
+func (s *Server) welcome(w http.ResponseWriter, r *http.Request, code int, message string, chosen Choice) {
+	l := words.For(w, r)
 	name, viewing := "", false
 	if s.Owner.Offers != nil {
 		name, viewing = s.Owner.Offers()
 	}
 	closed := chosen.Viewing == "closed" || chosen.Viewing == "" && !s.isOpen()
-	marks := []string{messageMark, message, nameMark, "", viewingMark, "", whoMark, whoOpen}
+	marks := []string{messageMark, l.Alert(message), nameMark, "", viewingMark, "", whoMark, l.Page(whoOpen)}
 	if closed {
-		marks[7] = whoClosed
+		marks[7] = l.Page(whoClosed)
 	}
 	if name != "" {
-		marks[3] = fmt.Sprintf(nameField, html.EscapeString(cmp.Or(chosen.Name, name)))
+		marks[3] = fmt.Sprintf(l.Page(nameField), html.EscapeString(cmp.Or(chosen.Name, name)))
 	}
 	if viewing {
 		checked := map[bool]string{true: " checked"}
-		marks[5], marks[7] = fmt.Sprintf(viewingField, checked[!closed], checked[closed]), ""
+		marks[5], marks[7] = fmt.Sprintf(l.Page(viewingField), checked[!closed], checked[closed]), ""
 	}
-	page := strings.NewReplacer(marks...).Replace(welcomePage)
+	page := strings.NewReplacer(marks...).Replace(l.Page(welcomePage))
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(page)))
@@ -115,7 +115,7 @@ func (s *Server) choosePassword(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, http.StatusBadRequest, "viewing is open or closed, not %.20q", choice.Viewing)
 		return
 	case choice.Password != r.PostForm.Get("again"):
-		s.welcome(w, http.StatusUnprocessableEntity, "The two passwords differ: type the same one twice.", choice)
+		s.welcome(w, r, http.StatusUnprocessableEntity, "The two passwords differ: type the same one twice.", choice)
 		return
 	}
 	if s.Owner.Offers != nil {
@@ -126,25 +126,25 @@ func (s *Server) choosePassword(w http.ResponseWriter, r *http.Request) {
 	switch err := s.Owner.Choose(choice); {
 	case err == nil && choice.Name != "":
 		s.Log.Warn("this camera has an owner now, and a name: they were chosen on its page", "from", address(r))
-		renamed(w, choice.Name)
+		renamed(w, r, choice.Name)
 	case err == nil:
 		s.Log.Warn("this camera has an owner now: a password was chosen on its page", "from", address(r))
 		s.beginLogin(w, r, &pass{role: theOwner, ctx: s.owners.Load().ctx}, "./")
 	case errors.Is(err, ErrUnsuitable):
-		s.welcome(w, http.StatusUnprocessableEntity, capitalized(err), choice)
+		s.welcome(w, r, http.StatusUnprocessableEntity, capitalized(err), choice)
 	case !s.Owner.isFree():
 		fail(w, r, http.StatusConflict, late)
 	default:
 		s.Log.Error("the owner's password cannot be kept", "err", err)
-		s.welcome(w, http.StatusInternalServerError, capitalized(err), choice)
+		s.welcome(w, r, http.StatusInternalServerError, capitalized(err), choice)
 	}
 }
 
 // renamed answers who has given the camera another name, with which its program starts anew.
-func renamed(w http.ResponseWriter, name string) {
+func renamed(w http.ResponseWriter, r *http.Request, name string) {
 	name = html.EscapeString(strings.ToLower(name))
 	link := fmt.Sprintf(`<a href="http://%s.local/">http://%[1]s.local/</a>`, name)
-	page := strings.NewReplacer(nameMark, name, linkMark, link).Replace(renamedPage)
+	page := strings.NewReplacer(nameMark, name, linkMark, link).Replace(words.For(w, r).Page(renamedPage))
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(page)))

@@ -91,7 +91,7 @@ func (a *cameraAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			answer.Modes = append(answer.Modes, shown)
 		}
 	}
-	api.Answer(w, http.StatusOK, answer)
+	api.Answer(w, r, http.StatusOK, answer)
 }
 
 // driverAnswers is how long the cameras' drivers may take.

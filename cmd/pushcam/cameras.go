@@ -52,7 +52,7 @@ func (c *cameras) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		api.Fail(w, r, http.StatusServiceUnavailable, err)
 		return
 	}
-	api.Answer(w, http.StatusOK, map[string]any{"cameras": found})
+	api.Answer(w, r, http.StatusOK, map[string]any{"cameras": found})
 }
 
 // look returns what is there. Those who ask meanwhile wait for the same.

@@ -99,10 +99,7 @@ func (k *controls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if answer.Camera == nil {
 		answer.Camera = []v4l2.Control{} // in JSON a list
 	}
-	w.Header().Set("Content-Type", "application/json")
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	encoder.Encode(answer) // a client that is gone has nobody to tell
+	api.Answer(w, r, http.StatusOK, answer)
 }
 
 // readChange reads what a PATCH or a DELETE is to change, as a form has it.

@@ -93,7 +93,7 @@ func (w *wifi) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	api.Answer(rw, code, w.state())
+	api.Answer(rw, r, code, w.state())
 }
 
 // state is the answer.

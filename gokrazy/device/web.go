@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pushcam/pushcam/words"
 )
 
 // WebInterface serves gokrazy's own web interface below a path. It passes requests on
@@ -74,7 +76,7 @@ func (i *WebInterface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	case !passes(path):
-		http.Error(w, "Only gokrazy's pages are to be had here; for updates use pushcamctl update", http.StatusForbidden)
+		words.Error(w, r, "Only gokrazy's pages are to be had here; for updates use pushcamctl update", http.StatusForbidden)
 		return
 	case r.Method == http.MethodPost && path == "/poweroff":
 		io.WriteString(w, "Powering off...\n")
@@ -104,7 +106,7 @@ func (i *WebInterface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if r.Context().Err() != nil {
 				return
 			}
-			http.Error(w, fmt.Sprintf("gokrazy's web interface does not answer: %v", err), http.StatusBadGateway)
+			words.Error(w, r, fmt.Sprintf("gokrazy's web interface does not answer: %v", err), http.StatusBadGateway)
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}

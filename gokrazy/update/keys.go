@@ -11,6 +11,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/update/signed"
+	"github.com/pushcam/pushcam/words"
 )
 
 // Origin is where a camera has a key from.
@@ -93,12 +94,12 @@ func (s *Server) howItCame(from string, button bool) string {
 	return how + ", from " + from
 }
 
-func (s *Server) listKeys(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	keys := append([]TrustedKey{}, s.trust.known...) // in JSON a list, also if it is empty
 	asks := s.trust.asks()
 	s.mu.Unlock()
-	answerJSON(w, map[string]any{"signed": asks, "keys": keys})
+	answerJSON(w, r, map[string]any{"signed": asks, "keys": keys})
 }
 
 var (
@@ -112,7 +113,7 @@ var (
 // be enough to put anything onto it.
 func (s *Server) removeKey(w http.ResponseWriter, r *http.Request) {
 	if code, err := s.enter(Receiving, 0); err != nil {
-		http.Error(w, sentence(err), code)
+		words.Error(w, r, sentence(err), code)
 		return
 	}
 	defer s.setPhase(Idle)
@@ -127,7 +128,7 @@ func (s *Server) removeKey(w http.ResponseWriter, r *http.Request) {
 		case !errors.Is(err, errLastKey) && !errors.Is(err, errSetting):
 			code = http.StatusInternalServerError
 		}
-		http.Error(w, sentence(err), code)
+		words.Error(w, r, sentence(err), code)
 		return
 	}
 	s.Log.Warn("a key for updates was taken away", "from", r.RemoteAddr, "key", fingerprint)

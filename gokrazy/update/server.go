@@ -25,6 +25,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/gokrazy/update/signed"
+	"github.com/pushcam/pushcam/words"
 )
 
 // Server takes updates on the camera, tries them and decides about them.
@@ -97,7 +98,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path+"/", Path), "/")
 	type methods map[string]http.HandlerFunc
 	routes := map[string]methods{
-		"":           {http.MethodGet: func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, s.now()) }},
+		"":           {http.MethodGet: func(w http.ResponseWriter, r *http.Request) { answerJSON(w, r, s.now()) }},
 		keysPath:     {http.MethodGet: s.listKeys, http.MethodDelete: s.removeKey},
 		manifestPath: {http.MethodPut: s.putManifest},
 		string(Root): {http.MethodPut: s.put},
@@ -111,7 +112,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case answer == nil:
 		allow := strings.Join(slices.Sorted(maps.Keys(route)), ", ")
 		w.Header().Set("Allow", allow)
-		http.Error(w, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, allow, r.Method), http.StatusMethodNotAllowed)
+		words.Error(w, r, fmt.Sprintf("%s takes %s, not %s", r.URL.Path, allow, r.Method), http.StatusMethodNotAllowed)
 	default:
 		answer(w, r)
 	}
@@ -156,13 +157,13 @@ func (s *Server) message() string {
 	return ""
 }
 
-func answerJSON(w http.ResponseWriter, v any) {
+func answerJSON(w http.ResponseWriter, r *http.Request, v any) {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	text = append(text, '\n')
+	text = append(words.For(w, r).JSON(text), '\n')
 	w.Header().Set("Content-Type", "application/json")
 	// With its length the answer is whole once it was flushed, though the system
 	// restarts before the handler returns.
@@ -198,7 +199,7 @@ func (s *Server) setPhase(phase Phase) {
 // try looks into what has arrived, has the next boot take it once, and restarts.
 func (s *Server) try(w http.ResponseWriter, r *http.Request) {
 	if code, err := s.enter(Restarting, 0); err != nil {
-		http.Error(w, sentence(err), code)
+		words.Error(w, r, sentence(err), code)
 		return
 	}
 	query := r.URL.Query()
@@ -211,14 +212,14 @@ func (s *Server) try(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.setPhase(Idle)
 		s.Log.Warn("the update is not tried", "err", err)
-		http.Error(w, sentence(err), statusCode(err))
+		words.Error(w, r, sentence(err), statusCode(err))
 		return
 	}
 	s.Log.Info("restarting into an update", "version", record.To, "from", record.From, "kernel", record.Kernel, "picture", record.Camera, "key", record.Key)
 	if record.Older {
 		s.Log.Warn("the update goes back to an older version", "from", r.RemoteAddr, "version", record.To)
 	}
-	answerJSON(w, record)
+	answerJSON(w, r, record)
 	http.NewResponseController(w).Flush()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), rebootTime)
 	defer cancel()

@@ -14,6 +14,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/update/signed"
+	"github.com/pushcam/pushcam/words"
 )
 
 const (
@@ -137,11 +138,11 @@ func (s *Server) closeWindow() {
 func (s *Server) putManifest(w http.ResponseWriter, r *http.Request) {
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, signed.MaxSize))
 	if err != nil {
-		http.Error(w, sentence(fmt.Errorf("the update's signature did not arrive: %w", err)), http.StatusBadRequest)
+		words.Error(w, r, sentence(fmt.Errorf("the update's signature did not arrive: %w", err)), http.StatusBadRequest)
 		return
 	}
 	if code, err := s.enter(Receiving, 0); err != nil {
-		http.Error(w, sentence(err), code)
+		words.Error(w, r, sentence(err), code)
 		return
 	}
 	defer s.setPhase(Idle)
@@ -151,7 +152,7 @@ func (s *Server) putManifest(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		s.Log.Warn("a signed update is refused", "from", r.RemoteAddr, "key", key.Fingerprint(), "err", err)
-		http.Error(w, sentence(err), cmp.Or(statusOf(err), http.StatusUnprocessableEntity))
+		words.Error(w, r, sentence(err), cmp.Or(statusOf(err), http.StatusUnprocessableEntity))
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
+	"github.com/pushcam/pushcam/words"
 )
 
 // put takes a part. If the client leaves halfway, what runs stays as it is.
@@ -21,14 +22,14 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	sum, err := contentDigest(r.Header)
 	switch {
 	case err != nil:
-		http.Error(w, sentence(err), http.StatusBadRequest)
+		words.Error(w, r, sentence(err), http.StatusBadRequest)
 		return
 	case r.ContentLength <= 0:
-		http.Error(w, "An upload needs its length (Content-Length)", http.StatusLengthRequired)
+		words.Error(w, r, "An upload needs its length (Content-Length)", http.StatusLengthRequired)
 		return
 	}
 	if code, err := s.enter(Receiving, r.ContentLength); err != nil {
-		http.Error(w, sentence(err), code)
+		words.Error(w, r, sentence(err), code)
 		return
 	}
 	defer s.setPhase(Idle)
@@ -38,7 +39,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	m, err := s.covers(part, r.ContentLength, sum)
 	if err != nil {
 		s.Log.Warn("an update is refused", "from", r.RemoteAddr, "part", part, "err", err)
-		http.Error(w, sentence(err), statusCode(err))
+		words.Error(w, r, sentence(err), statusCode(err))
 		return
 	}
 	var body io.Reader = &countedReader{r.Body, s}
@@ -52,7 +53,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		s.Log.Warn("an upload failed", "part", part, "err", err)
-		http.Error(w, sentence(err), statusCode(err))
+		words.Error(w, r, sentence(err), statusCode(err))
 		return
 	}
 	digest := fmt.Sprintf("%x", sum)

@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/pushcam/pushcam/words"
 )
 
 //go:embed openapi.json
@@ -39,12 +41,13 @@ func Allows(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	return false
 }
 
-// Answer answers in JSON.
-func Answer(w http.ResponseWriter, code int, v any) {
+// Answer answers in JSON, with its sentences in the language of who asks.
+func Answer(w http.ResponseWriter, r *http.Request, code int, v any) {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		code, text = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be written as JSON"}`)
 	}
+	text = words.For(w, r).JSON(text)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	w.Write(append(text, '\n'))
@@ -62,22 +65,36 @@ func (r Refusals) Error() string {
 	return strings.Join(sentences, "; ")
 }
 
-// Fail answers with an error: as JSON if that was asked for, and with one for each field if
+// in are the refusals in a language.
+func (r Refusals) in(l *words.Language) Refusals {
+	said := make(Refusals)
+	for name, sentence := range r {
+		said[name] = l.Say(sentence)
+	}
+	return said
+}
+
+// Fail answers with an error, in the language of who asks: as JSON if that was asked for, and with one for each field if
 // it is Refusals; else as text.
 func Fail(w http.ResponseWriter, r *http.Request, code int, err error) {
-	if !strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
-		http.Error(w, err.Error(), code)
-		return
-	}
+	l := words.For(w, r)
 	answer := struct {
 		Error  string            `json:"error"`
 		Fields map[string]string `json:"fields,omitempty"`
-	}{Error: err.Error()}
+	}{Error: l.Say(err.Error())}
 	var refused Refusals
 	if errors.As(err, &refused) {
-		answer.Fields = refused
+		said := refused.in(l)
+		answer.Fields = said
+		if err.Error() == refused.Error() {
+			answer.Error = said.Error()
+		}
 	}
-	Answer(w, code, answer)
+	if !strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
+		http.Error(w, answer.Error, code)
+		return
+	}
+	Answer(w, r, code, answer)
 }
 
 // maxBody bounds what is read of a request, in bytes.

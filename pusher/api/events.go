@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/pushcam/pushcam/words"
 )
 
 // Events tells all who listen what happens, as server-sent events (WHATWG HTML, 9.2). Who
@@ -47,12 +49,13 @@ var errOver = errors.New("it may begin anew")
 // listener is one who listens. Of an event that says how something is, only the newest is
 // held; events that each count are in a queue.
 type listener struct {
-	wants  map[string]bool // what is told only to who asks for it
-	wake   chan struct{}   // holds one when there is something
-	newest map[string][]byte
-	queue  [][]byte
-	since  time.Time
-	over   bool // the queue was full, and an event is lost; or it has given its place away
+	language *words.Language
+	wants    map[string]bool // what is told only to who asks for it
+	wake     chan struct{}   // holds one when there is something
+	newest   map[string][]byte
+	queue    [][]byte
+	since    time.Time
+	over     bool // the queue was full, and an event is lost; or it has given its place away
 }
 
 // optional are the events that are told only to who asks for them with NAME=1.
@@ -89,6 +92,7 @@ func (e *Events) each(name string, data any, do func(*listener, []byte)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var event []byte
+	said := make(map[*words.Language][]byte)
 	for l := range e.listeners {
 		if wanted, isOptional := l.wants[name]; isOptional && !wanted {
 			continue
@@ -96,7 +100,10 @@ func (e *Events) each(name string, data any, do func(*listener, []byte)) {
 		if event == nil {
 			event = encode(name, data)
 		}
-		do(l, event)
+		if said[l.language] == nil {
+			said[l.language] = l.language.JSON(event)
+		}
+		do(l, said[l.language])
 		select {
 		case l.wake <- struct{}{}:
 		default:
@@ -173,8 +180,8 @@ func (e *Events) tellNew(name string, what func() any, was []byte) []byte {
 
 // listen adds a listener. Of too many the oldest gives its place away: it may have vanished,
 // and else it begins anew.
-func (e *Events) listen(r *http.Request) *listener {
-	l := &listener{since: time.Now(), wants: make(map[string]bool), wake: make(chan struct{}, 1), newest: make(map[string][]byte)}
+func (e *Events) listen(r *http.Request, language *words.Language) *listener {
+	l := &listener{language: language, since: time.Now(), wants: make(map[string]bool), wake: make(chan struct{}, 1), newest: make(map[string][]byte)}
 	for _, name := range optional {
 		l.wants[name] = r.URL.Query().Get(name) == "1"
 	}
@@ -208,7 +215,7 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !Allows(w, r, http.MethodGet) {
 		return
 	}
-	l := e.listen(r)
+	l := e.listen(r, words.For(w, r))
 	defer e.leave(l)
 	w.Header().Set("Content-Type", "text/event-stream")
 	first := encode("state", e.State())
@@ -217,7 +224,7 @@ func (e *Events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	first = append(first, encode("settings", versionOf(e.Version()))...)
 	first = append(first, encode("controls", struct{}{})...)
-	if err := send(w, first); err != nil {
+	if err := send(w, l.language.JSON(first)); err != nil {
 		return // the reader has left
 	}
 	beat := time.NewTicker(beatEvery)

@@ -22,6 +22,9 @@ const (
 	Boolean Kind = "boolean"
 )
 
+// kinds are what people read of them.
+var kinds = map[Kind]string{String: "a string", Number: "a number", Integer: "an integer", Boolean: "a boolean"}
+
 // Applies says when a change of a setting serves.
 type Applies string
 
@@ -101,7 +104,7 @@ func (d *Document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method != http.MethodPatch {
-		d.answer(w, d.Settings.List())
+		d.answer(w, r, d.Settings.List())
 		return
 	}
 	values := make(map[string]any)
@@ -135,17 +138,17 @@ func (d *Document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d.Changed != nil {
 		d.Changed(version(now))
 	}
-	d.answer(w, now)
+	d.answer(w, r, now)
 }
 
-func (d *Document) answer(w http.ResponseWriter, now []Setting) {
+func (d *Document) answer(w http.ResponseWriter, r *http.Request, now []Setting) {
 	all := document{Version: version(now), Trouble: d.Settings.Trouble(), Settings: make(map[string]Setting)}
 	all.Kept = all.Trouble == ""
 	for _, s := range now {
 		all.Settings[s.Name] = s
 	}
 	w.Header().Set("ETag", `"`+all.Version+`"`)
-	Answer(w, http.StatusOK, all)
+	Answer(w, r, http.StatusOK, all)
 }
 
 // matches tells whether If-Match (RFC 9110, 13.1.1) names a version.
@@ -211,11 +214,7 @@ func (s *Setting) parse(value any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		article := "a"
-		if s.Kind == Integer {
-			article = "an"
-		}
-		return nil, fmt.Errorf("%s is %s %s, not %.40s", s.Name, article, s.Kind, text)
+		return nil, fmt.Errorf("%s is %s, not %.40s", s.Name, kinds[s.Kind], text)
 	}
 	if len(s.Choices) > 0 && !slices.Contains(s.Choices, value) {
 		return nil, fmt.Errorf("%s is one of %v, not %.40v", s.Name, s.Choices, value)

@@ -78,7 +78,7 @@ func (p *Portal) check(f *form) typed {
 	var t typed
 	switch f.network {
 	case "":
-		wrong(networkField, words.noNetwork)
+		wrong(networkField, says.noNetwork)
 	case other:
 		t.network.SSID = []byte(f.name)
 		if err := setup.CheckSSID(t.network.SSID); err != nil {
@@ -87,20 +87,20 @@ func (p *Portal) check(f *form) typed {
 	default:
 		ssid, err := hex.DecodeString(f.network)
 		if err != nil || setup.CheckSSID(ssid) != nil {
-			wrong(networkField, words.noNetwork)
+			wrong(networkField, says.noNetwork)
 		}
 		t.network.SSID = ssid
 	}
 	if len(f.wrong) == 0 {
 		security, seen := p.security(t.network.SSID)
-		unusable := words.unusable[security]
+		unusable := says.unusable[security]
 		switch {
 		case unusable != "":
 			wrong(networkField, unusable)
 		case seen && security == open && f.key != "":
-			wrong(keyField, words.keyForOpen)
+			wrong(keyField, says.keyForOpen)
 		case f.key == "" && seen && security != open:
-			wrong(keyField, words.noKey)
+			wrong(keyField, says.noKey)
 		case f.key != "":
 			key, err := setup.ParseKey(t.network.SSID, f.key)
 			if err != nil {
@@ -112,7 +112,7 @@ func (p *Portal) check(f *form) typed {
 	switch {
 	case f.country == other: // what is allowed everywhere
 	case !isCountry(f.country):
-		wrong(countryField, words.noCountry)
+		wrong(countryField, says.noCountry)
 	default:
 		t.country = f.country
 	}
@@ -123,7 +123,7 @@ func (p *Portal) check(f *form) typed {
 	}
 	switch free := p.Owner.Free(); {
 	case !free && f.password == "":
-		wrong(passwordField, words.noPassword)
+		wrong(passwordField, says.noPassword)
 	case free:
 		if err := device.CheckPassword(f.password); err != nil {
 			wrong(passwordField, sentence(err))
@@ -134,7 +134,7 @@ func (p *Portal) check(f *form) typed {
 		switch t.viewing = f.viewing; t.viewing {
 		case "", "open", "closed":
 		default:
-			wrong(viewingField, words.noViewing)
+			wrong(viewingField, says.noViewing)
 		}
 	}
 	return t

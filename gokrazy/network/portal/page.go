@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/pushcam/pushcam/gokrazy/setup"
+	"github.com/pushcam/pushcam/words"
 )
 
 // The page is for phones that a system opens in a small browser of its own, which may
@@ -38,34 +39,37 @@ func hashOf(text string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// A builder writes a page. What is not of this package goes through add, which escapes
-// it.
-type builder struct{ strings.Builder }
+// A builder writes a page in a language. What is not of this package goes through add, which
+// escapes it.
+type builder struct {
+	strings.Builder
+	language *words.Language
+}
 
-// add writes markup, in which %s stands for texts.
+// add writes markup, whose own words are in {{ }}, and in which %s stands for texts.
 func (b *builder) add(markup string, texts ...string) {
 	escaped := make([]any, len(texts))
 	for i, t := range texts {
 		escaped[i] = html.EscapeString(t)
 	}
-	fmt.Fprintf(b, markup, escaped...)
+	fmt.Fprintf(b, b.language.Page(markup), escaped...)
 }
 
 func (b *builder) begin(title string) {
 	b.add(`<!DOCTYPE html>
-<html lang="en">
+<html lang="{{en}}">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>%s</title>
 <link rel="icon" href="data:,">
-<style>`, title)
+<style>`, b.language.Say(title))
 	b.WriteString(pageStyle)
-	b.add("</style>\n<main>\n<h1>%s</h1>\n", title)
+	b.add("</style>\n<main>\n<h1>%s</h1>\n", b.language.Say(title))
 }
 
 func (b *builder) alert(sentence string) {
 	if sentence != "" {
-		b.add(`<p class="alert" role="alert">%s</p>`+"\n", sentence)
+		b.add(`<p class="alert" role="alert">%s</p>`+"\n", b.language.Say(sentence))
 	}
 }
 
@@ -80,10 +84,10 @@ const symbols = `<svg class="defs" aria-hidden="true"><defs>
 `
 
 // formPage is the page with the form. trouble is a sentence on what is not of one field.
-func formPage(p *Portal, f *form, trouble string) string {
-	b := new(builder)
+func formPage(p *Portal, l *words.Language, f *form, trouble string) string {
+	b := &builder{language: l}
 	b.begin("Set up your camera")
-	b.add(`<p class="soft">Choose the Wi-Fi that the camera is to join. It leaves this network then and goes there.</p>` + "\n")
+	b.add(`<p class="soft">{{Choose the Wi-Fi that the camera is to join. It leaves this network then and goes there.}}</p>` + "\n")
 	switch {
 	case trouble != "":
 		b.alert(trouble)
@@ -94,11 +98,11 @@ func formPage(p *Portal, f *form, trouble string) string {
 	}
 	b.WriteString(symbols)
 	b.add(`<form method="post" action="/" autocomplete="off">` + "\n")
-	b.add("<fieldset><legend>Your Wi-Fi</legend>\n")
+	b.add("<fieldset><legend>{{Your Wi-Fi}}</legend>\n")
 	b.networks(p, f)
 	b.secret(f, keyField, "Password of the Wi-Fi", "off", "It is on the router’s label. Leave it empty for a network without one.")
 	b.add("</fieldset>\n")
-	b.add("<fieldset><legend>Your camera</legend>\n")
+	b.add("<fieldset><legend>{{Your camera}}</legend>\n")
 	b.country(f)
 	b.text(f, hostField, "Its name", f.host, "You find it as http://"+p.Hostname+".local/ or by another name that you give it.")
 	if !p.Owner.Free() {
@@ -110,8 +114,8 @@ func formPage(p *Portal, f *form, trouble string) string {
 	if p.asksViewing() {
 		b.viewing(f)
 	}
-	b.add(`<button class="go">Connect the camera</button>` + "\n</form>\n")
-	b.add(`<footer><a href="%s">See the picture</a><p class="soft">This page is at %s</p></footer>`+"\n</main>\n", cameraURL, pageURL)
+	b.add(`<button class="go">{{Connect the camera}}</button>` + "\n</form>\n")
+	b.add(`<footer><a href="%s">{{See the picture}}</a><p class="soft">{{This page is at %s}}</p></footer>`+"\n</main>\n", cameraURL, pageURL)
 	b.add("<script>")
 	b.WriteString(pageScript)
 	b.add("</script>\n</html>\n")
@@ -134,7 +138,7 @@ func (p *Portal) rows() (rows []Seen) {
 func (f *form) choose(p *Portal, ssid []byte) {
 	for _, s := range p.rows() {
 		if string(s.SSID) == string(ssid) {
-			if words.unusable[s.Security] == "" {
+			if says.unusable[s.Security] == "" {
 				f.network = hex.EncodeToString(ssid)
 			}
 			return
@@ -149,24 +153,24 @@ func (b *builder) networks(p *Portal, f *form) {
 	rows := p.rows()
 	for i, s := range rows {
 		id, value := "n"+strconv.Itoa(i), hex.EncodeToString(s.SSID)
-		why := words.unusable[s.Security]
+		why := says.unusable[s.Security]
 		b.add("<input type=radio name=network id=%s value=%s", id, value)
 		b.flag("checked", value == f.network)
 		b.flag("disabled", why != "")
 		b.add("><label class=row for=%s><b>%s", id, text(s.SSID))
 		if why != "" {
-			b.add("<small>%s</small>", why)
+			b.add("<small>%s</small>", b.language.Say(why))
 		}
-		locked, lock := "", ""
+		n, lock := strength(s.Signal), ""
+		label := "signal " + n + " of 4"
 		if s.Security != open {
-			locked, lock = ", with a password", "<use href=#lock />"
+			label, lock = label+", with a password", "<use href=#lock />"
 		}
-		n := strength(s.Signal)
-		b.add(`</b><svg role=img aria-label="signal %s of 4%s">`+lock+"<use href=#s%s /></svg></label>\n", n, locked, n)
+		b.add(`</b><svg role=img aria-label="%s">`+lock+"<use href=#s%s /></svg></label>\n", b.language.Say(label), n)
 	}
 	b.add("<input type=radio name=network id=no value=%s", other)
 	b.flag("checked", f.network == other || len(rows) == 0)
-	b.add(`><label class="row" for="no"><b>Another network<small>whose name is hidden, or not in this list</small></b></label>` + "\n")
+	b.add(`><label class="row" for="no"><b>{{Another network}}<small>{{whose name is hidden, or not in this list}}</small></b></label>` + "\n")
 	b.add(`<div class="more">`)
 	b.text(f, nameField, "Name of the network", f.name, "")
 	b.add("</div></div>\n")
@@ -187,7 +191,7 @@ func (b *builder) country(f *form) {
 	b.field(f, countryField, "The country that it is in")
 	b.add(`<select id="country" name="country"`)
 	b.invalid(f, countryField)
-	b.add(`><option value="">choose …`)
+	b.add(`><option value="">{{choose …}}`)
 	for code, name := range countries {
 		b.add("<option value=%s", code)
 		b.flag("selected", code == f.country)
@@ -195,18 +199,18 @@ func (b *builder) country(f *form) {
 	}
 	b.add(`<option value="%s"`, other)
 	b.flag("selected", f.country == other)
-	b.add(">another one</select>")
+	b.add(">{{another one}}</select>")
 	b.end(f, countryField, "")
 }
 
 func (b *builder) viewing(f *form) {
-	b.add("<fieldset><legend>Who may look?</legend>\n")
+	b.add("<fieldset><legend>{{Who may look?}}</legend>\n")
 	b.wrong(f, viewingField)
 	b.add("<div class=list>\n<input type=radio name=viewing id=vo value=open")
 	b.flag("checked", f.viewing != "closed")
-	b.add("><label class=row for=vo><b>Everybody on my network</b></label>\n<input type=radio name=viewing id=vc value=closed")
+	b.add("><label class=row for=vo><b>{{Everybody on my network}}</b></label>\n<input type=radio name=viewing id=vc value=closed")
 	b.flag("checked", f.viewing == "closed")
-	b.add("><label class=row for=vc><b>Only who knows the password</b></label>\n</div></fieldset>\n")
+	b.add("><label class=row for=vc><b>{{Only who knows the password}}</b></label>\n</div></fieldset>\n")
 }
 
 func (b *builder) text(f *form, field, label, value, hint string) {
@@ -221,18 +225,18 @@ func (b *builder) secret(f *form, field, label, complete, hint string) {
 	b.field(f, field, label)
 	b.add(`<span class="with"><input type="password" id="%s" name="%s" maxlength="256" autocomplete="%s"`, field, field, complete)
 	b.invalid(f, field)
-	b.add(`><button type="button" data-for="%s" hidden>show</button></span>`, field)
+	b.add(`><button type="button" data-for="%s" data-hide="{{hide}}" hidden>{{show}}</button></span>`, field)
 	b.end(f, field, hint)
 }
 
 func (b *builder) field(f *form, field, label string) {
-	b.add(`<div class="field"><label for="%s">%s</label>`+"\n", field, label)
+	b.add(`<div class="field"><label for="%s">%s</label>`+"\n", field, b.language.Say(label))
 }
 
 // end ends a field: with what is wrong, or with a hint.
 func (b *builder) end(f *form, field, hint string) {
 	if f.wrong[field] == "" && hint != "" {
-		b.add(`<p class="soft">%s</p>`, hint)
+		b.add(`<p class="soft">%s</p>`, b.language.Say(hint))
 	}
 	b.wrong(f, field)
 	b.add("</div>\n")
@@ -240,7 +244,7 @@ func (b *builder) end(f *form, field, hint string) {
 
 func (b *builder) wrong(f *form, field string) {
 	if s := f.wrong[field]; s != "" {
-		b.add(`<p class="wrong" id="wrong-%s">%s</p>`, field, s)
+		b.add(`<p class="wrong" id="wrong-%s">%s</p>`, field, b.language.Say(s))
 	}
 }
 
@@ -258,19 +262,19 @@ func (b *builder) flag(name string, set bool) {
 }
 
 // leavingPage says where the camera goes, and how to find it.
-func leavingPage(p *Portal, t *taken) string {
-	b := new(builder)
+func leavingPage(p *Portal, l *words.Language, t *taken) string {
+	b := &builder{language: l}
 	b.begin("The camera is on its way")
 	b.alert(t.trouble)
-	b.add(`<p>It leaves this network now and joins <b>%s</b>, which takes about half a minute.</p>
+	b.add(`<p>{{It leaves this network now and joins <b>%s</b>, which takes about half a minute.}}</p>
 <ol>
-<li>Bring this phone back to <b>%s</b>, if it does not go there by itself.</li>
-<li>Open<br><a class="big" href="http://%s.local/">http://%s.local/</a><br><span class="soft">If your phone does not know that name: the router’s page lists the camera as “%s”, with its address.</span></li>
+<li>{{Bring this phone back to <b>%s</b>, if it does not go there by itself.}}</li>
+<li>{{Open}}<br><a class="big" href="http://%s.local/">http://%s.local/</a><br><span class="soft">{{If your phone does not know that name: the router’s page lists the camera as “%s”, with its address.}}</span></li>
 </ol>
 `, t.network, t.network, t.host, t.host, t.host)
-	b.add(`<h2>What the camera’s light says</h2>
-<p><b>One short flash every 3 seconds:</b> it is there and ready.</p>
-<p><b>Two long flashes and a pause:</b> it has not got in, and its own network <b>%s</b> is there again, after a minute or two. Join that, and its page says why.</p>
+	b.add(`<h2>{{What the camera’s light says}}</h2>
+<p><b>{{One short flash every 3 seconds:}}</b> {{it is there and ready.}}</p>
+<p><b>{{Two long flashes and a pause:}}</b> {{it has not got in, and its own network <b>%s</b> is there again, after a minute or two. Join that, and its page says why.}}</p>
 </main>
 </html>
 `, p.Network)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/setup"
+	"github.com/pushcam/pushcam/words"
 )
 
 const (
@@ -106,15 +107,15 @@ func (s *web) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		if t := s.left(); t != nil {
-			s.write(w, http.StatusOK, leavingPage(s.Portal, t))
+			s.write(w, http.StatusOK, leavingPage(s.Portal, words.For(w, r), t))
 			return
 		}
-		s.writeForm(w, http.StatusOK, s.first(r), "")
+		s.writeForm(w, r, http.StatusOK, s.first(r), "")
 	case http.MethodPost:
 		s.post(w, r)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST")
-		http.Error(w, "The page takes GET and POST.", http.StatusMethodNotAllowed)
+		words.Error(w, r, "The page takes GET and POST.", http.StatusMethodNotAllowed)
 	}
 }
 
@@ -142,16 +143,16 @@ func (s *web) first(r *http.Request) *form {
 
 func (s *web) post(w http.ResponseWriter, r *http.Request) {
 	if err := s.origin.Check(r); err != nil {
-		http.Error(w, words.foreign, http.StatusForbidden)
+		words.Error(w, r, says.foreign, http.StatusForbidden)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	err := r.ParseForm()
 	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
-		http.Error(w, words.notForm, http.StatusRequestEntityTooLarge)
+		words.Error(w, r, says.notForm, http.StatusRequestEntityTooLarge)
 		return
 	} else if err != nil || len(r.PostForm) == 0 {
-		http.Error(w, words.notForm, http.StatusBadRequest)
+		words.Error(w, r, says.notForm, http.StatusBadRequest)
 		return
 	}
 	select { // one at a time: passwords are hashed
@@ -161,7 +162,7 @@ func (s *web) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if t := s.left(); t != nil {
-		s.write(w, http.StatusOK, leavingPage(s.Portal, t))
+		s.write(w, http.StatusOK, leavingPage(s.Portal, words.For(w, r), t))
 		return
 	}
 	if s.Owner.Free() {
@@ -173,17 +174,17 @@ func (s *web) post(w http.ResponseWriter, r *http.Request) {
 		s.verify(r.Context(), f)
 	}
 	if len(f.wrong) > 0 {
-		s.writeForm(w, http.StatusUnprocessableEntity, f, "")
+		s.writeForm(w, r, http.StatusUnprocessableEntity, f, "")
 		return
 	}
 	taken, err := s.submit(t)
 	if err != nil {
 		s.Log.Error("what was typed on the set-up page is not taken", "err", err)
-		s.writeForm(w, http.StatusInternalServerError, f, words.notSaved+sentence(err))
+		s.writeForm(w, r, http.StatusInternalServerError, f, says.notSaved+sentence(err))
 		return
 	}
 	s.Log.Info("a network was typed on the set-up page; the camera leaves for it", "network", taken.network, "from", r.RemoteAddr)
-	s.write(w, http.StatusOK, leavingPage(s.Portal, taken))
+	s.write(w, http.StatusOK, leavingPage(s.Portal, words.For(w, r), taken))
 }
 
 // verify compares the owner's password, and takes its time if it is another one.
@@ -195,7 +196,7 @@ func (s *web) verify(ctx context.Context, f *form) {
 	case right:
 		return
 	default:
-		f.wrong[passwordField] = words.wrongPassword
+		f.wrong[passwordField] = says.wrongPassword
 	}
 	select {
 	case <-ctx.Done():
@@ -222,7 +223,7 @@ func (s *web) submit(t typed) (*taken, error) {
 	}
 	if err != nil {
 		s.Log.Error("what was typed on the set-up page is not kept", "err", err)
-		took.trouble = words.notKept + sentence(err)
+		took.trouble = says.notKept + sentence(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -240,8 +241,8 @@ func (s *web) left() *taken {
 	return s.took
 }
 
-func (s *web) writeForm(w http.ResponseWriter, code int, f *form, trouble string) {
-	s.write(w, code, formPage(s.Portal, f, trouble))
+func (s *web) writeForm(w http.ResponseWriter, r *http.Request, code int, f *form, trouble string) {
+	s.write(w, code, formPage(s.Portal, words.For(w, r), f, trouble))
 }
 
 func (s *web) write(w http.ResponseWriter, code int, page string) {

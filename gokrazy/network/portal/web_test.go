@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pushcam/pushcam/gokrazy/setup"
+	"github.com/pushcam/pushcam/words"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -138,7 +139,7 @@ func TestSize(t *testing.T) {
 		}
 		p.Failure = strings.Repeat("The network is not there. ", 10)
 	})
-	page := formPage(s.Portal, s.first(httptest.NewRequest("GET", pageURL, nil)), "")
+	page := formPage(s.Portal, words.English, s.first(httptest.NewRequest("GET", pageURL, nil)), "")
 	t.Logf("%d bytes", len(page))
 	if len(page) >= 15_000 {
 		t.Errorf("the page has %d bytes", len(page))
@@ -256,25 +257,25 @@ func TestWrong(t *testing.T) {
 		field  string
 		want   string
 	}{
-		{"no network", nil, filled(networkField, ""), networkField, words.noNetwork},
-		{"no such network", nil, filled(networkField, "xyz"), networkField, words.noNetwork},
-		{"a name too long", nil, filled(networkField, strings.Repeat("41", 33)), networkField, words.noNetwork},
+		{"no network", nil, filled(networkField, ""), networkField, says.noNetwork},
+		{"no such network", nil, filled(networkField, "xyz"), networkField, says.noNetwork},
+		{"a name too long", nil, filled(networkField, strings.Repeat("41", 33)), networkField, says.noNetwork},
 		{"a typed name too long", nil, filled(networkField, other, nameField, strings.Repeat("ä", 17)), nameField, "at most 32 bytes"},
 		{"no typed name", nil, filled(networkField, other, nameField, "  "), nameField, "The network&#39;s name is missing."},
 		{"a company's", nil, filled(networkField, "656475726f616d"), networkField, "It wants a user"},
 		{"WPA3", nil, filled(networkField, other, nameField, "New"), networkField, "It is WPA3"},
-		{"no password", nil, filled(keyField, ""), keyField, words.noKey},
+		{"no password", nil, filled(keyField, ""), keyField, says.noKey},
 		{"too short", nil, filled(keyField, "short"), keyField, "at least 8 characters"},
-		{"password of an open one", nil, filled(networkField, "436166c3a9"), keyField, words.keyForOpen},
-		{"no country", nil, filled(countryField, ""), countryField, words.noCountry},
-		{"no such country", nil, filled(countryField, "XX"), countryField, words.noCountry},
+		{"password of an open one", nil, filled(networkField, "436166c3a9"), keyField, says.keyForOpen},
+		{"no country", nil, filled(countryField, ""), countryField, says.noCountry},
+		{"no such country", nil, filled(countryField, "XX"), countryField, says.noCountry},
 		{"no name", nil, filled(hostField, ""), hostField, "cannot be the camera"},
 		{"a name with a blank", nil, filled(hostField, "<gar den>"), hostField, "&lt;gar den&gt;"},
 		{"no owner's password", nil, filled(passwordField, ""), passwordField, "too short"},
 		{"a short owner's password", nil, filled(passwordField, "1234567"), passwordField, "too short"},
-		{"nobody may look", nil, filled(viewingField, "nobody"), viewingField, words.noViewing},
-		{"not the owner's password", owned, filled(), passwordField, words.wrongPassword},
-		{"somebody was faster", func(p *Portal) { p.Owner = &owner{late: "sesame open"} }, filled(), passwordField, words.wrongPassword},
+		{"nobody may look", nil, filled(viewingField, "nobody"), viewingField, says.noViewing},
+		{"not the owner's password", owned, filled(), passwordField, says.wrongPassword},
+		{"somebody was faster", func(p *Portal) { p.Owner = &owner{late: "sesame open"} }, filled(), passwordField, says.wrongPassword},
 		{"nothing for the owner's password", owned, filled(passwordField, ""), passwordField, "If nobody knows it"},
 		{"the owner's password cannot be read", func(p *Portal) {
 			p.Owner = &owner{err: errors.New("the card is gone")}
@@ -339,7 +340,7 @@ func TestForeign(t *testing.T) {
 		"the camera's page beside this":    {"Origin", "http://4.3.2.2"},
 		"the same address at another port": {"Origin", "http://4.3.2.1:81"},
 	} {
-		if code, page := s.submitForm(filled(), header...); code != http.StatusForbidden || !strings.Contains(page, words.foreign) {
+		if code, page := s.submitForm(filled(), header...); code != http.StatusForbidden || !strings.Contains(page, says.foreign) {
 			t.Errorf("%s: %d %s", name, code, page)
 		}
 	}
@@ -357,7 +358,7 @@ func TestForeign(t *testing.T) {
 		r.Header.Set("Content-Type", c.kind)
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
-		if w.Code != c.want || !strings.Contains(w.Body.String(), words.notForm) {
+		if w.Code != c.want || !strings.Contains(w.Body.String(), says.notForm) {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 	}
@@ -448,7 +449,7 @@ func FuzzForm(f *testing.F) {
 		form := read(values)
 		got := s.check(form)
 		if len(form.wrong) > 0 {
-			page := formPage(s.Portal, form, "")
+			page := formPage(s.Portal, words.English, form, "")
 			if secret := form.key; len(secret) > 20 && secret != form.name && secret != form.host && strings.Contains(page, secret) {
 				t.Errorf("the password %q comes back", secret)
 			}

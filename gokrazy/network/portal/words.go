@@ -10,8 +10,8 @@ const (
 	enterprise = "EAP"
 )
 
-// words are what the page says of what was typed; the rest of its words is in page.go.
-var words = struct {
+// says is what the page says of what was typed; the rest of its words is in page.go.
+var says = struct {
 	noNetwork, noKey, keyForOpen, noCountry, noViewing, noPassword, wrongPassword, notForm, foreign, notSaved, notKept string
 	unusable                                                                                                           map[string]string // by security
 }{
