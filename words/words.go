@@ -30,8 +30,8 @@ var (
 	German  = &Language{Tag: "de", sentences: sync.OnceValue(func() *catalogue { return newCatalogue(german) })}
 )
 
-// languages are those of pusher/web/words.js.
-var languages = []*Language{English, German}
+// Languages are all, as pusher/web/words.js has them.
+var Languages = []*Language{English, German}
 
 // maxWishes is how many languages of a request are looked at.
 const maxWishes = 16
@@ -45,7 +45,7 @@ func Of(acceptLanguage string) *Language {
 		wish, acceptLanguage, _ = strings.Cut(acceptLanguage, ",")
 		tag, weight, weighed := strings.Cut(wish, ";")
 		primary, _, _ := strings.Cut(strings.TrimSpace(tag), "-")
-		i := slices.IndexFunc(languages, func(l *Language) bool { return strings.EqualFold(l.Tag, primary) })
+		i := slices.IndexFunc(Languages, func(l *Language) bool { return strings.EqualFold(l.Tag, primary) })
 		q := 1.0
 		if weighed {
 			var err error
@@ -54,7 +54,7 @@ func Of(acceptLanguage string) *Language {
 			}
 		}
 		if i >= 0 && q > best {
-			chosen, best = languages[i], q
+			chosen, best = Languages[i], q
 		}
 	}
 	return chosen

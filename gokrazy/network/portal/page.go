@@ -30,6 +30,17 @@ var pageStyle string
 //go:embed page.js
 var pageScript string
 
+//go:embed countries.js
+var countriesScript string
+
+// script is the page's in a language.
+func script(l *words.Language) string {
+	if l == words.English {
+		return l.Page(pageScript)
+	}
+	return l.Page(pageScript) + countriesScript
+}
+
 // maxRows is how many networks the page lists.
 const maxRows = 12
 
@@ -117,7 +128,7 @@ func formPage(p *Portal, l *words.Language, f *form, trouble string) string {
 	b.add(`<button class="go">{{Connect the camera}}</button>` + "\n</form>\n")
 	b.add(`<footer><a href="%s">{{See the picture}}</a><p class="soft">{{This page is at %s}}</p></footer>`+"\n</main>\n", cameraURL, pageURL)
 	b.add("<script>")
-	b.WriteString(pageScript)
+	b.WriteString(script(b.language))
 	b.add("</script>\n</html>\n")
 	return b.String()
 }
@@ -225,7 +236,7 @@ func (b *builder) secret(f *form, field, label, complete, hint string) {
 	b.field(f, field, label)
 	b.add(`<span class="with"><input type="password" id="%s" name="%s" maxlength="256" autocomplete="%s"`, field, field, complete)
 	b.invalid(f, field)
-	b.add(`><button type="button" data-for="%s" data-hide="{{hide}}" hidden>{{show}}</button></span>`, field)
+	b.add(`><button type="button" data-for="%s" hidden>{{show}}</button></span>`, field)
 	b.end(f, field, hint)
 }
 

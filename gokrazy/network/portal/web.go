@@ -43,7 +43,7 @@ var (
 type web struct {
 	*Portal
 	origin *http.CrossOriginProtection
-	style  string // of the page, and script, for its Content-Security-Policy
+	style  string // of the page, and those of script, for its Content-Security-Policy
 	script string
 
 	one  chan struct{} // holds a token while a form is being worked on
@@ -60,7 +60,11 @@ type taken struct {
 }
 
 func newWeb(p *Portal) *web {
-	return &web{Portal: p, origin: http.NewCrossOriginProtection(), style: hashOf(pageStyle), script: hashOf(pageScript), one: make(chan struct{}, 1)}
+	s := &web{Portal: p, origin: http.NewCrossOriginProtection(), style: hashOf(pageStyle), one: make(chan struct{}, 1)}
+	for _, l := range words.Languages {
+		s.script += hashOf(script(l)) + " "
+	}
+	return s
 }
 
 // serveWeb answers on l, which it closes, until ctx is done or l fails.
