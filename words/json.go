@@ -8,7 +8,7 @@ import (
 // spoken are the names of those values in the programs' JSON that are sentences. All others
 // are for programs, or names that somebody has given.
 var spoken = map[string]bool{
-	"error": true, "trouble": true, "why": true, "reason": true, "message": true, "meaning": true, "adjusted": true, "text": true,
+	"error": true, "trouble": true, "why": true, "reason": true, "message": true, "meaning": true, "adjusted": true, "missed": true, "text": true,
 }
 
 // JSON is a JSON text with its sentences in the language.
