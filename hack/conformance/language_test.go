@@ -15,7 +15,7 @@ const texts = `[document.title, document.documentElement.lang, ...[...document.q
 	.map(text => text?.trim()).filter(Boolean)`
 
 // inBoth is what both languages say the same, or is no word of theirs.
-var inBoth = regexp.MustCompile(`^[^\pL]*$|^pushcam|127\.0\.0\.1|^\d+x\d+|Mbit/s|^(live|auto|mjpg|jpeg|Name|Format|Update|Link|Test pattern)$`)
+var inBoth = regexp.MustCompile(`^[^\pL]*$|^pushcam|127\.0\.0\.1|^\d+x\d+|Mbit/s|^(live|auto|mjpg|jpeg|Name|Format|Update|Link|Tor|Test pattern)$|^[\d.,]+ s$`)
 
 // In a German browser all that an owner reads on the way is German, what the camera answers,
 // too; in an English one it is English.
