@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"fmt"
 	"net"
 	"runtime"
 	"syscall"
@@ -56,9 +57,19 @@ func parkedAlone(t *testing.T, h *Hub, n int) (viewers []*viewer, calls []*count
 // token, for which there is always room. Nothing is allocated for any viewer. How long
 // that takes on a slow board is BenchmarkPublishHeld's.
 func TestPublishHoldsTheHubFor(t *testing.T) {
+	for _, tt := range []struct{ processors, pushed int }{{1, maxPushedAlone}, {2, maxPushed}} {
+		t.Run(fmt.Sprint(tt.processors, " processors"), func(t *testing.T) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(tt.processors))
+			publishHoldsTheHubFor(t, tt.pushed)
+		})
+	}
+}
+
+// publishHoldsTheHubFor has more viewers than the publisher writes to, who are most.
+func publishHoldsTheHubFor(t *testing.T, most int) {
 	const callsEach, frameSize = 3, 20_000
 	h := NewHub(nil)
-	viewers, calls := parkedAlone(t, h, 3*maxPushed)
+	viewers, calls := parkedAlone(t, h, most+32)
 	fill(t, viewers[1].conn.(neverWaits).Conn) // it takes nothing
 
 	h.Publish(bigFrame(1, frameSize))
@@ -77,19 +88,19 @@ func TestPublishHoldsTheHubFor(t *testing.T) {
 			t.Errorf("viewer %d: sent %v, woken %v", i, sent, woken)
 		}
 	}
-	if pushed != maxPushed {
-		t.Errorf("%d viewers were written to, want %d", pushed, maxPushed)
+	if pushed != most {
+		t.Errorf("%d viewers were written to, want %d", pushed, most)
 	}
 	if sent := viewers[1].sent.Load(); sent != 0 {
 		t.Error("a viewer who takes nothing got a frame")
 	}
-	if len(h.parked) != maxPushed-1 {
-		t.Errorf("%d are parked, want %d: all that were written to but the one who took nothing", len(h.parked), maxPushed-1)
+	if len(h.parked) != most-1 {
+		t.Errorf("%d are parked, want %d: all that were written to but the one who took nothing", len(h.parked), most-1)
 	}
 
 	seq := uint64(1)
 	publish := func() {
-		for _, v := range viewers[:maxPushed] { // until its link is ready for the next frame
+		for _, v := range viewers[:most] { // until its link is ready for the next frame
 			for v.link.socket.read(&v.link.info) == nil && v.link.info.Unacked > 0 {
 				runtime.Gosched()
 			}
@@ -98,11 +109,11 @@ func TestPublishHoldsTheHubFor(t *testing.T) {
 		h.Publish(testFrame(seq))
 	}
 	crowded := testing.AllocsPerRun(10, publish)
-	if len(h.parked) != maxPushed-1 {
-		t.Fatalf("%d of %d are parked still", len(h.parked), maxPushed-1)
+	if len(h.parked) != most-1 {
+		t.Fatalf("%d of %d are parked still", len(h.parked), most-1)
 	}
 	h.parked = nil
 	if alone := testing.AllocsPerRun(10, publish); crowded > alone {
-		t.Errorf("a frame costs %v allocations with %d viewers, and %v without", crowded, maxPushed-1, alone)
+		t.Errorf("a frame costs %v allocations with %d viewers, and %v without", crowded, most-1, alone)
 	}
 }

@@ -8,6 +8,7 @@ package pusher
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -39,6 +40,9 @@ const (
 	// instructions per second the camera waits 1.8 ms for 16 viewers and 100 kB, and
 	// 3.1 ms at most (BenchmarkPublishHeld).
 	maxPushed = 16
+	// maxPushedAlone is the same while Go has one processor, so that those who are woken
+	// wait for each other, too. To wake them is a twelfth of what 100 viewers cost then.
+	maxPushedAlone = 128
 	// staleAfter is the age from which a frame is not repeated: the camera must have
 	// been off since, because even the slowest source has only 10 s between two frames.
 	staleAfter = 15 * time.Second
@@ -171,14 +175,17 @@ func (h *Hub) replace(p *part) {
 	h.push(p)
 }
 
-// push gives p to those who are parked. It writes p to the first maxPushed of them, and
-// wakes the others and those who have not taken all of p. h.mu is held.
+// push gives p to those who are parked. It writes p to the first of them, and wakes the
+// others and those who have not taken all of p. h.mu is held.
 func (h *Hub) push(p *part) {
-	served := h.parked
-	if p.frame == nil {
-		served = nil
+	most := maxPushed
+	switch {
+	case p.frame == nil:
+		most = 0
+	case runtime.GOMAXPROCS(0) == 1:
+		most = maxPushedAlone
 	}
-	served = served[:min(len(served), maxPushed)]
+	served := h.parked[:min(len(h.parked), most)]
 	for _, w := range h.parked[len(served):] {
 		w.wake <- struct{}{}
 	}

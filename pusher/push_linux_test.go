@@ -114,6 +114,7 @@ func expect(client net.Conn, size int) (n int, err error) {
 // others are woken.
 func TestPublisherWrites(t *testing.T) {
 	const n = maxPushed + 4
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // with one all are written to
 	a := newAudience(t, n)
 	for seq := uint64(1); seq <= 3; seq++ {
 		a.awaitParked(n)
