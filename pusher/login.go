@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pushcam/pushcam/words"
+	"github.com/pushcam/pushcam/gokrazy/words"
 )
 
 // Where the page to log in sends the password, and where the viewer page ends a login.

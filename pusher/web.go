@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/pushcam/pushcam/words"
+	"github.com/pushcam/pushcam/gokrazy/words"
 )
 
 // The pages are files as they are: what gets into one does not run, because their

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pushcam/pushcam/words"
+	"github.com/pushcam/pushcam/gokrazy/words"
 )
 
 // WebInterface serves gokrazy's own web interface below a path. It passes requests on

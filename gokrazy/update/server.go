@@ -25,7 +25,7 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/partition"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
 	"github.com/pushcam/pushcam/gokrazy/update/signed"
-	"github.com/pushcam/pushcam/words"
+	"github.com/pushcam/pushcam/gokrazy/words"
 )
 
 // Server takes updates on the camera, tries them and decides about them.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/update/card"
-	"github.com/pushcam/pushcam/words"
+	"github.com/pushcam/pushcam/gokrazy/words"
 )
 
 // put takes a part. If the client leaves halfway, what runs stays as it is.

@@ -30,7 +30,7 @@ var floors = []floor{
 	{"camera", nil},
 	{"gpio", nil},
 	{"gokrazy", nil},
-	{"pusher", []string{"camera"}},
+	{"pusher", []string{"camera", "gokrazy/words"}},
 	{"cmd/pushcam", []string{"camera/...", "gpio", "gokrazy/...", "pusher/..."}},
 	{"cmd/pushcamctl", []string{"gokrazy/..."}},
 }

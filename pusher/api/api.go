@@ -15,7 +15,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pushcam/pushcam/words"
+	"github.com/pushcam/pushcam/gokrazy/words"
 )
 
 //go:embed openapi.json

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pushcam/pushcam/words"
+	"github.com/pushcam/pushcam/gokrazy/words"
 )
 
 // Events tells all who listen what happens, as server-sent events (WHATWG HTML, 9.2). Who

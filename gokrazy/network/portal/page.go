@@ -14,7 +14,7 @@ import (
 	"unicode"
 
 	"github.com/pushcam/pushcam/gokrazy/setup"
-	"github.com/pushcam/pushcam/words"
+	"github.com/pushcam/pushcam/gokrazy/words"
 )
 
 // The page is for phones that a system opens in a small browser of its own, which may

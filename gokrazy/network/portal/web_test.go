@@ -18,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pushcam/pushcam/gokrazy/setup"
-	"github.com/pushcam/pushcam/words"
+	"github.com/pushcam/pushcam/gokrazy/words"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

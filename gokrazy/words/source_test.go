@@ -181,7 +181,7 @@ func allSaid(t *testing.T) (all []said, literals string) {
 		}
 	}
 	for _, dir := range speaking {
-		files, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
+		files, err := filepath.Glob(filepath.Join("..", "..", dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v, %d files", dir, err, len(files))
 		}
@@ -195,7 +195,7 @@ func allSaid(t *testing.T) (all []said, literals string) {
 				t.Fatal(err)
 			}
 			at := func(n ast.Node) string {
-				return fmt.Sprintf("%s:%d", strings.TrimPrefix(filepath.ToSlash(file), "../"), fset.Position(n.Pos()).Line)
+				return fmt.Sprintf("%s:%d", strings.TrimPrefix(filepath.ToSlash(file), "../../"), fset.Position(n.Pos()).Line)
 			}
 			look(parsed, "", func(n ast.Node, caller, text string) {
 				literals += text + "\n"
@@ -210,17 +210,17 @@ func allSaid(t *testing.T) (all []said, literals string) {
 			})
 		}
 	}
-	pages, err := filepath.Glob("../pusher/web/*.html")
+	pages, err := filepath.Glob("../../pusher/web/*.html")
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
-	for _, page := range append(pages, "../gokrazy/network/portal/page.js") {
+	for _, page := range append(pages, "../network/portal/page.js") {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range marked.FindAllStringSubmatch(string(text), -1) {
-			add(strings.TrimPrefix(filepath.ToSlash(page), "../"), tags.Replace(m[1]))
+			add(strings.TrimPrefix(filepath.ToSlash(page), "../../"), tags.Replace(m[1]))
 		}
 	}
 	return all, literals
