@@ -46,13 +46,15 @@ type wifiChange struct {
 type wifiTry struct {
 	ssid     string
 	tried    setup.Network
-	since    time.Time // status.Radio's, of before
+	since    time.Time        // status.Radio's, of before
+	had      []status.Address // that the radio had before
 	country  string
 	networks []setup.Network
 }
 
 const (
-	wifiTime = 2 * time.Minute
+	// wifiTime leaves the radio some seconds of two minutes to join the network of before.
+	wifiTime = 105 * time.Second
 	wifiLook = time.Second
 	// maxWiFi bounds the networks that are kept, as the set-up page does.
 	maxWiFi = 8
@@ -190,7 +192,7 @@ func (w *wifi) begin(ssid, password, country string) (code int, err error) {
 
 	try := wifiTry{ssid: ssid}
 	if s := w.latest(); s != nil && s.WiFi != nil {
-		try.since = s.WiFi.Since
+		try.since, try.had = s.WiFi.Since, radioLink(s).Addresses
 	}
 	err = w.save(func(s *setup.Settings) error {
 		try.country, try.networks = s.Country, slices.Clone(s.Networks)
@@ -253,9 +255,19 @@ func (w *wifi) follow(ctx context.Context, try wifiTry) {
 	}
 }
 
+// radioLink is the link of the radio.
+func radioLink(s *status.Status) status.Link {
+	i := slices.IndexFunc(s.Links, func(l status.Link) bool { return l.Name == s.WiFi.Link })
+	if i < 0 {
+		return status.Link{}
+	}
+	return s.Links[i]
+}
+
 // joined tells whether the radio is in a network and has an address there, or why not. If it
 // was in a network of that name before, it must have joined it anew, with the new password:
-// until it does, its program tells how it was.
+// until it does, its program tells how it was. An address of before is none, until a DHCP
+// server says that it is: without one the camera would stay where nobody finds it.
 func (w *wifi) joined(try wifiTry) (bool, string) {
 	s := w.latest()
 	if s == nil || s.WiFi == nil {
@@ -264,12 +276,14 @@ func (w *wifi) joined(try wifiTry) (bool, string) {
 	if n := s.WiFi.Network; n == nil || n.SSID != try.ssid || s.WiFi.Since.Equal(try.since) {
 		return false, cmp.Or(s.WiFi.Missed, s.WiFi.Why)
 	}
-	for _, l := range s.Links {
-		if l.Name == s.WiFi.Link && slices.ContainsFunc(l.Addresses, func(a status.Address) bool { return a.From == status.DHCP || a.From == status.IPv6 }) {
-			return true, ""
-		}
+	l := radioLink(s)
+	given := slices.ContainsFunc(l.Addresses, func(a status.Address) bool {
+		return a.From == status.DHCP && !l.Unconfirmed || a.From == status.IPv6 && !slices.Contains(try.had, a)
+	})
+	if !given {
+		return false, "it gives no address"
 	}
-	return false, "it gives no address"
+	return true, ""
 }
 
 // back takes a change back, unless somebody has set the networks meanwhile, as on the page of

@@ -65,6 +65,16 @@ func (a *air) join(ssid string, from status.Origin) {
 	})
 }
 
+// keepsAddress has the radio in another network with the address of the one before, which
+// nobody there has given.
+func (a *air) keepsAddress(ssid string, from status.Origin) {
+	a.join(ssid, from)
+	s := *a.status.Load()
+	s.Links = slices.Clone(s.Links)
+	s.Links[1].Unconfirmed = from == status.DHCP
+	a.status.Store(&s)
+}
+
 // miss says why it is not in another network.
 func (a *air) miss(why string) {
 	s := *a.status.Load()
@@ -115,6 +125,8 @@ func TestAnotherWiFi(t *testing.T) {
 		{"joined", func(a *air) { a.join("new", status.DHCP) }, "joined", []string{"new", "home"}},
 		{"never seen", func(*air) {}, "went back", []string{"home"}},
 		{"no address there", func(a *air) { a.join("new", status.LinkLocal) }, "went back", []string{"home"}},
+		{"nobody gives an address there", func(a *air) { a.keepsAddress("new", status.DHCP) }, "went back", []string{"home"}},
+		{"with a new address of IPv6", func(a *air) { a.join("new", status.IPv6) }, "joined", []string{"new", "home"}},
 		{"back in the one before", func(a *air) { a.join("home", status.DHCP) }, "went back", []string{"home"}},
 		{"the password is wrong", func(a *air) {
 			a.join("home", status.DHCP)

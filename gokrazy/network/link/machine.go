@@ -47,6 +47,9 @@ type config struct {
 	own     bool         // it is link-local, given by nobody
 	lease   *lease       // that the address is of; nil if it is own or missing
 	until   time.Time    // when the kernel is to take the address away; zero: never
+	// unconfirmed: the lease is from before the carrier was away, and nobody has said since
+	// whether this is the same network.
+	unconfirmed bool
 	// routes besides that to the link's own network. Without a carrier there are none.
 	carrier bool
 	routes  []route
@@ -56,7 +59,7 @@ type config struct {
 func (m *machine) config() config {
 	switch l := m.client.lease; {
 	case l != nil:
-		return config{address: l.address, lease: l, until: l.until, carrier: m.carrier, routes: l.way(m.gateway())}
+		return config{address: l.address, lease: l, until: l.until, unconfirmed: m.client.moved, carrier: m.carrier, routes: l.way(m.gateway())}
 	case m.local.up:
 		return config{address: netip.PrefixFrom(m.local.address, 16), own: true, carrier: m.carrier}
 	}

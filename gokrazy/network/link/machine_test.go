@@ -424,7 +424,7 @@ func TestCableOutAndIn(t *testing.T) {
 	w := home(t)
 	same := w.server
 	w.carrier(false)
-	if c := w.m.config(); !w.has("192.168.77.100/24")() || c.carrier {
+	if c := w.m.config(); !w.has("192.168.77.100/24")() || c.carrier || !c.unconfirmed {
 		t.Errorf("without a carrier: %+v", c)
 	}
 	w.run(time.Minute)
@@ -434,8 +434,8 @@ func TestCableOutAndIn(t *testing.T) {
 	if diff := cmp.Diff(want, w.sent); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if w.wantAddress(0, "192.168.77.100/24"); w.m.moves != 0 {
-		t.Error("it is the same network")
+	if w.wantAddress(0, "192.168.77.100/24"); w.m.moves != 0 || w.m.config().unconfirmed {
+		t.Errorf("it is the same network: %d moves, %+v", w.m.moves, w.m.config())
 	}
 }
 
@@ -466,6 +466,9 @@ func TestCableToAnotherNetwork(t *testing.T) {
 	t.Run("without a server", func(t *testing.T) {
 		w := home(t)
 		w.moves(nil, nil)
+		if c := w.m.config(); !c.unconfirmed || !w.has("192.168.77.100/24")() {
+			t.Errorf("before anybody could answer: %+v", c)
+		}
 		w.run(3 * time.Second)
 		w.wantNone()
 		w.run(12 * time.Second)

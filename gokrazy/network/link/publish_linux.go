@@ -32,6 +32,7 @@ func (m *Manager) publish(now time.Time) {
 			out.Addresses = append(out.Addresses, status.Address{Prefix: p, From: status.IPv6})
 		}
 		if c.lease != nil {
+			out.Unconfirmed = c.unconfirmed
 			out.Router, out.LeaseUntil = l.machine.gateway(), c.lease.until
 			out.Default = l.machine.carrier && out.Router.IsValid() && !haveDefault
 			haveDefault = haveDefault || out.Default

@@ -37,6 +37,9 @@ type Link struct {
 	// Default says that the link holds the default route.
 	Default   bool      `json:"default"`
 	Addresses []Address `json:"addresses,omitempty"`
+	// Unconfirmed says that the address is of the network in which the link was before, and
+	// that nobody has said yet whether it is right in this one.
+	Unconfirmed bool `json:"unconfirmed,omitempty"`
 	// Router is the one that the DHCP server named, if the link has an address of it.
 	Router netip.Addr `json:"router,omitzero"`
 	// LeaseUntil is when the address has to be given back unless it is renewed.
