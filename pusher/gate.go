@@ -230,10 +230,16 @@ func (g *gate) check(now, next, interval time.Duration, ti *tcpInfo) verdict {
 }
 
 // idle is called instead of check while frames are held back for another reason than the
-// link. Then the rate says nothing about the link, and this time does not count.
+// link. Once nothing is on its way the rate says nothing about the link, and this time does
+// not count. Until then it does: with small frames far away no rate at all would be known,
+// and one frame be on its way at a time.
 func (g *gate) idle(now time.Duration, ti *tcpInfo) {
 	last := g.seen
 	g.note(now, ti, float64(ti.Unsent)+float64(ti.outstanding())*float64(ti.MSS))
+	if ti.Full && ti.outstanding() > 0 {
+		g.measureRate(now, ti)
+		return
+	}
 	g.window += now - max(last, g.window)
 	g.slice = mark{now, ti.Delivered}
 	g.second, g.closed, g.resent = g.slice, 0, ti.Retransmitted
