@@ -134,7 +134,7 @@ func (c condition) changed() bottleneck.Path {
 // gate must not cost frames.
 func (c condition) spare() bool {
 	fits := c.Rate == 0 || frameTime(c.Frame, c.Rate) < 1000.0/frameRate
-	return c.Then == nil && c.RTT >= 50 && c.Frame == frameSize && c.Loss == 0 && fits
+	return c.Then == nil && c.RTT >= 50 && c.Loss == 0 && fits
 }
 
 // ideal is the best that a link allows, in frames per second and ms of age: it always

@@ -82,8 +82,8 @@ func TestConditions(t *testing.T) {
 	if len(all) != 53 || len(names) != 53 {
 		t.Errorf("%d conditions with %d names, want 53", len(all), len(names))
 	}
-	if spare != 6 { // 50 Mbit/s and no limit, at three round trips
-		t.Errorf("%d conditions have bandwidth to spare, want 6", spare)
+	if spare != 9 { // 50 Mbit/s and no limit at three round trips, and other sizes of frames
+		t.Errorf("%d conditions have bandwidth to spare, want 9", spare)
 	}
 	if got := len(quickConditions()); got < 10 || got > 20 {
 		t.Errorf("%d quick conditions", got)
