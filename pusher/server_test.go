@@ -156,7 +156,7 @@ func TestScriptsAreSentWithoutSpaces(t *testing.T) {
 		`say("a = b, " + c + " : d");`:              `say("a = b, "+c+" : d");`,
 		`const half = all / 2;`:                     `const half=all/2;`,
 		`a = b - -c;`:                               `a = b - -c;`,
-		"a = b + `${c + d} e`;":                     "a = b + `${c + d} e`;",
+		"a = b + `${c + d} \"e\"`;":                 "a=b+`${c + d} \"e\"`;",
 		`name.replace(/^ = /g, "-") + rest;`:        `name.replace(/^ = /g, "-") + rest;`,
 		`say("\" = " + a);`:                         `say("\" = " + a);`,
 		`import { a, b } from "./a.js";`:            `import{a,b}from "./a.js";`,

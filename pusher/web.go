@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -141,7 +142,7 @@ func sentAs(name string, content []byte) []byte {
 		}
 		if len(line) > 0 {
 			sent = append(sent, line...)
-			if comment == "" || strings.IndexByte(",;{", line[len(line)-1]) < 0 {
+			if comment == "" || strings.IndexByte(",;{}", line[len(line)-1]) < 0 {
 				sent = append(sent, '\n')
 			}
 		}
@@ -149,27 +150,26 @@ func sentAs(name string, content []byte) []byte {
 	return sent
 }
 
-// withoutSpaces is a line of a script without the spaces around its operators. Lines with
-// a template or a regular expression, which have backslashes or, outside of strings, slashes
-// without spaces, or with signs that would become another one, stay as they are.
+// withoutSpaces is a line of a script without the spaces around its operators. Lines with a
+// regular expression, which have backslashes or, outside of strings and templates, slashes
+// without spaces, or with signs that would become another one, stay as they are. A template
+// has no other one in it.
 func withoutSpaces(line []byte) []byte {
-	if bytes.ContainsAny(line, "`\\") {
+	between := quoted.Split(string(line), -1) // strings and templates
+	if bytes.IndexByte(line, '\\') >= 0 || slices.ContainsFunc(between, delicate.MatchString) {
 		return line
 	}
-	parts := bytes.Split(line, []byte(`"`))
-	for i := 0; i < len(parts); i += 2 { // those between are strings
-		if delicate.Match(parts[i]) {
-			return line
-		}
+	var sent []byte
+	for i, q := range append(quoted.FindAll(line, -1), nil) {
+		sent = append(sent, operators.ReplaceAllString(between[i], "$1")...)
+		sent = append(sent, q...)
 	}
-	for i := 0; i < len(parts); i += 2 {
-		parts[i] = operators.ReplaceAll(parts[i], []byte("$1"))
-	}
-	return bytes.Join(parts, []byte(`"`))
+	return sent
 }
 
 var (
-	delicate  = regexp.MustCompile(`[^ ]/|/[^ ]|/$|[+-] [+-]`)
+	quoted    = regexp.MustCompile("\"[^\"]*\"|`[^`]*`")
+	delicate  = regexp.MustCompile("[^ ]/|/[^ ]|/$|[+-] [+-]|[`\"]")
 	operators = regexp.MustCompile(` ?([=<>!?:;,{}()&|*/+-]+) ?`)
 )
 

@@ -128,9 +128,14 @@ var colours = []struct {
 // recording is a folder of pictures, one in each colour.
 func recording(t *testing.T) string {
 	t.Helper()
+	return recordingOf(t, 320, 240)
+}
+
+func recordingOf(t *testing.T, width, height int) string {
+	t.Helper()
 	dir := t.TempDir()
 	for _, c := range colours {
-		img := image.NewRGBA(image.Rect(0, 0, 320, 240))
+		img := image.NewRGBA(image.Rect(0, 0, width, height))
 		for i := range img.Pix {
 			img.Pix[i] = [4]byte{c.rgb.R, c.rgb.G, c.rgb.B, 255}[i%4]
 		}

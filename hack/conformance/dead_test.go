@@ -6,11 +6,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // passage passes connections on to a program, until it is to lose them.
 type passage struct {
 	to string
+	// rate is how many bytes a second go to the clients, of all their connections one after
+	// the other, as through a slow link; 0 is no limit.
+	rate int
+	line sync.Mutex // the one that uses it
 
 	mu      sync.Mutex
 	clients []net.Conn
@@ -18,13 +23,13 @@ type passage struct {
 }
 
 // passageTo listens until the test is over, and gives the program by the address there.
-func passageTo(t *testing.T, p *program) (*passage, *program) {
+func passageTo(t *testing.T, p *program, rate int) (*passage, *program) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &passage{to: strings.TrimPrefix(p.url, "http://"), servers: make(map[net.Conn]bool)}
+	r := &passage{rate: rate, to: strings.TrimPrefix(p.url, "http://"), servers: make(map[net.Conn]bool)}
 	var passing sync.WaitGroup
 	passing.Go(func() {
 		for {
@@ -64,13 +69,34 @@ func (r *passage) pass(client net.Conn) {
 		io.Copy(server, client)
 		server.Close()
 	}()
-	io.Copy(client, server)
+	io.CopyBuffer(onLine{client, r}, onlyReader{server}, make([]byte, segment))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.servers[server] {
 		client.Close()
 	}
 }
+
+// segment is how much goes over the line at a time.
+const segment = 1400
+
+// onLine is a client at the end of the passage's line.
+type onLine struct {
+	client net.Conn
+	*passage
+}
+
+func (l onLine) Write(b []byte) (int, error) {
+	if l.rate > 0 {
+		l.line.Lock()
+		defer l.line.Unlock()
+		time.Sleep(time.Duration(len(b)) * time.Second / time.Duration(l.rate))
+	}
+	return l.client.Write(b)
+}
+
+// onlyReader keeps io.CopyBuffer from using another buffer than its own.
+type onlyReader struct{ io.Reader }
 
 // lose ends all connections for the program. Their clients hear nothing of that, nor of
 // anything else.
@@ -91,7 +117,7 @@ func TestPanelAfterDeadConnection(t *testing.T) {
 	t.Parallel()
 	covers(t, "Chromium", "the owner's panel notices that its connection is dead, hears what has changed, and keeps what is being typed")
 	p := startOwned(t, "-size", "320x240")
-	r, through := passageTo(t, p)
+	r, through := passageTo(t, p, 0)
 	tb := newChromium(t).newTab(t)
 	o := logIn(t, tb, through)
 	until(t, tb, word+` == "live" && document.querySelector("#viewers tbody td") != null`)

@@ -69,16 +69,25 @@ func still(t *testing.T, tb tab) {
 // known within 50 ms as soon as the camera has answered quickly enough. Page and camera are
 // on one computer here, so its clock tells the truth to both.
 func TestAgeOnThePage(t *testing.T) {
-	for _, hours := range []int{0, 1, -1} {
-		t.Run(fmt.Sprint(hours, " h"), func(t *testing.T) {
-			tb := chromiumAlone(t, "the age on the page is within 50 ms of what is drawn, also if the viewer's clock is an hour wrong",
+	for name, tt := range map[string]struct{ hours, rate int }{
+		"0 h": {}, "1 h": {hours: 1}, "-1 h": {hours: -1},
+		"slow link": {rate: 125_000}, // on which a picture takes longer than the age may be wrong
+	} {
+		hours := tt.hours
+		t.Run(name, func(t *testing.T) {
+			tb := chromiumAlone(t, "the age on the page is within 50 ms of what is drawn, also on a slow link, and if the viewer's clock is an hour wrong",
 				fmt.Sprintf(`const rightDate = Date, write = Number.prototype.toLocaleString, said = {};
 					window.saidAt = text => said[text]; // the right time when the page wrote this number
 					Number.prototype.toLocaleString = function (...a) { const text = write.apply(this, a); said[text] = rightDate.now(); return text; };
 					Date = class extends rightDate { constructor(...a) { a.length ? super(...a) : super(rightDate.now() + %[1]d); } static now() { return rightDate.now() + %[1]d; } };`, hours*3600_000))
-			p := start(t, "-source", "replay:"+recording(t), "-fps", "0.4")
+			dir := recording(t)
+			if tt.rate > 0 {
+				dir = recordingOf(t, 1600, 1200)
+			}
+			p := start(t, "-source", "replay:"+dir, "-fps", "0.4")
 			taken := capturesOf(t, p)
-			tb.open(p.url + "/")
+			_, through := passageTo(t, p, tt.rate)
+			tb.open(through.url + "/")
 			shown(t, tb, "#picture")
 			const doubt = `parseFloat(document.getElementById("age").title.replace("± ", ""))`
 			until(t, tb, doubt+` <= 0.05`)
@@ -373,5 +382,38 @@ func TestPageOfClosedCamera(t *testing.T) {
 	var now int
 	if tb.eval(`asked`, &now); now != asked {
 		t.Errorf("the page has connected %d times anew", now-asked)
+	}
+}
+
+// The age stays within 50 ms for hours although the clocks drift apart, by exchanges of which
+// each is late in one direction or the other. Time is the test's own.
+func TestAgeOfDriftingClocks(t *testing.T) {
+	tb := chromiumAlone(t, "the age on the page stays within 50 ms while the clocks of browser and camera drift apart for hours", "")
+	p := start(t, "-size", "320x240")
+	tb.open(p.url + "/")
+	for _, drift := range []string{"1e-4", "-1e-4"} {
+		var worst struct{ Off, Doubt float64 }
+		tb.eval(`(async () => {
+			const { Clock } = await import("./clock.js");
+			let now = 1000, seed = 1, Off = 0, Doubt = 0;
+			const random = most => { seed = seed * 48271 % 2147483647; return most * seed / 2147483647; };
+			const right = performance.now, camera = t => 5e6 + t * (1 + `+drift+`);
+			const clock = new Clock();
+			performance.now = () => now;
+			try {
+				for (let i = 0; i < 2000; i++) {
+					const asked = now, there = asked + 1 + random(40), answered = there + 1 + random(40);
+					clock.exchange(asked, answered, camera(there));
+					for (now = answered; now < answered + (i < 12 ? 500 : 10_000); now += 500) {
+						if (i >= 12) Off = Math.max(Off, Math.abs(clock.age(camera(now) - 700) - 700)), Doubt = Math.max(Doubt, clock.doubt / 2);
+					}
+				}
+			} finally { performance.now = right; }
+			return { Off, Doubt };
+		})()`, &worst)
+		t.Logf("drift %s: at most %.1f ms off, and so much in doubt: %.1f ms", drift, worst.Off, worst.Doubt)
+		if worst.Off == 0 || worst.Off > 50 {
+			t.Errorf("with a drift of %s the age is up to %v ms off", drift, worst.Off)
+		}
 	}
 }

@@ -60,3 +60,19 @@ func TestWall(t *testing.T) {
 	tb.open(cameras[0].url + "/wall?cam=javascript:alert(1)")
 	until(t, tb, `!document.getElementById("none").hidden`)
 }
+
+// Cameras that announce themselves later come onto the wall by themselves, also if the first
+// look found none.
+func TestWallFindsCameras(t *testing.T) {
+	tb := chromiumAlone(t, "/wall shows cameras that come into the network later", `
+		window.inNetwork = null; // nothing can be asked yet
+		const ask = fetch;
+		window.fetch = (what, ...more) => String(what) !== "api/cameras" ? ask(what, ...more) :
+			inNetwork ? Promise.resolve(Response.json({ cameras: inNetwork.map(url => ({ url })) })) : Promise.reject(new Error("no network"));`)
+	first, second := start(t, "-size", "320x240"), start(t, "-size", "320x240")
+	tb.open(first.url + "/wall")
+	until(t, tb, `!document.getElementById("none").hidden`)
+	const seen = `[...document.querySelectorAll("#tiles img")].filter(i => i.naturalWidth == 320).length`
+	until(t, tb, `(inNetwork = ["`+first.url+`"]) && `+seen+` == 1 && document.getElementById("none").hidden`)
+	until(t, tb, `(inNetwork = ["`+second.url+`", "`+first.url+`"]) && `+seen+` == 2 && document.querySelectorAll("#tiles li").length == 2`)
+}

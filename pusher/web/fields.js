@@ -34,6 +34,7 @@ export class Field {
   #live;
   #next; // the value to be sent when the one before is kept
   #sending = false;
+  #typed; // while a value was sent
   #number = make("output");
   #note = make("p", { className: "note" });
   #wrong = make("p", { className: "wrong", role: "alert" });
@@ -46,6 +47,7 @@ export class Field {
     this.#live = live;
     this.element.addEventListener("input", () => {
       this.#begin();
+      this.#typed = true;
       this.#count();
       if (this.#input.type === "range") this.#send(this.#value());
     });
@@ -99,14 +101,16 @@ export class Field {
     let problem;
     while (this.#next) {
       const { value } = this.#next;
-      this.#next = null;
+      this.#next = this.#typed = null;
       problem = await this.#save(value, this.#begun).then(() => "", error => error.message);
       this.#begun = this.#said;
     }
     this.#sending = false;
-    this.#begun = null;
-    this.#input.value = "";
-    this.show(this.#said);
+    if (!this.#typed) {
+      this.#begun = null;
+      this.#input.value = "";
+      this.show(this.#said);
+    }
     this.#wrong.textContent = problem;
     this.#input.ariaInvalid = String(problem !== "");
   }

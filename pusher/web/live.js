@@ -84,13 +84,14 @@ export class Live {
 
   // word is how it is, as a name of one of the words.
   get word() {
-    const phase = this.state?.camera?.phase;
+    const { phase, format } = this.state?.camera ?? {};
     if (["receiving", "restarting"].includes(this.state?.update?.phase)) return "updating";
     if (!this.#connected) return this.#known ? "reconnecting" : "connecting";
     if (phase === "privacy") return "privacy";
-    if (phase === "no-camera" || phase === "fault" || this.frame?.number === 0) return "lost";
+    if (phase === "no-camera" || phase === "fault" || this.frame?.number === 0 && phase !== "live") return "lost"; // else the reason is on its way
     if (phase === "starting" || this.#painter && !this.frame) return "starting";
-    if (this.#drawnAge > slowFrom || this.age > Math.max(silence, 3000 / this.rate || 0)) return "slow";
+    const rate = this.rate || Math.min(format?.fps || 1, this.#asksFor || 1);
+    if (this.#drawnAge > slowFrom || this.age > Math.max(silence, 3000 / rate)) return "slow";
     return "live";
   }
 
@@ -118,6 +119,7 @@ export class Live {
     if (!quiet) this.#clock = new Clock();
     this.#exchanges = this.#taken = this.#shown = 0;
     this.#counted = null;
+    this.#asking = false; // what the connection before has asked may wait for its end
     this.#ask();
     const fps = this.#asksFor;
     const query = "?name=" + this.#name + (fps && "&fps=" + encodeURIComponent(fps));
@@ -233,10 +235,11 @@ export class Live {
     } catch {
       if (!this.#painter && abort === this.#abort) this.#missed = 1, this.#connected = false;
     }
+    if (abort !== this.#abort) return;
     this.#asking = false;
     if (sent) this.#pace(sent);
     else this.#counted = null;
-    if (this.#abort) this.#changed();
+    if (abort) this.#changed();
   }
 
   get #asksFor() { return this.#limit < (this.#fps || Infinity) ? this.#limit.toFixed(2) : this.#fps; }

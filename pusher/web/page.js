@@ -72,6 +72,7 @@ async function keepOn() {
     lock = null;
   } else if (!document.hidden) {
     lock = await navigator.wakeLock?.request("screen").catch(() => null);
+    if (!document.fullscreenElement) keepOn(); // it has ended meanwhile
   }
 }
 document.addEventListener("fullscreenchange", () => {

@@ -72,7 +72,8 @@ export async function imageSection(settings, on, { camera: { since } }) {
   let camera = await load();
   const text = n => digits(n, n % 1 && n < 9.5 ? 1 : 0);
   const options = (name, value) => {
-    const rates = size => camera.modes.filter(mode => !size || mode.size === size).flatMap(mode => mode.rates);
+    const offered = size => camera.modes.filter(mode => !size || mode.size === size).flatMap(mode => mode.rates);
+    const rates = size => [...new Map(offered(size).map(rate => [rate.fps, rate])).values()]; // a Pi camera has two formats of a size
     const all = name === "device" ? [{ value: "", text: "auto" }, ...camera.cameras.map(({ name, bus }) => ({ value: bus, text: name }))]
       : rates().length === 0 ? null : name === "size" ? [...new Set(camera.modes.map(mode => mode.size))].map(size =>
       ({ value: size, text: `${size.replace("x", "×")}, ${words.upTo(text(Math.max(...rates(size).map(rate => rate.fps))))}` }))

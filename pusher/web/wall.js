@@ -7,6 +7,7 @@ import { at, make, show, translate, words } from "./words.js";
 // All times are in milliseconds.
 const retry = { first: 300, most: 2000 }; // between two tries to reach a camera
 const answer = 3000; // for which an answer is waited
+const search = 10_000; // between two looks for cameras
 const asleep = 4000; // too late for a look at a session: this computer has slept
 const rate = { least: 1, most: 15, perPixel: 1 / 40 }; // frames a second, by a tile's width on the screen
 
@@ -122,9 +123,8 @@ function isCamera(address) {
 
 translate();
 const list = at("tiles");
-const tiles = new Map((await cameras()).map(address => new Tile(address)).map(tile => [tile.element, tile]));
-at("none").hidden = tiles.size > 0;
-list.append(...tiles.keys());
+const tiles = new Map();
+const known = new Set();
 
 // arrange makes the tiles as large as the window allows, in rows of the same length.
 function arrange() {
@@ -140,7 +140,6 @@ function arrange() {
   for (const tile of tiles.values()) tile.fit();
 }
 addEventListener("resize", arrange);
-arrange();
 
 const seen = new Map();
 const look = () => { for (const [element, visible] of seen) tiles.get(element).see(visible && !document.hidden); };
@@ -149,4 +148,19 @@ const observer = new IntersectionObserver(entries => {
   for (const e of entries) seen.set(e.target, e.isIntersecting);
   look();
 });
-for (const element of tiles.keys()) observer.observe(element);
+
+// find looks for cameras, also for those that come later.
+async function find() {
+  for (const address of await cameras()) {
+    if (known.has(address)) continue;
+    known.add(address);
+    const tile = new Tile(address);
+    tiles.set(tile.element, tile);
+    list.append(tile.element);
+    observer.observe(tile.element);
+  }
+  at("none").hidden = tiles.size > 0;
+  arrange();
+  setTimeout(find, search);
+}
+find();
