@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -115,6 +117,7 @@ func (k *controls) readChange(w http.ResponseWriter, r *http.Request) (form map[
 	if !api.Read(w, r, &values) {
 		return nil, false
 	}
+	refused := make(api.Refusals)
 	for name, value := range values {
 		switch v := value.(type) {
 		case nil:
@@ -124,14 +127,18 @@ func (k *controls) readChange(w http.ResponseWriter, r *http.Request) (form map[
 		case string, json.Number:
 			form[name] = []string{fmt.Sprint(v)}
 		default:
-			api.Fail(w, r, http.StatusBadRequest, fmt.Errorf("the control %.40s has a value such as 50, on or auto, and no list or object", name))
-			return nil, false
+			refused[name] = fmt.Sprintf("the control %.40s has a value such as 50, on or auto, and no list or object", name)
 		}
+	}
+	if len(refused) > 0 {
+		api.Fail(w, r, http.StatusBadRequest, refused)
+		return nil, false
 	}
 	return form, true
 }
 
-// change sets the controls of a form, all or none.
+// change sets the controls of a form, all or none. What is wrong with them is Refusals, which
+// are by the names in the form.
 func (k *controls) change(form map[string][]string) (code int, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -139,19 +146,25 @@ func (k *controls) change(form map[string][]string) (code int, err error) {
 	if after == nil {
 		after = v4l2.Controls{}
 	}
-	fixed := k.config.controlsOver(nil)
-	for n, values := range form {
+	fixed, refused, code := k.config.controlsOver(nil), make(api.Refusals), http.StatusConflict
+	for _, n := range slices.Sorted(maps.Keys(form)) { // two may be names of one control
+		values := form[n]
 		name, value, err := v4l2.CheckControl(n, values[len(values)-1])
 		if err != nil {
-			return http.StatusBadRequest, err
+			refused[n], code = err.Error(), http.StatusBadRequest
+			continue
 		}
 		if g, ok := fixed[name]; ok {
-			return http.StatusConflict, api.Refusals{name: fmt.Sprintf("%s is %s by %s, and stays so", name, g.Value, g.By.called())}
+			refused[n] = fmt.Sprintf("%s is %s by %s, and stays so", name, g.Value, g.By.called())
+			continue
 		}
 		after[name] = value
 		if value == v4l2.DefaultValue {
 			delete(after, name)
 		}
+	}
+	if len(refused) > 0 {
+		return code, refused
 	}
 	if err := after.Check(); err != nil {
 		return http.StatusBadRequest, err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -70,6 +71,54 @@ func TestControls(t *testing.T) {
 	}
 	if again.settings.privacy() == nil {
 		t.Error("privacy was forgotten")
+	}
+}
+
+// Each field that is wrong has its sentence, each time the same ones.
+func TestRefusedControls(t *testing.T) {
+	c, err := parse(noSystem, []string{"-control", "rotate=180,hflip=on"}, noEnv, setup.Setup{}, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newControls(c, quietSettings(t.TempDir()), slog.New(slog.DiscardHandler))
+	for _, tt := range []struct {
+		name, body string
+		code       int
+		fields     map[string]string
+	}{
+		{"no value", `{"iso":"","gain":" ","zoom":3}`, 400, map[string]string{
+			"iso":  `the control iso has a value such as 50, on or auto, not ""`,
+			"gain": `the control gain has a value such as 50, on or auto, not " "`,
+		}},
+		{"lists", `{"iso":[],"gain":{},"zoom":3}`, 400, map[string]string{
+			"iso":  "the control iso has a value such as 50, on or auto, and no list or object",
+			"gain": "the control gain has a value such as 50, on or auto, and no list or object",
+		}},
+		{"ruled", `{"rotate":90,"hflip":false,"zoom":3}`, 409, map[string]string{
+			"rotate": "rotate is 180 by a flag of the program, and stays so",
+			"hflip":  "hflip is on by a flag of the program, and stays so",
+		}},
+		{"both", `{"rotate":90,"iso":""}`, 400, map[string]string{
+			"rotate": "rotate is 180 by a flag of the program, and stays so",
+			"iso":    `the control iso has a value such as 50, on or auto, not ""`,
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest("PATCH", "/api/controls", strings.NewReader(tt.body))
+			r.Header.Set("Accept", "application/json")
+			w := httptest.NewRecorder()
+			k.ServeHTTP(w, r)
+			var got struct{ Fields map[string]string }
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != tt.code {
+				t.Errorf("%d %s, want %d: %v", w.Code, w.Body, tt.code, err)
+			}
+			if diff := cmp.Diff(tt.fields, got.Fields); diff != "" {
+				t.Errorf("fields (-want +got):\n%s", diff)
+			}
+			if kept := k.settings.controls(); len(kept) > 0 {
+				t.Errorf("%v is set", kept)
+			}
+		})
 	}
 }
 
