@@ -3,20 +3,32 @@ package conformance
 import (
 	"fmt"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// nginx runs nginx in front of a pushcam, at /webcam/ as OctoPrint's images have
-// it and nowhere else, with its own defaults for everything, and returns its
-// address.
+// nginx runs nginx in front of a pushcam, at /webcam/ as OctoPrint's images have it and
+// nowhere else, with the README's line and its own defaults for everything else, and returns
+// its address.
 func nginx(t *testing.T, p *program) string {
 	t.Helper()
 	need(t, "nginx")
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	location := regexp.MustCompile("location /webcam/ [^`]*").Find(readme)
+	if location == nil {
+		t.Fatal("the README has no line for nginx")
+	}
 	// nginx takes no port 0: it gets one that was free a moment ago.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -39,10 +51,10 @@ http {
 	server {
 		listen %[2]s;
 		location = / { return 200 "octoprint"; }
-		location /webcam/ { proxy_pass %[3]s/; }
+		%[3]s
 	}
 }
-`, dir, address, p.url)
+`, dir, address, strings.Replace(string(location), "http://pushcam.local", p.url, 1))
 	path := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		t.Fatal(err)
@@ -94,6 +106,29 @@ func TestNginxPassesFramesAtOnce(t *testing.T) {
 		if least > time.Second { // half of the time between two frames; even on a busy machine one frame is in time
 			t.Errorf("%s: even the quickest frame was held back: it was %v old", path, least)
 		}
+	}
+}
+
+// A page behind nginx can log in by http, where browsers send Origin alone.
+func TestLoginBehindNginx(t *testing.T) {
+	extra(t)
+	t.Parallel()
+	covers(t, "nginx", "passes on the name it was asked by, so that a page can log in by http")
+	const password, name = "look-and-see", "cam.example"
+	p := start(t, "-size", "320x240", "-viewing", "closed", "-viewer-password", password, "-allow-host", name)
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+nginx(t, p)+"/webcam/login", strings.NewReader(url.Values{"password": {password}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = name
+	r.Header.Set("Origin", "http://"+name)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusSeeOther || len(resp.Cookies()) != 1 {
+		t.Errorf("%s, %v", resp.Status, resp.Header)
 	}
 }
 
