@@ -35,7 +35,7 @@ func newPage(t *testing.T, name string) *pageSettings {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pageSettings{kept: quietSettings(t.TempDir()), name: func() string { return name }, rename: func(string) error { return nil }, apply: func(*config, *config) {}}
+	p := &pageSettings{kept: quietSettings(t.TempDir()), name: func() string { return name }, rename: func(string) error { return nil }, own: given{"pushcam", "default"}, apply: func(*config, *config) {}}
 	p.now.Store(c)
 	return p
 }

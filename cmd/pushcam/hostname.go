@@ -3,7 +3,32 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/durable"
+	"github.com/pushcam/pushcam/gokrazy/setup"
+)
+
+// ownName is what the appliance is called when nobody has changed it on a page: as the
+// card's files said last, else as the image says. Later that may be an update's image. Until
+// the card says another one, the page's goes before it, so the card does not rule it.
+func ownName(root device.Root) given {
+	if s, err := setup.Load(root); err == nil && s.CardHostname != "" {
+		return given{s.CardHostname, byCard}
+	}
+	text, err := durable.ReadFile(root.Path(hostnameFile), maxHostname)
+	if err != nil {
+		return given{"pushcam", "default"}
+	}
+	return given{strings.TrimSpace(string(text)), "default"}
+}
+
+// hostnameFile has the image's name, in at most so many bytes.
+const (
+	hostnameFile = "etc/hostname"
+	maxHostname  = 256
 )
 
 // errRenamed ends the program so that the system starts it anew.

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/discovery"
 	"github.com/pushcam/pushcam/pusher"
 )
@@ -47,5 +50,63 @@ func TestNewNameOnPage(t *testing.T) {
 	}
 	if name, _ := p.offers(); name != "garden" {
 		t.Errorf("it is called %s", name)
+	}
+}
+
+// null takes a name that a page gave back: then the camera has that of the card, or of its
+// image, and the setting says whose it is.
+func TestNameTakenBack(t *testing.T) {
+	type ruled struct{ Value, Default, By any }
+	for _, tt := range []struct {
+		title, card, image string
+		own, by            string
+	}{
+		{"the card's", `{"settings": {"Hostname": "attic"}, "card_hostname": "garden"}`, "pushcam\n", "garden", "card"},
+		{"the image's", `{"settings": {"Hostname": "attic"}}`, "barn\n", "barn", "default"},
+		{"nobody says one", "", "", "pushcam", "default"},
+	} {
+		t.Run(tt.title, func(t *testing.T) {
+			root := t.TempDir()
+			for path, text := range map[string]string{"run/pushcam/setup.json": tt.card, "etc/hostname": tt.image} {
+				if text == "" {
+					continue
+				}
+				path = filepath.Join(root, path)
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				write(t, path, text)
+			}
+			system, p := "attic", newPage(t, "")
+			p.wire(&appliance{root: device.Root(root), hostname: func() (string, error) { return system, nil }}, new(pusher.Server), nil, nil, nil)
+			p.apply, p.applyPassword = func(*config, *config) {}, nil
+			renamed := 0
+			p.rename = func(name string) error { renamed++; system = name; return nil }
+			said := func() ruled {
+				for _, s := range p.List() {
+					if s.Name == "name" && s.Changeable {
+						return ruled{s.Value, s.Default, s.By}
+					}
+				}
+				return ruled{}
+			}
+			if got, want := said(), (ruled{"attic", tt.own, "settings"}); got != want {
+				t.Errorf("a page's: %v, want %v", got, want)
+			}
+			for range 2 { // the second time there is nothing to take back
+				if err := p.Change(map[string]any{"name": nil}); err != nil {
+					t.Fatal(err)
+				}
+				if got, want := said(), (ruled{tt.own, tt.own, tt.by}); got != want || renamed != 1 {
+					t.Errorf("taken back: %v after %d changes, want %v", got, renamed, want)
+				}
+			}
+			if err := p.Change(map[string]any{"name": "Attic"}); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := said(), (ruled{"attic", tt.own, "settings"}); got != want {
+				t.Errorf("changed again: %v, want %v", got, want)
+			}
+		})
 	}
 }

@@ -32,9 +32,11 @@ type pageSettings struct {
 	applyPassword func(verify func(string) bool)
 	// lacksLED says why there is no LED; "" if there is one.
 	lacksLED string
-	// name is the camera's, and rename changes it; nil on a PC, whose name is its own.
+	// name is the camera's, and rename changes it; nil on a PC, whose name is its own. own
+	// is what it is without the page.
 	name   func() string
 	rename func(name string) error
+	own    given
 
 	mu  sync.Mutex // held by a change
 	now atomic.Pointer[config]
@@ -107,7 +109,11 @@ func (p *pageSettings) List() []api.Setting {
 	}
 	all = append(all, password)
 	if p.name != nil {
-		all = append(all, api.Setting{Name: "name", Kind: api.String, Value: p.name(), Default: "pushcam", By: string(bySettings), Changeable: true, Applies: api.Program})
+		s := api.Setting{Name: "name", Kind: api.String, Value: p.name(), Default: p.own.Value, By: string(bySettings), Changeable: true, Applies: api.Program}
+		if s.Value == p.own.Value {
+			s.By = string(p.own.By)
+		}
+		all = append(all, s)
 	}
 	return all
 }
@@ -131,7 +137,7 @@ func (p *pageSettings) Change(values map[string]any) error {
 		case "viewer_password":
 			newHash, err = hashOf(value)
 		case "name":
-			if name, err = setup.CheckHostname(text); err == nil && name == p.name() {
+			if name, err = setup.CheckHostname(cmp.Or(text, p.own.Value)); err == nil && name == p.name() {
 				name = ""
 			}
 		default:
@@ -173,7 +179,7 @@ func (p *pageSettings) Change(values map[string]any) error {
 // wire has changes serve.
 func (p *pageSettings) wire(a *appliance, server *pusher.Server, cam *camera.Camera, panel *panel, level *slog.LevelVar) {
 	if a != nil {
-		p.name, p.rename = a.called, a.rename
+		p.name, p.rename, p.own = a.called, a.rename, ownName(a.root)
 	}
 	p.applyPassword = server.SetViewersPassword
 	p.apply = func(was, now *config) {

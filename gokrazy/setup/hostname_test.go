@@ -59,3 +59,23 @@ func TestKeepHostnameThatWasTyped(t *testing.T) {
 		t.Errorf("%q is served, %v, and %q kept, %v", served.Hostname, err, kept.Settings.Hostname, err2)
 	}
 }
+
+// The card's name is known when the camera has another one that was given later, also after
+// the next boot.
+func TestCardHostname(t *testing.T) {
+	root, d := system(t), newDisk(t, map[string]string{"pushcam.txt": "hostname=garden\n"})
+	for _, want := range []string{"garden", "attic"} {
+		if err := taker(t, root, d).Take(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Load(root); err != nil || got.Hostname != want || got.CardHostname != "garden" {
+			t.Errorf("%q serves, %v, and the card says %q", got.Hostname, err, got.CardHostname)
+		}
+		if err := Save(root, func(s *Settings) error { s.Hostname = "attic"; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Load(root); err != nil || got.Hostname != "attic" || got.CardHostname != "garden" {
+			t.Errorf("saved: %q serves, %v, and the card says %q", got.Hostname, err, got.CardHostname)
+		}
+	}
+}

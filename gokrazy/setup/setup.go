@@ -71,6 +71,9 @@ type Setup struct {
 	Problems []Problem
 	// Places are where the flags are that come from the card's file, by their names.
 	Places map[string]Place
+	// CardHostname is the name that the card's files said last; "" if they never said one.
+	// Hostname is another one if it was changed later.
+	CardHostname string
 }
 
 // File is where the settings are, below /perm as they are kept and below /run as they
@@ -85,6 +88,8 @@ type running struct {
 	Settings Settings         `json:"settings"`
 	Problems []Problem        `json:"problems,omitempty"`
 	Places   map[string]Place `json:"places,omitempty"`
+	// CardHostname is that of Setup.
+	CardHostname string `json:"card_hostname,omitempty"`
 }
 
 // kept is File below /perm.
@@ -103,7 +108,7 @@ type kept struct {
 func Load(root device.Root) (Setup, error) {
 	var r running
 	err := read(root.Path("run", File), &r)
-	return Setup{r.Settings, r.Problems, r.Places}, err
+	return Setup{r.Settings, r.Problems, r.Places, r.CardHostname}, err
 }
 
 // keepTime is how long Save waits for the card. A slow one takes some seconds.

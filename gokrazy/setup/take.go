@@ -143,7 +143,7 @@ func (t *Taker) serve(k kept, s *said) error {
 	if now.Country == "" {
 		now.Country = t.cmdlineCountry()
 	}
-	if err := durable.WriteJSON(t.Root.Path("run", File), running{now, s.problems, s.places}); err != nil {
+	if err := durable.WriteJSON(t.Root.Path("run", File), running{now, s.problems, s.places, k.Taken.Hostname}); err != nil {
 		return fmt.Errorf("programs are not told the settings: %w", err)
 	}
 	if now.Hostname != "" {

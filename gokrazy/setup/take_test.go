@@ -115,7 +115,7 @@ func TestTake(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Setup{Settings: Settings{Hostname: "garden", Networks: []Network{{[]byte("home"), key, 1}}, Flags: map[string]string{"fps": "10"}},
-		Places: map[string]Place{"fps": {TextFile, 6}}}
+		Places: map[string]Place{"fps": {TextFile, 6}}, CardHostname: "garden"}
 	got, err := Load(root)
 	if err != nil {
 		t.Fatal(err)
