@@ -100,7 +100,7 @@ func testPanelCameras(t *testing.T, tb *tab) {
 	stream.conn.Close()
 
 	// What the page offers is now this camera's, and what it has not is refused.
-	tb.until(t, `[...`+input("Size")+`.options].map(o => o.text).join() === "1280×720, up to 15 fps"`)
+	tb.until(t, `[...`+input("Size")+`.options].map(o => o.text).join().replace(/\d+(\.\d)? Mbit/, "… Mbit") === "1280×720, up to 15 fps, about … Mbit/s"`)
 	tb.until(t, `!`+input("Rotate")+` && `+input("Brightness")+`.min === "-10"`)
 	tb.set(t, "Brightness", "60")
 	m.await(t, "the webcam's brightness", func() error {

@@ -30,7 +30,7 @@ export default {
   },
   choices: { on: "an", off: "aus", open: "jeder im Netz", closed: "mit Passwort", debug: "alles", info: "was wichtig ist", warn: "Warnungen", error: "Fehler" },
   own: "wie die Kamera will",
-  upTo: fps => `bis ${fps} Bilder/s`,
+  upTo: cost => "bis " + cost,
   costs: (fps, mbit) => `${fps} Bilder/s, etwa ${mbit} Mbit/s`,
   applies: { stream: "startet den Strom neu", program: "startet das Programm neu" },
   by: { flag: "durch ein Flag gesetzt", environment: "durch die Umgebung gesetzt", card: "durch pushcam.txt auf der Karte gesetzt" },

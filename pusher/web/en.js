@@ -27,7 +27,7 @@ export default {
   },
   choices: { on: "on", off: "off", open: "everybody on the network", closed: "with a password", debug: "everything", info: "what matters", warn: "warnings", error: "errors" },
   own: "the camera's own",
-  upTo: fps => `up to ${fps} fps`,
+  upTo: cost => "up to " + cost,
   costs: (fps, mbit) => `${fps} fps, about ${mbit} Mbit/s`,
   applies: { stream: "restarts the stream", program: "restarts the program" },
   by: { flag: "set by a flag", environment: "set by the environment", card: "set by pushcam.txt on the card" },

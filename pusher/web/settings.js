@@ -71,13 +71,14 @@ export async function imageSection(settings, on, { camera: { since } }) {
   const load = () => ask("GET", "api/camera");
   let camera = await load();
   const text = n => digits(n, n % 1 && n < 9.5 ? 1 : 0);
+  const cost = ({ fps, mbit_per_s }) => words.costs(text(fps), text(mbit_per_s));
   const options = (name, value) => {
     const offered = size => camera.modes.filter(mode => !size || mode.size === size).flatMap(mode => mode.rates);
     const rates = size => [...new Map(offered(size).map(rate => [rate.fps, rate])).values()]; // a Pi camera has two formats of a size
     const all = name === "device" ? [{ value: "", text: "auto" }, ...camera.cameras.map(({ name, bus }) => ({ value: bus, text: name }))]
       : rates().length === 0 ? null : name === "size" ? [...new Set(camera.modes.map(mode => mode.size))].map(size =>
-      ({ value: size, text: `${size.replace("x", "×")}, ${words.upTo(text(Math.max(...rates(size).map(rate => rate.fps))))}` }))
-      : name === "fps" && rates(settings.all.size?.value).map(({ fps, mbit_per_s }) => ({ value: fps, text: words.costs(text(fps), text(mbit_per_s)) }));
+      ({ value: size, text: `${size.replace("x", "×")}, ${words.upTo(cost(rates(size).reduce((a, b) => a.fps > b.fps ? a : b)))}` }))
+      : name === "fps" && rates(settings.all.size?.value).map(rate => ({ value: rate.fps, text: cost(rate) }));
     if (all && !all.some(o => o.value === value)) all.unshift({ value: value ?? "", text: readable(value) });
     return all || undefined;
   };
