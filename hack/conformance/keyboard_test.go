@@ -167,7 +167,7 @@ func TestKeyboard(t *testing.T) {
 	until(t, tb, `document.querySelector("#viewers tr td:nth-child(2)").textContent != `+strconv.Quote(age))
 	tb.has("#viewers button")
 
-	tb.open(p.url + "/wall?cam=" + p.url + "&cam=" + p.url)
+	tb.open(p.url + "/wall?cam=" + p.url + "&cam=" + start(t, "-size", "320x240").url)
 	until(t, tb, `document.querySelector("#tiles img")?.naturalWidth > 0`)
 	tb.walk("the wall", 2)
 

@@ -163,4 +163,4 @@ async function find() {
   arrange();
   setTimeout(find, search);
 }
-find();
+await find();
