@@ -2,8 +2,10 @@ package clock
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/beevik/ntp"
@@ -23,10 +25,11 @@ func query(ctx context.Context, server netip.AddrPort) (*ntp.Response, error) {
 		Timeout: queryTimeout,
 		Dialer: func(_, remote string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, "udp", remote)
-			if err == nil {
-				stop = context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+			if err != nil {
+				return nil, err
 			}
-			return conn, err
+			stop = context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+			return patientConn{conn}, nil
 		},
 	})
 	if stop != nil {
@@ -36,4 +39,17 @@ func query(ctx context.Context, server netip.AddrPort) (*ntp.Response, error) {
 		return nil, context.Cause(ctx)
 	}
 	return answer, err
+}
+
+// A patientConn reads until its deadline although somebody says that nobody answers at the
+// other end. That comes by ICMP, which anybody can send, and may be faster than the answer.
+type patientConn struct{ net.Conn }
+
+func (c patientConn) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return n, err
+		}
+	}
 }

@@ -3,9 +3,12 @@ package clock
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -99,5 +102,27 @@ func TestQueryEnds(t *testing.T) {
 	server := serveTime(t, "127.0.0.1:0", func([]byte) []byte { cancel(); return nil })
 	if _, err := query(ctx, server); err != context.Canceled {
 		t.Errorf("error %v, want %v", err, context.Canceled)
+	}
+}
+
+// refusing is a connection on which refusals come before an answer.
+type refusing struct {
+	net.Conn
+	times int
+}
+
+func (c *refusing) Read(b []byte) (int, error) {
+	if c.times--; c.times >= 0 {
+		return 0, &net.OpError{Op: "read", Net: "udp", Err: os.NewSyscallError("recvmsg", syscall.ECONNREFUSED)}
+	}
+	return copy(b, "answer"), os.ErrDeadlineExceeded
+}
+
+// Whoever says that a server is not there does not keep its answer from being read.
+func TestRefusalsAreNoAnswer(t *testing.T) {
+	b := make([]byte, 10)
+	n, err := patientConn{&refusing{times: 3}}.Read(b)
+	if string(b[:n]) != "answer" || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%q, %v", b[:n], err)
 	}
 }
