@@ -109,8 +109,8 @@ const pause = time => new Promise(done => setTimeout(done, time));
 async function cameras() {
   const named = new URLSearchParams(location.search).getAll("cam").map(a => a.includes("://") ? a : location.protocol + "//" + a);
   if (named.length > 0) return named.filter(isCamera);
-  const answer = await fetch("api/cameras").catch(() => null);
-  return answer?.ok ? (await answer.json()).cameras.map(c => c.self ? new URL(".", location).href : c.url) : [];
+  const answer = await fetch("api/cameras", { signal: AbortSignal.timeout(search) }).then(a => a.json()).catch(() => null);
+  return (answer?.cameras ?? []).map(c => c.self ? new URL(".", location).href : c.url);
 }
 
 function isCamera(address) {
