@@ -529,6 +529,7 @@ func TestRefused(t *testing.T) {
 				w.change(func() { w.pool = []netip.Addr{inPool} })
 				w.serve(inPool, tells(0))
 				w.tell(network{route: online.route, servers: []netip.Addr{router}})
+				wait(changePause) // it may have asked just now
 				w.isRight("with another server")
 			})
 		})
