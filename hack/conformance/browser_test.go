@@ -25,6 +25,8 @@ type tab interface {
 	eval(expression string, result any)
 	// screenshot gives the element that a CSS selector finds, as PNG.
 	screenshot(selector string) []byte
+	// hide takes the tab out of sight, as another tab in front of it does, and front shows it.
+	hide()
 	front()
 	// complaints are the errors and warnings of the console.
 	complaints() []string

@@ -108,6 +108,8 @@ func (tb *chromiumTab) screenshot(selector string) []byte {
 	return shot
 }
 
+func (tb *chromiumTab) hide() { tb.t.Helper(); tb.browser.newTab(tb.t) }
+
 func (tb *chromiumTab) front() {
 	tb.t.Helper()
 	if _, err := chromedp.Call(tb.ctx, page.BringToFront, cdp.Empty{}); err != nil {

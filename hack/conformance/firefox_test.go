@@ -184,6 +184,8 @@ func (tb *firefoxTab) screenshot(selector string) []byte {
 	return nil
 }
 
+func (tb *firefoxTab) hide() { tb.t.Helper(); tb.newTab(tb.t).front() }
+
 func (tb *firefoxTab) front() {
 	tb.t.Helper()
 	if err := tb.call("WebDriver:SwitchToWindow", map[string]any{"handle": tb.handle, "focus": true}, nil); err != nil {

@@ -20,7 +20,7 @@ import (
 
 // webkit is WebKitGTK's small browser on a screen of its own, driven by WebDriver
 // (https://www.w3.org/TR/webdriver2/). It stands for Safari and for the browsers of
-// kiosks. It has one tab, does not show its console, and cannot be told host names that
+// kiosks. It shows one tab, does not show its console, and cannot be told host names that
 // a test makes up.
 type webkit struct {
 	t       *testing.T
@@ -69,7 +69,8 @@ func newWebKit(t *testing.T) *webkit {
 	w := &webkit{t, "http://" + address.String() + "/session"}
 	var session struct{ SessionID string }
 	w.call("POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
-		"pageLoadStrategy":         "none", // a page with a stream never finishes loading
+		"pageLoadStrategy":         "none",                        // a page with a stream never finishes loading
+		"timeouts":                 map[string]any{"script": nil}, // else each script waits beside the page's
 		"webkitgtk:browserOptions": map[string]any{"binary": browsers[0], "args": []string{"--automation"}},
 	}}}, &session)
 	w.session += "/" + session.SessionID
@@ -177,7 +178,15 @@ func (w *webkit) screenshot(selector string) []byte {
 	return nil
 }
 
-func (w *webkit) front() {}
+func (w *webkit) hide() {
+	w.t.Helper()
+	w.call("POST", "/window/minimize", map[string]any{}, nil)
+}
+
+func (w *webkit) front() {
+	w.t.Helper()
+	w.call("POST", "/window/rect", map[string]any{"width": 1024, "height": 768}, nil)
+}
 
 // complaints is empty, because WebKit's driver does not show the console.
 func (w *webkit) complaints() []string { return nil }
