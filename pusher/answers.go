@@ -169,8 +169,8 @@ func (s *Server) frameState() any {
 }
 
 // state answers as JSON: with everything that a viewer may know, or with what the page of
-// the viewer NAME shows if it is asked with ?viewer=NAME. Each open page asks
-// every 10 s, so that answer must stay short however many viewers there are.
+// the viewer NAME shows if it is asked with ?viewer=NAME. Pages that cannot read /frames ask
+// so every second, so that answer must stay short however many viewers there are.
 func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	name, forPage := query.Get("viewer"), query.Has("viewer")

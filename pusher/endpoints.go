@@ -34,6 +34,7 @@ func (s *Server) newEndpoints() map[string]endpoint {
 		"/snapshot":     {answer: s.snapshot, picture: true},
 		"/snapshot.jpg": {answer: s.snapshot, picture: true},
 		"/state":        {answer: s.state},
+		"/clock":        {answer: s.clock},
 		"/metrics":      {answer: s.metrics},
 		"/healthz":      {answer: s.healthz, public: true},
 		"/licenses":     {answer: s.licenses},

@@ -56,6 +56,7 @@ type Hub struct {
 	began  time.Time // of its clock
 
 	newest atomic.Pointer[part]
+	news   atomic.Pointer[news] // nil before the first
 
 	mu       sync.Mutex // orders changes of newest, watchers and down
 	watchers int
@@ -71,6 +72,8 @@ type Hub struct {
 // parked, it belongs to whoever publishes.
 type waiter struct {
 	last  uint64        // number of the part that it has seen or does not need
+	hears bool          // it is told the news
+	told  *news         // the last that it was told
 	wake  chan struct{} // gets a token when the waiter is not parked any more
 	write func(*part, time.Time) bool
 }
@@ -191,7 +194,7 @@ func (h *Hub) push(p *part) {
 	}
 	still := h.parked[:0]
 	for _, w := range served {
-		if w.write != nil && w.write(p, time.Now()) {
+		if w.write != nil && h.untold(w) == nil && w.write(p, time.Now()) {
 			still = append(still, w)
 		} else {
 			w.wake <- struct{}{}
@@ -201,12 +204,12 @@ func (h *Hub) push(p *part) {
 	h.parked = still
 }
 
-// park waits until there is a part that w has not seen, or until w is woken because
-// something is left to do with one. It returns false if ctx is done before. Then w must
+// park waits until there is a part that w has not seen, or news, or until w is woken because
+// something is left to do with a part. It returns false if ctx is done before. Then w must
 // not be parked again, because its token may have come at the same time.
 func (h *Hub) park(ctx context.Context, w *waiter) bool {
 	h.mu.Lock()
-	if h.newest.Load().n != w.last {
+	if h.newest.Load().n != w.last || h.untold(w) != nil {
 		h.mu.Unlock()
 		return true
 	}

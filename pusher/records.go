@@ -10,6 +10,7 @@ import (
 // with fetch: the frame's length and its number, with 4 bytes each, and its capture time
 // in microseconds of the Hub's clock, with 8 bytes, all in big endian. The number is 0 for
 // a placeholder. A record of length 0 is no frame, and means nothing.
+// One whose length has its highest bit set is news, in JSON, for who asks for them.
 //
 // Scripts cannot read multipart in Safari. And a picture's age needs a clock that does not
 // jump when a Pi's has been set.

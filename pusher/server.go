@@ -38,6 +38,9 @@ type Server struct {
 	Camera Camera
 	// State gives the sections of /state beside the server's own.
 	State map[string]func() any
+	// News gives what pages show of the camera's state, without what changes with each
+	// frame. They are told it in their streams. nil: nothing.
+	News func() map[string]any
 	// OwnersState gives sections that only the owner sees, at /api/state, some in the
 	// place of one of State.
 	OwnersState map[string]func() any
@@ -80,6 +83,8 @@ type Server struct {
 	logins      *logins       // likewise
 	tokens      *tokens       // this and the next are nil if viewing is always open
 	signer      *signer
+	hearers     atomic.Int64           // viewers that are told the news
+	looking     sync.Mutex             // held while there may be news
 	access      atomic.Pointer[access] // likewise
 	changing    sync.Mutex             // held while access is changed
 	owners      atomic.Pointer[scope]  // of what began with the owner's password
@@ -157,6 +162,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		}
 		serving.Go(func() { failed <- web.Serve(l) })
 	}
+	serving.Go(func() { s.reportNews(s.ctx) })
 	var err error
 	select {
 	case <-ctx.Done():

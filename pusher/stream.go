@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/gokrazy/words"
 )
 
 // streamHead is the head of the answer to a stream's request, without its end. The stream
@@ -32,6 +33,7 @@ type streamQuery struct {
 	interval time.Duration // ?fps=, as the time between two frames at least; 0 is no limit
 	ahead    bool          // ?advance_headers=, else as it suits the client
 	name     string        // ?name=
+	news     bool          // ?news=1, for records
 }
 
 func readStreamQuery(r *http.Request) (q streamQuery, err error) {
@@ -41,6 +43,7 @@ func readStreamQuery(r *http.Request) (q streamQuery, err error) {
 	}
 	name := values.Get("name")
 	q.name = strings.Clone(name[:min(len(name), maxName)]) // so that it does not keep the whole header in memory
+	q.news = values.Get("news") == "1"
 	q.ahead, err = wantsHeaderAhead(values, r.Header)
 	return q, err
 }
@@ -101,10 +104,17 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 	v.origin = s.allowedOrigin(r, false)
 	v.session, v.records, v.interval, v.name = o.session, o.records, query.interval, query.name
 	v.ahead = query.ahead && !o.records
+	if v.hears = query.news && o.records; v.hears {
+		v.language = words.For(w, r)
+		s.hearers.Add(1)
+	}
 	// A browser's network process reads everything at once, however slowly the browser
 	// shows it. To ask it would tell nothing.
 	v.link.asks = !v.ahead && !strings.HasPrefix(r.Header.Get("User-Agent"), "Mozilla/")
 	s.addViewer(v)
+	if v.hears {
+		s.lookForNews()
+	}
 	stay := func() bool { return true }
 	if p := passOf(r); p != nil {
 		stay = context.AfterFunc(p.ctx, cancel)
@@ -123,6 +133,9 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 		o.done()
 		if v.yielded.Load() {
 			err = errYielded
+		}
+		if v.hears {
+			s.hearers.Add(-1)
 		}
 		s.releasePlace(from, v, err)
 		s.Log.Info("viewer left", "viewer", v.address, "after", time.Since(v.since).Round(time.Second),

@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/pushcam/pushcam/gokrazy/words"
 )
 
 // closeTimeout bounds the write of the closing boundary.
@@ -44,17 +46,18 @@ type viewer struct {
 	unplaced bool         // somebody else has its place already; belongs to the Server
 	frames   *frameBudget // nil: it may hold frames for as long as it likes
 	hold     hold
-	holds    bool          // hold is in use
-	letGo    func()        // is yield
-	name     string        // what it calls itself
-	session  bool          // belongs to a push session
-	origin   string        // whose pages may read the stream; "" is none
-	records  bool          // it gets records, and not multipart
-	ahead    bool          // each part's header is sent ahead, together with the part before
-	since    time.Time     // when it came
-	interval time.Duration // between two of its frames at least; 0 sends all
-	timeout  time.Duration // how long it may take nothing
-	closing  time.Duration // how long the end of the stream may take
+	holds    bool            // hold is in use
+	letGo    func()          // is yield
+	name     string          // what it calls itself
+	session  bool            // belongs to a push session
+	origin   string          // whose pages may read the stream; "" is none
+	records  bool            // it gets records, and not multipart
+	language *words.Language // of the news
+	ahead    bool            // each part's header is sent ahead, together with the part before
+	since    time.Time       // when it came
+	interval time.Duration   // between two of its frames at least; 0 sends all
+	timeout  time.Duration   // how long it may take nothing
+	closing  time.Duration   // how long the end of the stream may take
 	link     *link
 	timer    *time.Timer
 	ages     *ageHistogram // of all viewers
@@ -112,6 +115,11 @@ func (v *viewer) serve(ctx context.Context, h *Hub, first *part) error {
 		v.last--
 	}
 	for {
+		if n := h.untold(&v.waiter); n != nil {
+			if err := v.tell(n); err != nil {
+				return err
+			}
+		}
 		p := h.newest.Load()
 		now := time.Now()
 		if p.frame == nil { // there is none yet, or a placeholder could not be drawn
@@ -192,6 +200,11 @@ func (v *viewer) beginHeader() error {
 	case !v.begun:
 		b, v.begun = waitingLine, true
 	}
+	return v.writeAside(b)
+}
+
+// writeAside writes what is no part.
+func (v *viewer) writeAside(b []byte) error {
 	if err := v.conn.SetWriteDeadline(time.Now().Add(v.timeout)); err != nil {
 		return err
 	}

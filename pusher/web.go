@@ -101,7 +101,8 @@ func (s *Server) pageFile(w http.ResponseWriter, r *http.Request) {
 // webFile is what a file is sent as, which the caller must not change: texts come without
 // indentation, scripts without comments, and both scripts and styles without spaces and ends
 // of lines that mean nothing, which are for who reads the source, and a quarter of it. A
-// comment must end with its line, and so must a template.
+// comment must end with its line, and so must a template. No script has an empty statement
+// before a }, or ;} in a text.
 func webFile(name string) []byte { return sentFiles()[name] }
 
 // sentFiles are all files of the pages, made for the first request.
@@ -146,6 +147,9 @@ func sentAs(name string, content []byte) []byte {
 				sent = append(sent, '\n')
 			}
 		}
+	}
+	if path.Ext(name) != ".html" {
+		sent = bytes.ReplaceAll(sent, []byte(";}"), []byte("}"))
 	}
 	return sent
 }

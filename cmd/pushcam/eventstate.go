@@ -5,20 +5,25 @@ import (
 	"github.com/pushcam/pushcam/pusher"
 )
 
-// eventState is what the event state of /api/events tells: the sections of /api/state that
-// the page shows, without what changes with each frame.
-func eventState(server *pusher.Server, cam *camera.Camera, a *appliance) any {
-	s := cameraState(cam)
-	all := map[string]any{
-		"watching": server.Watching(),
-		"camera": map[string]any{
-			"phase": s.Phase, "reason": s.Reason, "since": s.Since, "device": s.Device, "format": s.Format,
-		},
-		"settings": server.State["settings"](),
-		"panel":    server.State["panel"](),
-	}
+// news are the sections of /state that the page shows, without what changes with each frame.
+func news(cam *camera.Camera, settings *settings, a *appliance) map[string]any {
+	all := map[string]any{"camera": cameraNews(viewersCameraState(cam)), "settings": settings.state()}
 	if a != nil {
 		all["update"], all["card"] = a.updates.State(), a.watch.state()
+	}
+	return all
+}
+
+func cameraNews(s camera.State) any {
+	return map[string]any{"phase": s.Phase, "reason": s.Reason, "since": s.Since, "device": s.Device, "format": s.Format}
+}
+
+// eventState is what the event state of /api/events tells: the news, and what is the owner's
+// alone.
+func eventState(server *pusher.Server, cam *camera.Camera, settings *settings, panel *panel, a *appliance) any {
+	all := news(cam, settings, a)
+	all["watching"], all["camera"], all["panel"] = server.Watching(), cameraNews(cameraState(cam)), panel.state()
+	if a != nil {
 		all["network"], all["wifi"] = a.network.state(a.name.State()), a.wifi.last()
 	}
 	return all

@@ -108,7 +108,8 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	maps.Copy(server.State, appliance.state())
 	events.Viewers = func() any { return server.Viewers() }
-	events.State = func() any { return eventState(server, cam, appliance) }
+	events.State = func() any { return eventState(server, cam, settings, panel, appliance) }
+	server.News = func() map[string]any { return news(cam, settings, appliance) }
 	server.OwnersState = map[string]func() any{
 		"camera": func() any { return cameraState(cam) },
 		"flags":  func() any { return page.now.Load().given },

@@ -226,7 +226,7 @@ func (g glassResults) part(section string) string {
 			fmt.Fprintf(&b, "\n![%s](%s)\n", g.plot(cores).Title, glassFile(cores))
 		}
 	case "pages":
-		say("Open pages", "Each page is a connection to `/frames` and its questions to `/state`, beside as many connections to `/stream`; on loopback, 30 fps × 100 kB. In turns.")
+		say("Open pages", "Each page is a connection to `/frames` with its news and its questions to `/clock`, beside as many connections to `/stream`; on loopback, 30 fps × 100 kB. In turns.")
 		crowdTable(&b, g.pages)
 	case "many":
 		say("Many viewers", "On loopback, by one server.")

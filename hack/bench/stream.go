@@ -137,19 +137,17 @@ func (r *frameReader) numbered(now func() int64) (f frame, n uint64, err error) 
 	if f.Captured != 0 { // else it has no stamp
 		n, _ = strconv.ParseUint(string(r.buf[r.lo+stampAt+stampDigits:r.lo+stampEnd]), 16, 64)
 	}
-	have := min(r.hi-r.lo, size)
-	r.lo += have
-	if err := r.src.Discard(size - have); err != nil {
+	if err := r.pass(size); err != nil {
 		return frame{}, 0, err
 	}
 	f.Last = now()
 	return f, n, nil
 }
 
-// record reads one frame of pushcam's /frames (README.md). When it was captured is not
-// known, because that is told in another clock.
+// record reads one frame of pushcam's /frames (README.md), and what is told before it. When
+// it was captured is not known, because that is told in another clock.
 func (r *frameReader) record(now func() int64) (frame, error) {
-	const head = 16
+	const head, news = 16, 1 << 31
 	size := 0
 	for size == 0 { // such a record means nothing
 		for r.hi-r.lo < head {
@@ -159,16 +157,27 @@ func (r *frameReader) record(now func() int64) (frame, error) {
 		}
 		size = int(binary.BigEndian.Uint32(r.buf[r.lo:]))
 		r.lo += head
+		if size&news != 0 {
+			if err := r.pass(size &^ news); err != nil {
+				return frame{}, err
+			}
+			size = 0
+		}
 	}
 	f := frame{First: now()}
-	have := min(r.hi-r.lo, size)
-	r.lo += have
-	if err := r.src.Discard(size - have); err != nil {
+	if err := r.pass(size); err != nil {
 		return frame{}, err
 	}
 	f.Last = now()
 	f.Captured = f.Last
 	return f, nil
+}
+
+// pass reads n bytes that nobody needs.
+func (r *frameReader) pass(n int) error {
+	have := min(r.hi-r.lo, n)
+	r.lo += have
+	return r.src.Discard(n - have)
 }
 
 // field returns the value of a header line.

@@ -32,7 +32,7 @@ type watching struct {
 	Rate    float64       // bytes per second that it reads at most; 0 for all
 	Pause   time.Duration // after each frame
 	Buffer  int           // of each connection's receiver, in bytes; 0 is the system's own
-	Pages   bool          // viewers do as the page does: they take /frames, and ask for the state
+	Pages   bool          // viewers do as the page does: they take /frames with its news, and ask for the clock
 }
 
 func (w *watching) flags() *flag.FlagSet {
@@ -162,11 +162,11 @@ func connect(address string, buffer int) (conn net.Conn, err error) {
 // connection's port; see isListed.
 func (w watching) view(conn net.Conn, saw func(frame)) error {
 	_, local, _ := net.SplitHostPort(conn.LocalAddr().String())
-	path := "stream"
+	path := "stream?"
 	if w.Pages {
-		path = "frames"
+		path = "frames?news=1&"
 	}
-	if _, err := fmt.Fprintf(conn, "GET /%s?name=%s HTTP/1.1\r\nHost: %s\r\n\r\n", path, local, w.Address); err != nil {
+	if _, err := fmt.Fprintf(conn, "GET /%sname=%s HTTP/1.1\r\nHost: %s\r\n\r\n", path, local, w.Address); err != nil {
 		return err
 	}
 	s, err := newSocket(conn.(*net.TCPConn))
@@ -181,7 +181,7 @@ func (w watching) view(conn net.Conn, saw func(frame)) error {
 	next := r.next
 	if w.Pages {
 		next = r.record
-		asking := askState("http://" + w.Address + "/state?viewer=" + local)
+		asking := askClock("http://" + w.Address + "/clock?viewer=" + local)
 		defer asking()
 	}
 	begin := time.Now()
@@ -199,9 +199,9 @@ func (w watching) view(conn net.Conn, saw func(frame)) error {
 	return nil
 }
 
-// askState asks for the state as often as a page that is live, until the returned function
-// is called.
-func askState(url string) (stop func()) {
+// askClock asks for the clock as often as a page that is live, until the returned function is
+// called.
+func askClock(url string) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		client := http.Client{Transport: new(http.Transport), Timeout: 4 * time.Second}

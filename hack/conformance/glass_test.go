@@ -242,17 +242,17 @@ func TestPageOnSlowComputer(t *testing.T) {
 // need not draw for what it cannot.
 func TestPageOfClosedCamera(t *testing.T) {
 	tb := chromiumAlone(t, "the page of a closed camera stays connected as it is", `
-		window.asked = 0; window.states = 0;
+		window.asked = 0; window.clocks = 0;
 		const ask = fetch;
-		window.fetch = (what, ...more) => { asked += String(what).startsWith("frames"); states += String(what).startsWith("state"); return ask(what, ...more); };`)
+		window.fetch = (what, ...more) => { asked += String(what).startsWith("frames"); clocks += String(what).startsWith("clock"); return ask(what, ...more); };`)
 	p := startOwned(t, "-source", "replay:"+recording(t), "-fps", "20")
 	p.api("POST", "/api/actions/privacy", `{"on": true}`)
 	tb.open(p.url + "/")
 	until(t, tb, word+` == "privacy"`)
-	var asked, states int
+	var asked, clocks int
 	tb.eval(`asked`, &asked)
-	tb.eval(`states`, &states)
-	until(t, tb, fmt.Sprintf(`states > %d`, states+13)) // one a second, and the page looks whether it is too slow after ten pictures
+	tb.eval(`clocks`, &clocks)
+	until(t, tb, fmt.Sprintf(`clocks > %d`, clocks+13)) // one a second, and the page looks whether it is too slow after ten pictures
 	var now int
 	if tb.eval(`asked`, &now); now != asked {
 		t.Errorf("the page has connected %d times anew", now-asked)

@@ -107,11 +107,13 @@ func (h *holder) records(client io.Writer, in io.Reader, over <-chan struct{}) {
 		if _, err := io.ReadFull(in, head); err != nil {
 			return
 		}
-		jpeg := make([]byte, binary.BigEndian.Uint32(head))
-		if _, err := io.ReadFull(in, jpeg); err != nil {
+		length := binary.BigEndian.Uint32(head)
+		body := make([]byte, length&^(1<<31))
+		if _, err := io.ReadFull(in, body); err != nil {
 			return
 		}
-		if _, err := client.Write(append(head, jpeg...)); err != nil || !h.passed(jpeg, over) {
+		isFrame := length > 0 && length>>31 == 0
+		if _, err := client.Write(append(head, body...)); err != nil || isFrame && !h.passed(body, over) {
 			return
 		}
 	}

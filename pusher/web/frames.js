@@ -5,10 +5,10 @@ const maxDecode = 5000; // milliseconds that a browser may take for a picture
 
 export const canDraw = typeof createImageBitmap === "function" && typeof ReadableStream === "function" && "body" in Response.prototype;
 
-// readFrames gives each frame of a stream to `take`, until the stream or the signal ends it.
-// It calls `opened` when the stream begins, and `hear` for everything that comes of it. If
+// readFrames gives each frame of a stream to `take`, and what it says of the camera to `tell`,
+// until the stream or the signal ends it. It calls `opened` when the stream begins, and `hear` for everything that comes of it. If
 // the camera refuses, the error has its status.
-export async function readFrames(url, signal, { opened, hear, take }) {
+export async function readFrames(url, signal, { opened, hear, take, tell }) {
   const answer = await fetch(url, { signal, cache: "no-store" });
   if (!answer.ok) throw Object.assign(new Error((await answer.text()).trim()), { status: answer.status });
   opened();
@@ -28,11 +28,12 @@ export async function readFrames(url, signal, { opened, hear, take }) {
       if (got < into.length) break;
       got = 0;
       if (jpeg) {
-        take({ jpeg, number: fields.getUint32(4), taken: Number(fields.getBigUint64(8)) / 1000 });
+        if (head[0] >> 7) tell(JSON.parse(new TextDecoder().decode(jpeg)));
+        else take({ jpeg, number: fields.getUint32(4), taken: Number(fields.getBigUint64(8)) / 1000 });
         jpeg = null;
         continue;
       }
-      const length = fields.getUint32(0);
+      const length = fields.getUint32(0) & 0x7fffffff;
       if (length > maxFrame) throw new Error("this is not the camera's stream");
       if (length > 0) jpeg = new Uint8Array(length);
     }

@@ -8,14 +8,14 @@ const silence = 3000; // after which a connection is taken for dead
 const slowFrom = 1000; // of age when it is drawn, a picture is slow
 const asleep = 5000; // between two ticks: this computer has slept
 const retry = { first: 300, most: 2000, refused: 5000 }; // between two tries to connect
-const asks = { settled: 10_000, otherwise: 1000, wait: 4000 }; // between two requests for the state, and for an answer
+const asks = { settled: 10_000, otherwise: 1000, wait: 4000 }; // between two requests for the camera's clock, and for an answer
 const exchanges = { least: 3, most: 12, doubt: 50 }; // a tick apart, after a connection began, until the clock is known so well
 const remembered = 5000; // for which drawn frames count for the rate
 const pace = { least: 1, more: 2, most: 60, few: 10, patience: 300_000 }; // frames a second to ask for, the factor by which more are tried, how many tell nothing, and after how long at most more are tried
 
 export class Live {
   picture; // the canvas, or the <img> in its place where the browser cannot draw frames
-  state = null; // the camera's last answer to /state?viewer=
+  state = null; // the camera's, as it was last told
   refusal = ""; // its sentence, if it does not give the stream
   #painter = null; // null: the picture is an <img>, which tells nothing
   #changed;
@@ -29,7 +29,7 @@ export class Live {
   #knocking = false; // it finds out whether the camera can be reached
   #known = false; // it was connected before, since the page is shown
   #heard = 0; // when the last byte came
-  #answered = -Infinity; // when the last state came
+  #answered = -Infinity; // when the last answer came
   #asked = -Infinity; // when it was last asked for
   #asking = false;
   #exchanges = 0; // since the connection began
@@ -40,7 +40,7 @@ export class Live {
   #taken = 0; // frames since the connection began, and drawn
   #shown = 0; // or repeated, or damaged: what is to be drawn no more
   #counted = null; // when it was counted last, how many were sent until then, and shown
-  #missed = 0; // states that did not know our <img>
+  #missed = 0; // answers that did not know our <img>
   #wait = retry.first;
   #timer; // of the next try to connect
   #drawnAge = NaN; // of the last frame when it was drawn
@@ -130,7 +130,8 @@ export class Live {
     this.#reading = true;
     const hear = () => { this.#heard = performance.now(); };
     const opened = () => { hear(); this.#isOpen(true); };
-    readFrames("frames" + query, abort.signal, { opened, hear, take: frame => this.#take(frame) })
+    const tell = state => this.#tell(state);
+    readFrames("frames" + query + "&news=1", abort.signal, { opened, hear, take: frame => this.#take(frame), tell })
       .catch(error => error)
       .then(error => { if (this.#abort === abort) this.#end(error); });
   }
@@ -186,9 +187,13 @@ export class Live {
     const last = this.frame;
     this.#wait = retry.first;
     this.#taken++;
-    if (!last?.number !== !frame.number) this.#ask(); // for the reason
     if (frame.number !== last?.number || frame.taken !== last.taken) this.#painter.show(frame);
     else this.#shown++;
+  }
+
+  #tell(state) {
+    this.state = state;
+    this.#changed();
   }
 
   #isDrawn(frame) {
@@ -214,23 +219,26 @@ export class Live {
     this.#changed();
   }
 
+  // ask asks for the camera's clock. With an <img>, which tells nothing, it asks for the state.
   async #ask() {
     if (this.#asking || this.#knocking) return;
     this.#asking = true;
     const abort = this.#abort, asked = this.#asked = performance.now();
     let sent;
     try {
-      const answer = await fetch("state?viewer=" + this.#name, { cache: "no-store", signal: AbortSignal.timeout(asks.wait) });
+      const answer = await fetch((this.#painter ? "clock" : "state") + "?viewer=" + this.#name, { cache: "no-store", signal: AbortSignal.timeout(asks.wait) });
       const answered = performance.now();
-      const state = await answer.json();
-      if (!answer.ok) throw new Error(state.error);
+      const told = await answer.json();
+      if (!answer.ok) throw new Error(told.error);
       if (abort === this.#abort) {
         this.#exchanges++;
-        this.#clock.exchange(asked, answered, state.clock_us / 1000);
+        this.#clock.exchange(asked, answered, told.clock_us / 1000);
         this.#answered = answered;
-        this.state = state;
-        if (this.#painter) sent = state.camera.phase === "live" && state.viewers[0]?.frames_sent;
-        else this.#isKnown(state.viewers.length > 0);
+        if (this.#painter) sent = this.state?.camera.phase === "live" && told.frames_sent;
+        else {
+          this.#tell(told);
+          this.#isKnown(told.viewers.length > 0);
+        }
       }
     } catch {
       if (!this.#painter && abort === this.#abort) this.#missed = 1, this.#connected = false;

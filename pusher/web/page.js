@@ -15,20 +15,19 @@ function changed() {
   show(at("word"), words[word]);
   at("state").classList.toggle("bad", !good.includes(word));
   at("state").classList.toggle("live", word === "live");
-  const numbers = live.frame?.number > 0;
-  show(at("age"), numbers && age >= 0 ? words.old(digits(age / 1000, age < 9995 ? 2 : 0)) : "");
-  at("age").title = numbers && age >= 0 ? `± ${digits(doubt / 1000, 2)} s` : "";
-  show(at("rate"), numbers && rate > 0 && word !== "reconnecting" ? words.rate(digits(rate, rate < 9.95 ? 1 : 0)) : "");
+  const known = live.frame?.number > 0 && age >= 0;
+  show(at("age"), known ? words.old(digits(age / 1000, age < 9995 ? 2 : 0)) : "");
+  at("age").title = known ? `± ${digits(doubt / 1000, 2)} s` : "";
+  show(at("rate"), known && rate > 0 && word !== "reconnecting" ? words.rate(digits(rate, rate < 9.95 ? 1 : 0)) : "");
   if (!state) {
     show(at("notice"), live.refusal);
     return;
   }
-  const { camera, card, frame, network, watching, settings, setup, update } = state;
-  const name = camera.device?.name;
+  const { camera, card, watching, settings, update } = state, { format, device } = camera, name = device?.name;
   document.title = name ? `${name} · pushcam` : "pushcam";
-  show(at("about"), [words.watching(watching), name, frame && `${frame.width}×${frame.height}`, camera.format?.adjusted].filter(Boolean).join(" · "));
+  show(at("about"), [words.watching(watching), name, format.width && `${format.width}×${format.height}`, format.adjusted].filter(Boolean).join(" · "));
   show(at("reason"), camera.reason ?? ""); // the picture says it, too
-  show(at("notice"), [live.refusal, update?.message, card?.trouble, settings?.trouble, setup?.trouble, network?.wifi?.why]
+  show(at("notice"), [live.refusal, update?.message, card?.trouble, settings?.trouble]
     .filter(Boolean).map(sentence => sentence[0].toUpperCase() + sentence.slice(1)).join("\n"));
 }
 
