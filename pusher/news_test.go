@@ -85,6 +85,7 @@ func TestNewsOnTheWire(t *testing.T) {
 		expect(2, "")
 		phase.Store("fault")
 		time.Sleep(newsEvery)
+		synctest.Wait()
 		r.server.Hub.Publish(testFrame(3)) // and behind the news, not in their place
 		expect(0, "fault")
 		expect(3, "")

@@ -121,7 +121,7 @@ func (c *closedRig) sign(path string, header ...string) string {
 var kindOf = map[string]string{
 	"/": "picture", "/view": "look", "/stream": "picture", "/stream.mjpg": "picture", "/frames": "picture",
 	"/snapshot": "picture", "/snapshot.jpg": "picture", sessionPaths: "picture", "/sessions": "look",
-	"/state": "look", "/metrics": "look", "/licenses": "look", "/signed": "sign",
+	"/state": "look", "/clock": "look", "/metrics": "look", "/licenses": "look", "/signed": "sign",
 	"/healthz": "public", "/form.css": "public", "/welcome": "public", "/login": "public", "/logout": "public",
 	"/own": "owner", "/api/state": "owner", "/api/viewers": "owner", "/api/tokens": "owner",
 	"/page.js": "look", "/view.js": "look", "/live.js": "look", "/frames.js": "look", "/clock.js": "look", "/zoom.js": "look", "/words.js": "look",
