@@ -195,3 +195,21 @@ func TestClock(t *testing.T) {
 		}
 	})
 }
+
+// A signed URL shows pictures, and whoever has it is told no news.
+func TestNoNewsForSignedURL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClosedRig(t)
+		c.film()
+		for path, want := range map[string]bool{
+			c.sign("/frames", basic(viewersPassword)) + "&news=1": false,
+			"/frames?news=1&token=" + c.token("page"):             true,
+		} {
+			_, in := openRecords(t, c.request("GET", path))
+			_, text, err := nextToldRecord(in)
+			if told := text != ""; err != nil || told != want {
+				t.Errorf("%s: news %q, %v", path, text, err)
+			}
+		}
+	})
+}

@@ -104,7 +104,8 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 	v.origin = s.allowedOrigin(r, false)
 	v.session, v.records, v.interval, v.name = o.session, o.records, query.interval, query.name
 	v.ahead = query.ahead && !o.records
-	if v.hears = query.news && o.records; v.hears {
+	p := passOf(r)
+	if v.hears = query.news && o.records && (p == nil || !p.signed); v.hears { // a signed URL shows pictures and nothing else
 		v.language = words.For(w, r)
 		s.hearers.Add(1)
 	}
@@ -116,7 +117,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 		s.lookForNews()
 	}
 	stay := func() bool { return true }
-	if p := passOf(r); p != nil {
+	if p != nil {
 		stay = context.AfterFunc(p.ctx, cancel)
 	}
 	go func() {
