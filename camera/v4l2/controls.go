@@ -97,14 +97,17 @@ type ControlState struct {
 	Trouble string `json:"trouble,omitempty"`
 }
 
-// ControlError is a control that a camera does not have, or a value that it does
-// not take.
-type ControlError struct {
-	Name   string
-	Reason string // a sentence
-}
+// ControlErrors are controls that a camera does not have, or whose values it does not take:
+// a sentence on each by its name.
+type ControlErrors map[string]string
 
-func (e *ControlError) Error() string { return e.Reason }
+func (e ControlErrors) Error() string {
+	var sentences []string
+	for _, name := range sortedKeys(e) {
+		sentences = append(sentences, e[name])
+	}
+	return strings.Join(sentences, "; ")
+}
 
 // Control is a control that a camera has.
 type Control struct {

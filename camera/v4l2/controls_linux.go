@@ -3,6 +3,7 @@
 package v4l2
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,8 +30,8 @@ type controlSetter struct {
 	file    string // of the camera that was started last; empty: none was
 	quirk   quirk
 	format  camera.Format
-	applied map[uint32]int32 // since it was started
-	touched map[uint32]bool  // ever: these are to be put back
+	applied map[uint32]int32  // since it was started
+	touched map[uint32]string // ever, by the names that did: these are to be put back
 }
 
 // controls is what a device is asked for its controls.
@@ -44,8 +45,8 @@ var _ controls = (*ioctl.Device)(nil)
 
 // SetControls sets controls, now and whenever the camera is started, and puts
 // those back that were set before and are not among them. It takes as long as
-// the camera does, which can be seconds. Nothing changes when one of those that
-// are new cannot be had, which is a *ControlError. ControlStates tells what came
+// the camera does, which can be seconds. Nothing changes when some of those that
+// are new cannot be had, which are ControlErrors. ControlStates tells what came
 // of the others. Any goroutine may call it.
 func (v *Source) SetControls(c Controls) error {
 	d := &v.state.setter
@@ -66,33 +67,59 @@ func (v *Source) SetControls(c Controls) error {
 	return v.change(device, c)
 }
 
+// change sets controls, or leaves all as it was.
 func (v *Source) change(device controls, c Controls) error {
 	d := &v.state.setter
 	infos, err := device.Controls()
 	if err != nil {
 		return err
 	}
-	before := v.wanted()
-	_, troubles := controlSet(infos).plan(c, d.quirk, d.format)
-	for _, name := range sortedKeys(troubles) {
-		if c[name] != before[name] {
-			return &ControlError{Name: name, Reason: troubles[name]}
-		}
-	}
+	before, wanted, changed, quality := v.wanted(), d.wanted, d.changed, v.state.quality.Load()
+	touched, said := maps.Clone(d.touched), d.said
 	d.wanted, d.changed = c, true
-	if err := v.apply(device); err != nil {
-		return err
-	}
-	for _, name := range sortedKeys(c) {
-		if trouble := v.ControlStates()[name].Trouble; trouble != "" && c[name] != before[name] {
-			d.wanted = before // the camera itself does not take it
-			if err := v.apply(device); err != nil {
-				return err
-			}
-			return &ControlError{Name: name, Reason: trouble}
+	asked := v.wanted()
+	_, troubles := controlSet(infos).plan(asked, d.quirk, d.format)
+	refused := ofNew(troubles, before, asked)
+	var done []done
+	if refused == nil {
+		if done, err = v.apply(device); err == nil {
+			refused = ofNew(d.said, before, asked)
 		}
 	}
-	return nil
+	if err == nil && refused == nil {
+		return nil
+	}
+	d.wanted, d.changed = wanted, changed
+	v.state.quality.Store(quality)
+	if err != nil {
+		return err // the next start sets what was wanted before
+	}
+	d.touched = touched
+	for _, s := range slices.Backward(done) {
+		d.applied[s.id] = s.was
+		if err := device.SetControl(s.id, s.was); errors.Is(err, unix.ENODEV) {
+			return err
+		} else if err != nil {
+			d.applied[s.id], d.touched[s.id] = s.value, s.of
+			refused[s.of] = fmt.Sprintf("%s is %s now, and cannot be put back: %v", s.of, cmp.Or(asked[s.of], DefaultValue), err)
+		}
+	}
+	v.note(said)
+	return refused
+}
+
+// ofNew are the troubles with what is not asked for as it was before; nil if there are none.
+func ofNew(troubles map[string]string, before, asked Controls) ControlErrors {
+	var refused ControlErrors
+	for name, trouble := range troubles {
+		if asked[name] != before[name] {
+			if refused == nil {
+				refused = ControlErrors{}
+			}
+			refused[name] = trouble
+		}
+	}
+	return refused
 }
 
 // ControlStates is what became of the controls that were asked for.
@@ -140,51 +167,74 @@ func (v *Source) startControls(n node, device controls, f camera.Format) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if n.file != d.file {
-		d.touched = map[uint32]bool{}
+		d.touched = map[uint32]string{}
 	}
 	d.file, d.quirk, d.format, d.applied = n.file, quirks[n.driver], f, map[uint32]int32{}
-	return v.apply(device)
+	_, err := v.apply(device)
+	return err
+}
+
+// done is a setting that was made, with what was set before.
+type done struct {
+	setting
+	was int32
 }
 
 // apply sets what is wanted. What cannot be had is noted; the error is that of a
 // device that has gone.
-func (v *Source) apply(device controls) error {
+func (v *Source) apply(device controls) (all []done, err error) {
 	d := &v.state.setter
 	wanted := v.wanted()
 	if len(wanted) == 0 && len(d.touched) == 0 && !d.quirk.obeysBitRate(d.format) {
 		v.note(nil)
-		return nil // some webcams take a while to tell
+		return nil, nil // some webcams take a while to tell
 	}
 	infos, err := device.Controls()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	set := controlSet(infos)
 	settings, troubles := set.plan(wanted, d.quirk, d.format)
 	quality, _ := parseQuality(wanted["quality"]) // plan has said what is wrong with it
 	v.state.quality.Store(int32(quality))
-	var all []setting
-	for id := range d.touched {
-		again := slices.ContainsFunc(settings, func(s setting) bool { return s.id == id })
-		if c, ok := set.find(id); ok && !again {
-			all = append(all, setting{id: id, value: c.Value})
-		}
-	}
-	for _, s := range append(all, settings...) {
+	for _, s := range append(d.putBack(set, settings), set.inOrder(settings)...) {
 		if value, ok := d.applied[s.id]; ok && value == s.value {
 			continue
 		}
+		c, _ := set.find(s.id)
+		was, err := device.Control(s.id)
+		if err != nil { // it cannot be read
+			was = c.Value
+		}
 		switch err := device.SetControl(s.id, s.value); {
 		case errors.Is(err, unix.ENODEV):
-			return err
+			return nil, err
+		case errors.Is(err, unix.EACCES) && s.back:
+			// It is put back when no other control rules it.
+		case errors.Is(err, unix.EACCES):
+			troubles[s.of] = fmt.Sprintf("%s cannot be set now: another control of the camera rules it", s.of)
 		case err != nil:
-			troubles[s.of] = fmt.Sprintf("the camera refuses %s: %v", wanted[s.of], err)
+			troubles[s.of] = fmt.Sprintf("the camera refuses %s: %v", s.wish(wanted), err)
 		default:
-			d.applied[s.id], d.touched[s.id] = s.value, true
+			all = append(all, done{s, was})
+			d.applied[s.id], d.touched[s.id] = s.value, s.of
 		}
 	}
 	v.note(troubles)
-	return nil
+	return all, nil
+}
+
+// putBack are the settings of what was set once, and is not wanted any more.
+func (d *controlSetter) putBack(set controlSet, settings []setting) (all []setting) {
+	for _, id := range sortedKeys(d.touched) {
+		again := slices.ContainsFunc(settings, func(s setting) bool { return s.id == id })
+		if c, ok := set.find(id); ok && !again {
+			all = append(all, setting{id: id, value: c.Value, of: d.touched[id], back: true})
+		}
+	}
+	all = set.inOrder(all)
+	slices.Reverse(all)
+	return all
 }
 
 // wanted is called with the setter's lock held.

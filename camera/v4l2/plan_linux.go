@@ -24,6 +24,15 @@ type setting struct {
 	id    uint32
 	value int32
 	of    string // the name in Controls
+	back  bool   // it is not wanted any more
+}
+
+// wish is the value that it comes from.
+func (s setting) wish(wanted Controls) string {
+	if s.back {
+		return DefaultValue
+	}
+	return wanted[s.of]
 }
 
 // sameNames are our names for single controls, which drivers name differently.
@@ -85,7 +94,7 @@ func (s controlSet) plan(wanted Controls, q quirk, f camera.Format) (all []setti
 	rate, ok := s.find(go4vl.CtrlMPEGVideoBitrate)
 	if given := wanted["bitrate"]; ok && (given == "" || given == DefaultValue || troubles["bitrate"] != "") {
 		all = slices.DeleteFunc(all, func(s setting) bool { return s.of == "bitrate" })
-		all = append(all, setting{rate.ID, nearest(rate, videoBitRate(f, quality)), "quality"})
+		all = append(all, setting{id: rate.ID, value: nearest(rate, videoBitRate(f, quality)), of: "quality"})
 	}
 	return all, troubles
 }
@@ -128,6 +137,18 @@ func (s controlSet) lacks(name string) error {
 		return fmt.Errorf("%w as %s, and no others", errNoControl, name)
 	}
 	return fmt.Errorf("%w as %s; it has %s", errNoControl, name, names)
+}
+
+// inOrder are settings in an order in which a camera takes them: while automatic focus is on,
+// it refuses a distance. What rules others is a switch or a menu, and what is ruled a number.
+func (s controlSet) inOrder(all []setting) []setting {
+	number := func(one setting) int {
+		if c, _ := s.find(one.id); c.Type == ioctl.Integer {
+			return 1
+		}
+		return 0
+	}
+	return slices.SortedStableFunc(slices.Values(all), func(a, b setting) int { return number(a) - number(b) })
 }
 
 func (s controlSet) named(name string) (ioctl.ControlInfo, bool) {

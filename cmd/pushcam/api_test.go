@@ -77,6 +77,7 @@ func TestAPIIsAsDescribed(t *testing.T) {
 	const form = "application/x-www-form-urlencoded"
 	p := startOwned(t, t.TempDir(), "-size", "320x240")
 	_, head, _ := p.ask("GET", "/api/settings", "")
+	_, controls, _ := p.ask("GET", "/api/controls", "")
 	steps := []struct {
 		method, path, body string
 		code               int
@@ -95,10 +96,14 @@ func TestAPIIsAsDescribed(t *testing.T) {
 		{method: "PATCH", path: "/api/settings", body: `{"max_viewers":129}`, code: 422, says: "max-viewers is at most 128 here", header: []string{"If-Match", "*"}},
 		{method: "PATCH", path: "/api/settings", body: `{"max_sessions":1.5,"viewer_timeout":0.5}`, code: 422, says: "viewer_timeout is from 1 to 3600, not 0.5", header: []string{"If-Match", "*"}},
 		{method: "GET", path: "/api/controls", code: 200, says: `"camera": []`},
-		{method: "PATCH", path: "/api/controls", body: `{"brightness":60,"rotate":"180"}`, code: 200},
+		{method: "PATCH", path: "/api/controls", body: `{"brightness":60,"rotate":"180"}`, code: 200, header: []string{"If-Match", controls.Get("ETag")}},
+		{method: "PATCH", path: "/api/controls", body: `{"brightness":70}`, code: 412, says: "somebody else", header: []string{"If-Match", controls.Get("ETag")}},
+		{method: "PATCH", path: "/api/controls", body: `{"brightness":70}`, code: 200, says: `"70"`},
 		{method: "PATCH", path: "/api/controls", body: `{"brightness":[]}`, code: 400},
 		{method: "POST", path: "/api/controls", body: "brightness=50", code: 200, says: `"50"`, header: []string{"Content-Type", form}},
 		{method: "POST", path: "/api/controls", code: 400, says: "as a form"},
+		{method: "POST", path: "/api/controls", body: "brightness=40", code: 412, header: []string{"Content-Type", form, "If-Match", controls.Get("ETag")}},
+		{method: "DELETE", path: "/api/controls", code: 412, header: []string{"If-Match", controls.Get("ETag")}},
 		{method: "DELETE", path: "/api/controls", code: 200, says: `"set": {}`},
 		{method: "GET", path: "/api/camera", code: 200, says: `"1280x720"`},
 		{method: "POST", path: "/api/actions/restart-camera", code: 204},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,61 +59,69 @@ const maxControlsForm = 8 << 10
 
 // ServeHTTP answers with the camera's controls. A POST sets those of its form before, a
 // PATCH those of its JSON object, at once, and again whenever the program starts. A DELETE
-// puts back all that were set so.
+// puts back all that were set so. Each changes nothing if its If-Match is not what is set.
 func (k *controls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !api.Allows(w, r, http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete) {
 		return
 	}
-	switch r.Method {
-	case http.MethodPatch, http.MethodDelete:
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		form, ok := k.readChange(w, r)
 		if !ok {
 			return
 		}
-		if code, err := k.change(form); err != nil {
-			api.Fail(w, r, code, err)
-			return
-		}
-	case http.MethodPost:
-		r.Body = http.MaxBytesReader(w, r.Body, maxControlsForm)
-		if err := r.ParseForm(); err != nil || len(r.PostForm) == 0 {
-			api.Fail(w, r, http.StatusBadRequest, errors.New("send controls as a form, as rotate=180&hflip=on"))
-			return
-		}
-		if code, err := k.change(r.PostForm); err != nil {
+		if code, err := k.changeSeen(form, r); err != nil {
 			api.Fail(w, r, code, err)
 			return
 		}
 	}
 	var answer struct {
-		Set    map[string]v4l2.ControlState `json:"set"`
-		By     map[string]origin            `json:"by"` // what rules each
-		Camera []v4l2.Control               `json:"camera"`
-		Error  string                       `json:"error,omitempty"`
+		Version string                       `json:"version"`
+		Set     map[string]v4l2.ControlState `json:"set"`
+		By      map[string]origin            `json:"by"` // what rules each
+		Camera  []v4l2.Control               `json:"camera"`
+		Error   string                       `json:"error,omitempty"`
 	}
+	answer.Version, answer.Set, answer.By = k.now()
 	var err error
-	answer.Set, answer.By = k.camera.ControlStates(), make(map[string]origin)
-	for name, g := range k.config.controlsOver(k.settings.controls()) {
-		answer.By[name] = g.By
-	}
 	if answer.Camera, err = k.camera.DeviceControls(); err != nil {
 		answer.Error = err.Error()
 	}
 	if answer.Camera == nil {
 		answer.Camera = []v4l2.Control{} // in JSON a list
 	}
-	api.Answer(w, r, http.StatusOK, answer)
+	api.AnswerVersion(w, r, answer.Version, answer)
 }
 
-// readChange reads what a PATCH or a DELETE is to change, as a form has it.
-func (k *controls) readChange(w http.ResponseWriter, r *http.Request) (form map[string][]string, ok bool) {
-	form = make(map[string][]string)
-	if r.Method == http.MethodDelete {
-		for name := range k.settings.controls() {
-			form[name] = []string{v4l2.DefaultValue}
-		}
-		return form, true
+// now is what is set, with its version, and what rules each.
+func (k *controls) now() (version string, set map[string]v4l2.ControlState, by map[string]origin) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	by = make(map[string]origin)
+	for name, g := range k.config.controlsOver(k.settings.controls()) {
+		by[name] = g.By
 	}
+	return k.version(), k.camera.ControlStates(), by
+}
+
+// version is that of what is set.
+func (k *controls) version() string {
+	return api.VersionOf(k.config.controlsOver(k.settings.controls()))
+}
+
+// readChange reads what a request is to change, as a form has it; nil is to put back all.
+func (k *controls) readChange(w http.ResponseWriter, r *http.Request) (form map[string][]string, ok bool) {
+	switch r.Method {
+	case http.MethodDelete:
+		return nil, true
+	case http.MethodPost:
+		r.Body = http.MaxBytesReader(w, r.Body, maxControlsForm)
+		if err := r.ParseForm(); err != nil || len(r.PostForm) == 0 {
+			api.Fail(w, r, http.StatusBadRequest, errors.New("send controls as a form, as rotate=180&hflip=on"))
+			return nil, false
+		}
+		return r.PostForm, true
+	}
+	form = make(map[string][]string)
 	values := make(map[string]any)
 	if !api.Read(w, r, &values) {
 		return nil, false
@@ -131,10 +140,23 @@ func (k *controls) readChange(w http.ResponseWriter, r *http.Request) (form map[
 		}
 	}
 	if len(refused) > 0 {
-		api.Fail(w, r, http.StatusBadRequest, refused)
+		api.Fail(w, r, http.StatusBadRequest, others(refused, len(values)))
 		return nil, false
 	}
 	return form, true
+}
+
+// changeSeen makes a request's change, if what is set is what its owner has seen.
+func (k *controls) changeSeen(form map[string][]string, r *http.Request) (code int, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !api.Matches(r, k.version()) {
+		return http.StatusPreconditionFailed, api.ErrChanged
+	}
+	if form == nil {
+		return k.set(v4l2.Controls{}, nil)
+	}
+	return k.changeLocked(form)
 }
 
 // change sets the controls of a form, all or none. What is wrong with them is Refusals, which
@@ -142,11 +164,16 @@ func (k *controls) readChange(w http.ResponseWriter, r *http.Request) (form map[
 func (k *controls) change(form map[string][]string) (code int, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.changeLocked(form)
+}
+
+func (k *controls) changeLocked(form map[string][]string) (code int, err error) {
 	after := k.settings.controls()
 	if after == nil {
 		after = v4l2.Controls{}
 	}
 	fixed, refused, code := k.config.controlsOver(nil), make(api.Refusals), http.StatusConflict
+	names := make(map[string]string)                   // in the form, by those of the controls
 	for _, n := range slices.Sorted(maps.Keys(form)) { // two may be names of one control
 		values := form[n]
 		name, value, err := v4l2.CheckControl(n, values[len(values)-1])
@@ -158,21 +185,34 @@ func (k *controls) change(form map[string][]string) (code int, err error) {
 			refused[n] = fmt.Sprintf("%s is %s by %s, and stays so", name, g.Value, g.By.called())
 			continue
 		}
-		after[name] = value
+		after[name], names[name] = value, n
 		if value == v4l2.DefaultValue {
 			delete(after, name)
 		}
 	}
 	if len(refused) > 0 {
-		return code, refused
+		return code, others(refused, len(form))
 	}
 	if err := after.Check(); err != nil {
 		return http.StatusBadRequest, err
 	}
-	var bad *v4l2.ControlError
+	code, err = k.set(after, names)
+	if errors.As(err, &refused) {
+		err = others(refused, len(form))
+	}
+	return code, err
+}
+
+// set has these controls serve, and be kept. Its Refusals are by names, where that has them.
+func (k *controls) set(after v4l2.Controls, names map[string]string) (code int, err error) {
+	var bad v4l2.ControlErrors
 	switch err := k.camera.SetControls(valuesOf(k.config.controlsOver(after))); {
 	case errors.As(err, &bad):
-		return http.StatusUnprocessableEntity, api.Refusals{bad.Name: bad.Reason}
+		refused := make(api.Refusals)
+		for name, reason := range bad {
+			refused[cmp.Or(names[name], name)] = reason
+		}
+		return http.StatusUnprocessableEntity, refused
 	case err != nil:
 		return http.StatusServiceUnavailable, fmt.Errorf("the camera does not answer: %w", err)
 	}
@@ -181,4 +221,14 @@ func (k *controls) change(form map[string][]string) (code int, err error) {
 		k.changed()
 	}
 	return 0, nil
+}
+
+var errOthers = errors.New("the others stay as they were")
+
+// others adds what became of the others to what was refused of a number of controls.
+func others(refused api.Refusals, asked int) error {
+	if asked == len(refused) {
+		return refused
+	}
+	return fmt.Errorf("%w; %w", refused, errOthers)
 }

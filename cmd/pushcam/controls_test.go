@@ -15,6 +15,7 @@ import (
 
 	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/gokrazy/setup"
+	"github.com/pushcam/pushcam/pusher/api"
 )
 
 func TestControls(t *testing.T) {
@@ -108,17 +109,85 @@ func TestRefusedControls(t *testing.T) {
 			r.Header.Set("Accept", "application/json")
 			w := httptest.NewRecorder()
 			k.ServeHTTP(w, r)
-			var got struct{ Fields map[string]string }
+			var got struct {
+				Error  string
+				Fields map[string]string
+			}
 			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != tt.code {
 				t.Errorf("%d %s, want %d: %v", w.Code, w.Body, tt.code, err)
 			}
 			if diff := cmp.Diff(tt.fields, got.Fields); diff != "" {
 				t.Errorf("fields (-want +got):\n%s", diff)
 			}
+			if more := strings.HasSuffix(got.Error, "; the others stay as they were"); more != strings.Contains(tt.body, "zoom") {
+				t.Errorf("of the others it says %q", got.Error)
+			}
 			if kept := k.settings.controls(); len(kept) > 0 {
 				t.Errorf("%v is set", kept)
 			}
 		})
+	}
+}
+
+// The second of two who change the controls that both have seen is told so, in the words that
+// the settings have for that, and changes nothing; whoever names no version does.
+func TestTwoOwnersOfControls(t *testing.T) {
+	c, err := parse(noSystem, nil, noEnv, setup.Setup{}, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, told := t.TempDir(), 0
+	k := newControls(c, quietSettings(dir), slog.New(slog.DiscardHandler))
+	k.changed = func() { told++ }
+	ask := func(method, body string, header ...string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "/api/controls", strings.NewReader(body))
+		for _, tag := range header {
+			r.Header.Add("If-Match", tag)
+		}
+		r.Header.Set("Accept", "application/json")
+		w := httptest.NewRecorder()
+		k.ServeHTTP(w, r)
+		return w
+	}
+	seen := ask("GET", "").Header().Get("ETag")
+	first := ask("PATCH", `{"brightness":60}`, `"other"`, seen)
+	now := first.Header().Get("ETag")
+	if first.Code != 200 || told != 1 || now == seen || !strings.Contains(first.Body.String(), `"version": `+now) || ask("HEAD", "").Header().Get("ETag") != now {
+		t.Fatalf("the first: %d %v %s, told %d times", first.Code, first.Header(), first.Body, told)
+	}
+	for _, method := range []string{"PATCH", "DELETE"} {
+		for _, match := range []string{seen, "W/" + now, `""`, "x"} {
+			w := ask(method, `{"brightness":70}`, match)
+			if w.Code != 412 || !strings.Contains(w.Body.String(), api.ErrChanged.Error()) || k.settings.controls()["brightness"] != "60" || told != 1 {
+				t.Errorf("the second, %s with %s: %d %s", method, match, w.Code, w.Body)
+			}
+		}
+	}
+	k.settings.keep()
+	k = newControls(c, quietSettings(dir), slog.New(slog.DiscardHandler))
+	if tag := ask("GET", "").Header().Get("ETag"); tag != now {
+		t.Errorf("after a restart it is %s, and was %s", tag, now)
+	}
+	if w := ask("PATCH", `{"brightness":70}`); w.Code != 200 || k.settings.controls()["brightness"] != "70" {
+		t.Errorf("without a version: %d %s", w.Code, w.Body)
+	}
+	if w := ask("DELETE", "", "*"); w.Code != 200 || w.Header().Get("ETag") != seen {
+		t.Errorf("put back: %d %v, and was %s", w.Code, w.Header(), seen)
+	}
+}
+
+// What was set before a flag ruled it is put back with the others.
+func TestPutBackRuledControls(t *testing.T) {
+	c, err := parse(noSystem, []string{"-control", "rotate=180"}, noEnv, setup.Setup{}, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newControls(c, quietSettings(t.TempDir()), slog.New(slog.DiscardHandler))
+	k.settings.setControls(v4l2.Controls{"rotate": "90", "iso": "100"})
+	w := httptest.NewRecorder()
+	k.ServeHTTP(w, httptest.NewRequest("DELETE", "/api/controls", nil))
+	if kept := k.settings.controls(); w.Code != 200 || len(kept) > 0 {
+		t.Errorf("%d %s, and %v is kept", w.Code, w.Body, kept)
 	}
 }
 

@@ -74,8 +74,8 @@ func (r Refusals) in(l *words.Language) Refusals {
 	return said
 }
 
-// Fail answers with an error, in the language of who asks: as JSON if that was asked for, and with one for each field if
-// it is Refusals; else as text.
+// Fail answers with an error, in the language of who asks: as JSON if that was asked for, and
+// with one for each field if it is Refusals, or begins with them; else as text.
 func Fail(w http.ResponseWriter, r *http.Request, code int, err error) {
 	l := words.For(w, r)
 	answer := struct {
@@ -88,6 +88,8 @@ func Fail(w http.ResponseWriter, r *http.Request, code int, err error) {
 		answer.Fields = said
 		if err.Error() == refused.Error() {
 			answer.Error = said.Error()
+		} else if more, ok := strings.CutPrefix(err.Error(), refused.Error()+"; "); ok {
+			answer.Error = said.Error() + "; " + l.Say(more)
 		}
 	}
 	if !strings.HasPrefix(r.Header.Get("Accept"), "application/json") {

@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +23,8 @@ func TestFailInGerman(t *testing.T) {
 		{"fields", Refusals{"fps": "fps is from 0.1 to 60, not 61", "size": "size is a string, not 5"}, "application/json",
 			[]string{`"fps": "fps: erlaubt ist 0.1 bis 60, nicht 61"`, `"size": "size: erlaubt ist ein Text, nicht 5"`,
 				`"error": "fps: erlaubt ist 0.1 bis 60, nicht 61; size: erlaubt ist ein Text, nicht 5"`}},
+		{"one more", fmt.Errorf("%w; %w", Refusals{"fps": "fps is from 0.1 to 60, not 61"}, errors.New("the others stay as they were")), "application/json",
+			[]string{`"error": "fps: erlaubt ist 0.1 bis 60, nicht 61; die übrigen bleiben, wie sie waren"`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)

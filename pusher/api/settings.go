@@ -1,14 +1,11 @@
 package api
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -86,17 +83,12 @@ type document struct {
 // Version is that of the settings as they are now.
 func (d *Document) Version() string { return version(d.Settings.List()) }
 
-// version is the same for the same settings, also after a restart.
 func version(all []Setting) string {
-	h := sha256.New()
+	var rows []any
 	for _, s := range all {
-		text, err := json.Marshal([]any{s.Name, s.Value, s.By, s.Changeable, s.Revision})
-		if err != nil {
-			text = []byte(err.Error()) // of a value that no setting has
-		}
-		h.Write(append(text, '\n'))
+		rows = append(rows, []any{s.Name, s.Value, s.By, s.Changeable, s.Revision})
 	}
-	return hex.EncodeToString(h.Sum(nil)[:8])
+	return VersionOf(rows...)
 }
 
 func (d *Document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -114,12 +106,12 @@ func (d *Document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.Settings.List()
-	switch match := r.Header.Get("If-Match"); {
-	case match == "":
+	if r.Header.Get("If-Match") == "" {
 		Fail(w, r, http.StatusPreconditionRequired, errors.New(`say which version you change: If-Match with the ETag that GET gave, or *`))
 		return
-	case !matches(match, version(now)):
-		Fail(w, r, http.StatusPreconditionFailed, errors.New("somebody else has changed the settings since you saw them: look at them again, and then change them"))
+	}
+	if !Matches(r, version(now)) {
+		Fail(w, r, http.StatusPreconditionFailed, ErrChanged)
 		return
 	}
 	if code, err := check(now, values); err != nil {
@@ -147,18 +139,7 @@ func (d *Document) answer(w http.ResponseWriter, r *http.Request, now []Setting)
 	for _, s := range now {
 		all.Settings[s.Name] = s
 	}
-	w.Header().Set("ETag", `"`+all.Version+`"`)
-	Answer(w, r, http.StatusOK, all)
-}
-
-// matches tells whether If-Match (RFC 9110, 13.1.1) names a version.
-func matches(header, version string) bool {
-	for tag := range strings.SplitSeq(header, ",") {
-		if tag = strings.TrimSpace(tag); tag == "*" || tag == `"`+version+`"` {
-			return true
-		}
-	}
-	return false
+	AnswerVersion(w, r, all.Version, all)
 }
 
 // check turns values into those of the settings' kinds. Its error is Refusals.
