@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -102,9 +103,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 }
 
 // beginLogin gives a browser a cookie, which ends with the pass, and leads it to a page;
-// a script gets 204. Without a path the cookie is for where the browser sees the camera, also
-// behind a proxy that has it at /webcam/ (RFC 6265, 5.1.4); a path below that, as /api/password,
-// says that it is for all. SameSite keeps pages of other sites from using it.
+// a script gets 204. SameSite keeps pages of other sites from using it.
 func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request, p *pass, page string) {
 	name := loginCookie
 	if r.TLS != nil {
@@ -121,11 +120,24 @@ func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request, p *pass, pag
 
 // setLoginCookie gives a browser a cookie for so many seconds, or takes it away.
 func setLoginCookie(w http.ResponseWriter, r *http.Request, name, value string, seconds int) {
-	path := ""
-	if strings.Count(r.URL.Path, "/") > 1 {
-		path = "/"
+	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: cookiePath(r), MaxAge: seconds, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
+}
+
+// cookiePath has a cookie be for where the browser sees the camera, which may be at /webcam/
+// behind a proxy: other programs there are not to get it. What is at the top says nothing, and
+// the browser takes its path (RFC 6265, 5.1.4). Below that, as at /api/password, only the page
+// that asks knows it: so far protect lets the browser tell.
+func cookiePath(r *http.Request) string {
+	if strings.Count(r.URL.Path, "/") == 1 {
+		return ""
 	}
-	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: path, MaxAge: seconds, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
+	if page, err := url.Parse(r.Referer()); err == nil {
+		path := page.EscapedPath()
+		if end := strings.LastIndexByte(path, '/'); end > 0 {
+			return path[:end]
+		}
+	}
+	return "/"
 }
 
 // loginCookies are those of a request. Without TLS a browser sends only those that were

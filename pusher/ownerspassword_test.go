@@ -91,3 +91,25 @@ func TestOwnerChangesThePassword(t *testing.T) {
 		}
 	})
 }
+
+// The cookie of a changed password takes the place of the login's, also behind a proxy that has
+// the camera at a path of its own, where it is for no other program.
+func TestChangedPasswordsCookie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClosedRig(t, func(s *Server) { s.Owner.Change = func(string) error { return nil } })
+		for _, tt := range []struct{ page, path string }{
+			{"", "/"},
+			{"http://cam.local/panel", "/"},
+			{"https://home.example/webcam/panel", "/webcam"},
+			{"https://home.example/my%20cams/door/panel?x=/y/", "/my%20cams/door"},
+			{"https://home.example", "/"},
+			{"%", "/"},
+		} {
+			a := c.form("POST", passwordPath, url.Values{"old": {ownersPassword}, "new": {"another"}}, c.logIn(ownersPassword), "Referer: "+tt.page)
+			cookies := (&http.Response{Header: a.Header}).Cookies()
+			if len(cookies) != 1 || cookies[0].Path != tt.path {
+				t.Errorf("by %q: %v, want one for %s", tt.page, cookies, tt.path)
+			}
+		}
+	})
+}
