@@ -254,7 +254,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	if !s.isForThisHost(r) {
 		name := hostName(r.Host)
 		s.Log.Warn("a request for another name was refused", "from", address(r), "name", name[:min(len(name), maxName)])
-		fail(w, r, http.StatusForbidden, "This camera does not know that it is called %q. Open it by its address or its own name; if that is its name behind a proxy, start it with -allow-host %s", name, name)
+		fail(w, r, http.StatusForbidden, "This camera does not know that it is called %q. Open it by its address or its own name; if that is its name behind a proxy, its owner allows it as \"Also called\", or by -allow-host %s", name, name)
 		return
 	}
 
