@@ -147,9 +147,9 @@ func buttonOf(text string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll("button")].find(b => b.textContent === %q && b.checkVisibility() && !b.ariaBusy)`, text)
 }
 
-// sure presses a button that asks whether its owner is sure, who says no, and presses it again.
-// Until then the page has sent no action to the camera.
-func (tb *tab) sure(t *testing.T, text, question string) {
+// sure presses a button that asks questions, and says no to the first, then to the second and
+// so on, and yes to all in the end. Until then the page has sent no action to the camera.
+func (tb *tab) sure(t *testing.T, text string, questions ...string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(tb.ctx)
 	defer cancel()
@@ -162,19 +162,21 @@ func (tb *tab) sure(t *testing.T, text, question string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, yes := range []bool{false, true} {
+	for yeses := range len(questions) + 1 {
 		// While it asks the page stands still, and whoever has pressed would wait for it.
 		tb.until(t, `(b => b && !performance.getEntriesByType("resource").some(e => e.name.includes("/api/actions/")) && (setTimeout(() => b.click()), true))(`+buttonOf(text)+`)`)
-		select {
-		case said := <-asked:
-			if !strings.Contains(said, question) {
-				t.Errorf("%q asks %q, want %q", text, said, question)
+		for i, question := range questions[:min(yeses+1, len(questions))] {
+			select {
+			case said := <-asked:
+				if !strings.Contains(said, question) {
+					t.Errorf("%q asks %q, want %q", text, said, question)
+				}
+			case <-time.After(getTimeout):
+				t.Fatalf("%q does not ask %q", text, question)
 			}
-		case <-time.After(getTimeout):
-			t.Fatalf("%q does not ask", text)
-		}
-		if _, err := chromedp.Call(ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: yes}); err != nil {
-			t.Fatalf("answer %q with %v: %v", question, yes, err)
+			if _, err := chromedp.Call(ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: i < yeses}); err != nil {
+				t.Fatalf("answer %q: %v", question, err)
+			}
 		}
 	}
 }

@@ -63,7 +63,7 @@ func switchOff(t *testing.T, tb *tab) {
 	m := tb.m
 	tb.open(t, m.url+"/panel")
 	tb.logIn(t, password)
-	tb.sure(t, "Switch off", "Only its plug starts it again")
+	tb.sure(t, "Switch off", "Switch off?", "Only its plug starts it again")
 	select {
 	case <-m.exited:
 	case <-time.After(patience):

@@ -47,7 +47,7 @@ export default {
   change: { trying: ssid => `Verbindet mit ${ssid}.`, joined: ssid => `Jetzt in ${ssid}.`, "went back": ssid => `Nicht in ${ssid} gekommen, also zurück.` },
   restartCamera: "Kamera neu starten", ledTest: "Lichter testen", reboot: "Gerät neu starten", poweroff: "Ausschalten",
   sure: {
-    reboot: "Gerät neu starten? Das Bild ist eine halbe Minute weg.", poweroff: "Ausschalten? Nur der Stecker startet es wieder.",
+    reboot: ["Gerät neu starten? Das Bild ist eine halbe Minute weg."], poweroff: ["Ausschalten?", "Nur der Stecker startet es wieder. Ausschalten?"],
     kernel: "Den Kernel schreiben? Fällt dann der Strom aus, muss die Karte neu geschrieben werden.",
     blind: "Das Update trotzdem versuchen?",
   },

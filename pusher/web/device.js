@@ -59,7 +59,7 @@ export async function deviceSection(_, on) {
   const said = make("p", { role: "status" });
   const post = async (action, body) => { await ask("POST", "api/actions/" + action, body); show(said, words.working); };
   const lights = button(words.ledTest, () => post("led-test"));
-  const power = ["reboot", "poweroff"].map(action => button(words[action], async () => { if (confirm(words.sure[action])) await post(action, { sure: true }); }));
+  const power = ["reboot", "poweroff"].map(action => button(words[action], async () => { if (words.sure[action].every(question => confirm(question))) await post(action, { sure: true }); }));
   on("state", ({ panel, network }) => {
     lights.hidden = !panel?.leds;
     for (const b of power) b.hidden = !network; // only an appliance has one

@@ -44,7 +44,7 @@ export default {
   change: { trying: ssid => `Joining ${ssid}.`, joined: ssid => `It has joined ${ssid}.`, "went back": ssid => `It could not join ${ssid}, and went back.` },
   restartCamera: "Restart the camera", ledTest: "Test the lights", reboot: "Restart the device", poweroff: "Switch off",
   sure: {
-    reboot: "Restart the device? The picture is gone for half a minute.", poweroff: "Switch off? Only its plug starts it again.",
+    reboot: ["Restart the device? The picture is gone for half a minute."], poweroff: ["Switch off?", "Only its plug starts it again. Switch off?"],
     kernel: "Write the kernel? If the power fails then, the card must be written anew.",
     blind: "Try the update all the same?",
   },
