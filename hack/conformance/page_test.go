@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"encoding/base64"
 	"io"
 	"net/http"
@@ -146,6 +147,13 @@ func drawn(t *testing.T, tb tab, selector string) []byte {
 		t.Fatalf("%.40q: %v", text, err)
 	}
 	return b
+}
+
+// changes waits until the selected element shows another picture.
+func changes(t *testing.T, tb tab, selector string) {
+	t.Helper()
+	first := drawn(t, tb, selector)
+	await(t, func() string { return selector + " to show another picture" }, func() bool { return !bytes.Equal(first, drawn(t, tb, selector)) })
 }
 
 // showsTheNewest looks at an element while the camera takes a picture in another colour
