@@ -15,7 +15,7 @@ type passage struct {
 	// rate is how many bytes a second go to the clients, of all their connections one after
 	// the other, as through a slow link; 0 is no limit.
 	rate int
-	line sync.Mutex // the one that uses it
+	line sync.Mutex // the one that uses it, or changes its rate
 
 	mu      sync.Mutex
 	clients []net.Conn
@@ -87,12 +87,19 @@ type onLine struct {
 }
 
 func (l onLine) Write(b []byte) (int, error) {
+	l.line.Lock()
 	if l.rate > 0 {
-		l.line.Lock()
-		defer l.line.Unlock()
 		time.Sleep(time.Duration(len(b)) * time.Second / time.Duration(l.rate))
 	}
+	l.line.Unlock()
 	return l.client.Write(b)
+}
+
+// setRate makes the line slower or faster.
+func (r *passage) setRate(rate int) {
+	r.line.Lock()
+	defer r.line.Unlock()
+	r.rate = rate
 }
 
 // onlyReader keeps io.CopyBuffer from using another buffer than its own.

@@ -1,22 +1,12 @@
 package conformance
 
 import (
-	"bytes"
-	"context"
-	"image"
-	"image/jpeg"
-	"log/slog"
-	"net"
-	"net/http"
 	"strconv"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/pusher"
 )
 
@@ -184,49 +174,10 @@ func TestKeyboard(t *testing.T) {
 // unowned is the URL of a camera that has no owner yet, as an appliance at first sight.
 func unowned(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var picture bytes.Buffer
-	if err := jpeg.Encode(&picture, image.NewGray(image.Rect(0, 0, 320, 240)), nil); err != nil {
-		t.Fatal(err)
-	}
-	hub := pusher.NewHub(func(bool) {})
-	s := &pusher.Server{
-		Hub: hub, Camera: films{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Owner: &pusher.Owner{
-			Verify: func(string) (bool, error) { return false, nil },
-			Free:   func() bool { return true },
-			Offers: func() (string, bool) { return "pushcam", true },
-			Choose: func(pusher.Choice) error { return pusher.ErrUnsuitable },
-		},
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	served := make(chan error)
-	go func() { served <- s.Serve(ctx, l) }()
-	var filming sync.WaitGroup
-	filming.Go(func() {
-		for seq := uint64(1); ctx.Err() == nil; seq++ {
-			hub.Publish(&camera.Frame{JPEG: picture.Bytes(), Seq: seq, Time: time.Now(), Width: 320, Height: 240})
-			select {
-			case <-time.After(time.Second / 10):
-			case <-ctx.Done():
-			}
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		filming.Wait()
-		if err := <-served; err != nil && err != http.ErrServerClosed {
-			t.Error(err)
-		}
-	})
-	return "http://" + l.Addr().String() + "/"
+	return film(t, &pusher.Server{Owner: &pusher.Owner{
+		Verify: func(string) (bool, error) { return false, nil },
+		Free:   func() bool { return true },
+		Offers: func() (string, bool) { return "pushcam", true },
+		Choose: func(pusher.Choice) error { return pusher.ErrUnsuitable },
+	}})
 }
-
-// films is a camera that is well.
-type films struct{}
-
-func (films) Health() error            { return nil }
-func (films) FrameTime() time.Duration { return time.Second / 10 }

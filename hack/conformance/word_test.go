@@ -1,0 +1,51 @@
+package conformance
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/gokrazy/update"
+	"github.com/pushcam/pushcam/pusher"
+)
+
+// What the page says of a camera that is fine, but not live.
+
+// While an update comes, and until the camera restarts with it, the page says so, which is
+// nothing to worry about; the update that is on trial is live.
+func TestPageDuringUpdate(t *testing.T) {
+	eachEngine(t, "the page says when the camera is being updated, and why it will restart", func(t *testing.T, b browser) {
+		var now atomic.Pointer[update.State]
+		now.Store(&update.State{Phase: update.Idle})
+		url := film(t, &pusher.Server{State: map[string]func() any{
+			"camera": func() any { return camera.State{Phase: camera.Live} },
+			"update": func() any { return now.Load() },
+		}})
+		tb := b.newTab(t)
+		tb.open(url)
+		until(t, tb, word+` == "live"`)
+		const calm = ` && !document.getElementById("state").classList.contains("bad")`
+		now.Store(&update.State{Phase: update.Receiving})
+		until(t, tb, word+` == "updating"`+calm)
+		now.Store(&update.State{Phase: update.Restarting, Message: "restarting, because of an update"})
+		until(t, tb, word+` == "updating" && document.getElementById("notice").textContent == "Restarting, because of an update"`+calm)
+		now.Store(&update.State{Phase: update.OnTrial})
+		until(t, tb, word+` == "live"`+calm)
+	})
+}
+
+// On a link that is slower than the camera's pictures come the page says so, and no more when
+// it is faster.
+func TestPageOnSlowLink(t *testing.T) {
+	eachEngine(t, "on a slow link the page says that it is slow, and no more when the link is faster", func(t *testing.T, b browser) {
+		p := start(t, "-source", "replay:"+recordingOf(t, 1600, 1200), "-fps", "5")
+		r, through := passageTo(t, p, 0)
+		tb := b.newTab(t)
+		tb.open(through.url + "/")
+		until(t, tb, word+` == "live"`)
+		r.setRate(20_000) // bytes a second, for pictures of about 30,000
+		until(t, tb, word+` == "slow" && document.getElementById("state").classList.contains("bad")`)
+		r.setRate(0)
+		until(t, tb, word+` == "live" && !document.getElementById("state").classList.contains("bad")`)
+	})
+}
