@@ -25,7 +25,9 @@ type firefox struct {
 	last int // id of the last command
 }
 
-func newFirefox(t *testing.T) *firefox {
+func newFirefox(t *testing.T) *firefox { t.Helper(); return newFirefoxAt(t, here{}) }
+
+func newFirefoxAt(t *testing.T, at place) *firefox {
 	t.Helper()
 	need(t, "firefox-esr")
 	profile, home := t.TempDir(), t.TempDir()
@@ -38,7 +40,7 @@ user_pref("network.dns.localDomains", "pushcam.test,page.test");
 	// System access is for reading the console.
 	cmd := exec.Command("firefox-esr", "--headless", "--no-remote", "--profile", profile, "--marionette", "--remote-allow-system-access")
 	cmd.Env = append(os.Environ(), "HOME="+home)
-	if err := cmd.Start(); err != nil {
+	if err := at.start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	f := new(firefox)
@@ -57,8 +59,11 @@ user_pref("network.dns.localDomains", "pushcam.test,page.test");
 		port = strings.TrimSpace(string(b))
 		return err == nil && port != ""
 	})
-	var err error
-	if f.conn, err = net.Dial("tcp", "127.0.0.1:"+port); err != nil {
+	err := at.do(func() (err error) {
+		f.conn, err = net.Dial("tcp", "127.0.0.1:"+port)
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	f.r = bufio.NewReader(f.conn)

@@ -178,18 +178,48 @@ func TestNetworkCut(t *testing.T) {
 	moves(t, tb, "#tiles li:nth-child(4)")
 	keep(t, "wall.png", tb.screenshot("body"))
 
-	tb.open(cameras[0].url + "/")
+	silence(t, tb, cameras[0], first)
+	quiet(t, tb, "net::ERR_", "Failed to load resource", "WebSocket connection") // which the browser says itself
+}
+
+// The same in the other browsers, with one camera.
+func TestNetworkCutElsewhere(t *testing.T) {
+	t.Parallel()
+	test := func(client string, open func(*testing.T, place) browser) {
+		t.Run(client, func(t *testing.T) {
+			extra(t)
+			t.Parallel()
+			covers(t, client, "a page is live again after the network was silent")
+			need(t, "ip")
+			desk, pi := newNamespace(t), newNamespace(t)
+			desk.ip("link set lo up")
+			desk.ip("link add lan type veth peer name eth0 netns " + pi.path())
+			desk.ip("addr add 10.77.0.100/24 dev lan")
+			desk.ip("link set lan up")
+			pi.ip("link set lo up")
+			pi.ip("addr add 10.77.0.1/24 dev eth0")
+			pi.ip("link set eth0 up")
+			silence(t, open(t, desk).newTab(t), startBy(t, pi.start, "-listen", "10.77.0.1:0", "-size", "320x240", "-fps", "20"), pi)
+		})
+	}
+	test("Firefox ESR", func(t *testing.T, at place) browser { return newFirefoxAt(t, at) })
+	test("WebKitGTK", func(t *testing.T, at place) browser { return newWebKitAt(t, at) })
+}
+
+// silence keeps the answers of a camera from its page for a while: packets of the browser
+// arrive, and nothing comes back.
+func silence(t *testing.T, tb tab, p *program, camera *namespace) {
+	t.Helper()
+	tb.open(p.url + "/")
 	noteHealing(tb)
 	until(t, tb, word+` == "live" && drawn.length > 10`)
-	// Packets of the browser arrive, and nothing comes back.
-	first.ip("route add blackhole 10.77.0.100/32")
+	camera.ip("route add blackhole 10.77.0.100/32")
 	began := time.Now()
 	until(t, tb, word+` == "reconnecting"`)
 	time.Sleep(*cut - time.Since(began)) // this is what it waits for: the network is away for so long
 	ended := time.Now()
-	first.ip("route del blackhole 10.77.0.100/32")
+	camera.ip("route del blackhole 10.77.0.100/32")
 	heals(t, tb, fmt.Sprintf("network silent for %v", ended.Sub(began).Round(time.Second)), ended)
-	quiet(t, tb, "net::ERR_", "Failed to load resource", "WebSocket connection") // which the browser says itself
 }
 
 // announce makes the camera at a port of a computer known in its network, as the appliance

@@ -19,6 +19,18 @@ type namespace struct {
 	file *os.File
 }
 
+// A place is where programs run: on this computer, or on one of a test's own.
+type place interface {
+	do(f func() error) error
+	start(cmd *exec.Cmd) error
+}
+
+// here is this computer.
+type here struct{}
+
+func (here) do(f func() error) error   { return f() }
+func (here) start(cmd *exec.Cmd) error { return cmd.Start() }
+
 func newNamespace(t *testing.T) *namespace {
 	t.Helper()
 	n := &namespace{t: t}

@@ -25,9 +25,12 @@ import (
 type webkit struct {
 	t       *testing.T
 	session string // its URL
+	client  *http.Client
 }
 
-func newWebKit(t *testing.T) *webkit {
+func newWebKit(t *testing.T) *webkit { t.Helper(); return newWebKitAt(t, here{}) }
+
+func newWebKitAt(t *testing.T, at place) *webkit {
 	t.Helper()
 	need(t, "WebKitWebDriver", "Xvfb")
 	browsers, err := filepath.Glob("/usr/lib/*/webkit2gtk-4.*/MiniBrowser")
@@ -42,7 +45,7 @@ func newWebKit(t *testing.T) *webkit {
 	defer screen.Close()
 	xvfb := exec.Command("Xvfb", "-displayfd", "3", "-nolisten", "tcp", "-screen", "0", "1280x800x24")
 	xvfb.ExtraFiles = []*os.File{said}
-	background(t, (*exec.Cmd).Start, xvfb)
+	background(t, at.start, xvfb)
 	said.Close()
 	var number int
 	if _, err := fmt.Fscanln(screen, &number); err != nil {
@@ -57,16 +60,24 @@ func newWebKit(t *testing.T) *webkit {
 	driver := exec.Command("WebKitWebDriver", "--host=127.0.0.1", fmt.Sprint("--port=", address.Port))
 	driver.Env = append(os.Environ(), fmt.Sprint("DISPLAY=:", number), "HOME="+t.TempDir(),
 		"WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1") // the sandbox does not work as root
-	background(t, (*exec.Cmd).Start, driver)
+	background(t, at.start, driver)
+	dial := func(context.Context, string, string) (conn net.Conn, err error) {
+		err = at.do(func() error {
+			conn, err = net.Dial("tcp", address.String())
+			return err
+		})
+		return conn, err
+	}
 	await(t, func() string { return "WebKitWebDriver to listen" }, func() bool {
-		conn, err := net.Dial("tcp", address.String())
+		conn, err := dial(t.Context(), "", "")
 		if err != nil {
 			return false
 		}
 		conn.Close()
 		return true
 	})
-	w := &webkit{t, "http://" + address.String() + "/session"}
+	w := &webkit{t, "http://" + address.String() + "/session", &http.Client{Transport: &http.Transport{DialContext: dial}}}
+	t.Cleanup(w.client.CloseIdleConnections)
 	var session struct{ SessionID string }
 	w.call("POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
 		"pageLoadStrategy":         "none",                        // a page with a stream never finishes loading
@@ -120,7 +131,7 @@ func (w *webkit) try(method, path string, params, result any) error {
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(request)
+	resp, err := w.client.Do(request)
 	if err != nil {
 		return err
 	}
