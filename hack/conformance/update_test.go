@@ -35,11 +35,16 @@ type updatable struct {
 	url      string
 	files    map[string][]byte // below /test/, for the page
 	breakOff atomic.Int32      // so many uploads, before they are answered
+	halfway  chan struct{}     // closed when the rest of a large root may come, which is too large then
 	restarts atomic.Int32
 	later    atomic.Pointer[update.State] // after the restart; nil before
 	password atomic.Value                 // the owner's new one
 	change   atomic.Pointer[wifiChange]   // the last of its network
 }
+
+// large is more, in bytes, than what is on its way between a browser and a server of one
+// computer.
+const large = 16 << 20
 
 type wifiChange struct {
 	SSID  string `json:"ssid"`
@@ -60,7 +65,7 @@ func (u *updatable) state() update.State {
 }
 
 func newUpdatable(t *testing.T, p *program, keys ...signed.Entry) *updatable {
-	u := &updatable{files: make(map[string][]byte)}
+	u := &updatable{files: make(map[string][]byte), halfway: make(chan struct{})}
 	u.Server = &update.Server{
 		Card: cardtest.NewCard(t, 2), Dir: t.TempDir(), Version: "v1", ID: "IT", Hostname: "garden", Log: slog.New(slog.DiscardHandler), Health: u, Keys: keys,
 		Reboot:    func(context.Context) error { u.restarts.Add(1); return nil },
@@ -76,6 +81,16 @@ func newUpdatable(t *testing.T, p *program, keys ...signed.Entry) *updatable {
 	pages.HandleFunc("/api/update/", func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/root") && u.breakOff.Add(-1) >= 0 {
 			panic(http.ErrAbortHandler)
+		}
+		if r.ContentLength > large {
+			io.CopyN(io.Discard, r.Body, 1<<20)
+			select {
+			case <-u.halfway:
+			case <-r.Context().Done():
+			}
+			io.Copy(io.Discard, r.Body)
+			http.Error(w, "this is too large", http.StatusUnprocessableEntity)
+			return
 		}
 		u.ServeHTTP(w, r)
 	})
@@ -216,7 +231,8 @@ func (o panel) updates(p *program) {
 	}
 	u := newUpdatable(t, p, signed.Entry{Key: owner.Key()})
 	root := cardtest.Root("v2").Bytes()
-	u.files = map[string][]byte{"none.gaf": []byte("a letter"), "unsigned.gaf": archive(t, root, nil), "strange.gaf": archive(t, root, stranger), "good.gaf": archive(t, root, owner)}
+	u.files = map[string][]byte{"none.gaf": []byte("a letter"), "unsigned.gaf": archive(t, root, nil), "strange.gaf": archive(t, root, stranger), "good.gaf": archive(t, root, owner),
+		"large.gaf": archive(t, slices.Concat(root, make([]byte, 2*large)), nil)}
 	tb.open(u.url + "/panel")
 	const said, status = `document.querySelector("#update .button [role=alert]").textContent`, `document.querySelector("#update [role=status]").textContent`
 	until(t, tb, `document.querySelector("#update")`)
@@ -236,6 +252,13 @@ func (o panel) updates(p *program) {
 	if n := u.restarts.Load(); n != 0 {
 		t.Fatalf("it restarted %d times", n)
 	}
+
+	const bar = `document.querySelector("#update progress")`
+	o.choose("large.gaf")
+	o.press("Send it, and try it")
+	until(t, tb, `!`+bar+`.hidden && `+bar+`.value > 0 && `+bar+`.value < 1`)
+	close(u.halfway)
+	until(t, tb, fmt.Sprintf(`%s.includes("this is too large") && %s.hidden && %[2]s.value == 1`, said, bar))
 
 	u.breakOff.Store(2)
 	o.choose("good.gaf")

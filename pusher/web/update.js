@@ -95,6 +95,7 @@ export async function updateSection(_, on, { update, program, tls }) {
   return [now, status, row(words.updateFile, file), row(words.withKernel, kernel), button(words.update, async () => {
     if (!file.files[0]) throw new Error(words.noFile);
     if (kernel.checked && !confirm(words.sure.kernel)) return;
+    progress.value = 0;
     progress.hidden = false;
     await send(file.files[0], kernel.checked, part => { progress.value = part; }).finally(() => { progress.hidden = true; });
   }), progress];
