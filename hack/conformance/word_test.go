@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/pusher"
@@ -48,4 +50,32 @@ func TestPageOnSlowLink(t *testing.T) {
 		r.setRate(0)
 		until(t, tb, word+` == "live" && !document.getElementById("state").classList.contains("bad")`)
 	})
+}
+
+// In full screen the display stays on. A browser ends that for a page that is hidden, so the
+// page asks for it anew when it is shown again. A script says here that it is hidden: headless
+// Chromium leaves full screen when another tab is in front.
+func TestDisplayStaysOn(t *testing.T) {
+	tb := chromiumAlone(t, "the display stays on in full screen, also after the page was hidden, and no longer", `
+		window.locks = [];
+		const ask = WakeLock.prototype.request;
+		WakeLock.prototype.request = async function (...what) { const lock = await ask.apply(this, what); locks.push(lock); return lock; };
+		window.hide = async hidden => {
+			Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+			if (hidden) await locks[0].release();
+			return document.dispatchEvent(new Event("visibilitychange"));
+		};`)
+	p := start(t, "-size", "320x240")
+	tb.open(p.url + "/")
+	until(t, tb, word+` == "live"`)
+	const full, held = `document.fullscreenElement?.id == "stage"`, `locks.filter(l => !l.released).length`
+	tb.do(chromedp.Click(chromedp.CSS("#full")))
+	until(t, tb, full+` && `+held+` == 1 && locks[0].type == "screen"`)
+	until(t, tb, `hide(true)`)
+	p.await("nobody sees the page", func(s state) bool { return len(s.Viewers) == 0 })
+	until(t, tb, held+` == 0`)
+	until(t, tb, `hide(false)`)
+	until(t, tb, full+` && `+held+` == 1 && locks.length == 2`)
+	tb.press("f")
+	until(t, tb, `!document.fullscreenElement && `+held+` == 0`)
 }
