@@ -99,8 +99,9 @@ func (s *Server) pageFile(w http.ResponseWriter, r *http.Request) {
 }
 
 // webFile is what a file is sent as, which the caller must not change: texts come without
-// indentation, scripts without comments, and both scripts and styles without spaces and ends
-// of lines that mean nothing, which are for who reads the source, and a quarter of it. A
+// indentation, pages without the quotes of most attributes, scripts without comments, and both
+// scripts and styles without spaces and ends of lines that mean nothing, which are for who
+// reads the source, and a quarter of it. A
 // comment must end with its line, and so must a template. No script has an empty statement
 // before a }, or ;} in a text.
 func webFile(name string) []byte { return sentFiles()[name] }
@@ -134,6 +135,8 @@ func sentAs(name string, content []byte) []byte {
 			line, _, _ = bytes.Cut(line, []byte(comment))
 		}
 		switch line = bytes.TrimSpace(line); path.Ext(name) {
+		case ".html":
+			line = plain.ReplaceAll(line, []byte("=$1$2"))
 		case ".js":
 			line = withoutSpaces(line)
 		case ".css":
@@ -174,6 +177,7 @@ func withoutSpaces(line []byte) []byte {
 var (
 	quoted    = regexp.MustCompile("\"[^\"]*\"|`[^`]*`")
 	delicate  = regexp.MustCompile("[^ ]/|/[^ ]|/$|[+-] [+-]|[`\"]")
+	plain     = regexp.MustCompile(`="([a-z0-9#.-]+)"([ >])`) // attributes that need no quotes
 	operators = regexp.MustCompile(` ?([=<>!?:;,{}()&|*/+-]+) ?`)
 )
 

@@ -1,6 +1,9 @@
 package conformance
 
 import (
+	"fmt"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"strings"
 	"testing"
@@ -75,4 +78,27 @@ func TestWallFindsCameras(t *testing.T) {
 	const seen = `[...document.querySelectorAll("#tiles img")].filter(i => i.naturalWidth == 320).length`
 	until(t, tb, `(inNetwork = ["`+first.url+`"]) && `+seen+` == 1 && document.getElementById("none").hidden`)
 	until(t, tb, `(inNetwork = ["`+second.url+`", "`+first.url+`"]) && `+seen+` == 2 && document.querySelectorAll("#tiles li").length == 2`)
+}
+
+// On a page that came by https a browser shows nothing that comes by http. The wall says where
+// such cameras are shown.
+func TestWallByHTTPS(t *testing.T) {
+	t.Parallel()
+	covers(t, "Chromium", "/wall by https says where cameras without it are shown")
+	p := start(t, "-size", "320x240")
+	camera, err := url.Parse(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := httptest.NewTLSServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(camera) }, FlushInterval: -1})
+	t.Cleanup(func() { secure.CloseClientConnections(); secure.Close() })
+	tb := newChromium(t, chromedp.Flag("ignore-certificate-errors", true)).newTab(t)
+	const tile, says = `document.querySelector("#tiles li")`, `document.getElementById("mixed").checkVisibility()`
+	for _, page := range []string{p.url, secure.URL} {
+		for _, cam := range []string{p.url, secure.URL} {
+			tb.open(page + "/wall?cam=" + cam)
+			until(t, tb, fmt.Sprintf("%s && %s == %t", tile, says, page == secure.URL && cam == p.url))
+			keep(t, "wall.png", tb.screenshot("body"))
+		}
+	}
 }

@@ -21,7 +21,7 @@ export function translate() {
   document.documentElement.lang = language;
   for (const e of document.querySelectorAll("[data-text]")) e.textContent = words[e.dataset.text];
   for (const e of document.querySelectorAll("[data-label]")) {
-    e.ariaLabel = words[e.dataset.label];
+    e.ariaLabel = words[e.dataset.label || e.id];
     if (e.matches("a, button, summary")) e.title = e.ariaLabel;
   }
 }
