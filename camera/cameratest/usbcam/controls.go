@@ -1,12 +1,19 @@
 package usbcam
 
 // Controls are what the host may set of a webcam's picture (UVC 1.0, 4.2.2). Those that are
-// nil it does not have.
+// nil it does not have. With Exposure, WhiteBalance and Focus comes an automatic, which is on
+// at first, and rules them while it is.
 type Controls struct {
 	Brightness *Level
-	// Exposure is the time in units of 100 µs. With it there is automatic exposure, which
-	// is on at first, and rules the time while it is.
+	Contrast   *Level
+	// Exposure is the time in units of 100 µs.
 	Exposure *Level
+	// WhiteBalance is the temperature in kelvin.
+	WhiteBalance *Level
+	// Focus is the distance in the webcam's own units.
+	Focus *Level
+	// PowerLine is 0 without a filter against flicker, 1 for 50 Hz, and 2 for 60 Hz.
+	PowerLine *Level
 	// Refuse, when not nil, is the webcam's will: it tells whether a level is refused that
 	// the host sets, although it is within its limits. It must not call the Webcam.
 	Refuse func(Level, int32) bool
@@ -18,31 +25,40 @@ type Level struct {
 }
 
 // Brightness is what the host has set; only a plugged webcam with that control has one.
-func (w *Webcam) Brightness() int32 { return w.level(processingUnit, brightnessControl) }
+func (w *Webcam) Brightness() int32 { return w.Level(w.Controls.Brightness) }
 
 // Exposure is the time that the host has set, as Brightness.
-func (w *Webcam) Exposure() int32 { return w.level(cameraTerminal, exposureControl) }
+func (w *Webcam) Exposure() int32 { return w.Level(w.Controls.Exposure) }
 
-func (w *Webcam) level(entity, selector byte) int32 {
+// Level is what the host has set of one of the webcam's Controls; only a plugged webcam has
+// one.
+func (w *Webcam) Level(of *Level) int32 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if c := w.dev.find(entity, selector); c != nil {
+	if c := w.dev.control(of); c != nil {
 		return c.current
 	}
 	return 0
 }
 
-// The parts of the webcam that have controls, and their controls (UVC 1.0, A.9).
+// Automatic tells whether what rules one of its Controls is on, as Level.
+func (w *Webcam) Automatic(of *Level) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.dev.control(of)
+	return c != nil && c.ruled()
+}
+
+// The parts of the webcam that have controls.
 const (
 	cameraTerminal = 1
 	outputTerminal = 2
 	processingUnit = 3
+)
 
-	autoExposureControl = 2
-	exposureControl     = 4
-	brightnessControl   = 2
-
-	requestErrorControl = 2 // of the interface itself
+const (
+	requestErrorControl = 2 // of the interface itself (UVC 1.0, A.9.2)
+	errorWrongState     = 2
 	errorOutOfRange     = 4
 
 	getRes = 0x84
@@ -54,31 +70,80 @@ const (
 // uvcControl is one of a webcam's controls.
 type uvcControl struct {
 	Level
-	entity, selector byte
-	size             int // bytes
-	current          int32
+	uvcKind
+	of      *Level // what of Controls it is; nil for an automatic
+	auto    *uvcControl
+	current int32
 }
 
+// uvcKind is what UVC says of a control: its selector (UVC 1.0, A.9.4 and A.9.5), its bit in
+// the descriptor (tables 3-6 and 3-8), and how many bytes it has.
+type uvcKind struct {
+	entity, selector byte
+	bit              int
+	size             int
+}
+
+var (
+	autoExposureKind = uvcKind{cameraTerminal, 0x02, 1, 1}
+	exposureKind     = uvcKind{cameraTerminal, 0x04, 3, 4}
+	focusKind        = uvcKind{cameraTerminal, 0x06, 5, 2}
+	autoFocusKind    = uvcKind{cameraTerminal, 0x08, 17, 1}
+
+	brightnessKind       = uvcKind{processingUnit, 0x02, 0, 2}
+	contrastKind         = uvcKind{processingUnit, 0x03, 1, 2}
+	powerLineKind        = uvcKind{processingUnit, 0x05, 10, 1}
+	whiteBalanceKind     = uvcKind{processingUnit, 0x0a, 6, 2}
+	autoWhiteBalanceKind = uvcKind{processingUnit, 0x0b, 12, 1}
+)
+
 func newControls(c Controls) (all []*uvcControl) {
-	if c.Exposure != nil {
-		modes := Level{Min: 0, Max: autoExposureAperture, Step: autoExposureManual | autoExposureAperture, Default: autoExposureAperture}
-		all = append(all,
-			&uvcControl{modes, cameraTerminal, autoExposureControl, 1, modes.Default},
-			&uvcControl{*c.Exposure, cameraTerminal, exposureControl, 4, c.Exposure.Default})
+	add := func(kind uvcKind, of *Level, auto *uvcControl) {
+		if of != nil {
+			all = append(all, &uvcControl{*of, kind, of, auto, of.Default})
+		}
 	}
-	if c.Brightness != nil {
-		all = append(all, &uvcControl{*c.Brightness, processingUnit, brightnessControl, 2, c.Brightness.Default})
+	ruled := func(kind uvcKind, of *Level, autoKind uvcKind, auto Level) {
+		if of != nil {
+			rules := &uvcControl{auto, autoKind, nil, nil, auto.Default}
+			all = append(all, rules)
+			add(kind, of, rules)
+		}
 	}
+	onOff := Level{Min: 0, Max: 1, Step: 1, Default: 1}
+	ruled(exposureKind, c.Exposure, autoExposureKind, Level{Max: autoExposureAperture, Step: autoExposureManual | autoExposureAperture, Default: autoExposureAperture})
+	ruled(focusKind, c.Focus, autoFocusKind, onOff)
+	ruled(whiteBalanceKind, c.WhiteBalance, autoWhiteBalanceKind, onOff)
+	add(brightnessKind, c.Brightness, nil)
+	add(contrastKind, c.Contrast, nil)
+	add(powerLineKind, c.PowerLine, nil)
 	return all
 }
 
-func (d *uvcDevice) find(entity, selector byte) *uvcControl {
+// ruled tells whether its automatic is on.
+func (c *uvcControl) ruled() bool { return c.auto != nil && c.auto.current == c.auto.Default }
+
+// control is that of one of Controls; nil if there is none.
+func (d *uvcDevice) control(of *Level) *uvcControl {
+	if d == nil || of == nil {
+		return nil
+	}
 	for _, c := range d.controls {
-		if c.entity == entity && c.selector == selector {
+		if c.of == of {
 			return c
 		}
 	}
 	return nil
+}
+
+// offers are the bits of the controls that a part of the webcam has.
+func (d *uvcDevice) offers(entity byte) (bits uint32) {
+	for _, c := range d.controls {
+		if c.entity == entity {
+			bits |= 1 << c.bit
+		}
+	}
+	return bits
 }
 
 // picture answers for the controls of the picture. Why one was refused the host asks next.
@@ -87,10 +152,16 @@ func (d *uvcDevice) picture(s setup, data []byte) (reply []byte, ok bool) {
 	if entity == 0 && selector == requestErrorControl && s.Request == getCur {
 		return []byte{d.refused}, true
 	}
-	c := d.find(entity, selector)
-	if c == nil {
-		return nil, false
+	for _, c := range d.controls {
+		if c.entity == entity && c.selector == selector {
+			return d.answer(c, s, data)
+		}
 	}
+	return nil, false
+}
+
+// answer answers for one control.
+func (d *uvcDevice) answer(c *uvcControl, s setup, data []byte) (reply []byte, ok bool) {
 	switch s.Request {
 	case setCur:
 		if s.toHost() || len(data) < c.size {
@@ -103,7 +174,11 @@ func (d *uvcDevice) picture(s setup, data []byte) (reply []byte, ok bool) {
 		case 4:
 			v = int32(le.Uint32(data))
 		}
-		if v < c.Min || v > c.Max || d.refuse != nil && d.refuse(c.Level, v) {
+		switch {
+		case c.ruled():
+			d.refused = errorWrongState
+			return nil, false
+		case v < c.Min || v > c.Max || d.refuse != nil && d.refuse(c.Level, v):
 			d.refused = errorOutOfRange
 			return nil, false
 		}

@@ -43,19 +43,13 @@ func (d *uvcDevice) descriptor(kind, index byte) []byte {
 // camera terminal that feeds a USB output, and one streaming interface.
 func (d *uvcDevice) configuration() []byte {
 	const iFunction = 2
-	var cameraControls, pictureControls byte // a bit of each (UVC 1.0, tables 3-6 and 3-8)
-	if d.find(cameraTerminal, exposureControl) != nil {
-		cameraControls = 1<<1 | 1<<3
-	}
-	if d.find(processingUnit, brightnessControl) != nil {
-		pictureControls = 1 << 0
-	}
-	camera := block(descClassSpecific, 2, cameraTerminal, u16(0x0201), 0, 0, u16(0), u16(0), u16(0), 3, cameraControls, 0, 0)
+	pictureControls := d.offers(processingUnit)
+	camera := block(descClassSpecific, 2, cameraTerminal, u16(0x0201), 0, 0, u16(0), u16(0), u16(0), 3, u32(int(d.offers(cameraTerminal)))[:3])
 	var processing []byte
 	from := cameraTerminal
 	if pictureControls != 0 {
 		from = processingUnit
-		processing = block(descClassSpecific, 5, processingUnit, cameraTerminal, u16(0), 2, pictureControls, 0, 0)
+		processing = block(descClassSpecific, 5, processingUnit, cameraTerminal, u16(0), 2, u16(int(pictureControls)), 0)
 	}
 	output := block(descClassSpecific, 3, outputTerminal, u16(0x0101), 0, from, 0)
 	header := block(descClassSpecific, 1, u16(0x0100), u16(13+len(camera)+len(processing)+len(output)), u32(48_000_000), 1, streamingInterface)

@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+const toInterface, fromInterface = 0x21, 0xa1 // class requests
+
 func newDevice(t testing.TB, w *Webcam) *uvcDevice {
 	t.Helper()
 	d, err := newUVCDevice(w)
@@ -101,7 +103,6 @@ func TestNegotiation(t *testing.T) {
 			var p [probeLen]byte
 			p[2], p[3] = test.format, test.frame
 			le.PutUint32(p[4:], test.interval)
-			const toInterface, fromInterface = 0x21, 0xa1
 			if _, _, ok := d.Control(setup{toInterface, setCur, probeControl << 8, streamingInterface, probeLen}, p[:]); !ok {
 				t.Fatal("the proposal was refused")
 			}
@@ -150,11 +151,12 @@ func FuzzControl(f *testing.F) {
 	f.Add([]byte{0x21, 1, 0, 1, 1, 0, 26, 0}, make([]byte, probeLen))
 	f.Add([]byte{0x21, 1, 0, 2, 1, 0, 26, 0}, slices.Repeat([]byte{255}, probeLen))
 	f.Add([]byte{0x02, 1, 0, 0, 0x81, 0, 0, 0}, []byte{})
+	f.Add([]byte{0x21, 1, 0, 8, 0, cameraTerminal, 1, 0}, []byte{0})
 	f.Fuzz(func(t *testing.T, request, data []byte) {
 		if len(request) < 8 {
 			return
 		}
-		d := newDevice(t, &Webcam{Formats: []PixelFormat{YUYV, MJPEG}})
+		d := newDevice(t, &Webcam{Formats: []PixelFormat{YUYV, MJPEG}, Controls: allControls})
 		s := parseSetup([8]byte(request[:8]))
 		reply, ev, ok := d.Control(s, data)
 		if len(reply) > int(s.Length) || !ok && len(reply) > 0 {
