@@ -144,6 +144,9 @@ func testAppliance(t *testing.T, p *product) {
 	tell("unplug and replug", func(t *testing.T) {
 		stream := m.stream(t)
 		stream.await(t, true)
+		if tb != nil {
+			tb.look(t)
+		}
 		cam.unplug(t)
 		m.is(t, "no camera", func(s state) bool {
 			return s.Camera.Phase == camera.NoCamera && s.Camera.Reason != "" && s.Panel.Pattern == "no-camera"
@@ -156,9 +159,18 @@ func testAppliance(t *testing.T, p *product) {
 			t.Errorf("the picture that says so: %v", err)
 		}
 		stream.await(t, false)
+		if tb != nil {
+			tb.until(t, theWord+` === "camera lost" && document.getElementById("reason").textContent !== ""`)
+			tb.shot(t, "lost.png")
+		}
+		back := time.Now()
 		cam.plug(t, m)
 		stream.await(t, true)
 		m.picture(t)
+		if tb != nil {
+			t.Logf("the page is live again %v after the webcam was plugged in", tb.heals(t).Sub(back).Round(time.Millisecond))
+			tb.open(t, "about:blank")
+		}
 	})
 	tell("the webcam hangs", func(t *testing.T) {
 		stream := m.stream(t)

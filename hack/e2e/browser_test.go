@@ -95,6 +95,24 @@ const (
 	moves = `/^(live|slow)$/.test(` + theWord + `) && document.getElementById("picture").width > 0`
 )
 
+// look opens the viewer's page, which notes from now on when it says what of its picture.
+func (tb *tab) look(t *testing.T) {
+	t.Helper()
+	tb.open(t, tb.m.url+"/")
+	tb.until(t, moves)
+	tb.until(t, `(word => (window.said = [], new MutationObserver(() => said.push([word.textContent, Date.now()]))
+		.observe(word, { childList: true, characterData: true, subtree: true }), true))(document.getElementById("word"))`)
+}
+
+// heals waits until the same page, which nobody has loaded anew, has a picture again after
+// its camera was lost, and gives the time of that.
+func (tb *tab) heals(t *testing.T) time.Time {
+	t.Helper()
+	const again = `window.said?.slice(said.findLastIndex(([word]) => word === "camera lost")).find(([word]) => word === "live" || word === "slow")`
+	tb.until(t, moves+` && `+again)
+	return time.UnixMilli(int64(run(t, tb, chromedp.Evaluate[float64](again+`[1]`))))
+}
+
 // logIn waits until the owner's page asks for the password, types it, and waits for what it
 // opens.
 func (tb *tab) logIn(t *testing.T, password string) {
