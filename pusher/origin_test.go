@@ -130,7 +130,7 @@ func TestNoInlineCode(t *testing.T) {
 			t.Errorf("%s has a script or a style in it: %s", name, inline.Find(content))
 		}
 	}
-	loads := regexp.MustCompile(`<link rel="?stylesheet"? href="?([^ ">]+)|<script [^>]*src="?([^ ">]+)`)
+	loads := regexp.MustCompile(`<link rel="stylesheet" href="([^"]+)"|<script [^>]*src="([^"]+)"`)
 	closed := func(s *Server) { s.Viewing = &Viewing{Verify: func(string) bool { return false }} }
 	for name, with := range map[string]func(*Server){
 		"open":           func(*Server) {},

@@ -39,7 +39,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	if s.hasPanel() {
 		page = bytes.Replace(page, []byte(panelMark), []byte(panelLink), 1)
 	}
-	s.writePage(w, r, page, "")
+	s.writePage(w, r, page, ownPictures)
 }
 
 // panelLink is on the viewer page, where panelMark is, if the owner can change something.
@@ -49,12 +49,15 @@ const (
 		`<path d="M12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.2 2.2M16.2 16.2l2.2 2.2M5.6 18.4l2.2-2.2M16.2 7.8l2.2-2.2"/></svg></a>`
 )
 
+// ownPictures lets a page show pictures that it has made of the camera's bytes.
+const ownPictures = "img-src 'self' blob:; "
+
 // hasPanel tells whether there is what the owner's page changes.
 func (s *Server) hasPanel() bool { return s.Owner.find("/api/settings") != nil }
 
 // panel answers with the owner's page, which asks for the password itself.
 func (s *Server) panel(w http.ResponseWriter, r *http.Request) {
-	writePolicy(w, "connect-src 'self' http://*.local:* https://*.local:*; "+ // for a new name
+	writePolicy(w, ownPictures+"connect-src 'self' http://*.local:* https://*.local:*; "+ // for a new name
 		"frame-ancestors 'self'") // no clicks through a frame
 	writeHTML(w, r, webFile("panel.html"))
 }
@@ -73,7 +76,7 @@ func (s *Server) view(w http.ResponseWriter, r *http.Request) {
 		s.beginLogin(w, r, p, "view?"+query.Encode()) // what is in the page comes without the token
 		return
 	}
-	s.writePage(w, r, webFile("view.html"), "")
+	s.writePage(w, r, webFile("view.html"), ownPictures)
 }
 
 // writePage answers with a page that other pages may show in frames, as far as the owner has
@@ -99,11 +102,9 @@ func (s *Server) pageFile(w http.ResponseWriter, r *http.Request) {
 }
 
 // webFile is what a file is sent as, which the caller must not change: texts come without
-// indentation, pages without the quotes of most attributes, scripts without comments, and both
-// scripts and styles without spaces and ends of lines that mean nothing, which are for who
-// reads the source, and a quarter of it. A
-// comment must end with its line, and so must a template. No script has an empty statement
-// before a }, or ;} in a text.
+// indentation, scripts without comments, and both scripts and styles without spaces and ends
+// of lines that mean nothing, which are for who reads the source, and a quarter of it. A
+// comment must end with its line, and so must a template.
 func webFile(name string) []byte { return sentFiles()[name] }
 
 // sentFiles are all files of the pages, made for the first request.
@@ -135,8 +136,6 @@ func sentAs(name string, content []byte) []byte {
 			line, _, _ = bytes.Cut(line, []byte(comment))
 		}
 		switch line = bytes.TrimSpace(line); path.Ext(name) {
-		case ".html":
-			line = plain.ReplaceAll(line, []byte("=$1$2"))
 		case ".js":
 			line = withoutSpaces(line)
 		case ".css":
@@ -150,9 +149,6 @@ func sentAs(name string, content []byte) []byte {
 				sent = append(sent, '\n')
 			}
 		}
-	}
-	if path.Ext(name) != ".html" {
-		sent = bytes.ReplaceAll(sent, []byte(";}"), []byte("}"))
 	}
 	return sent
 }
@@ -177,7 +173,6 @@ func withoutSpaces(line []byte) []byte {
 var (
 	quoted    = regexp.MustCompile("\"[^\"]*\"|`[^`]*`")
 	delicate  = regexp.MustCompile("[^ ]/|/[^ ]|/$|[+-] [+-]|[`\"]")
-	plain     = regexp.MustCompile(`="([a-z0-9#.-]+)"([ >])`) // attributes that need no quotes
 	operators = regexp.MustCompile(` ?([=<>!?:;,{}()&|*/+-]+) ?`)
 )
 

@@ -90,21 +90,21 @@ async function inset() {
   await video.requestPictureInPicture();
 }
 
-const actions = { // each with its key
-  snapshot: ["s", save],
-  rotate: ["r", () => change({ turns: shown.turns + 1 })],
-  mirror: ["m", () => change({ mirrored: !shown.mirrored })],
-  stamp: ["d", () => change({ stamp: !shown.stamp })],
-  smaller: ["-", () => zoom.by(1 / 1.5)],
-  larger: ["+", () => zoom.by(1.5)],
-  inset: ["p", () => inset().catch(() => {})],
-  full: ["f", () => document.fullscreenElement ? document.exitFullscreen() : at("stage").requestFullscreen()],
+const actions = {
+  snapshot: { key: "s", do: save },
+  rotate: { key: "r", do: () => change({ turns: shown.turns + 1 }) },
+  mirror: { key: "m", do: () => change({ mirrored: !shown.mirrored }) },
+  stamp: { key: "d", do: () => change({ stamp: !shown.stamp }) },
+  smaller: { key: "-", do: () => zoom.by(1 / 1.5) },
+  larger: { key: "+", do: () => zoom.by(1.5) },
+  inset: { key: "p", do: () => inset().catch(() => {}) },
+  full: { key: "f", do: () => document.fullscreenElement ? document.exitFullscreen() : at("stage").requestFullscreen() },
 };
-for (const [id, [, act]] of Object.entries(actions)) {
+for (const [id, action] of Object.entries(actions)) {
   at(id).addEventListener("click", event => {
     if (id === "snapshot" && !live.frame) return; // the link itself gets a picture
     event.preventDefault();
-    act();
+    action.do();
   });
 }
 addEventListener("pointerdown", event => { if (!at("adjust").contains(event.target)) at("adjust").open = false; });
@@ -114,7 +114,7 @@ at("adjust").hidden = live.picture.localName !== "canvas";
 const arrows = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
 document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const id = Object.keys(actions).find(id => actions[id][0] === event.key);
+  const id = Object.keys(actions).find(id => actions[id].key === event.key);
   if (id && !at(id).closest("[hidden]")) at(id).click();
   else if (event.key === "Escape") {
     if (at("adjust").contains(document.activeElement)) at("adjust").firstElementChild.focus();

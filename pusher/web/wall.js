@@ -154,7 +154,7 @@ async function find() {
   for (const address of await cameras()) {
     if (known.has(address)) continue;
     known.add(address);
-    if (address < location.protocol) at("mixed").hidden = false; // http: on a page of https:
+    if (location.protocol === "https:" && address.startsWith("http:")) at("mixed").hidden = false; // browsers show none there
     const tile = new Tile(address);
     tiles.set(tile.element, tile);
     list.append(tile.element);
