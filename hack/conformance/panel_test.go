@@ -104,6 +104,26 @@ func (o panel) press(text string) {
 	until(o.t, o.tb, fmt.Sprintf(`(b => b && (b.click(), true))([...document.querySelectorAll("button")].find(b => b.textContent == %q && b.checkVisibility() && !b.disabled))`, text))
 }
 
+// late has an answer with the settings come to the page after a newer one, which it leaves.
+func (o panel) late(p *program, number string) {
+	o.t.Helper()
+	var done bool
+	o.tb.eval(`((real, held) => { window.fetch = async (url, options) => {
+		const answer = await real(url, options);
+		if (url === "api/settings" && options.method === "GET" && !held) { held = true; await new Promise(go => { window.go = go; }); }
+		return answer;
+	}; return true; })(fetch)`, &done)
+	p.api("PATCH", "/api/settings", `{"idle_hold": 51}`)
+	until(o.t, o.tb, `window.go !== undefined`)
+	p.api("PATCH", "/api/settings", `{"idle_hold": 52}`)
+	until(o.t, o.tb, input(number)+`.value == "52"`)
+	var value string
+	o.tb.eval(`(go(), fetch("api/state").then(a => a.text())).then(() => `+input(number)+`.value)`, &value)
+	if value != "52" {
+		o.t.Errorf("%s is %s after an answer that was late, want 52", number, value)
+	}
+}
+
 // An owner changes the camera on its page, beside another one who does the same.
 func TestPanel(t *testing.T) {
 	tb := chromiumAlone(t, "the owner's panel: logs in, changes settings live, hears of another owner's changes and of refused values", countShifts)
@@ -143,6 +163,8 @@ func TestPanel(t *testing.T) {
 	p.api("PATCH", "/api/settings", `{"always_on": true}`) // another setting, which is no conflict
 	o.finish(hold)
 	until(t, tb, wrong(hold)+` == "" && `+input(hold)+`.value == "33" && `+input("Always on")+`.checked`)
+
+	o.late(p, hold)
 
 	const secret = "Viewers' password"
 	o.begin(secret, "mine for viewers")

@@ -18,7 +18,11 @@ export class Settings {
 
   constructor(answer) { this.#take(answer); }
 
-  async load() { this.#take(await ask("GET", "api/settings")); }
+  // load asks again if another answer came meanwhile, which may be newer.
+  async load() {
+    const { version } = this, answer = await ask("GET", "api/settings");
+    return version === this.version ? this.#take(answer) : this.load();
+  }
 
   // fields are those of the names that mean something to this camera. `options` gives what one
   // can be, if the setting itself does not say it.
