@@ -168,7 +168,9 @@ func (a *appliance) lines(cam *camera.Camera) func() []string {
 			return []string{programInfo().String(), fmt.Sprintf("Camera: %s, %s. %s", s.Device, s.Phase, s.Reason)}
 		}
 	}
-	r := *a.reporter
-	r.code = "(it is on the card)"
-	return r.lines
+	return func() []string {
+		r := *a.reporter
+		r.code, r.kernel = "(it is on the card)", a.drivers.state().Release
+		return r.lines()
+	}
 }

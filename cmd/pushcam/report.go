@@ -33,6 +33,7 @@ type reporter struct {
 	links    func() []string // URLs at which the camera is found
 	model    string
 	code     string                          // the password of the set-up network
+	kernel   string                          // its release; "" for the card, which has it
 	key      func() string                   // fingerprint of the one for TLS; "" if there is none
 	edit     func(func(*fat.FS) error) error // of the card's boot partition
 	log      *slog.Logger
@@ -105,6 +106,9 @@ func (r *reporter) outcome() (text string, complete bool) {
 // lines are how it went.
 func (r *reporter) lines() []string {
 	all := []string{fmt.Sprintf("pushcam %s on %s.", programInfo().Version, cmp.Or(r.model, "an unknown board"))}
+	if r.kernel != "" {
+		all = append(all, "The kernel is "+r.kernel+".")
+	}
 	s := r.network()
 	if s != nil && s.Clock.Set {
 		all = append(all, "Written on "+time.Now().UTC().Format("2 January 2006 at 15:04 UTC."))
