@@ -114,6 +114,7 @@ func testAppliance(t *testing.T, p *product) {
 		if p.Kernel == image.PushcamKernel {
 			const other = "another horse"
 			tb, name = all, "porch"
+			chapter.Run("what is seen elsewhere", func(t *testing.T) { testPanelSettings(t, tb) })
 			known = chapter.Run("who may look, and another password", func(t *testing.T) { testPanelAccess(t, tb, other) }) &&
 				chapter.Run("another name, and the password of before", func(t *testing.T) {
 					testRename(t, tb, p.Hostname, name, other)

@@ -15,8 +15,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// A tab of Chromium, in which names below .local lead to this computer, as the machine's
-// ports do. What needs the machine to answer may take as long as getTimeout.
+// A tab of Chromium, in which names below .local and .example lead to this computer, as the
+// machine's ports do. What needs the machine to answer may take as long as getTimeout.
 type tab struct {
 	ctx context.Context
 	m   *machine
@@ -28,7 +28,7 @@ func newTab(t *testing.T, m *machine) *tab {
 	need(t, "chromium")
 	ctx, cancelAllocator := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()), chromedp.IgnoreCertErrors,
-		chromedp.WindowSize(1280, 800), chromedp.Flag("disable-component-update", true), chromedp.Flag("host-resolver-rules", "MAP *.local 127.0.0.1"))...)
+		chromedp.WindowSize(1280, 800), chromedp.Flag("disable-component-update", true), chromedp.Flag("host-resolver-rules", "MAP *.local 127.0.0.1, MAP *.example 127.0.0.1"))...)
 	t.Cleanup(cancelAllocator)
 	return openTab(t, m, ctx)
 }
@@ -153,6 +153,14 @@ func (tb *tab) set(t *testing.T, label, value string) {
 	t.Helper()
 	tb.begin(t, label, value)
 	tb.finish(t, label)
+}
+
+// reset takes a setting back.
+func (tb *tab) reset(t *testing.T, label string) {
+	t.Helper()
+	button := input(label) + `.closest(".field").querySelector(".reset")`
+	tb.until(t, `!`+button+`.hidden && `+button+`.click() === undefined`)
+	tb.until(t, button+`.hidden`)
 }
 
 // press presses a button as soon as it is there.

@@ -76,9 +76,7 @@ func testPanelAccess(t *testing.T, tb *tab, other string) {
 	goesOn()
 
 	for _, label := range []string{viewers, "Viewing"} {
-		reset := input(label) + `.closest(".field").querySelector(".reset")`
-		tb.until(t, reset+`.click() === undefined`)
-		tb.until(t, reset+`.hidden`)
+		tb.reset(t, label)
 	}
 	tb.until(t, input("Viewing")+`.value === "open" && `+input(viewers)+`.closest(".field").textContent.includes("there is none")`)
 	gets("a stranger", "/snapshot", "", http.StatusOK)

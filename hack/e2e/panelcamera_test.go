@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/pushcam/pushcam/camera"
-	"github.com/pushcam/pushcam/hack/e2e/pictures"
+	"github.com/pushcam/pushcam/camera/cameratest/usbcam"
 )
 
 // testPanelEncoding has the owner say on its page how the Pi camera encodes.
@@ -45,7 +45,7 @@ func testPanelEncoding(t *testing.T, tb *tab) {
 	encodes(9_000_000)
 	tb.until(t, wrong("Bit rate")+` === "" && `+input("Bit rate")+`.value === "9m"`)
 	m.kept(t, map[string]any{"quality": 30.0, "bitrate": "9m", "format": "mjpg"})
-	tb.until(t, input("Bit rate")+`.closest(".field").querySelector(".reset").click() === undefined`)
+	tb.reset(t, "Bit rate")
 	encodes(7_600_000)
 
 	tb.choose(t, "Format", "jpeg")
@@ -60,10 +60,12 @@ func testPanelEncoding(t *testing.T, tb *tab) {
 	encodes(9_250_000)
 }
 
-// testPanelCameras has the owner choose between the Pi camera and a webcam.
+// testPanelCameras has the owner choose between the Pi camera and a webcam, and what that sends.
 func testPanelCameras(t *testing.T, tb *tab) {
-	m, cam := tb.m, newWebcam()
-	cam.Controls, cam.still = levels, grey(t)
+	const slower = 10 // than fps
+	m, cam, large, small := tb.m, newWebcam(), image.Pt(1280, 720), image.Pt(640, 360)
+	cam.Controls, cam.stills = levels, map[image.Point][]byte{large: grey(t, large), small: grey(t, small)}
+	cam.Modes = []usbcam.Mode{{Width: large.X, Height: large.Y, FPS: []float64{fps}}, {Width: small.X, Height: small.Y, FPS: []float64{fps, slower}}}
 	cam.plug(t, m)
 	t.Cleanup(func() { cam.unplug(t) })
 	m.await(t, "two cameras", func() error {
@@ -87,20 +89,36 @@ func testPanelCameras(t *testing.T, tb *tab) {
 	tb.choose(t, "Camera", cam.Name)
 	m.gives(t, "uvcvideo", "MJPG")
 	shows(grey)
-	stream := m.stream(t)
-	for {
-		part, err := stream.stream.Next()
-		if err != nil {
-			t.Fatalf("the stream, before a picture of the webcam: %v", err)
+	sends := func(size image.Point, rate float64) { // what viewers get, and the webcam was told
+		t.Helper()
+		m.is(t, "its size and rate", func(s state) bool {
+			f := s.Camera.Format
+			return s.Camera.Phase == camera.Live && f.Width == size.X && f.Height == size.Y && f.FPS == rate
+		})
+		tb.until(t, fmt.Sprintf(`(p => p.width === %d && p.height === %d)(document.getElementById("picture"))`, size.X, size.Y))
+		stream := m.stream(t)
+		defer stream.conn.Close()
+		for {
+			part, err := stream.stream.Next()
+			if err != nil {
+				t.Fatalf("the stream, before a picture of the webcam in %v: %v", size, err)
+			}
+			if bytes.Equal(part.JPEG, cam.stills[size]) {
+				break
+			}
 		}
-		if bytes.Equal(part.JPEG, cam.still) {
-			break
+		if n := cam.Negotiated(); n.Width != size.X || n.Height != size.Y || n.FPS != rate {
+			t.Errorf("the webcam sends %+v, want %v at %v frames a second", n, size, rate)
 		}
 	}
-	stream.conn.Close()
+	sends(large, fps)
 
 	// What the page offers is now this camera's, and what it has not is refused.
-	tb.until(t, `[...`+input("Size")+`.options].map(o => o.text).join().replace(/\d+(\.\d)? Mbit/, "… Mbit") === "1280×720, up to 15 fps, about … Mbit/s"`)
+	offers := func(label, want string) {
+		t.Helper()
+		tb.until(t, `[...`+input(label)+`.options].map(o => o.text).join().replace(/\d+(\.\d)? Mbit/g, "… Mbit") === "`+want+`"`)
+	}
+	offers("Size", "640×360, up to 15 fps, about … Mbit/s,1280×720, up to 15 fps, about … Mbit/s")
 	tb.until(t, `!`+input("Rotate")+` && `+input("Brightness")+`.min === "-10"`)
 	tb.set(t, "Brightness", "60")
 	m.await(t, "the webcam's brightness", func() error {
@@ -109,6 +127,15 @@ func testPanelCameras(t *testing.T, tb *tab) {
 		}
 		return nil
 	})
+	tb.choose(t, "Size", "640×360")
+	sends(small, fps)
+	offers("Frames a second", "30,15 fps, about … Mbit/s,10 fps, about … Mbit/s")
+	tb.choose(t, "Frames a second", "10 fps")
+	sends(small, slower)
+	tb.reset(t, "Frames a second")
+	sends(small, fps)
+	tb.reset(t, "Size")
+	sends(large, fps)
 	tb.set(t, "Bit rate", "9M")
 	tb.until(t, wrong("Bit rate")+`.includes("no such control as bitrate") && `+input("Bit rate")+`.value === ""`)
 	tb.shot(t, "cameras.png")
@@ -125,9 +152,9 @@ func testPanelCameras(t *testing.T, tb *tab) {
 }
 
 // grey is a picture that is not among those of pictures.
-func grey(t *testing.T) []byte {
+func grey(t *testing.T, size image.Point) []byte {
 	t.Helper()
-	img := image.NewRGBA(image.Rect(0, 0, pictures.Width, pictures.Height))
+	img := image.NewRGBA(image.Rectangle{Max: size})
 	draw.Draw(img, img.Rect, &image.Uniform{color.RGBA{128, 128, 128, 255}}, image.Point{}, draw.Src)
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, img, nil); err != nil {
@@ -136,11 +163,11 @@ func grey(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// choose chooses what has a text among what a label offers, by the one event that programs
-// send which fill in forms.
+// choose chooses what has a text, up to a comma, among what a label offers, by the one event
+// that programs send which fill in forms.
 func (tb *tab) choose(t *testing.T, label, text string) {
 	t.Helper()
-	tb.until(t, fmt.Sprintf(`(i => (i.value = [...i.options].find(o => o.text === %q).value, i.dispatchEvent(new Event("change", { bubbles: true }))))(%s)`, text, input(label)))
+	tb.until(t, fmt.Sprintf(`(i => (i.value = [...i.options].find(o => o.text.split(",", 1)[0] === %q).value, i.dispatchEvent(new Event("change", { bubbles: true }))))(%s)`, text, input(label)))
 }
 
 // gives waits until a driver's camera gives pictures in a format.

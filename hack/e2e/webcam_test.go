@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"image"
 	"net"
 	"slices"
 	"sync"
@@ -21,9 +22,9 @@ const fps = 15
 // A webcam is a simulated USB webcam that can be plugged into a machine.
 type webcam struct {
 	usbcam.Webcam
-	next  int        // the number of the next picture
-	still []byte     // the one that it takes instead, if it is not nil
-	ended chan error // of its stream
+	next   int                    // the number of the next picture
+	stills map[image.Point][]byte // those that it takes instead, by size, if it is not nil
+	ended  chan error             // of its stream
 
 	mu   sync.Mutex
 	last time.Time // when a picture was taken
@@ -86,8 +87,9 @@ func (w *webcam) plug(t *testing.T, m *machine) {
 		w.ended <- w.Stream(context.Background(), 0, func(int) usbcam.Picture {
 			w.next++
 			w.take()
-			if w.still != nil {
-				return usbcam.Picture{Data: w.still}
+			if w.stills != nil {
+				now := w.Negotiated()
+				return usbcam.Picture{Data: w.stills[image.Pt(now.Width, now.Height)]}
 			}
 			return usbcam.Picture{Data: pictures.Frame(w.next, 0)}
 		})

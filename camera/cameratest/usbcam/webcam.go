@@ -209,6 +209,16 @@ func (w *Webcam) Stopped(ctx context.Context) error {
 	return w.waitLocked(ctx, func() bool { return !w.active })
 }
 
+// Negotiated is what was agreed on last; zero before the webcam was plugged in.
+func (w *Webcam) Negotiated() Negotiated {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dev == nil {
+		return Negotiated{}
+	}
+	return w.dev.Committed()
+}
+
 // Streams says how many streams the host has begun since the webcam was made.
 func (w *Webcam) Streams() int {
 	w.mu.Lock()
