@@ -17,8 +17,8 @@
 //	go test -timeout 1h -run TestWiFi$ ./hack/e2e -wifi
 //
 // TestUpdate boots by the card's own boot loader, and updates. With -ota-all it also
-// tries everything that can go wrong in an update, with all power cuts, and an update from
-// the owner's page, which takes half an hour:
+// tries everything that can go wrong in an update, with all power cuts, and updates from
+// the owner's page, with the kernel and without a picture too, which takes half an hour:
 //
 //	go test -timeout 1h -run TestUpdate ./hack/e2e -ota-all
 //

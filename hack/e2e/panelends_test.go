@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/pushcam/pushcam/gokrazy/update"
 )
 
 // testRename gives the camera another name on its owner's page, which goes there by itself.
@@ -74,14 +76,16 @@ func switchOff(t *testing.T, tb *tab) {
 	}
 }
 
-// testPanelUpdate has the owner send an update on its page, by https.
-func testPanelUpdate(t *testing.T, tb *tab, gaf, version string) {
+// testPanelUpdate has the owner send an update on its page, by https, and answer what it asks.
+func testPanelUpdate(t *testing.T, tb *tab, gaf, version string, send func(button string)) {
 	tb.open(t, "https://"+tb.m.tls+"/panel")
 	tb.logIn(t, password)
 	tb.do(t, chromedp.SetUploadFiles(chromedp.CSS("#update [type=file]"), []string{gaf}))
-	tb.press(t, "Send it, and try it")
-	tb.m.runs(t, version)
+	send("Send it, and try it")
+	tb.until(t, `document.querySelector("#update progress").value > 0`)
+	tb.m.is(t, version+" on no trial", func(s state) bool { return s.Program.Version == version && s.Update.Phase == update.Idle })
 	tb.open(t, "https://"+tb.m.tls+"/panel")
 	tb.logIn(t, password)
 	tb.until(t, `document.querySelector("#update [role=status]").textContent === "The update to `+version+` was tried, and stays."`)
+	tb.logOut(t)
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/gokrazy/update"
 	"github.com/pushcam/pushcam/hack/e2e/pictures"
 	"github.com/pushcam/pushcam/pusher/pushertest"
@@ -134,7 +135,18 @@ func TestUpdate(t *testing.T) {
 			m.runs(t, next.version)
 		}
 	})
-	t.Run("from the owner's page", func(t *testing.T) { testPanelUpdate(t, newTab(t, m), good(t), newer) })
+	tb := newTab(t, m)
+	t.Run("from the owner's page", func(t *testing.T) {
+		testPanelUpdate(t, tb, good(t), newer, func(button string) { tb.press(t, button) })
+		m.picture(t)
+	})
+	t.Run("from there, without a picture", func(t *testing.T) {
+		cam.unplug(t)
+		m.is(t, "no camera", func(s state) bool { return s.Camera.Phase == camera.NoCamera })
+		testPanelUpdate(t, tb, archiveOf(t, p), p.Version, func(button string) { tb.sure(t, button, "Try the update all the same?") })
+		cam.plug(t, m)
+		m.picture(t)
+	})
 }
 
 // testStranger sends a good update that was signed by somebody whom the camera does not

@@ -16,7 +16,8 @@ import (
 )
 
 // TestUpdateKernel updates to another kernel twice. The first time the root panics,
-// which brings the old kernel back. The second time the root is good.
+// which brings the old kernel back. The second time the root is good. From the owner's page
+// it goes back to the old one.
 func TestUpdateKernel(t *testing.T) {
 	t.Attr("fault", "update | another kernel, which panics | the old kernel is back | rolled back by itself")
 	if !*otaAll {
@@ -87,6 +88,23 @@ func TestUpdateKernel(t *testing.T) {
 		}
 		if s := m.runs(t, newer); s.Kernel.Package != string(image.PushcamKernel) {
 			t.Errorf("the kernel is %+v afterwards", s.Kernel)
+		}
+		if got := note(); got != "mine" {
+			t.Errorf("the owner's file is %q afterwards", got)
+		}
+	})
+	t.Run("from the owner's page", func(t *testing.T) {
+		back, err := b.BuildArchive(t.Context(), filepath.Join(t.TempDir(), "back.gaf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tb := newTab(t, m)
+		testPanelUpdate(t, tb, back.Path, p.Version, func(button string) {
+			tb.until(t, input("With the kernel")+`.click() === undefined`)
+			tb.sure(t, button, "Write the kernel?")
+		})
+		if s := m.runs(t, p.Version); s.Kernel.Release != old {
+			t.Errorf("the kernel is %s afterwards, want %s", s.Kernel.Release, old)
 		}
 		if got := note(); got != "mine" {
 			t.Errorf("the owner's file is %q afterwards", got)
