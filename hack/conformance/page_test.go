@@ -38,7 +38,7 @@ func TestPage(t *testing.T) {
 // The page also shows the stream again if the program was back so soon that the page
 // has not noticed it was away, and nothing told the <img> that its stream is over.
 func TestPageAfterFastRestart(t *testing.T) {
-	eachBrowser(t, "the page shows the stream again after a restart that it did not notice", func(t *testing.T, b browser) {
+	eachEngine(t, "the page shows the stream again after a restart that it did not notice", func(t *testing.T, b browser) {
 		p := start(t)
 		tb := b.newTab(t)
 		tb.open(p.url + "/")
