@@ -19,9 +19,8 @@ func TestPageDuringUpdate(t *testing.T) {
 	eachEngine(t, "the page says when the camera is being updated, and why it will restart", func(t *testing.T, b browser) {
 		var now atomic.Pointer[update.State]
 		now.Store(&update.State{Phase: update.Idle})
-		url := film(t, &pusher.Server{State: map[string]func() any{
-			"camera": func() any { return camera.State{Phase: camera.Live} },
-			"update": func() any { return now.Load() },
+		url := film(t, &pusher.Server{News: func() map[string]any {
+			return map[string]any{"camera": camera.State{Phase: camera.Live}, "update": now.Load()}
 		}})
 		tb := b.newTab(t)
 		tb.open(url)
