@@ -29,6 +29,36 @@ const (
 	maxControls    = 32
 )
 
+// natives are what drivers call the controls that a name of ours sets.
+var natives = map[string][]string{
+	"hflip":         {"horizontal_flip"},
+	"vflip":         {"vertical_flip"},
+	"power_line":    {"power_line_frequency"},
+	"bitrate":       {"video_bitrate"},
+	"quality":       {"compression_quality"},
+	"exposure":      {"auto_exposure", "exposure_time_absolute"},
+	"iso":           {"iso_sensitivity", "iso_sensitivity_auto"},
+	"white_balance": {"white_balance_auto_preset", "white_balance_automatic", "white_balance_temperature"},
+}
+
+// Overlap tells whether two names set the same control of a camera.
+func Overlap(a, b string) bool {
+	return a == b || slices.Contains(natives[a], b) || slices.Contains(natives[b], a)
+}
+
+// Change sets one of c. What was set before by another name, and would rule it, goes.
+func (c Controls) Change(name, value string) {
+	for other := range c {
+		whole := value == DefaultValue || natives[name] != nil || len(natives[other]) == 1 // else it is only a part of the other
+		if Overlap(name, other) && whole {
+			delete(c, other)
+		}
+	}
+	if value != DefaultValue {
+		c[name] = value
+	}
+}
+
 // CheckControl brings a control's name and value into the form in which they are
 // compared and kept, or says what is wrong with them. Whether a camera has such a
 // control only the camera tells.

@@ -4,6 +4,7 @@ package v4l2
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"testing"
 
@@ -93,6 +94,19 @@ func TestOrderOfControls(t *testing.T) {
 		}
 	}
 	check("with the switch on again", 0, 1)
+}
+
+// A driver's own name goes before one of ours, and each control is set once.
+func TestControlOfTwoNames(t *testing.T) {
+	settings, troubles := webcamControls.plan(Controls{"exposure": "10ms", "auto_exposure": "aperture_priority_mode", "white_balance": "4000k", "white_balance_temperature": "4500"}, quirk{}, video720)
+	var got []string
+	for _, s := range settings {
+		got = append(got, fmt.Sprintf("%x=%d of %s", s.id, s.value, s.of))
+	}
+	want := []string{"98090c=0 of white_balance", "9a0902=100 of exposure", "9a0901=3 of auto_exposure", "98091a=4500 of white_balance_temperature"}
+	if diff := cmp.Diff(want, got); diff != "" || len(troubles) > 0 {
+		t.Errorf("%v (-want +got):\n%s", troubles, diff)
+	}
 }
 
 // Each control that the camera refuses is named, and then all are as they were: also one that

@@ -50,6 +50,27 @@ func TestControlsSet(t *testing.T) {
 	}
 }
 
+// Of two names for one control that counts which was set last; and a part of what one of ours
+// sets may be changed alone.
+func TestControlsChange(t *testing.T) {
+	for _, tt := range []struct {
+		name, value string
+		was, want   Controls
+	}{
+		{"power_line", "60", Controls{"power_line_frequency": "50_hz", "iso": "100"}, Controls{"power_line": "60", "iso": "100"}},
+		{"power_line_frequency", "60_hz", Controls{"power_line": "50"}, Controls{"power_line_frequency": "60_hz"}},
+		{"power_line_frequency", DefaultValue, Controls{"power_line": "50"}, Controls{}},
+		{"exposure", "auto", Controls{"auto_exposure": "manual_mode", "exposure_time_absolute": "300"}, Controls{"exposure": "auto"}},
+		{"exposure_time_absolute", "300", Controls{"exposure": "10ms"}, Controls{"exposure": "10ms", "exposure_time_absolute": "300"}},
+		{"exposure_time_absolute", DefaultValue, Controls{"exposure": "10ms", "exposure_time_absolute": "300"}, Controls{}},
+		{"brightness", DefaultValue, Controls{"brightness": "1", "contrast": "2"}, Controls{"contrast": "2"}},
+	} {
+		if tt.was.Change(tt.name, tt.value); !cmp.Equal(tt.want, tt.was) {
+			t.Errorf("with %s=%s it is %v, want %v", tt.name, tt.value, tt.was, tt.want)
+		}
+	}
+}
+
 func FuzzControlsSet(f *testing.F) {
 	f.Add("rotate=180,hflip=on")
 	f.Add("=,=,")

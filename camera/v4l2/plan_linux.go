@@ -59,10 +59,11 @@ var errNoControl = errors.New("the camera has no such control")
 type controlSet []ioctl.ControlInfo
 
 // plan says how the controls that a device has are to be set for what is wanted,
-// in order, and what cannot be had of it.
+// in order, and what cannot be had of it. A driver's own names go before ours.
 func (s controlSet) plan(wanted Controls, q quirk, f camera.Format) (all []setting, troubles map[string]string) {
 	troubles = map[string]string{}
-	for _, name := range sortedKeys(wanted) {
+	names := slices.SortedStableFunc(slices.Values(sortedKeys(wanted)), func(a, b string) int { return len(natives[b]) - len(natives[a]) })
+	for _, name := range names {
 		if name == "quality" && (q.obeysBitRate(f) || isRawName(f.PixelFormat)) {
 			continue // below
 		}
@@ -73,6 +74,7 @@ func (s controlSet) plan(wanted Controls, q quirk, f camera.Format) (all []setti
 		}
 		for i := range settings {
 			settings[i].of = name
+			all = slices.DeleteFunc(all, func(s setting) bool { return s.id == settings[i].id })
 		}
 		all = append(all, settings...)
 	}
@@ -92,8 +94,9 @@ func (s controlSet) plan(wanted Controls, q quirk, f camera.Format) (all []setti
 		quality = defaultVideoQuality
 	}
 	rate, ok := s.find(go4vl.CtrlMPEGVideoBitrate)
-	if given := wanted["bitrate"]; ok && (given == "" || given == DefaultValue || troubles["bitrate"] != "") {
-		all = slices.DeleteFunc(all, func(s setting) bool { return s.of == "bitrate" })
+	given := slices.ContainsFunc(all, func(s setting) bool { return s.id == rate.ID && wanted[s.of] != DefaultValue })
+	if ok && !given {
+		all = slices.DeleteFunc(all, func(s setting) bool { return s.id == rate.ID })
 		all = append(all, setting{id: rate.ID, value: nearest(rate, videoBitRate(f, quality)), of: "quality"})
 	}
 	return all, troubles

@@ -146,6 +146,7 @@ func TestVideoBitRate(t *testing.T) {
 		{"tiny", nil, camera.Format{PixelFormat: "MJPG", Width: 32, Height: 32, FPS: 1}, 25_000, ""},
 		{"a quality", Controls{"quality": "50"}, video720, 10_375_000, ""},
 		{"a bit rate", Controls{"quality": "50", "bitrate": "4m"}, video720, 4_000_000, ""},
+		{"a bit rate by the driver's name", Controls{"quality": "50", "video_bitrate": "4m"}, video720, 4_000_000, ""},
 		{"default", Controls{"quality": "default", "bitrate": "default"}, video720, 13_825_000, ""},
 		{"no bit rate", Controls{"bitrate": "much"}, video720, 13_825_000, "bitrate is from"},
 		{"no quality", Controls{"quality": "101"}, video720, 13_825_000, "quality is from 1 to 100"},

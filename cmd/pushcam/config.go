@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -255,9 +257,6 @@ func envName(flag string) string {
 // that the owner has set while the program ran, which are kept.
 func (c *config) controlsOver(kept v4l2.Controls) map[string]given {
 	all := make(map[string]given)
-	for name, value := range kept {
-		all[name] = given{value, bySettings}
-	}
 	for name, value := range c.controls {
 		all[name] = given{value, c.given["control"].By}
 	}
@@ -266,6 +265,12 @@ func (c *config) controlsOver(kept v4l2.Controls) map[string]given {
 	}
 	if c.quality > 0 {
 		all["quality"] = given{strconv.Itoa(c.quality), c.given["quality"].By}
+	}
+	fixed := slices.Collect(maps.Keys(all))
+	for name, value := range kept {
+		if !slices.ContainsFunc(fixed, func(f string) bool { return v4l2.Overlap(f, name) }) {
+			all[name] = given{value, bySettings}
+		}
 	}
 	return all
 }

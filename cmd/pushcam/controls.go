@@ -181,14 +181,13 @@ func (k *controls) changeLocked(form map[string][]string) (code int, err error) 
 			refused[n], code = err.Error(), http.StatusBadRequest
 			continue
 		}
-		if g, ok := fixed[name]; ok {
-			refused[n] = fmt.Sprintf("%s is %s by %s, and stays so", name, g.Value, g.By.called())
-			continue
+		for _, f := range slices.Sorted(maps.Keys(fixed)) {
+			if g := fixed[f]; v4l2.Overlap(f, name) {
+				refused[n] = fmt.Sprintf("%s is %s by %s, and stays so", f, g.Value, g.By.called())
+			}
 		}
-		after[name], names[name] = value, n
-		if value == v4l2.DefaultValue {
-			delete(after, name)
-		}
+		names[name] = n
+		after.Change(name, value)
 	}
 	if len(refused) > 0 {
 		return code, others(refused, len(form))

@@ -62,7 +62,7 @@ func TestControls(t *testing.T) {
 
 	// At the next start flags win, whatever was kept.
 	old := quietSettings(dir)
-	old.setControls(v4l2.Controls{"rotate": "90", "iso": "100"})
+	old.setControls(v4l2.Controls{"rotate": "90", "horizontal_flip": "off", "iso": "100"})
 	old.togglePrivacy()
 	old.keep()
 	again := newControls(c, quietSettings(dir), slog.New(slog.DiscardHandler))
@@ -98,6 +98,9 @@ func TestRefusedControls(t *testing.T) {
 		{"ruled", `{"rotate":90,"hflip":false,"zoom":3}`, 409, map[string]string{
 			"rotate": "rotate is 180 by a flag of the program, and stays so",
 			"hflip":  "hflip is on by a flag of the program, and stays so",
+		}},
+		{"ruled by another name", `{"horizontal_flip":false,"zoom":3}`, 409, map[string]string{
+			"horizontal_flip": "hflip is on by a flag of the program, and stays so",
 		}},
 		{"both", `{"rotate":90,"iso":""}`, 400, map[string]string{
 			"rotate": "rotate is 180 by a flag of the program, and stays so",
