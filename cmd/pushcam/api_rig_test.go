@@ -23,13 +23,8 @@ import (
 
 // The whole program, a real kernel and its uvcvideo: what the owner changes by the API reaches
 // the webcam, what that refuses is said, and the stream goes on.
-//
-// The rig runs it on purpose only, with "go run ./hack/rig test -run TestRigAPI ./cmd/pushcam":
-// camera/v4l2's TestRigControls holds what is below the API for every change.
 func TestRigAPI(t *testing.T) {
-	if os.Getenv("PUSHCAM_RIG") == "" {
-		t.Skip("needs a real kernel with a webcam: see its comment")
-	}
+	inRig(t)
 	w := &usbcam.Webcam{
 		Modes: []usbcam.Mode{{Width: 640, Height: 480, FPS: []float64{30, 15}}, {Width: 1280, Height: 720, FPS: []float64{10}}},
 		Controls: usbcam.Controls{
@@ -38,48 +33,9 @@ func TestRigAPI(t *testing.T) {
 			Refuse:     func(_ usbcam.Level, v int32) bool { return v == 77 },
 		},
 	}
-	if err := w.Plug(); err != nil {
-		t.Fatal(err)
-	}
-	defer w.Unplug()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	if _, err := w.Node(ctx); err != nil {
-		t.Fatal(err)
-	}
-	var picture bytes.Buffer
-	if err := jpeg.Encode(&picture, image.NewGray(image.Rect(0, 0, 640, 480)), nil); err != nil {
-		t.Fatal(err)
-	}
 	second := &usbcam.Webcam{Name: "Second Webcam", Modes: []usbcam.Mode{{Width: 640, Height: 480, FPS: []float64{15}}}}
-	if err := second.Plug(); err != nil {
-		t.Fatal(err)
-	}
-	defer second.Unplug()
-	if _, err := second.Node(ctx); err != nil {
-		t.Fatal(err)
-	}
-	var streams sync.WaitGroup
-	for _, w := range []*usbcam.Webcam{w, second} {
-		streams.Go(func() {
-			w.Stream(ctx, 0, func(int) usbcam.Picture { return usbcam.Picture{Data: picture.Bytes()} })
-		})
-	}
-	defer func() { cancel(); streams.Wait() }()
-
-	socket := t.TempDir() + "/socket"
-	_, stop := startOn(t, noSystem, "-listen", "unix:"+socket, "-source", "v4l2", "-always-on", "-state-dir", t.TempDir(), "-owner-password", pcOwner)
-	defer stop()
-	spec, err := apitest.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &ownedPC{t: t, url: "http://localhost", spec: spec, stop: stop, web: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}}}
-	defer p.web.CloseIdleConnections()
+	ctx := plugged(t, w, second)
+	p := ownedRig(t)
 	live := func(width int) (name string) {
 		t.Helper()
 		for ctx.Err() == nil {
@@ -137,4 +93,59 @@ func TestRigAPI(t *testing.T) {
 	if _, _, text := p.ask("GET", "/api/state", ""); !strings.Contains(text, `"restarts": 0`) || !strings.Contains(text, `"stalls": 0`) {
 		t.Errorf("the camera was in trouble: %s", text)
 	}
+}
+
+func inRig(t *testing.T) {
+	t.Helper()
+	if os.Getenv("PUSHCAM_RIG") == "" {
+		t.Skip(`needs a real kernel with a webcam: run it with "go run ./hack/rig test"`)
+	}
+}
+
+// plugged plugs webcams in, which send pictures until the test ends, or ctx.
+func plugged(t *testing.T, webcams ...*usbcam.Webcam) (ctx context.Context) {
+	t.Helper()
+	var picture bytes.Buffer
+	if err := jpeg.Encode(&picture, image.NewGray(image.Rect(0, 0, 640, 480)), nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	var streams sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		streams.Wait()
+		for _, w := range webcams {
+			w.Unplug()
+		}
+	})
+	for _, w := range webcams {
+		if err := w.Plug(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Node(ctx); err != nil {
+			t.Fatal(err)
+		}
+		streams.Go(func() {
+			w.Stream(ctx, 0, func(int) usbcam.Picture { return usbcam.Picture{Data: picture.Bytes()} })
+		})
+	}
+	return ctx
+}
+
+// ownedRig is the program in the rig, with the webcam that it finds.
+func ownedRig(t *testing.T, args ...string) *ownedPC {
+	t.Helper()
+	socket := t.TempDir() + "/socket"
+	_, stop := startOn(t, noSystem, append([]string{"-listen", "unix:" + socket, "-source", "v4l2", "-always-on", "-state-dir", t.TempDir(), "-owner-password", pcOwner}, args...)...)
+	spec, err := apitest.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &ownedPC{t: t, url: "http://localhost", spec: spec, stop: stop, web: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}}
+	t.Cleanup(p.web.CloseIdleConnections)
+	return p
 }

@@ -65,7 +65,7 @@ var steps = []step{
 	{name: "conformance", what: "real browsers and players", args: []string{"go", "test", "-json", "-count=1", patience, "./hack/conformance/..."}, kind: goTests},
 	{name: "fresh", what: "the age of frames behind an emulated bottleneck", args: []string{"go", "test", "-json", "-count=1", patience, "-parallel=6", "-run=TestFreshness|TestSlowReaders", "./pusher"}, env: []string{"PUSHCAM_FRESHNESS=1"}, kind: goTests},
 	// The machine mostly waits for cameras, so two packages have one each at a time.
-	{name: "rig", what: "real kernel devices in a virtual machine", args: []string{"go", "run", "./hack/rig", "test", "-json", "-p=2", "-count=1", patience, "./camera/...", "./gpio/...", "./gokrazy/network/..."}, kind: goTests},
+	{name: "rig", what: "real kernel devices in a virtual machine", args: []string{"go", "run", "./hack/rig", "test", "-json", "-p=2", "-count=1", patience, "./camera/...", "./cmd/pushcam", "./gpio/...", "./gokrazy/network/..."}, kind: goTests},
 	{name: "machine", what: "the virtual machine itself", args: []string{"go", "test", "-json", "-count=1", patience, "./hack/rig/..."}, kind: goTests},
 	{name: "e2e", what: "the card image in a virtual machine", args: []string{"go", "test", "-json", "-count=1", patience, "-parallel=3", "./hack/e2e/..."}, kind: goTests},
 	{name: "fuzz", what: "75 s of fuzzing some targets, other ones for each commit", args: []string{"go", "run", "./hack/fuzz", "-within=75s"}},

@@ -17,12 +17,12 @@ import (
 )
 
 const usage = `usage:
-  rig test [go test flags] [packages]   run tests in the virtual machine (default ./camera/... ./gpio/... ./gokrazy/network/...)
+  rig test [go test flags] [packages]   run tests in the virtual machine (default ./camera/... ./cmd/pushcam ./gpio/... ./gokrazy/network/...)
   rig exec BINARY [arguments]           run one program in it, for go test -exec
   rig setup                             make the machine, or renew it when Debian has a newer kernel`
 
 // defaultPackages are tested if none are named: they have tests that need devices.
-var defaultPackages = []string{"./camera/...", "./gpio/...", "./gokrazy/network/..."}
+var defaultPackages = []string{"./camera/...", "./cmd/pushcam", "./gpio/...", "./gokrazy/network/..."}
 
 func main() {
 	// The kernel of the virtual machine starts this same program as its init.
