@@ -39,7 +39,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	if s.hasPanel() {
 		page = bytes.Replace(page, []byte(panelMark), []byte(panelLink), 1)
 	}
-	s.writePage(w, r, page, ownPictures)
+	s.writePage(w, r, page, "")
 }
 
 // panelLink is on the viewer page, where panelMark is, if the owner can change something.
@@ -49,15 +49,12 @@ const (
 		`<path d="M12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.2 2.2M16.2 16.2l2.2 2.2M5.6 18.4l2.2-2.2M16.2 7.8l2.2-2.2"/></svg></a>`
 )
 
-// ownPictures lets a page show pictures that it has made of the camera's bytes.
-const ownPictures = "img-src 'self' blob:; "
-
 // hasPanel tells whether there is what the owner's page changes.
 func (s *Server) hasPanel() bool { return s.Owner.find("/api/settings") != nil }
 
 // panel answers with the owner's page, which asks for the password itself.
 func (s *Server) panel(w http.ResponseWriter, r *http.Request) {
-	writePolicy(w, ownPictures+"connect-src 'self' http://*.local:* https://*.local:*; "+ // for a new name
+	writePolicy(w, "connect-src 'self' http://*.local:* https://*.local:*; "+ // for a new name
 		"frame-ancestors 'self'") // no clicks through a frame
 	writeHTML(w, r, webFile("panel.html"))
 }
@@ -76,7 +73,7 @@ func (s *Server) view(w http.ResponseWriter, r *http.Request) {
 		s.beginLogin(w, r, p, "view?"+query.Encode()) // what is in the page comes without the token
 		return
 	}
-	s.writePage(w, r, webFile("view.html"), ownPictures)
+	s.writePage(w, r, webFile("view.html"), "")
 }
 
 // writePage answers with a page that other pages may show in frames, as far as the owner has

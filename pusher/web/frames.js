@@ -40,21 +40,11 @@ export async function readFrames(url, signal, { opened, hear, take, tell }) {
   }
 }
 
-// WebKit draws an image, if it is always the same one, in three quarters of the time that it
-// takes for a bitmap, and Chromium takes a bitmap as it is. (Firefox has no vendor.)
-const { vendor } = navigator, image = vendor.startsWith("Apple") && new Image();
-
-async function load(blob) {
-  image.src = URL.createObjectURL(blob);
-  await image.decode().finally(() => URL.revokeObjectURL(image.src));
-  return image;
-}
-
 // decode gives up after some time: on a starved computer WebKit was seen never to answer.
 function decode(jpeg) {
   return new Promise((done, failed) => {
     const timer = setTimeout(failed, maxDecode);
-    (image ? load : createImageBitmap)(new Blob([jpeg], { type: "image/jpeg" })).then(done, failed).finally(() => clearTimeout(timer));
+    createImageBitmap(new Blob([jpeg], { type: "image/jpeg" })).then(done, failed).finally(() => clearTimeout(timer));
   });
 }
 
@@ -77,8 +67,8 @@ export class Painter {
 
   // `drawn` is told each frame that is shown, and null for one that cannot be.
   constructor(canvas, drawn) {
-    const opaque = { alpha: false, willReadFrequently: image }; // which is drawn without the graphics processor then
-    this.#screen = vendor && !image && canvas.getContext("bitmaprenderer", opaque);
+    const opaque = { alpha: false };
+    this.#screen = navigator.vendor && canvas.getContext("bitmaprenderer", opaque); // takes Firefox, which has no vendor, twice the time
     this.#paper = (this.#screen ? document.createElement("canvas") : canvas).getContext("2d", opaque);
     this.#drawn = drawn;
   }
@@ -110,7 +100,7 @@ export class Painter {
   async #paint(bitmap, label) {
     if (!this.#screen || this.turns || this.mirrored || label) {
       this.#draw(bitmap, label);
-      bitmap.close?.(); // its memory would be freed much later
+      bitmap.close(); // its memory would be freed much later
       if (!this.#screen) return;
       bitmap = await createImageBitmap(this.#paper.canvas);
     }
