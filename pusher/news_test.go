@@ -213,3 +213,31 @@ func TestNoNewsForSignedURL(t *testing.T) {
 		}
 	})
 }
+
+// Those who come together are told together how many they are, and not once for each.
+func TestNewsOfManyWhoCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pages = 20
+		r := newRig(t)
+		var first io.Reader
+		for i := range pages {
+			_, in := openRecords(t, r.request("GET", "/frames?news=1"))
+			if i == 0 {
+				first = in
+			} else {
+				go io.Copy(io.Discard, in)
+			}
+		}
+		told := []string{}
+		for range 2 {
+			_, text, err := nextToldRecord(first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			told = append(told, text)
+		}
+		if diff := cmp.Diff([]string{`{"watching":1}`, `{"watching":20}`}, told); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+	})
+}

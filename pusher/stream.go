@@ -107,13 +107,12 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request, o streamOpt
 	p := passOf(r)
 	if v.hears = query.news && o.records && (p == nil || !p.signed); v.hears { // a signed URL shows pictures and nothing else
 		v.language = words.For(w, r)
-		s.hearers.Add(1)
 	}
 	// A browser's network process reads everything at once, however slowly the browser
 	// shows it. To ask it would tell nothing.
 	v.link.asks = !v.ahead && !strings.HasPrefix(r.Header.Get("User-Agent"), "Mozilla/")
 	s.addViewer(v)
-	if v.hears {
+	if v.hears && s.hearers.Add(1) == 1 { // else they are half a second old at most
 		s.lookForNews()
 	}
 	stay := func() bool { return true }
