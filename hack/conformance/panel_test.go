@@ -204,7 +204,12 @@ func TestPanel(t *testing.T) {
 	until(t, tb, word+` == "live"`)
 	o.set("Lines with", "somebody with the password")
 	until(t, tb, `document.querySelector("pre").textContent.includes("somebody with the password came")`)
-	o.set("At least", "error")
+	var both bool
+	tb.eval(fmt.Sprintf(`(([lines, level]) => { // at once
+		lines.value = "somebody"; lines.dispatchEvent(new Event("change"));
+		level.value = "error"; level.dispatchEvent(new Event("change"));
+		return true;
+	})([%s, %s])`, input("Lines with"), input("At least")), &both)
 	until(t, tb, `document.querySelector("pre").textContent == "nothing"`)
 	o.press("Make a diagnosis")
 	until(t, tb, `document.querySelector("textarea").value.includes("test pattern")`)

@@ -73,7 +73,12 @@ export async function logSection() {
   const lines = make("pre", { tabIndex: 0, lang: "en" }), filter = make("input", { type: "search" });
   const level = make("select", {}, ...["debug", "info", "warn", "error"].map(l => new Option(words.choices[l], l)));
   level.value = "info";
-  const load = async () => { lines.textContent = await ask("GET", "api/log?" + new URLSearchParams({ level: level.value, q: filter.value })) || words.nothing; };
+  const wanted = () => "api/log?" + new URLSearchParams({ level: level.value, q: filter.value });
+  const load = async () => {
+    const asked = wanted();
+    lines.textContent = await ask("GET", asked) || words.nothing;
+    if (wanted() !== asked) await load(); // something else was chosen meanwhile
+  };
   filter.onchange = level.onchange = () => read.firstChild.click();
   const read = button(words.read, load);
   return [row(words.filter, filter), row(words.level, level), read, lines];
