@@ -20,6 +20,9 @@ const (
 	stallAfter = time.Second
 	// stallPoll is how often it is looked whether the server has ended the bad viewer.
 	stallPoll = 50 * time.Millisecond
+	// stallQuestions is what a server may send in stallPoll to find out whether the viewer
+	// reads, in bytes; more is of a frame.
+	stallQuestions = 1 << 10
 	// stallGiveUp is when a server counts as one that keeps a bad viewer for ever.
 	stallGiveUp = 30 * time.Second
 )
@@ -28,7 +31,7 @@ const (
 // stallCrowd healthy ones.
 type stallRun struct {
 	server string
-	// Both count from the last byte that the viewer's system took. left is when the
+	// Both count from the last of a frame that the viewer's system took. left is when the
 	// server had dropped the viewer; only pushcam tells that. gone is when the kernel
 	// had dropped the bytes for it too.
 	left, gone time.Duration
@@ -145,9 +148,10 @@ func (r *stallRun) follow(ctx context.Context, p proc, where *namespace, pid, po
 			case q.remote:
 				held = q.sending
 			case q.local:
-				if q.receiving > unread {
-					took, unread = time.Now(), q.receiving
+				if q.receiving > unread+stallQuestions {
+					took = time.Now()
 				}
+				unread = q.receiving
 			}
 		}
 		r.kept = max(r.kept, float64(held)/1e6)
