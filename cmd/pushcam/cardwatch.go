@@ -74,6 +74,13 @@ type cardState struct {
 	Perm    int64   `json:"perm_bytes,omitempty"`
 }
 
+// news is the state without what changes all the time.
+func (w *cardWatch) news() cardState {
+	s := w.state()
+	s.Seconds = 0
+	return s
+}
+
 func (w *cardWatch) state() cardState {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -56,6 +56,12 @@ func TestCardWatch(t *testing.T) {
 		if s.Answers || s.Seconds != 10 || s.Count != 1 || !strings.HasPrefix(s.Trouble, "the card does not answer: the picture goes on") {
 			t.Errorf("%+v", s)
 		}
+		was := w.news()
+		write("proc/uptime", "75.00 1.00\n")
+		if now := w.news(); now != was || now.Trouble != s.Trouble {
+			t.Errorf("the news are %+v, and were %+v", now, was)
+		}
+		write("proc/uptime", "70.00 1.00\n")
 		says(`{"trouble":"the card`, false) // a file that is not whole is not believed
 		if s := says(`{"since":660,"count":1,"perm_bytes":7}`, true); s != (cardState{Answers: true, Count: 1, Perm: 7}) {
 			t.Errorf("%+v", s)

@@ -9,7 +9,7 @@ import (
 func news(cam *camera.Camera, settings *settings, a *appliance) map[string]any {
 	all := map[string]any{"camera": cameraNews(viewersCameraState(cam)), "settings": settings.state()}
 	if a != nil {
-		all["update"], all["card"] = a.updates.State(), a.watch.state()
+		all["update"], all["card"] = a.updates.State(), a.watch.news()
 	}
 	return all
 }
