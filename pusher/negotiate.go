@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -52,6 +53,31 @@ func wantsHeaderAhead(q url.Values, h http.Header) (bool, error) {
 	accept := h.Get("Accept")
 	return h.Get("Sec-Fetch-Dest") == "image" || strings.Contains(accept, "image/apng") ||
 		strings.HasPrefix(accept, "image/") && strings.Contains(accept, "image/svg+xml"), nil
+}
+
+// once, in the query of a stream's address, makes it one that nobody asked for before.
+const once = "once"
+
+// needsOwnAddress tells an <img> of WebKit (Safari, all browsers of iOS, kiosks) whose
+// address was perhaps asked for before. Of a page that it knows WebKit asks for the pictures
+// while the page itself is on its way, and the <img> waits for the end of that answer. A
+// stream has no end, so from the third visit on nothing was shown of it (the FIXME in
+// SpeculativeLoadManager::retrieve, WebKit's NetworkCacheSpeculativeLoadManager.cpp). It
+// takes a redirect for the end, and the other address as it comes.
+func needsOwnAddress(r *http.Request) bool {
+	agent := r.UserAgent()
+	return r.Method == http.MethodGet && strings.Contains(agent, "AppleWebKit/") && !strings.Contains(agent, "Chrom") && // so says Blink
+		!asksForPage(r) && !r.URL.Query().Has(once)
+}
+
+// giveOwnAddress leads to the same, by an address that was never asked for. It is relative,
+// so that it is right behind a proxy, too.
+func giveOwnAddress(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	query.Set(once, rand.Text())
+	noStore(w.Header())
+	w.Header().Set("Location", "?"+query.Encode())
+	w.WriteHeader(http.StatusFound)
 }
 
 // hitKind is what a request to /<id> is meant to be.

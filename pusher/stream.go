@@ -60,6 +60,10 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 
 // multipart answers with a stream that is not part of a session.
 func (s *Server) multipart(w http.ResponseWriter, r *http.Request) {
+	if needsOwnAddress(r) {
+		giveOwnAddress(w, r)
+		return
+	}
 	s.serveStream(w, r, streamOptions{ctx: s.ctx, done: func() {}})
 }
 

@@ -10,9 +10,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -32,34 +34,16 @@ func newWebKit(t *testing.T) *webkit { t.Helper(); return newWebKitAt(t, here{})
 
 func newWebKitAt(t *testing.T, at place) *webkit {
 	t.Helper()
-	need(t, "WebKitWebDriver", "Xvfb")
-	browsers, err := filepath.Glob("/usr/lib/*/webkit2gtk-4.*/MiniBrowser")
-	if err != nil || len(browsers) == 0 {
-		missing(t, "MiniBrowser of libwebkit2gtk")
-	}
-	// The X server tells which screen was free. The driver needs a port, and not 0.
-	screen, said, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer screen.Close()
-	xvfb := exec.Command("Xvfb", "-displayfd", "3", "-nolisten", "tcp", "-screen", "0", "1280x800x24")
-	xvfb.ExtraFiles = []*os.File{said}
-	background(t, at.start, xvfb)
-	said.Close()
-	var number int
-	if _, err := fmt.Fscanln(screen, &number); err != nil {
-		t.Fatalf("Xvfb does not say its screen: %v", err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	need(t, "WebKitWebDriver")
+	browser, environment := webkitOnScreen(t, at)
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the driver needs a port, and not 0
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := l.Addr().(*net.TCPAddr)
 	l.Close()
 	driver := exec.Command("WebKitWebDriver", "--host=127.0.0.1", fmt.Sprint("--port=", address.Port))
-	driver.Env = append(os.Environ(), fmt.Sprint("DISPLAY=:", number), "HOME="+t.TempDir(),
-		"WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1") // the sandbox does not work as root
+	driver.Env = environment
 	background(t, at.start, driver)
 	dial := func(context.Context, string, string) (conn net.Conn, err error) {
 		err = at.do(func() error {
@@ -82,11 +66,37 @@ func newWebKitAt(t *testing.T, at place) *webkit {
 	w.call("POST", "", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{
 		"pageLoadStrategy":         "none",                        // a page with a stream never finishes loading
 		"timeouts":                 map[string]any{"script": nil}, // else each script waits beside the page's
-		"webkitgtk:browserOptions": map[string]any{"binary": browsers[0], "args": []string{"--automation"}},
+		"webkitgtk:browserOptions": map[string]any{"binary": browser, "args": []string{"--automation"}},
 	}}}, &session)
 	w.session += "/" + session.SessionID
 	t.Cleanup(func() { w.call("DELETE", "", nil, nil) })
 	return w
+}
+
+// webkitOnScreen is the path of WebKitGTK's small browser, and an environment with a screen
+// and a home of its own.
+func webkitOnScreen(t *testing.T, at place) (browser string, environment []string) {
+	t.Helper()
+	need(t, "Xvfb")
+	browsers, err := filepath.Glob("/usr/lib/*/webkit2gtk-4.*/MiniBrowser")
+	if err != nil || len(browsers) == 0 {
+		missing(t, "MiniBrowser of libwebkit2gtk")
+	}
+	screen, said, err := os.Pipe() // on which the X server tells which screen was free
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer screen.Close()
+	xvfb := exec.Command("Xvfb", "-displayfd", "3", "-nolisten", "tcp", "-screen", "0", "1280x800x24")
+	xvfb.ExtraFiles = []*os.File{said}
+	background(t, at.start, xvfb)
+	said.Close()
+	var number int
+	if _, err := fmt.Fscanln(screen, &number); err != nil {
+		t.Fatalf("Xvfb does not say its screen: %v", err)
+	}
+	return browsers[0], append(os.Environ(), fmt.Sprint("DISPLAY=:", number), "HOME="+t.TempDir(),
+		"WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS=1") // the sandbox does not work as root
 }
 
 // background runs a program, and what it starts, until the test is over.
@@ -201,3 +211,31 @@ func (w *webkit) front() {
 
 // complaints is empty, because WebKit's driver does not show the console.
 func (w *webkit) complaints() []string { return nil }
+
+// WebKit shows a stream in a page that it knows, too. Under its driver it remembers nothing,
+// so here it is without.
+func TestKnownPage(t *testing.T) {
+	extra(t)
+	t.Parallel()
+	covers(t, "WebKitGTK", "an `<img>` of another site's page shows the stream at each visit; WebKit asks ahead for what a known page has, and waits for its end")
+	browser, environment := webkitOnScreen(t, here{})
+	p := start(t)
+	const visits = 6 // it asks ahead from the third on
+	var shown atomic.Int32
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/":
+			fmt.Fprintf(w, `<!DOCTYPE html><img src="%s/stream" onload="this.onload = null; fetch('shown').then(() => location = 'away')">`, p.url)
+		case "/shown":
+			shown.Add(1)
+		case "/away":
+			fmt.Fprint(w, `<!DOCTYPE html><script>setTimeout(() => location = "./", 500)</script>`)
+		}
+	}))
+	t.Cleanup(site.Close)
+	cmd := exec.Command(browser, site.URL+"/")
+	cmd.Env = environment
+	background(t, here{}.start, cmd)
+	await(t, func() string { return fmt.Sprintf("the stream at %d visits; it was shown at %d", visits, shown.Load()) },
+		func() bool { return shown.Load() >= visits })
+}
