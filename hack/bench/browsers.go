@@ -20,12 +20,19 @@ import (
 	"time"
 )
 
-// A glassCase is a browser that shows a stream, and how many cores it has (0: all).
+// A glassCase is a browser that shows pictures, and how many cores it has (0: all).
 type glassCase struct {
 	browser string
-	image   bool // an <img> shows it, and not the page's script
+	how     string // what shows them
 	cores   float64
 }
+
+// What shows pictures.
+const (
+	byImage    = "<img>"
+	byPage     = "page"
+	fromMemory = "memory" // what draws for the page, without a network: the least that any page needs that draws what it takes itself
+)
 
 func glassCases() (all []glassCase) {
 	for _, c := range []struct {
@@ -33,18 +40,10 @@ func glassCases() (all []glassCase) {
 		cores   []float64
 	}{{"chromium", []float64{0, 0.5, 0.2}}, {"firefox", []float64{0, 0.5, 0.2}}, {"webkit", []float64{0}}} {
 		for _, cores := range c.cores {
-			all = append(all, glassCase{c.browser, true, cores}, glassCase{c.browser, false, cores})
+			all = append(all, glassCase{c.browser, byImage, cores}, glassCase{c.browser, byPage, cores})
 		}
 	}
-	return all
-}
-
-// how tells what shows the stream.
-func (c glassCase) how() string {
-	if c.image {
-		return "<img>"
-	}
-	return "page"
+	return append(all, glassCase{"webkit", fromMemory, 0})
 }
 
 func (c glassCase) String() string {
@@ -52,7 +51,7 @@ func (c glassCase) String() string {
 	if c.cores > 0 {
 		cpu = fmt.Sprintf("%g cores", c.cores)
 	}
-	return fmt.Sprintf("%s, %s, %s", c.browser, c.how(), cpu)
+	return fmt.Sprintf("%s, %s, %s", c.browser, c.how, cpu)
 }
 
 // A glassRun is what the screen showed.
@@ -199,18 +198,19 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 	if err != nil {
 		return r, err
 	}
-	url := "http://" + address + "/view"
-	if c.image {
+	url, taken := "http://"+address+"/view", shots.of
+	if c.how != byPage {
 		var l net.Listener
 		if err := near.Do(func() (err error) { l, err = net.Listen("tcp4", cableServer+":8081"); return err }); err != nil {
 			return r, err
 		}
-		page := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintf(w, `<!DOCTYPE html><body style="margin: 0"><img src="http://%s/stream">`, address)
-		})}
-		running.Go(func() { page.Serve(l) })
-		defer page.Close()
+		site := http.Server{Handler: otherPage(c.how, address, b.module)}
+		running.Go(func() { site.Serve(l) })
+		defer site.Close()
 		url = "http://" + cableServer + ":8081/"
+	}
+	if c.how == fromMemory {
+		taken = func(int) int64 { return time.Now().UnixNano() }
 	}
 
 	dir, err := os.MkdirTemp(b.tools.dir, "browser")
@@ -263,7 +263,7 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 		}
 	}
 	var l look
-	if err := l.at(ctx, glass, &shots, glassSettle); err != nil { // what it does after its start
+	if err := l.at(ctx, glass, taken, glassSettle); err != nil { // what it does after its start
 		return r, err
 	}
 	if c.cores > 0 {
@@ -271,20 +271,58 @@ func (b *bench) measureBrowser(ctx context.Context, c glassCase) (r glassRun, er
 			return r, err
 		}
 		defer group.set(0) // so that it ends soon
-		if err := l.at(ctx, glass, &shots, glassAdapts); err != nil {
+		if err := l.at(ctx, glass, taken, glassAdapts); err != nil {
 			return r, err
 		}
 	}
 	l.run = &r
 	meter = b.proc.meter(group, serving.pid(), xvfb.Process.Pid, os.Getpid())
 	begin := time.Now()
-	if err := l.at(ctx, glass, &shots, glassLength); err != nil {
+	if err := l.at(ctx, glass, taken, glassLength); err != nil {
 		return r, err
 	}
 	took := time.Since(begin).Seconds()
 	r.fps = float64(len(r.fresh)) / took
 	r.cores, r.others, err = meter()
 	return r, err
+}
+
+// otherPage serves what shows pictures beside the camera's own page.
+func otherPage(how, camera, module string) http.Handler {
+	site := http.NewServeMux()
+	if how == byImage {
+		site.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `<!DOCTYPE html><body style="margin: 0"><img src="http://%s/stream">`, camera)
+		})
+		return site
+	}
+	const kept = 60
+	site.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `<!DOCTYPE html><body style="margin: 0"><canvas style="display: block"></canvas><script type="module">
+import { Painter } from "./frames.js";
+const all = await Promise.all(Array.from({ length: %d }, (_, n) => fetch("picture?n=" + n).then(a => a.arrayBuffer())));
+const painter = new Painter(document.querySelector("canvas"), () => {});
+let n = 0;
+setInterval(() => painter.show({ jpeg: new Uint8Array(all[n++ %% all.length]) }), %d);
+</script>`, kept, 1000/frameRate)
+	})
+	site.HandleFunc("/frames.js", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, filepath.Join(module, "pusher", "web", "frames.js"))
+	})
+	site.HandleFunc("/picture", func(w http.ResponseWriter, r *http.Request) {
+		n, err := strconv.Atoi(r.FormValue("n"))
+		if err != nil || n >= kept {
+			http.NotFound(w, r)
+			return
+		}
+		jpg, err := codedPicture(n)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Write(jpg)
+	})
+	return site
 }
 
 // startBrowser starts a browser in a group. It keeps what it makes at its first start,
@@ -333,13 +371,13 @@ func (l *look) see(n int, taken, now int64) {
 	}
 }
 
-// at looks at a screen for some time.
-func (l *look) at(ctx context.Context, glass *screen, shots *captures, length time.Duration) error {
+// at looks at a screen for some time. taken tells when a picture was captured last.
+func (l *look) at(ctx context.Context, glass *screen, taken func(n int) int64, length time.Duration) error {
 	unknown := 0
 	for end := time.Now().Add(length); time.Now().Before(end); {
 		if n, ok := glass.picture(); ok {
 			unknown = 0
-			l.see(n, shots.of(n), time.Now().UnixNano())
+			l.see(n, taken(n), time.Now().UnixNano())
 		} else if unknown++; unknown > glassLost {
 			glass.lost, unknown = true, 0
 		}

@@ -76,7 +76,7 @@ func (g glassResults) browserTargets() (all []target) {
 		limit   float64 // ms
 		fps     float64
 	}{{"chromium", 0, 30, 0}, {"chromium", 0.2, 120, 0}, {"webkit", 0, 35, 0}, {"firefox", 0, 40, 4}, {"firefox", 0.5, 210, 4}, {"firefox", 0.2, 700, 4}} {
-		c := glassCase{browser: t.browser, cores: t.cores}
+		c := glassCase{t.browser, byPage, t.cores}
 		runs := g.of(c)
 		if len(runs) == 0 {
 			continue
@@ -88,7 +88,7 @@ func (g glassResults) browserTargets() (all []target) {
 			want += fmt.Sprintf(", ≥ %g frames a second", t.fps)
 		}
 		got := glassLine(runs)
-		c.image = true
+		c.how = byImage
 		if image := g.of(c); len(image) > 0 {
 			got += " (<img>: " + glassLine(image) + ")"
 		}
@@ -99,13 +99,18 @@ func (g glassResults) browserTargets() (all []target) {
 		all = append(all, line)
 	}
 	for _, browser := range []string{"chromium", "firefox", "webkit"} {
-		page, image := g.of(glassCase{browser: browser}), g.of(glassCase{browser: browser, image: true})
+		page, image := g.of(glassCase{browser, byPage, 0}), g.of(glassCase{browser, byImage, 0})
 		if len(page) == 0 || len(image) == 0 {
 			continue
 		}
 		cores := func(r glassRun) float64 { return r.cores }
-		ratio := median(each(page, cores)) / median(each(image, cores))
-		line := target{"processor time of " + browser + " for the page, all cores", "≤ 1.1 × <img>'s", fmt.Sprintf("%.2f ×", ratio), judge(ratio <= 1.1)}
+		beside := func(runs []glassRun) float64 { return median(each(runs, cores)) / median(each(image, cores)) }
+		ratio := beside(page)
+		got := fmt.Sprintf("%.2f ×", ratio)
+		if memory := g.of(glassCase{browser, fromMemory, 0}); len(memory) > 0 {
+			got += fmt.Sprintf(" (from memory: %.2f ×)", beside(memory))
+		}
+		line := target{"processor time of " + browser + " for the page, all cores", "≤ 1.1 × <img>'s", got, judge(ratio <= 1.1)}
 		if !isQuiet(page) || !isQuiet(image) { // a starved one takes less
 			line.verdict = tooBusy
 		}
@@ -194,7 +199,7 @@ func (g glassResults) part(section string) string {
 			fmt.Fprintf(&b, "| %v | %.1f %.0f | %s | %s | %s |\n", r.of, r.of.fps(), r.of.ideal(), show(r.plain, 0), show(r.gated, 0), excess)
 		}
 	case "browsers":
-		say("Age on the glass", "720p at 30 fps through a cable to a browser on a screen (Xvfb) that is read every 2 ms. New: a picture when it appears; seen: what stands there at any moment. Age in ms, processor time in cores; others: what the rest of the machine took of its cores meanwhile. Median of the repeats. "+
+		say("Age on the glass", "720p at 30 fps through a cable to a browser on a screen (Xvfb) that is read every 2 ms. New: a picture when it appears; seen: what stands there at any moment. Age in ms, processor time in cores; others: what the rest of the machine took of its cores meanwhile. From memory: what the page draws with shows pictures that it has, without a network. Median of the repeats. "+
 			fmt.Sprintf("A page of memory that is used for the first time costs %v on this machine, and %v with the large pages that all had here.", g.faults[0], g.faults[1]))
 		b.WriteString("\n| browser | shown by | cores | frames per second | new p50/p99 | seen p50/max | processor time | others |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 		for _, c := range glassCases() {
@@ -205,7 +210,7 @@ func (g glassResults) part(section string) string {
 			of := func(f func(r glassRun) float64) float64 { return median(each(runs, f)) }
 			age := func(ages func(r glassRun) []float64, high float64) string {
 				p50, end := of(func(r glassRun) float64 { return orNever(quantile(ages(r), 0.5)) }), of(func(r glassRun) float64 { return orNever(quantile(ages(r), high)) })
-				if math.IsInf(p50, 1) {
+				if math.IsInf(p50, 1) || c.how == fromMemory {
 					return "–"
 				}
 				return fmt.Sprintf("%.0f/%.0f", p50, end)
@@ -219,7 +224,7 @@ func (g glassResults) part(section string) string {
 			if line := glassLine(runs); !strings.HasSuffix(line, "a second") {
 				fps = line
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %.2f | %.2f |\n", c.browser, c.how(), cpu, fps, age(fresh, 0.99), age(seen, 1),
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %.2f | %.2f |\n", c.browser, c.how, cpu, fps, age(fresh, 0.99), age(seen, 1),
 				of(func(r glassRun) float64 { return r.cores }), of(func(r glassRun) float64 { return r.others }))
 		}
 		for _, cores := range glassPlots {
@@ -271,10 +276,10 @@ func (g glassResults) plot(cores float64) plot.Plot {
 	}
 	for _, c := range glassCases() {
 		runs := g.of(c)
-		if c.cores != cores || len(runs) == 0 {
+		if c.cores != cores || c.how == fromMemory || len(runs) == 0 {
 			continue
 		}
-		curve := plot.Curve{Name: c.browser + ", " + c.how()}
+		curve := plot.Curve{Name: c.browser + ", " + c.how}
 		for i := 0; i < len(runs[0].seen); i += every {
 			curve.Points = append(curve.Points, plot.Point{X: glassLength.Seconds() * float64(i) / float64(len(runs[0].seen)), Y: runs[0].seen[i]})
 		}

@@ -19,7 +19,7 @@ func measuredGlass() results {
 	}
 	for _, c := range glassCases() {
 		run := glassRun{of: c, fps: 30, cores: 0.5, seen: []float64{15, 20, 25}, fresh: []float64{15, 16}}
-		if c.image {
+		if c.how == byImage {
 			run.fps, run.cores = 29, 0.5
 		}
 		r.glass = append(r.glass, run)
@@ -139,9 +139,9 @@ func TestGlassRows(t *testing.T) {
 	r := measuredGlass()
 	for i := range r.glass {
 		switch run := &r.glass[i]; run.of {
-		case glassCase{"firefox", true, 0.5}:
+		case glassCase{"firefox", byImage, 0.5}:
 			run.fps, run.fresh, run.seen = 0, nil, []float64{9000, 12000}
-		case glassCase{"firefox", true, 0.2}:
+		case glassCase{"firefox", byImage, 0.2}:
 			*run = glassRun{of: run.of}
 		}
 	}
@@ -151,6 +151,8 @@ func TestGlassRows(t *testing.T) {
 		"| firefox | `<img>` | 0.2 | no picture in 60 s | – | – | 0.00 | 0.00 |",
 		"| firefox | page | 0.2 | 30.0 | 15/16 | 20/25 | 0.50 | 0.00 |",
 		"20 ms, 30.0 frames a second (`<img>`: no picture in 60 s) | met |",
+		"| webkit | memory | all | 30.0 | – | – | 0.50 | 0.00 |",
+		"1.00 × (from memory: 1.00 ×) | met |",
 	} {
 		if !strings.Contains(report, want) {
 			t.Errorf("the report has no %q:\n%s", want, report)
