@@ -259,9 +259,7 @@ func (h *Hub) watch() (*part, func()) {
 	case !fresh:
 		p = &part{n: p.n}
 	case p.placeholder:
-		now := *p
-		now.head = p.headNow()
-		p = &now
+		p = &part{frame: p.frame, head: p.headNow(), record: p.record, n: p.n, since: p.since, gap: p.gap, placeholder: true}
 	}
 	return p, sync.OnceFunc(h.leave)
 }

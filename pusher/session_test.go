@@ -3,6 +3,7 @@ package pusher
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -297,6 +298,32 @@ func TestHeadBeginsNoSession(t *testing.T) {
 		a := r.do("HEAD", "/stream", "X-Requested-With: XMLHttpRequest")
 		if a.Code != 200 || a.Header.Get("Content-Type") != "text/plain" || r.server.sessions.count() != 0 {
 			t.Errorf("%+v, %d sessions", a, r.server.sessions.count())
+		}
+	})
+}
+
+// A session's stream that is taken over goes on until its client has taken what is under
+// way, or for the viewer timeout. So each takeover is one more place that is taken, and
+// they have a bound, too.
+func TestTakeoversAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const places = 4
+		r := newRig(t, func(s *Server) { s.Limits = fixed(Limits{MaxViewers: places, MaxSessions: 4}) })
+		r.remote = netip.MustParseAddr("192.168.1.9")
+		r.film()
+		id := r.newID()
+		for range 10 * places {
+			conn := r.request("GET", "/"+id, "Accept: image/webp")
+			if _, err := io.ReadAtLeast(conn, make([]byte, 700), 100); err != nil { // then it reads no more
+				t.Fatal(err)
+			}
+			time.Sleep(40 * time.Millisecond)
+			r.server.mu.Lock()
+			viewers, taken := len(r.server.viewers), r.server.places.total
+			r.server.mu.Unlock()
+			if viewers > places+1 || taken > places+1 {
+				t.Fatalf("%d viewers have %d of %d places, and one for a takeover", viewers, taken, places)
+			}
 		}
 	})
 }

@@ -188,7 +188,7 @@ func leftWhy(err error) string {
 }
 
 // reservePlace takes one of the places for viewers for an address, or says why it cannot
-// have one. With oneIsFreed there is one more, which another stream of its is giving back.
+// have one. With oneIsFreed there may be one more, which another stream of its is giving back.
 // Whoever has reserved a place adds a viewer, and releases the place in the end.
 func (s *Server) reservePlace(from netip.Addr, oneIsFreed bool) (why string) {
 	s.mu.Lock()
@@ -197,7 +197,8 @@ func (s *Server) reservePlace(from netip.Addr, oneIsFreed bool) (why string) {
 		return "The camera's program is being ended"
 	}
 	s.places.resize(s.placesFor(s.Hub.newest.Load().frame))
-	if !oneIsFreed && !s.places.room(from) && !s.makePlace(from) {
+	free := s.places.room(from) || oneIsFreed && s.places.total <= s.places.max
+	if !free && !s.makePlace(from) {
 		s.totals.refusedViewers++
 		if s.places.spent(from) {
 			return fmt.Sprintf("Your address has %d of the %d places for viewers, and may have no more", s.places.share, s.places.max)

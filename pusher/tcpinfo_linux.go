@@ -46,9 +46,13 @@ type socket struct {
 	raw  [256]byte
 	info tcpInfo
 	err  error
-	rate uint32
-	iov  [3]unix.Iovec // for writeFD
-	n    int           // bytes that it wrote
+	// neverLeft is how many bytes the kernel has counted as sent that its own queue refused.
+	// It counts a segment before it gives it there (__tcp_transmit_skb in tcp_output.c), and
+	// once more when it sends it later.
+	neverLeft uint64
+	rate      uint32
+	iov       [3]unix.Iovec // for writeFD
+	n         int           // bytes that it wrote
 }
 
 func newSocket(c net.Conn) (*socket, error) {
@@ -137,6 +141,10 @@ func (s *socket) readTCPInfo(fd uintptr) {
 		return
 	}
 	s.info, s.err = parseTCPInfo(s.raw[:min(int(size), len(s.raw))]), nil
+	if s.info.Unacked == 0 { // so all that was sent is acknowledged
+		s.neverLeft = s.info.Sent - s.info.Acked
+	}
+	s.info.Sent -= s.neverLeft
 }
 
 // readQueue is for sockets without TCP_INFO. What the peer has not read yet counts as

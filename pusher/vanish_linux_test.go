@@ -2,6 +2,8 @@ package pusher
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -144,5 +146,80 @@ func TestListenerVanishes(t *testing.T) {
 	case <-ended:
 	case <-time.After(20 * time.Second): // the kernel alone takes a quarter of an hour
 		t.Error("the request goes on without its client")
+	}
+}
+
+// This computer's own queue refuses what is too much for it, and the kernel counts that as
+// sent all the same. Programs get their frames there, too.
+func TestOwnQueueOverflows(t *testing.T) {
+	t.Attr("fault", "network | this computer's own queue refuses packets | viewers get their frames | nothing has to be done")
+	const camera, viewers, frames = "10.99.0.1", 4, 6
+	if !inNetwork(t, camera) {
+		return
+	}
+	tbf := strings.Fields("qdisc add dev lo root tbf rate 80mbit burst 70k limit 66k")
+	if out, err := exec.Command("tc", tbf...).CombinedOutput(); err != nil {
+		t.Fatalf("tc: %v: %s", err, out)
+	}
+	l, err := net.Listen("tcp", camera+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera)}
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	all.Go(func() {
+		if err := server.Serve(ctx, l); err != nil {
+			t.Error(err)
+		}
+	})
+	all.Go(func() {
+		for seq := uint64(1); ctx.Err() == nil; seq++ {
+			server.Hub.Publish(bigFrame(seq, 1<<20))
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	for range viewers {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		io.WriteString(conn, "GET /stream HTTP/1.1\r\nHost: 10.99.0.1\r\n\r\n")
+		s, err := pushertest.NewStreamReader(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range frames {
+			if _, err := s.Next(); err != nil {
+				t.Fatalf("after %d frames: %v", n, err)
+			}
+		}
+		conn.Close()
+	}
+}
+
+// A frame may need longer than the viewer timeout, as long as its viewer takes some of it.
+func TestLargeFrameUnderTLS(t *testing.T) {
+	const timeout = 200 * time.Millisecond
+	s := serveSecured(t, testCertificate(t), func(s *Server) { s.Limits = fixed(Limits{ViewerTimeout: timeout}) })
+	s.Hub.Publish(bigFrame(1, 16<<20))
+	raw, err := net.Dial("tcp", s.secure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	raw.(*net.TCPConn).SetReadBuffer(64 << 10)
+	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
+	fmt.Fprintf(conn, "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	for began := time.Now(); time.Since(began) < 8*timeout; time.Sleep(timeout / 20) {
+		if _, err := io.CopyN(io.Discard, conn, 32<<10); err != nil {
+			t.Fatalf("after %v: %v; it says %s", time.Since(began), err, s.said)
+		}
+	}
+	for s.Watching() > 0 { // it takes nothing any more
+		time.Sleep(timeout / 4)
 	}
 }

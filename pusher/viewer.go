@@ -2,6 +2,7 @@ package pusher
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -59,6 +60,7 @@ type viewer struct {
 	timeout  time.Duration   // how long it may take nothing
 	closing  time.Duration   // how long the end of the stream may take
 	link     *link
+	patience *patience // nil without TLS
 	timer    *time.Timer
 	ages     *ageHistogram // of all viewers
 
@@ -101,6 +103,9 @@ func newViewer(conn net.Conn, timeout time.Duration, ages *ageHistogram) *viewer
 	var err error
 	if v.link, err = newLink(conn, timeout); err != nil {
 		v.link = new(link) // without a gate: stale pictures are better than none
+	}
+	if secured, ok := conn.(*tls.Conn); ok {
+		v.patience = newPatience(secured, timeout, v.extend)
 	}
 	v.timer = time.NewTimer(0)
 	v.timer.Stop()
@@ -345,6 +350,10 @@ func (v *viewer) flush() error {
 	}
 	v.holdFrame()
 	v.bufs = v.iov[:]
+	if v.patience != nil {
+		v.patience.begin()
+		defer v.patience.end()
+	}
 	for {
 		if err := v.conn.SetWriteDeadline(time.Now().Add(v.timeout)); err != nil {
 			return err
@@ -362,6 +371,14 @@ func (v *viewer) flush() error {
 		case n == 0:
 			return errStalled
 		}
+	}
+}
+
+// extend puts off the deadline of a write that is under way.
+func (v *viewer) extend() {
+	v.conn.SetWriteDeadline(time.Now().Add(v.timeout))
+	if v.yielded.Load() { // else the deadline that yield has set would be lost
+		v.conn.SetWriteDeadline(time.Now())
 	}
 }
 

@@ -24,6 +24,10 @@ const (
 	// ahead is by how much a frame may seem to come before its capture, because the
 	// difference of the clocks is known no better.
 	ahead = 100 * time.Millisecond
+	// jump is by how much a frame may be older than the one before, which may be the same
+	// picture, repeated each second. One that is older by more comes by a link that is slow,
+	// or from a clock that was set back.
+	jump = 2 * time.Second
 )
 
 // A clock is that of another pushcam, whose stamps it turns into this computer's time, so
@@ -39,6 +43,8 @@ type clock struct {
 	// Those of who calls captured.
 	now   difference
 	known bool
+	same  bool          // the clocks were compared anew because of a stamp, and neither had been set
+	age   time.Duration // of the frame before
 }
 
 // difference is what the clocks showed at the same time.
@@ -112,33 +118,53 @@ func (c *clock) compare(ctx context.Context) (best difference, ok bool) {
 // since 1970 by the other clock. It is now if the other clock is not known.
 func (c *clock) captured(stamp int64, now time.Time) time.Time {
 	select {
-	case c.now = <-c.know:
-		c.known = true
+	case d := <-c.know:
+		c.same = c.now.there != 0 && d.since(c.now).Abs() < ahead
+		c.now, c.known = d, true
 	default:
 	}
 	if !c.known {
 		return now
 	}
 	at := c.now.here.Add(time.Duration(stamp-c.now.there) * time.Microsecond)
-	switch age := now.Sub(at); {
+	age := now.Sub(at)
+	switch {
+	case (age < -ahead || age > oldest) && c.same: // it is the frame: one that says why there are no others
+		return now
 	case age < -ahead || age > oldest:
 		c.known = false
-		select {
-		case c.wake <- struct{}{}:
-		default:
-		}
+		c.askSoon()
 		return now
-	case age < 0:
+	case age > c.age+jump:
+		c.askSoon()
+	default:
+		c.same = false
+	}
+	c.age = max(age, 0)
+	if age < 0 {
 		return now
 	}
 	return at
+}
+
+// since is by how much more the other clock went on than this one between two comparisons.
+func (d difference) since(before difference) time.Duration {
+	return time.Duration(d.there-before.there)*time.Microsecond - d.here.Sub(before.here)
+}
+
+// askSoon has the clocks compared anew.
+func (c *clock) askSoon() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
 }
 
 var errNoTime = errors.New("it does not tell its time")
 
 // askTime asks the pushcam whose stream is at u for its time.
 func askTime(ctx context.Context, web *http.Client, u *url.URL) (micro int64, err error) {
-	at := u.JoinPath("../state")
+	at := u.ResolveReference(&url.URL{Path: "state"})
 	query := url.Values{"viewer": {"relay"}} // the short form
 	if token := u.Query().Get("token"); token != "" {
 		query.Set("token", token)

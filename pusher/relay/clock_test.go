@@ -3,6 +3,10 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -89,4 +93,73 @@ func TestClockStops(t *testing.T) {
 			t.Errorf("it took %v", time.Since(began))
 		}
 	})
+}
+
+// A clock that is set back by less than a frame may be old is found out at once as well.
+func TestClockSetBackALittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var wrong atomic.Int64
+		there := func() int64 { return time.Now().Add(time.Duration(wrong.Load())).UnixMicro() }
+		c := startClock(func(context.Context) (int64, error) { time.Sleep(time.Millisecond); return there(), nil })
+		defer c.stop()
+		age := func() time.Duration {
+			time.Sleep(100 * time.Millisecond)
+			now := time.Now()
+			return now.Sub(c.captured(there(), now))
+		}
+		for range 20 {
+			age()
+		}
+		wrong.Store(int64(-30 * time.Second))
+		for range 20 {
+			age()
+		}
+		if a := age(); a > 10*time.Millisecond {
+			t.Errorf("two seconds after the clock was set back, a frame that comes at once is %v old", a)
+		}
+	})
+}
+
+// While a camera says by a picture why there are no others, it repeats that with the time
+// when it was drawn. That is no reason to ask it all the time.
+func TestClockAndOldPicture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		c := startClock(func(context.Context) (int64, error) {
+			asked.Add(1)
+			time.Sleep(time.Millisecond)
+			return time.Now().UnixMicro(), nil
+		})
+		defer c.stop()
+		drawn := time.Now().UnixMicro()
+		for range 3600 {
+			time.Sleep(time.Second)
+			c.captured(drawn, time.Now())
+		}
+		if n, most := asked.Load(), int64((time.Hour/clockEvery+3)*clockTries); n > most {
+			t.Errorf("asked %d times in an hour, want at most %d", n, most)
+		}
+	})
+}
+
+// The camera may be behind a proxy, below a path.
+func TestClockAddress(t *testing.T) {
+	var asked string
+	camera := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.Path
+		fmt.Fprint(w, `{"time": 1.500000}`)
+	}))
+	t.Cleanup(camera.Close)
+	for path, want := range map[string]string{
+		"": "/state", "/stream": "/state", "/cam1/stream": "/cam1/state", "/?action=stream": "/state",
+		"/cam1/?action=stream": "/cam1/state", "/webcam/?action=stream": "/webcam/state",
+	} {
+		u, err := url.Parse(camera.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if micro, err := askTime(t.Context(), camera.Client(), u); err != nil || micro != 1.5e6 || asked != want {
+			t.Errorf("of %s: asked %s, got %d, %v; want %s", path, asked, micro, err, want)
+		}
+	}
 }
