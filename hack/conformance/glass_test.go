@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -123,6 +124,19 @@ func TestPageControls(t *testing.T) {
 	until(t, tb, `document.documentElement.lang == "de" && document.getElementById("state").textContent.includes("1 sieht zu")`)
 	if said := tb.complaints(); len(said) > 0 {
 		t.Errorf("the console says:\n%s", strings.Join(said, "\n"))
+	}
+
+	// The last picture of a camera that is gone keeps its time.
+	p.kill()
+	var done bool
+	tb.eval(`(window.saved = null, window.gone = Date.now()) > 0`, &done)
+	until(t, tb, `Date.now() > gone + 3000`)
+	press("s")
+	until(t, tb, `saved != null`)
+	var times struct{ Gone, Taken int64 } // in ms since 1970
+	tb.eval(`(name => ({ gone, taken: new Date(name.slice(13, 23) + "T" + name.slice(24, 32).replaceAll("-", ":")).getTime() }))(saved.name)`, &times)
+	if times.Taken < times.Gone-60_000 || times.Taken > times.Gone+1000 {
+		t.Errorf("a picture is said to be of %v after its camera was gone", time.Duration(times.Taken-times.Gone)*time.Millisecond)
 	}
 }
 

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -291,4 +294,40 @@ func TestPagesElsewhere(t *testing.T) {
 	}
 	inFirefox(t, quirk, test)
 	inWebKit(t, quirk, test)
+}
+
+// Behind a proxy that has a path for the camera the panel says why the viewers' password does
+// not open it, and shows links that lead to the camera.
+func TestPanelBehindPath(t *testing.T) {
+	tb := chromiumAlone(t, "the owner's panel behind a proxy's path: the viewers' password, a new link", "")
+	p := startOwned(t, "-size", "320x240")
+	p.api("PATCH", "/api/settings", `{"viewer_password": "mine for viewers"}`)
+	camera, err := url.Parse(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(http.StripPrefix("/webcam", &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(camera)
+		r.Out.Host = r.In.Host
+	}}))
+	t.Cleanup(func() { proxy.CloseClientConnections(); proxy.Close() })
+	tb.open(proxy.URL + "/webcam/panel")
+	until(t, tb, `document.getElementById("login")?.hidden == false`)
+	o := panel{t, tb}
+	o.enter("mine for viewers")
+	until(t, tb, `document.querySelector("#login .wrong").textContent.includes("as a viewer")`)
+	o.enter(ownersPassword)
+	until(t, tb, `document.querySelectorAll("section").length > 5`)
+	o.set("For what", "a recorder")
+	o.press("Make a link")
+	until(t, tb, `document.querySelector("code")?.textContent.startsWith("`+proxy.URL+`/webcam/stream?token=")`)
+	var link string
+	tb.eval(`document.querySelector("code").textContent`, &link)
+	resp, err := http.Get(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Errorf("the link gives %s", resp.Status)
+	}
 }

@@ -80,6 +80,23 @@ func TestWallFindsCameras(t *testing.T) {
 	until(t, tb, `(inNetwork = ["`+second.url+`", "`+first.url+`"]) && `+seen+` == 2 && document.querySelectorAll("#tiles li").length == 2`)
 }
 
+// A camera that has another address than before is shown from there, and nobody asks for it
+// at the old one any more.
+func TestWallFollowsCamera(t *testing.T) {
+	const answers = `
+		window.address = null;
+		const ask = fetch;
+		window.fetch = (what, ...more) => String(what) !== "api/cameras" ? ask(what, ...more) :
+			Promise.resolve(Response.json({ cameras: address ? [{ host: "garden.local", url: address }] : [] }));`
+	tb := chromiumAlone(t, "/wall shows a camera whose address has changed once, from where it is", answers)
+	p := start(t, "-size", "320x240")
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	tb.open(p.url + "/wall")
+	until(t, tb, `(address = "`+gone.URL+`") && document.querySelector("#tiles span")?.textContent == "reconnecting"`)
+	until(t, tb, `(address = "`+p.url+`") && document.querySelectorAll("#tiles li").length == 1 && document.querySelector("#tiles img").naturalWidth == 320`)
+}
+
 // On a page that came by https a browser shows nothing that comes by http. The wall says where
 // such cameras are shown.
 func TestWallByHTTPS(t *testing.T) {

@@ -70,7 +70,7 @@ export class Live {
 
   // What is not known of these is null or NaN.
   get frame() { return this.#painter?.last ?? null; }
-  get age() { return this.frame ? this.#clock.age(this.frame.taken) : NaN; }
+  get age() { return this.frame?.clock === this.#clock ? this.#clock.age(this.frame.taken) : NaN; }
 
   // doubt is by how much the age may be wrong, either way.
   get doubt() { return this.#clock.doubt / 2; }
@@ -85,7 +85,7 @@ export class Live {
   // word is how it is, as a name of one of the words.
   get word() {
     const { phase, format } = this.state?.camera ?? {};
-    if (["receiving", "restarting"].includes(this.state?.update?.phase)) return "updating";
+    if (["receiving", "restarting"].includes(this.state?.update?.phase) && performance.now() - this.#answered < 120_000) return "updating";
     if (!this.#connected) return this.#known ? "reconnecting" : "connecting";
     if (phase === "privacy") return "privacy";
     if (phase === "no-camera" || phase === "fault" || this.frame?.number === 0 && phase !== "live") return "lost"; // else the reason is on its way
@@ -96,7 +96,10 @@ export class Live {
   }
 
   // taken is when a frame was captured, as a Date.
-  taken(frame) { return new Date(Date.now() - (this.#clock.age(frame.taken) || 0)); }
+  taken(frame) {
+    if (this.#clock.doubt < Infinity) frame.at ??= Date.now() - this.#clock.age(frame.taken);
+    return new Date(frame.at ?? Date.now());
+  }
 
   get name() { return this.state?.camera?.device?.name || "pushcam"; }
 
@@ -187,8 +190,10 @@ export class Live {
     const last = this.frame;
     this.#wait = retry.first;
     this.#taken++;
-    if (frame.number !== last?.number || frame.taken !== last.taken) this.#painter.show(frame);
-    else this.#shown++;
+    const same = frame.number === last?.number && frame.taken === last.taken;
+    (same ? last : frame).clock = this.#clock;
+    if (same) this.#shown++;
+    else this.#painter.show(frame);
   }
 
   #tell(state) {
@@ -199,6 +204,7 @@ export class Live {
   #isDrawn(frame) {
     this.#shown++;
     if (!frame) return;
+    this.taken(frame);
     this.#drawnAge = frame.number ? this.#clock.age(frame.taken) : NaN;
     this.#drawn.push(performance.now());
     if (this.#drawn.length === 1) this.#changed();

@@ -86,6 +86,7 @@ const video = make("video", { muted: true, playsInline: true, onleavepictureinpi
 async function inset() {
   if (document.pictureInPictureElement) return document.exitPictureInPicture();
   video.srcObject ??= live.picture.captureStream();
+  adjust(); // a stream has no picture before one is drawn
   await video.play();
   await video.requestPictureInPicture();
 }

@@ -25,8 +25,9 @@ async function enter() {
     at("login").hidden = !stranger;
     at("owner").hidden = at("leave").hidden = true;
     show(at("trouble"), stranger ? "" : error.status === 404 ? words.noOwner : error.message);
-    if (stranger) at("password").focus();
-    else setTimeout(enter, retry);
+    if (!stranger) return void setTimeout(enter, retry);
+    at("password").focus();
+    return error.message;
   }
 }
 

@@ -137,7 +137,7 @@ async function tokens() {
   await load();
   return [make("h3", { textContent: words.tokens }), list, row(words.tokenName, name), button(words.makeToken, async () => {
     const { url } = await ask("POST", "api/tokens", new URLSearchParams({ name: name.value }));
-    secret.replaceChildren(words.tokenOnce, make("code", { textContent: new URL(url, location) }));
+    secret.replaceChildren(words.tokenOnce, make("code", { textContent: new URL("api/" + url, location) }));
     name.value = "";
     await load();
   }), secret];

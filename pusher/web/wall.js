@@ -41,6 +41,8 @@ class Tile {
     visible ? this.#again() : this.#end();
   }
 
+  get live() { return this.#session && !this.#broken; }
+
   // fit asks for as many frames as the tile's size deserves.
   fit() {
     const wanted = this.element.clientWidth * devicePixelRatio * rate.perPixel;
@@ -108,9 +110,9 @@ const pause = time => new Promise(done => setTimeout(done, time));
 
 async function cameras() {
   const named = new URLSearchParams(location.search).getAll("cam").map(a => a.includes("://") ? a : location.protocol + "//" + a);
-  if (named.length > 0) return named.filter(isCamera);
+  if (named.length > 0) return named.filter(isCamera).map(url => ({ url }));
   const answer = await fetch("api/cameras", { signal: AbortSignal.timeout(search) }).then(a => a.json()).catch(() => null);
-  return (answer?.cameras ?? []).map(c => c.self ? new URL(".", location).href : c.url);
+  return (answer?.cameras ?? []).map(c => c.self ? { url: new URL(".", location).href } : c);
 }
 
 function isCamera(address) {
@@ -124,7 +126,7 @@ function isCamera(address) {
 translate();
 const list = at("tiles");
 const tiles = new Map();
-const known = new Set();
+const known = new Map(); // elements, by a camera's name
 
 // arrange makes the tiles as large as the window allows, in rows of the same length.
 function arrange() {
@@ -142,7 +144,7 @@ function arrange() {
 addEventListener("resize", arrange);
 
 const seen = new Map();
-const look = () => { for (const [element, visible] of seen) tiles.get(element).see(visible && !document.hidden); };
+const look = () => { for (const [element, visible] of seen) tiles.get(element)?.see(visible && !document.hidden); };
 document.addEventListener("visibilitychange", look);
 const observer = new IntersectionObserver(entries => {
   for (const e of entries) seen.set(e.target, e.isIntersecting);
@@ -151,11 +153,19 @@ const observer = new IntersectionObserver(entries => {
 
 // find looks for cameras, also for those that come later.
 async function find() {
-  for (const address of await cameras()) {
-    if (known.has(address)) continue;
-    known.add(address);
+  for (const { url: address, host = address } of await cameras()) {
+    const old = known.get(host);
+    if (old && (old.address === address || tiles.get(old).live)) continue;
+    if (old) { // it has another address now
+      tiles.get(old).see(false);
+      tiles.delete(old);
+      seen.delete(old);
+      observer.unobserve(old);
+      old.remove();
+    }
     if (location.protocol === "https:" && address.startsWith("http:")) at("mixed").hidden = false; // browsers show none there
     const tile = new Tile(address);
+    known.set(host, Object.assign(tile.element, { address }));
     tiles.set(tile.element, tile);
     list.append(tile.element);
     observer.observe(tile.element);

@@ -4,6 +4,8 @@ const languages = ["en", "de"];
 export const language = navigator.languages.map(l => l.slice(0, 2)).find(l => languages.includes(l)) ?? "en";
 export const words = (await import(`./${language}.js`)).default;
 
+AbortSignal.timeout ??= time => { const c = new AbortController(); setTimeout(() => c.abort(), time); return c.signal; }; // Safari before 16
+
 export const at = id => document.getElementById(id);
 
 // make makes an element with properties and children.
