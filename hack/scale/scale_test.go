@@ -190,12 +190,6 @@ func TestRelays(t *testing.T) {
 	}
 	stop := relay(relays[0])
 	relay(relays[1])
-	balancer := exec.Command("haproxy", "-db", "-f", "haproxy.cfg")
-	balancer.Stderr = t.Output()
-	if err := balancer.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { balancer.Process.Kill(); balancer.Wait() })
 	await(t, "a picture of each relay", func() error {
 		for _, h := range relays {
 			res, err := http.Get("http://" + h.address + ":8080/snapshot.jpg")
@@ -209,6 +203,12 @@ func TestRelays(t *testing.T) {
 		}
 		return nil
 	})
+	balancer := exec.Command("haproxy", "-db", "-f", "haproxy.cfg")
+	balancer.Stderr = t.Output()
+	if err := balancer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { balancer.Process.Kill(); balancer.Wait() })
 	await(t, "haproxy", func() error {
 		conn, err := net.Dial("tcp", gateway+":8000")
 		if err == nil {
@@ -233,7 +233,7 @@ func TestRelays(t *testing.T) {
 		watching.Wait()
 	})
 	// progress waits until each has seen ten frames more.
-	progress := func(when string) {
+	progress := func(when string) (serves []int) {
 		t.Helper()
 		began := time.Now()
 		before := make([]int64, len(all))
@@ -252,12 +252,12 @@ func TestRelays(t *testing.T) {
 			}
 			return nil
 		})
-		var serves []int
 		for _, h := range relays {
 			n, _ := h.watching()
 			serves = append(serves, n)
 		}
 		t.Logf("%s: all %d have ten more frames after %v; the relays serve %v", when, len(all), time.Since(began).Round(100*time.Millisecond), serves)
+		return serves
 	}
 	serves := func(want int) {
 		t.Helper()
@@ -269,7 +269,9 @@ func TestRelays(t *testing.T) {
 			return err
 		})
 	}
-	progress("with both relays")
+	if shares := progress("with both relays"); min(shares[0], shares[1]) < *viewers/3 {
+		t.Errorf("of %d viewers the relays serve %d; want about as many each", *viewers, shares)
+	}
 	serves(2)
 	stop()
 	progress("after one was killed")
