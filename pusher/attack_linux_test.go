@@ -23,6 +23,24 @@ import (
 	"github.com/pushcam/pushcam/pusher/pushertest"
 )
 
+// serving has a server serve until the test is over. What belongs to that is begun by the
+// group, and ends with the context.
+func serving(t *testing.T, server *Server, listeners ...net.Listener) (context.Context, *sync.WaitGroup) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	all := new(sync.WaitGroup)
+	t.Cleanup(func() {
+		cancel()
+		all.Wait()
+	})
+	all.Go(func() {
+		if err := server.Serve(ctx, listeners...); err != nil {
+			t.Error(err)
+		}
+	})
+	return ctx, all
+}
+
 // inNetwork runs the test again in a network namespace of its own, in which this computer
 // has the addresses, and returns true there. So connections come from addresses that are
 // not loopback's.
@@ -176,15 +194,7 @@ func TestOneAddressKeepsNobodyOut(t *testing.T) {
 				t.Fatal(err)
 			}
 			server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), Log: slog.New(slog.DiscardHandler), Memory: 1 << 30, Limits: fixed(Limits{MaxViewers: 128, MaxSessions: 64})} // else the budget of memory drops those who are slow
-			ctx, cancel := context.WithCancel(context.Background())
-			var all sync.WaitGroup
-			defer all.Wait()
-			defer cancel()
-			all.Go(func() {
-				if err := server.Serve(ctx, l); err != nil {
-					t.Error(err)
-				}
-			})
+			ctx, all := serving(t, server, l)
 			all.Go(func() { // the camera
 				picture := testFrame(1)
 				picture.JPEG = append(bytes.Repeat(picture.JPEG[:2], 1<<20), picture.JPEG...)

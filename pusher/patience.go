@@ -24,10 +24,8 @@ type patience struct {
 // newPatience is for a connection on which a peer may take nothing for timeout.
 func newPatience(conn *tls.Conn, timeout time.Duration, extend func()) *patience {
 	p := &patience{every: timeout / 4, extend: extend}
-	p.socket, _ = newSocket(conn.NetConn()) // without it the deadline stays as it is
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.timer = time.AfterFunc(p.every, p.look)
+	p.socket, _ = newSocket(conn.NetConn())   // without it the deadline stays as it is
+	p.timer = time.AfterFunc(p.every, p.look) // which does nothing until begin
 	return p
 }
 
@@ -67,4 +65,12 @@ func (p *patience) took() bool {
 	before := p.acked
 	p.acked = p.info.Acked
 	return p.acked != before
+}
+
+// extend puts off the deadline of a write that is under way.
+func (v *viewer) extend() {
+	v.conn.SetWriteDeadline(time.Now().Add(v.timeout))
+	if v.yielded.Load() { // else the deadline that yield has set would be lost
+		v.conn.SetWriteDeadline(time.Now())
+	}
 }

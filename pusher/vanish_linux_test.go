@@ -1,7 +1,6 @@
 package pusher
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,15 +28,7 @@ func TestViewerVanishes(t *testing.T) {
 	}
 	server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera), Limits: fixed(Limits{ViewerTimeout: time.Second})}
 	itself := NewMemoryListener()
-	ctx, cancel := context.WithCancel(context.Background())
-	var all sync.WaitGroup
-	defer all.Wait()
-	defer cancel()
-	all.Go(func() {
-		if err := server.Serve(ctx, l, itself); err != nil {
-			t.Error(err)
-		}
-	})
+	ctx, all := serving(t, server, l, itself)
 	all.Go(func() {
 		for seq := uint64(1); ctx.Err() == nil; seq++ {
 			f := *testFrame(seq)
@@ -125,15 +115,7 @@ func TestListenerVanishes(t *testing.T) {
 			}
 		}
 	})})(server)
-	ctx, cancel := context.WithCancel(context.Background())
-	var all sync.WaitGroup
-	defer all.Wait()
-	defer cancel()
-	all.Go(func() {
-		if err := server.Serve(ctx, l); err != nil {
-			t.Error(err)
-		}
-	})
+	serving(t, server, l)
 	conn, err := dialFrom(page, l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -166,15 +148,7 @@ func TestOwnQueueOverflows(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := &Server{Hub: NewHub(nil), Camera: new(fakeCamera)}
-	ctx, cancel := context.WithCancel(context.Background())
-	var all sync.WaitGroup
-	defer all.Wait()
-	defer cancel()
-	all.Go(func() {
-		if err := server.Serve(ctx, l); err != nil {
-			t.Error(err)
-		}
-	})
+	ctx, all := serving(t, server, l)
 	all.Go(func() {
 		for seq := uint64(1); ctx.Err() == nil; seq++ {
 			server.Hub.Publish(bigFrame(seq, 1<<20))
@@ -203,7 +177,7 @@ func TestOwnQueueOverflows(t *testing.T) {
 
 // A frame may need longer than the viewer timeout, as long as its viewer takes some of it.
 func TestLargeFrameUnderTLS(t *testing.T) {
-	const timeout = 200 * time.Millisecond
+	const timeout = 2 * time.Second // a reader that is late by less is none that takes nothing
 	s := serveSecured(t, testCertificate(t), func(s *Server) { s.Limits = fixed(Limits{ViewerTimeout: timeout}) })
 	s.Hub.Publish(bigFrame(1, 16<<20))
 	raw, err := net.Dial("tcp", s.secure)
@@ -214,12 +188,14 @@ func TestLargeFrameUnderTLS(t *testing.T) {
 	raw.(*net.TCPConn).SetReadBuffer(64 << 10)
 	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
 	fmt.Fprintf(conn, "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	for began := time.Now(); time.Since(began) < 8*timeout; time.Sleep(timeout / 20) {
+	for began := time.Now(); time.Since(began) < timeout*3/2; time.Sleep(timeout / 100) {
 		if _, err := io.CopyN(io.Discard, conn, 32<<10); err != nil {
 			t.Fatalf("after %v: %v; it says %s", time.Since(began), err, s.said)
 		}
 	}
-	for s.Watching() > 0 { // it takes nothing any more
-		time.Sleep(timeout / 4)
+	for end := time.Now().Add(time.Minute); s.Watching() > 0; time.Sleep(timeout / 100) { // it takes nothing any more
+		if time.Now().After(end) {
+			t.Fatal("it is still a viewer, although it takes nothing")
+		}
 	}
 }

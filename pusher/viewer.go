@@ -374,14 +374,6 @@ func (v *viewer) flush() error {
 	}
 }
 
-// extend puts off the deadline of a write that is under way.
-func (v *viewer) extend() {
-	v.conn.SetWriteDeadline(time.Now().Add(v.timeout))
-	if v.yielded.Load() { // else the deadline that yield has set would be lost
-		v.conn.SetWriteDeadline(time.Now())
-	}
-}
-
 // yield ends the stream, as its goroutine finds out, without waiting for what the viewer
 // has not taken.
 func (v *viewer) yield() {
