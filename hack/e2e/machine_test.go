@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,6 +37,8 @@ type machine struct {
 	serial  string       // the file of what its serial port says
 
 	resets   atomic.Int32 // times that the machine began anew
+	watching sync.Mutex
+	streams  []net.Conn   // those of this boot
 	shutdown atomic.Value // the reason why it ended, a string
 	qemu     *os.Process
 	exited   chan struct{}
@@ -139,7 +143,8 @@ func (m *machine) start(t *testing.T, options []string, files ...*os.File) {
 		console.Close()
 		serial.Close()
 		if t.Failed() {
-			t.Logf("QEMU: %v\n%sThe serial line's last words:\n%s", m.exit, complaints.Bytes(), lastLines(serial.Name(), 100))
+			t.Logf("QEMU: %v, and the machine began anew %d times\n%sThe serial line's last words:\n%s\nOf crashes it said:\n%s",
+				m.exit, m.resets.Load(), complaints.Bytes(), lastLines(m.serial, 100), m.crashes(t))
 		}
 	})
 }
@@ -175,10 +180,51 @@ func (m *machine) event(e qmpEvent) {
 		// fails, the button's next use shows it.
 		m.button(false)
 		m.resets.Add(1)
+		m.loseStreams()
 	case "SHUTDOWN":
 		m.shutdown.Store(e.Data.Reason)
 	}
 }
+
+// watch notes a stream of the machine.
+func (m *machine) watch(conn net.Conn) {
+	m.watching.Lock()
+	defer m.watching.Unlock()
+	m.streams = append(m.streams, conn)
+}
+
+// loseStreams ends the streams of a machine that begins anew: what sent them is no
+// more, and never says so.
+func (m *machine) loseStreams() {
+	m.watching.Lock()
+	defer m.watching.Unlock()
+	for _, conn := range m.streams {
+		conn.Close()
+	}
+	m.streams = nil
+}
+
+// crashes are the serial line's lines in which the kernel says that it has crashed,
+// each with those around it.
+func (m *machine) crashes(t *testing.T) string {
+	const before, after = 5, 50
+	log, err := os.ReadFile(m.serial)
+	if err != nil {
+		t.Error(err)
+	}
+	var said []string
+	lines := strings.Split(strings.ReplaceAll(string(log), "\r", ""), "\n")
+	for i := 0; i < len(lines); i++ {
+		if crash.MatchString(lines[i]) {
+			end := min(i+after, len(lines))
+			said = append(said, lines[max(0, i-before):end]...)
+			i = end
+		}
+	}
+	return strings.Join(said, "\n")
+}
+
+var crash = regexp.MustCompile(`Unable to handle|Internal error|Kernel panic|BUG:`)
 
 func lastLines(path string, n int) string {
 	text, err := os.ReadFile(path)

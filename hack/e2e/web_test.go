@@ -215,6 +215,7 @@ func (m *machine) metrics(t *testing.T, want ...string) {
 type viewer struct {
 	m      *machine
 	opened time.Time
+	resets int32 // of the machine before
 	conn   net.Conn
 	stream *pushertest.StreamReader
 }
@@ -227,6 +228,7 @@ func (m *machine) stream(t *testing.T) *viewer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	m.watch(conn)
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +236,7 @@ func (m *machine) stream(t *testing.T) *viewer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &viewer{m, time.Now(), conn, s}
+	return &viewer{m, time.Now(), m.resets.Load(), conn, s}
 }
 
 // dialStream asks for a stream.
@@ -251,17 +253,25 @@ func dialStream(ctx context.Context, address string) (net.Conn, error) {
 	return conn, nil
 }
 
+// next is the next part of the stream, which must go on.
+func (v *viewer) next(t *testing.T) pushertest.Part {
+	t.Helper()
+	part, err := v.stream.Next()
+	if err != nil {
+		t.Fatalf("the stream ended; the machine began anew %d times since it opened: %v", v.m.resets.Load()-v.resets, err)
+	}
+	return part
+}
+
 // picture is the next picture of the camera, and its number. A placeholder in between is
 // the product's fault, unless the machine was so busy that the webcam itself stood
 // still.
 func (v *viewer) picture(t *testing.T) (n int, jpg []byte) {
 	t.Helper()
 	for {
-		part, err := v.stream.Next()
-		if err != nil {
-			t.Fatalf("the stream: %v", err)
-		}
-		switch n, err = pictures.Number(part.JPEG); {
+		part := v.next(t)
+		n, err := pictures.Number(part.JPEG)
+		switch {
 		case err == nil:
 			return n, part.JPEG
 		case !errors.Is(err, pictures.ErrNotTaken) || v.m.cam == nil || !v.m.cam.paused(v.opened):
@@ -275,10 +285,7 @@ func (v *viewer) picture(t *testing.T) (n int, jpg []byte) {
 func (v *viewer) await(t *testing.T, webcams bool) {
 	t.Helper()
 	for {
-		part, err := v.stream.Next()
-		if err != nil {
-			t.Fatalf("the stream: %v", err)
-		}
+		part := v.next(t)
 		if _, err := pictures.Number(part.JPEG); (err == nil) == webcams {
 			return
 		}
