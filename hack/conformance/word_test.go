@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -33,6 +34,39 @@ func TestPageDuringUpdate(t *testing.T) {
 		now.Store(&update.State{Phase: update.OnTrial})
 		until(t, tb, word+` == "live"`+calm)
 	})
+}
+
+// A camera that does not come back from its update is away, after two minutes. The page's
+// clock is put forward here.
+func TestPageAfterUpdateThatNeverEnds(t *testing.T) {
+	tb := chromiumAlone(t, "an update that has not ended after two minutes is no longer why the camera is away", `
+		window.later = window.tries = 0;
+		const now = performance.now.bind(performance), ask = fetch;
+		performance.now = () => now() + later;
+		window.fetch = (...what) => window.away ? (tries++, Promise.reject(new TypeError("away"))) : ask(...what);`)
+	url := film(t, &pusher.Server{News: func() map[string]any {
+		return map[string]any{"camera": camera.State{Phase: camera.Live}, "update": update.State{Phase: update.Restarting}}
+	}})
+	r, through := passageTo(t, &program{url: strings.TrimSuffix(url, "/")}, 0)
+	tb.open(through.url + "/")
+	until(t, tb, word+` == "updating"`)
+	until(t, tb, `window.away = true`)
+	r.lose()
+	until(t, tb, `tries > 3`)
+	until(t, tb, word+` == "updating"`)
+	until(t, tb, `(later = 121_000) && `+word+` == "reconnecting"`)
+}
+
+// Safari before 16 has no AbortSignal.timeout.
+func TestPageWithoutAbortTimeout(t *testing.T) {
+	tb := chromiumAlone(t, "the page, the owner's panel and the wall work in a browser without AbortSignal.timeout", `delete AbortSignal.timeout;`)
+	p := startOwned(t, "-size", "320x240")
+	logIn(t, tb, p)
+	until(t, tb, word+` == "live" && document.querySelector("#viewers tbody td") != null`)
+	tb.open(p.url + "/")
+	until(t, tb, word+` == "live" && document.getElementById("age").textContent != ""`)
+	tb.open(p.url + "/wall")
+	until(t, tb, `!document.getElementById("none").hidden`) // it has looked for cameras, and found none
 }
 
 // On a link that is slower than the camera's pictures come the page says so, and no more when
