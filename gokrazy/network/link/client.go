@@ -199,6 +199,7 @@ func (m *machine) bind(now time.Time) {
 	}
 	c.lease, c.last = c.wanted, c.wanted.address.Addr()
 	m.keep(now)
+	m.newExchange(now) // another server may still refuse what this one has given
 	isNew := before == nil || before.address != c.lease.address
 	if isNew {
 		m.router.forget()
