@@ -157,16 +157,32 @@ func text(ssid string) string {
 	return b.String()
 }
 
-// strongest are the networks by their names, each by the strongest of its access
-// points, the strongest first.
+// strongest are the networks by their names, each by the strongest of those of its access
+// points that the radio can best join, the strongest first. An access point without a
+// password, which anybody can give any name, stands for no network that has one.
 func strongest(all []bss) (found []bss) {
-	all = slices.SortedStableFunc(slices.Values(all), func(a, b bss) int { return cmp.Compare(b.signal, a.signal) })
 	for _, b := range all {
-		if b.ssid != "" && !slices.ContainsFunc(found, func(f bss) bool { return f.ssid == b.ssid }) {
+		switch i := slices.IndexFunc(found, func(f bss) bool { return f.ssid == b.ssid }); {
+		case b.ssid == "":
+		case i < 0:
 			found = append(found, b)
+		case cmp.Or(cmp.Compare(b.security.fitness(), found[i].security.fitness()), cmp.Compare(b.signal, found[i].signal)) > 0:
+			found[i] = b
 		}
 	}
+	slices.SortStableFunc(found, func(a, b bss) int { return cmp.Compare(b.signal, a.signal) })
 	return found
+}
+
+// fitness is higher for what is to be joined rather.
+func (s security) fitness() int {
+	switch s {
+	case wpa1, wpa2:
+		return 2
+	case open:
+		return 1
+	}
+	return 0
 }
 
 func seen(all []bss) (found []status.SeenNetwork) {

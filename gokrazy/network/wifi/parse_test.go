@@ -75,6 +75,19 @@ func TestParseBSS(t *testing.T) {
 	}
 }
 
+// A router may have WPA3 alone on one band, and anybody can give an access point without a
+// password any name: the network is the one that can be joined with its password.
+func TestStrongest(t *testing.T) {
+	all := []bss{
+		{0, "home", "02:00:00:00:00:00", -40, 5180, wpa3}, {1, "home", "02:00:00:00:00:01", -60, 2437, wpa2}, {2, "home", "02:00:00:00:00:02", -30, 2412, open},
+		{3, "", "02:00:00:00:00:03", -20, 2412, open}, {4, "cafe", "02:00:00:00:00:04", -70, 2412, open}, {5, "cafe", "02:00:00:00:00:05", -50, 2412, open},
+		{6, "work", "02:00:00:00:00:06", -80, 2412, enterprise},
+	}
+	if diff := cmp.Diff([]bss{all[5], all[1], all[6]}, strongest(all), cmp.AllowUnexported(bss{})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestSecurity(t *testing.T) {
 	for flags, want := range map[string]security{
 		"[ESS]": open, "": open, "[WPS][ESS]": open, "[WEP][ESS]": wep,
