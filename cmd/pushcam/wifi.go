@@ -56,8 +56,6 @@ const (
 	// wifiTime leaves the radio some seconds of two minutes to join the network of before.
 	wifiTime = 105 * time.Second
 	wifiLook = time.Second
-	// maxWiFi bounds the networks that are kept, as the set-up page does.
-	maxWiFi = 8
 )
 
 var (
@@ -196,12 +194,8 @@ func (w *wifi) begin(ssid, password, country string) (code int, err error) {
 	}
 	err = w.save(func(s *setup.Settings) error {
 		try.country, try.networks = s.Country, slices.Clone(s.Networks)
-		others := slices.DeleteFunc(slices.Clone(s.Networks), func(n setup.Network) bool { return string(n.SSID) == ssid })
-		for _, n := range others {
-			first.Priority = max(first.Priority, n.Priority+1)
-		}
-		try.tried = first
-		s.Networks = append([]setup.Network{first}, others[:min(len(others), maxWiFi-1)]...)
+		s.Prefer(first)
+		try.tried = s.Networks[0]
 		if country != "" {
 			s.Country = country
 		}

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -236,6 +237,16 @@ func read(path string, v any) error {
 		return fmt.Errorf("%s: %w: %w", path, errDamaged, err)
 	}
 	return nil
+}
+
+// Prefer puts a network before all others, in the place of the one of its name. Of more than
+// the card's file may have, the last is given up.
+func (s *Settings) Prefer(n Network) {
+	others := slices.DeleteFunc(slices.Clone(s.Networks), func(o Network) bool { return bytes.Equal(o.SSID, n.SSID) })
+	for _, o := range others {
+		n.Priority = max(n.Priority, o.Priority+1)
+	}
+	s.Networks = append([]Network{n}, others[:min(len(others), maxNetworks-1)]...)
 }
 
 // clone returns settings that share nothing with s.

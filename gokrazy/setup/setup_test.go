@@ -68,6 +68,27 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
+// What is typed comes first, and takes none of the networks away that the card's file has.
+func TestPrefer(t *testing.T) {
+	var s Settings
+	for i := range maxNetworks {
+		s.Prefer(Network{SSID: []byte{byte('a' + i)}})
+	}
+	s.Prefer(Network{SSID: []byte("c"), PSK: new([32]byte)})
+	names := ""
+	for i, n := range s.Networks {
+		if names += string(n.SSID); i > 0 && n.Priority >= s.Networks[i-1].Priority {
+			t.Errorf("%q has the priority %d, behind %d", n.SSID, n.Priority, s.Networks[i-1].Priority)
+		}
+	}
+	if names != "cponmlkjihgfedba" || s.Networks[0].PSK == nil {
+		t.Errorf("the networks are %q", names)
+	}
+	if s.Prefer(Network{SSID: []byte("z")}); len(s.Networks) != maxNetworks {
+		t.Errorf("%d networks", len(s.Networks))
+	}
+}
+
 func TestSaveSideBySide(t *testing.T) {
 	root := device.Root(t.TempDir())
 	var all sync.WaitGroup

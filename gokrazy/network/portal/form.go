@@ -5,7 +5,6 @@ package portal
 import (
 	"encoding/hex"
 	"net/url"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -29,8 +28,6 @@ const (
 	other = "other"
 	// maxField bounds what is taken of a field, in bytes.
 	maxField = 1 << 10
-	// maxNetworks bounds those that are kept.
-	maxNetworks = 8
 )
 
 // A form is what was typed, and what is wrong with it.
@@ -164,12 +161,7 @@ func (t *typed) apply(s *setup.Settings, hash string) {
 	if t.viewing != "" {
 		s.Viewing = t.viewing
 	}
-	others := slices.DeleteFunc(slices.Clone(s.Networks), func(n setup.Network) bool { return string(n.SSID) == string(t.network.SSID) })
-	first := t.network
-	for _, n := range others {
-		first.Priority = max(first.Priority, n.Priority+1)
-	}
-	s.Networks = append([]setup.Network{first}, others[:min(len(others), maxNetworks-1)]...)
+	s.Prefer(t.network)
 }
 
 // sentence is an error's text as one.

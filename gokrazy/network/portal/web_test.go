@@ -468,3 +468,15 @@ func FuzzForm(f *testing.F) {
 		}
 	})
 }
+
+// A network that is typed takes none away that the card's file has, of which there may be 16.
+func TestApply(t *testing.T) {
+	var s setup.Settings
+	for i := range 12 {
+		s.Prefer(setup.Network{SSID: []byte{byte('a' + i)}})
+	}
+	typed := &typed{network: setup.Network{SSID: []byte("home")}}
+	if typed.apply(&s, ""); len(s.Networks) != 13 || string(s.Networks[0].SSID) != "home" {
+		t.Errorf("%d networks, and the first is %q", len(s.Networks), s.Networks[0].SSID)
+	}
+}
