@@ -12,12 +12,13 @@ const maxRun = 1 << 20
 // ClearFree overwrites with zeros what is in free clusters, and what files of the root
 // folder that can be written to have behind their end: there are older copies of what an
 // editor has saved, or WriteFile has replaced. It returns how many bytes it has
-// overwritten, also when ctx is done before the end. It reads all that is free, which
-// takes a card some seconds; clusters that have nothing in them are not written.
+// overwritten, also when ctx is done before the end; then next is what to give as from for
+// the rest, which is 0 at first. It reads all that is free, which takes a card some seconds;
+// clusters that have nothing in them are not written.
 //
 // Names of files that were removed stay in the root folder, and so does all that lost
 // clusters have, and what is behind the end of a file that shares clusters with another.
-func (f *FS) ClearFree(ctx context.Context) (cleared int64, err error) {
+func (f *FS) ClearFree(ctx context.Context, from int) (cleared int64, next int, err error) {
 	buf := make([]byte, maxRun)
 	zero := func(at, size int64) error {
 		for end := at + size; at < end; at += maxRun {
@@ -39,17 +40,16 @@ func (f *FS) ClearFree(ctx context.Context) (cleared int64, err error) {
 		}
 		return nil
 	}
-	for c := firstCluster; f.isCluster(c); c++ {
+	longest := max(1, int(maxRun/f.cluster))
+	for next = max(firstCluster, from); f.isCluster(next); {
 		run := 0
-		for f.isCluster(c+run) && f.next(c+run) == 0 {
+		for run < longest && f.isCluster(next+run) && f.next(next+run) == 0 {
 			run++
 		}
-		if run > 0 {
-			if err := zero(f.offset(c), int64(run)*f.cluster); err != nil {
-				return cleared, err
-			}
-			c += run
+		if err := zero(f.offset(next), int64(run)*f.cluster); err != nil {
+			return cleared, next, err
 		}
+		next += max(1, run)
 	}
 	leads := f.leads()
 	for _, e := range list(f.root) {
@@ -62,15 +62,15 @@ func (f *FS) ClearFree(ctx context.Context) (cleared int64, err error) {
 			continue // another file has a part of it
 		}
 		if err := f.clearTail(e, chain, &cleared); err != nil {
-			return cleared, err
+			return cleared, next, err
 		}
 		for _, c := range rest {
 			if err := zero(f.offset(c), f.cluster); err != nil {
-				return cleared, err
+				return cleared, next, err
 			}
 		}
 	}
-	return cleared, nil
+	return cleared, 0, nil
 }
 
 // leads are how many files and clusters lead to each cluster: more than one only if the

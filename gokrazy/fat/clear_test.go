@@ -48,8 +48,8 @@ func TestClearFree(t *testing.T) {
 	if n := bytes.Count(d.b, []byte(secret)); n < 5 {
 		t.Fatalf("%d copies before", n)
 	}
-	cleared, err := f.ClearFree(t.Context())
-	if err != nil || cleared == 0 {
+	cleared, next, err := f.ClearFree(t.Context(), 0)
+	if err != nil || cleared == 0 || next != 0 {
 		t.Errorf("%d bytes, %v", cleared, err)
 	}
 	if bytes.Contains(d.b, []byte("password")) || bytes.Contains(d.b, []byte("secret")) && bytes.Count(d.b, []byte("secret")) != 1 {
@@ -59,13 +59,53 @@ func TestClearFree(t *testing.T) {
 		t.Errorf("-want +got\n%s", diff)
 	}
 	d.sectors = 0
-	if cleared, err := f.ClearFree(t.Context()); err != nil || cleared != 0 || d.sectors != 0 {
+	if cleared, _, err := f.ClearFree(t.Context(), 0); err != nil || cleared != 0 || d.sectors != 0 {
 		t.Errorf("once more: %d bytes, %v, %d sectors written", cleared, err, d.sectors)
 	}
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := f.ClearFree(done); !errors.Is(err, context.Canceled) {
+	if _, _, err := f.ClearFree(done, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("without time: %v", err)
+	}
+}
+
+// hasty is a context that is done when it is asked for the second time each.
+type hasty struct {
+	context.Context
+	asked int
+}
+
+func (h *hasty) Err() error {
+	if h.asked++; h.asked%2 == 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// On a card that is too slow, each call goes on where the one before had no time left.
+func TestClearFreeInParts(t *testing.T) {
+	const secret = "wifi-password=secret"
+	d := format(t)
+	f := open(t, d)
+	last := f.clusters() + firstCluster - 1
+	copy(d.b[f.offset(last):], secret)
+	want := everything(t, f)
+	calls, next := 0, 0
+	for {
+		calls++
+		before, err := next, error(nil)
+		if _, next, err = f.ClearFree(&hasty{Context: t.Context()}, next); err == nil {
+			break
+		}
+		if !errors.Is(err, context.DeadlineExceeded) || next <= before {
+			t.Fatalf("from %d to %d: %v", before, next, err)
+		}
+	}
+	if bytes.Contains(d.b, []byte(secret)) || calls < 2 {
+		t.Errorf("a copy is left after %d calls", calls)
+	}
+	if diff := cmp.Diff(want, everything(t, open(t, d))); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
 	}
 }
 
@@ -104,7 +144,7 @@ func TestClearFreeDamaged(t *testing.T) {
 			}
 			want := everything(t, f)
 			binary.LittleEndian.PutUint16(f.table[2*first(t, f, damaged):], uint16(to(t, f)))
-			if _, err := f.ClearFree(t.Context()); err != nil {
+			if _, _, err := f.ClearFree(t.Context(), 0); err != nil {
 				t.Error(err)
 			}
 			if diff := cmp.Diff(want, everything(t, open(t, d))); diff != "" {

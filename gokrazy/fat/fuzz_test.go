@@ -95,7 +95,7 @@ func FuzzWrite(f *testing.F) {
 		if err := again.Overwrite(name, stars); err != nil {
 			t.Error(err)
 		}
-		if _, err := again.ClearFree(t.Context()); err != nil {
+		if _, _, err := again.ClearFree(t.Context(), 0); err != nil {
 			return // a disk that says that it has more than there is
 		}
 		if got, err := again.ReadFile(name, int64(len(data))); err != nil || !bytes.Equal(got, stars) {

@@ -88,7 +88,7 @@ func TestTools(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := disk.ClearFree(t.Context()); err != nil {
+			if _, _, err := disk.ClearFree(t.Context(), 0); err != nil {
 				t.Error(err)
 			}
 			tool(t, "dosfsck", "-nV", path)

@@ -10,13 +10,14 @@ import (
 
 // merge has what an owner's files say go over what is kept. What was changed in the
 // files since they were last taken wins; what was not does not undo what was saved
-// later.
+// later. A secret is changed also if it stands where there were asterisks.
 //
 // A file that says nothing of the name, the country, the password or the networks
 // changes nothing of it: a line that is lost must not cut the camera off. A flag that
 // is no longer in the file has its default again.
 func (s *said) merge(k kept, owner func(password string) bool) kept {
-	now := kept{Settings: k.Settings.clone(), Taken: k.Taken.clone()}
+	now := k
+	now.Settings, now.Taken = k.Settings.clone(), k.Taken.clone()
 	change := func(to string, now, taken *string) {
 		if to != "" && to != *taken {
 			*now, *taken = to, to
@@ -36,7 +37,7 @@ func (s *said) merge(k kept, owner func(password string) bool) kept {
 // mergePassword hashes a new one of the owner, which keep moves to where it belongs. owner
 // tells whether a password is the owner's now: then a power cut came between the two.
 func (s *said) mergePassword(now *kept, owner func(password string) bool) {
-	s.newPassword(s.passwords, &now.Taken.Password, func(password, hash string) {
+	s.newPassword(s.passwords, now.Blanked, &now.Taken.Password, func(password, hash string) {
 		if !owner(password) {
 			now.Settings.Password = hash
 		}
@@ -45,20 +46,20 @@ func (s *said) mergePassword(now *kept, owner func(password string) bool) {
 
 // mergeViewerPassword hashes a new one of the viewers.
 func (s *said) mergeViewerPassword(now *kept) {
-	s.newPassword(s.viewerPasswords, &now.Taken.ViewerPassword, func(_, hash string) { now.Settings.ViewerPassword = hash })
+	s.newPassword(s.viewerPasswords, now.Blanked, &now.Taken.ViewerPassword, func(_, hash string) { now.Settings.ViewerPassword = hash })
 	if len(s.viewerPasswords) > 0 && s.viewerPasswords[0].blanked() && now.Settings.ViewerPassword == "" {
 		s.problem(s.viewerPasswords[0].Place, "The viewers' password is not kept any more: write it again.")
 	}
 }
 
 // newPassword takes over the first of those in the files, and calls set if it is another
-// one than was last taken.
-func (s *said) newPassword(all []secret, taken *string, set func(password, hash string)) {
+// one than was last taken, or was written again since that one was blanked.
+func (s *said) newPassword(all []secret, blanked bool, taken *string, set func(password, hash string)) {
 	if len(all) == 0 {
 		return
 	}
 	first, rest := all[0], all[1:]
-	if !first.blanked() && !isPassword(*taken, first.value) {
+	if !first.blanked() && (blanked || !isPassword(*taken, first.value)) {
 		hash, err := device.HashPassword(first.value)
 		if err != nil {
 			s.problem(first.Place, "The password cannot be taken over: %v.", err)
@@ -113,7 +114,8 @@ func (s *said) mergeNetworks(now *kept) {
 		s.secrets = append(s.secrets, n.secrets()...)
 		all, compare = append(all, here), append(compare, before)
 	}
-	if len(all) == 0 || slices.EqualFunc(compare, now.Taken.Networks, sameNetwork) {
+	again := now.Blanked && slices.ContainsFunc(s.networks, func(n saidNetwork) bool { return n.password != nil && !n.kept() })
+	if len(all) == 0 || !again && slices.EqualFunc(compare, now.Taken.Networks, sameNetwork) {
 		return
 	}
 	// What was saved later on the page, and was never in the file, comes after it.

@@ -101,6 +101,11 @@ type kept struct {
 	Taken Settings `json:"taken"`
 	// Uncleared says that older copies of secrets may be on the card where no file is.
 	Uncleared bool `json:"uncleared,omitempty"`
+	// ClearFrom is where they are looked for next (fat.FS.ClearFree).
+	ClearFrom int `json:"clear_from,omitempty"`
+	// Blanked says that the secrets in the card's files were overwritten after they were
+	// taken: what stands there now was written since, even if it is the same.
+	Blanked bool `json:"blanked,omitempty"`
 }
 
 // Load returns the settings that serve. Before process 1 has taken them, and on a PC,

@@ -173,8 +173,8 @@ func (t *Taker) cmdlineCountry() string {
 
 // keep writes to /perm what is not there yet.
 func (t *Taker) keep(now *kept, was kept, s *said) error {
-	for _, secret := range s.secrets {
-		now.Uncleared = now.Uncleared || !secret.blanked()
+	if now.Blanked = !slices.ContainsFunc(s.secrets, func(s secret) bool { return !s.blanked() }); !now.Blanked {
+		now.Uncleared, now.ClearFrom = true, 0
 	}
 	if reflect.DeepEqual(*now, was) {
 		return nil
@@ -214,16 +214,29 @@ func (t *Taker) blank(disk *fat.FS, files map[string][]byte, now kept, secrets [
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), clearTime)
 	defer cancel()
-	n, err := disk.ClearFree(ctx)
+	n, next, err := disk.ClearFree(ctx, now.ClearFrom)
+	t.Log("older copies of passwords: %d bytes overwritten where no file is", n)
 	if errors.Is(err, context.DeadlineExceeded) {
-		t.Log("the card is slow: older copies of passwords are looked for again at the next boot")
-		return nil
-	} else if err != nil {
+		t.Log("the card is slow: the rest of what is free is looked through at the next boot")
+		err = nil
+	}
+	return errors.Join(err, t.keepBlanked(next))
+}
+
+// keepBlanked has /perm keep that the secrets are overwritten, and from where older copies are
+// still to be looked for; 0 is nowhere. Programs may have saved something there meanwhile.
+func (t *Taker) keepBlanked(next int) error {
+	unlock, err := lockCard(context.Background(), t.Root)
+	if err != nil {
 		return err
 	}
-	t.Log("older copies of passwords: %d bytes overwritten where no file is", n)
-	now.Uncleared = false
-	return keep(t.Root, now)
+	defer unlock()
+	k, err := readKept(t.Root)
+	if err != nil {
+		return err
+	}
+	k.Blanked, k.Uncleared, k.ClearFrom = true, next != 0, next
+	return keep(t.Root, k)
 }
 
 // report says in the report file what is wrong, before anybody else can say more.
