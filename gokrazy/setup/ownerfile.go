@@ -66,10 +66,7 @@ func (r *reader) readText(all []piece) {
 		if l.text == "" || strings.HasPrefix(l.text, "#") || strings.HasPrefix(l.text, ";") || strings.HasPrefix(l.text, "//") {
 			continue
 		}
-		before, value, found := l.cut("=")
-		if !found {
-			before, value, found = l.cut(":")
-		}
+		before, value, found := l.cut("=:") // a password may have the other one in it
 		name := strings.TrimLeft(strings.ToLower(before.trim().text), "-")
 		name = strings.NewReplacer("_", "-", " ", "-").Replace(name)
 		if !found || !settingName.MatchString(name) {
@@ -101,11 +98,11 @@ func (r *reader) readText(all []piece) {
 		case "viewer-password":
 			r.setPassword(&r.viewerPasswords, r.secret(value, value.text))
 		case "hostname":
-			r.setHostname(value.line, uncomment(value.text))
+			r.setHostname(value.line, uncomment(value))
 		case "wifi-country":
-			r.setCountry(value.line, uncomment(value.text))
+			r.setCountry(value.line, uncomment(value))
 		default:
-			r.setFlag(value.line, name, uncomment(value.text))
+			r.setFlag(value.line, name, uncomment(value))
 		}
 	}
 	if password != nil {
@@ -114,11 +111,13 @@ func (r *reader) readText(all []piece) {
 	complete()
 }
 
-// uncomment takes off what people write behind a value. The names of networks and
-// passwords may have such characters.
-func uncomment(text string) string {
-	if i := strings.Index(text, " #"); i >= 0 {
-		text = text[:i]
+// uncomment takes off what people write behind a value, and quotes in front of that. The names
+// of networks and passwords may have such characters.
+func uncomment(value piece) string {
+	for _, mark := range []string{" #", "\t#"} {
+		if i := strings.Index(value.text, mark); i >= 0 {
+			value = value.slice(0, i).trim().unquote()
+		}
 	}
-	return strings.TrimSpace(text)
+	return strings.TrimSpace(value.text)
 }

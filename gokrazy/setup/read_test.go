@@ -137,6 +137,12 @@ func TestTextInDetail(t *testing.T) {
 			Password: "*********", Networks: []string{"a:****"}, Secrets: []string{"*********", "****"}}},
 		{"controls", "control=rotate=180\ncontrol=hflip=on\nrotate=90", summary{
 			Flags: map[string]string{"control": "rotate=180,hflip=on", "rotate": "90"}}},
+		{"Windows' own characters", "wifi-ssid=Anna\x92s iPhone\nwifi-password=\x93100\x80 tulips\x94", summary{
+			Networks: []string{"Anna’s iPhone:100€ tulips"}, Secrets: []string{"100€ tulips"}}},
+		{"colons", "wifi-ssid: home\nwifi-password: a=b tulip\ncontrol: brightness=5", summary{
+			Networks: []string{"home:a=b tulip"}, Flags: map[string]string{"control": "brightness=5"}, Secrets: []string{"a=b tulip"}}},
+		{"comments behind values", "hostname=\"garden\" # mine\nwifi-country=DE\t# where I live\nfps=10#5 #6", summary{
+			Hostname: "garden", Country: "DE", Flags: map[string]string{"fps": "10#5"}}},
 		{"the United Kingdom", "wifi-country=uk", summary{Country: "GB"}},
 
 		{"a short password", "wifi-ssid=a\nwifi-password=1234567", summary{

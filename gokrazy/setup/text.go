@@ -75,7 +75,7 @@ func (p piece) blanked() bool {
 }
 
 // lines are those of a text file as any editor writes it: UTF-8 with or without a byte
-// order mark, UTF-16, or else Latin 1, with the ends of lines of any system. Each line
+// order mark, UTF-16, or else Windows 1252, with the ends of lines of any system. Each line
 // is decoded by itself, so a secret that is overwritten changes no other line.
 func lines(data []byte) ([]piece, error) {
 	if len(data) > maxText {
@@ -132,7 +132,12 @@ func (d *decoder) unit(at int) rune {
 	return rune(d.data[at])
 }
 
-// decode never fails: every byte is something in Latin 1.
+// windows1252 are the characters 0x80 to 0x9F of what Windows calls ANSI, where it is not
+// Latin 1: the euro sign, and the quotes and the apostrophe that phones have in the names of
+// their networks.
+var windows1252 = []rune("€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008DŽ\u008F\u0090‘’“”•–—˜™š›œ\u009DžŸ")
+
+// decode never fails: every byte is something in Windows 1252.
 func (d *decoder) decode(from, to int) piece {
 	var text strings.Builder
 	var all []int
@@ -150,6 +155,9 @@ func (d *decoder) decode(from, to int) piece {
 					r = both
 					at += d.width
 				}
+			}
+			if d.width == 1 && r >= 0x80 && r <= 0x9F {
+				r = windows1252[r-0x80]
 			}
 			n, _ := text.WriteRune(r)
 			for range n {
