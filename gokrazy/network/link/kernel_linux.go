@@ -174,7 +174,7 @@ func (k *kernel) apply(i *iface, c config, now time.Time) error {
 			addr.Scope = int(netlink.SCOPE_LINK)
 		}
 		if !c.until.IsZero() {
-			seconds := int(max(c.until.Sub(now)+grace, time.Second) / time.Second)
+			seconds := lifetime(c.until.Sub(now))
 			addr.ValidLft, addr.PreferedLft = seconds, seconds
 		}
 		failed(k.nl.AddrReplace(dev, addr), "add address %v", c.address)
@@ -198,6 +198,12 @@ func (k *kernel) apply(i *iface, c config, now time.Time) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// lifetime is how long the kernel is to keep an address that is good for so long, in seconds.
+// It counts in 32 bits, and the longest lease has as many and the grace.
+func lifetime(left time.Duration) int {
+	return int(min(max(left+grace, time.Second)/time.Second, math.MaxInt32))
 }
 
 // routesOf are the routes of an interface: to its own network, and by its routers,

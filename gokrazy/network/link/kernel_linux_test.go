@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,6 +53,17 @@ func TestManageable(t *testing.T) {
 	} {
 		if got := manageable(c.kind, c.flags, c.hw, c.master); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+// A lease that is nearly for ever must not be over for the kernel after three seconds.
+func TestLifetime(t *testing.T) {
+	for left, want := range map[time.Duration]uint32{
+		-time.Hour: 1, 0: 5, time.Hour: 3605, 0xfffffffe * time.Second: 0x7fffffff, 0x80000000 * time.Second: 0x7fffffff,
+	} {
+		if got := uint32(lifetime(left)); got != want { // as netlink has it
+			t.Errorf("%v: %d seconds, want %d", left, got, want)
 		}
 	}
 }
