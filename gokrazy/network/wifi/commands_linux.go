@@ -186,7 +186,9 @@ func parseBands(reply string) bands {
 
 // reload loads the driver anew.
 func (m *Manager) reload(ctx context.Context) {
-	m.load(func() error { return m.radio.reload(m.driver) })
+	if m.loading == nil { // one that hangs is waited for again, and not joined by others
+		m.load(func() error { return m.radio.reload(m.driver) })
+	}
 	select {
 	case err := <-m.loading:
 		if err != nil {

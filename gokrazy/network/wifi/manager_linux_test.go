@@ -1,9 +1,13 @@
 package wifi
 
 import (
+	"errors"
+	"log/slog"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 
+	"github.com/pushcam/pushcam/gokrazy/device"
 	"github.com/pushcam/pushcam/gokrazy/network/status"
 )
 
@@ -34,4 +38,24 @@ func TestUsable(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
 		}
 	}
+}
+
+// A driver that hangs while it is loaded does not get a goroutine more at each try.
+func TestReloadOfADriverThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := slog.New(slog.DiscardHandler)
+		m := &Manager{Log: log, radio: newRadio(device.Root(t.TempDir()), log)}
+		answers := make(chan error)
+		m.load(func() error { return <-answers })
+		hanging := m.loading
+		for range 2 {
+			if m.reload(t.Context()); m.loading != hanging {
+				t.Fatal("another one is loaded beside it")
+			}
+		}
+		answers <- errors.New("not found")
+		if m.reload(t.Context()); m.loading != nil || m.loaded.IsZero() {
+			t.Error("it is not known that it has ended")
+		}
+	})
 }
