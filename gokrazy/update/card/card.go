@@ -31,6 +31,7 @@ type Card struct {
 	Device func() (major, minor uint32, err error)
 
 	freeze func(dir string) error // instead of the kernel
+	kept   *block                 // the boot partition, which stays locked after Settle
 }
 
 // Boot says which root file system runs, and which one the next boot takes.

@@ -23,24 +23,36 @@ const (
 	permDirectory = "perm"
 )
 
-// Settle has all that was written to /perm be on the card, and the kernel write
-// nothing there any more: whoever tries to is stopped. When it returns nil, the power
-// may be cut. It gives a slow card the time that it needs, and one that does nothing
-// for 5 s none.
+// Settle has all that was written to the boot partition and to /perm be on the card, and
+// nobody write there any more: whoever tries to is stopped. It waits for who writes to the
+// boot partition, which does not start anything while half of it is new. When it returns
+// nil, the power may be cut. It gives a slow card the time that it needs, and one that does
+// nothing for 5 s none.
 func (c *Card) Settle() error {
 	freeze := c.freeze
 	if freeze == nil {
 		freeze = freezePerm
 	}
-	frozen := make(chan error, 1)
-	go func() { frozen <- freeze(c.Root.Path(permDirectory)) }() // nothing ends it on a card that hangs
+	type end struct {
+		boot *block
+		err  error
+	}
+	ended := make(chan end, 1)
+	go func() { // nothing ends it on a card that hangs
+		boot, err := c.open(bootPartition, true)
+		if err != nil {
+			boot = nil // then nobody else writes to it either
+		}
+		ended <- end{boot, freeze(c.Root.Path(permDirectory))}
+	}()
 	tick := time.NewTicker(settleLook)
 	defer tick.Stop()
 	began, done := time.Now(), c.finished()
 	for since := began; ; {
 		select {
-		case err := <-frozen:
-			return err
+		case e := <-ended:
+			c.kept = e.boot
+			return e.err
 		case <-tick.C:
 		}
 		if now := c.finished(); now != done {
