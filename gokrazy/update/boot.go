@@ -41,6 +41,9 @@ func (s *Server) open(ctx context.Context) {
 	s.readKeys()
 	phase := Idle
 	boot, err := s.Card.Boot()
+	if err != nil {
+		boot, err = s.mendBoot(record, boot, err)
+	}
 	if s.boot = boot; err != nil {
 		s.Log.Error("updates are not possible: it is not known what the card boots", "err", err)
 	} else {
@@ -160,6 +163,24 @@ func (s *Server) restoreBoot(ctx context.Context, last *Record) (Phase, error) {
 		return Idle, fmt.Errorf("restart with the old kernel: %w", err)
 	}
 	return Restarting, nil
+}
+
+// mendBoot is for a boot partition that cannot be read for some reason. If the program may
+// have ended while it wrote that, it writes the copy back, because the next boot would not
+// start; else it returns the reason.
+func (s *Server) mendBoot(last *Record, boot card.Boot, why error) (card.Boot, error) {
+	if last == nil || last.Kernel == "" || last.Outcome == Committed || boot.Running == 0 || boot.Running != boot.Kernel {
+		return boot, why
+	}
+	saved := filepath.Join(s.Dir, savedBoot)
+	if err := s.Card.CheckCopy(saved, last.Saved); err != nil {
+		return boot, fmt.Errorf("%w; and of the copy: %w", why, err)
+	}
+	s.Log.Warn("the boot partition is half written: its copy is written back", "err", why)
+	if err := s.Card.WriteBoot(saved, partition.Next{Root: boot.Running}); err != nil {
+		return boot, fmt.Errorf("restore the boot partition: %w", err)
+	}
+	return s.Card.Boot()
 }
 
 // removeImages removes the boot partitions on /perm.

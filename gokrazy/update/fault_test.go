@@ -188,3 +188,40 @@ func TestLeftImagesGo(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+// The program ended while it wrote a kernel, and the system did not: what is half written
+// there would not start, and so it is written back before anything starts anew.
+func TestProgramEndsWhileTheKernelIsWritten(t *testing.T) {
+	t.Attr("fault", "update | the program ends while a kernel is written | the old kernel is back before the next boot | at its next start")
+	probe := newCamera(t)
+	old, err := os.ReadFile(probe.Card.Root.Path("dev/mmcblk0p1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, image := kernelImages()
+	const piece = 512
+	for cut := piece; cut < len(image); cut += piece * max(1, len(image)/piece/8) {
+		t.Run(fmt.Sprint("after ", cut, " bytes"), func(t *testing.T) {
+			a := newCamera(t)
+			a.sendKernel()
+			half, err := os.ReadFile(a.Card.Root.Path("dev/mmcblk0p1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			copy(half[cut:], old[cut:])
+			if err := os.WriteFile(a.Card.Root.Path("dev/mmcblk0p1"), half, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			a.start("v1")
+			if s := a.now(); s.Phase != Idle || s.Trouble != "" || a.reboots != 1 {
+				t.Errorf("%+v, %d reboots", s, a.reboots)
+			}
+			if a.runKernel() != cardtest.Kernel || a.restart() {
+				t.Error("the old kernel is not back")
+			}
+			a.wantSettings()
+			a.wantNoBoots()
+			a.want(RolledBack, "program")
+		})
+	}
+}
