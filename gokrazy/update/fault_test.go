@@ -1,6 +1,7 @@
 package update
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -224,4 +225,27 @@ func TestProgramEndsWhileTheKernelIsWritten(t *testing.T) {
 			a.want(RolledBack, "program")
 		})
 	}
+}
+
+// What arrived whole is changed on /perm before it is tried: a boot partition has one
+// copy, so it is looked at again before that is overwritten.
+func TestDamagedKernelIsNotTried(t *testing.T) {
+	t.Attr("fault", "update | /perm does not keep a kernel that has arrived | the kernel that runs stays | the next update")
+	a := newCamera(t)
+	root, image := kernelImages()
+	for part, b := range map[string][]byte{"root": root, "boot": image} {
+		if code, said := a.ask("PUT", "/api/update/"+part, b, digest(b)); code != http.StatusNoContent {
+			t.Fatalf("upload: %d %s", code, said)
+		}
+	}
+	damaged := bytes.Clone(image)
+	damaged[bytes.Index(damaged, []byte("xxxx"))]++
+	if err := os.WriteFile(filepath.Join(a.Dir, bootFile), damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, said := a.ask("POST", fmt.Sprintf("/api/update/try?root=%x&boot=%x", sha256.Sum256(root), sha256.Sum256(image)), nil, nil)
+	if code != http.StatusInternalServerError || !strings.Contains(said, "damaged") || a.reboots > 0 || a.runKernel() != cardtest.Kernel {
+		t.Errorf("%d %s, %d reboots", code, said, a.reboots)
+	}
+	a.sendKernel()
 }

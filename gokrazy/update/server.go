@@ -207,7 +207,7 @@ func (s *Server) try(w http.ResponseWriter, r *http.Request) {
 	var record *Record
 	m, err := s.mayTry(root, boot)
 	if err == nil {
-		record, err = s.arm(r.Context(), m, boot != "", query.Get(pictureWord) == noPicture)
+		record, err = s.arm(r.Context(), m, boot, query.Get(pictureWord) == noPicture)
 	}
 	if err != nil {
 		s.setPhase(Idle)
@@ -232,14 +232,15 @@ func (s *Server) try(w http.ResponseWriter, r *http.Request) {
 }
 
 // arm has the next boot try what has arrived, unless ctx is done before the card
-// is changed: a client that is gone cannot be told what the trial asks for.
-func (s *Server) arm(ctx context.Context, m *signed.Manifest, withBoot, blind bool) (*Record, error) {
+// is changed: a client that is gone cannot be told what the trial asks for. boot is the
+// digest of the boot partition, "" if none is to be tried.
+func (s *Server) arm(ctx context.Context, m *signed.Manifest, boot string, blind bool) (*Record, error) {
 	running := s.now()
 	record := &Record{ID: rand.Text(), Outcome: Undecided, From: s.Version, Root: partition.OtherRoot(running.Root)}
 	image, kernel := filepath.Join(s.Dir, bootFile), running.Kernel
 	var err error
-	if withBoot {
-		if kernel, err = s.Card.CheckBoot(image); err != nil {
+	if boot != "" {
+		if kernel, err = s.Card.CheckBoot(image, boot); err != nil {
 			return nil, err
 		}
 		record.Kernel = kernel
@@ -270,7 +271,7 @@ func (s *Server) arm(ctx context.Context, m *signed.Manifest, withBoot, blind bo
 	if err != nil {
 		return nil, err
 	}
-	if withBoot {
+	if boot != "" {
 		if record.Saved, err = s.Card.SaveBoot(filepath.Join(s.Dir, savedBoot)); err != nil {
 			s.removeImages() // else /perm would stay full
 			s.mu.Lock()
@@ -287,7 +288,7 @@ func (s *Server) arm(ctx context.Context, m *signed.Manifest, withBoot, blind bo
 	switch err = ctx.Err(); {
 	case err != nil:
 		err = fmt.Errorf("who asked for it is gone: %w", err)
-	case withBoot:
+	case boot != "":
 		var left []string
 		if left, err = s.Card.ReplaceBoot(image, next); len(left) > 0 {
 			s.Log.Warn("files of the boot partition are not taken over", "files", left)

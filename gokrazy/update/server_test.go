@@ -540,7 +540,7 @@ func (a *camera) sendKernel() {
 // runKernel is what a boot does besides restart.
 func (a *camera) runKernel() string {
 	a.t.Helper()
-	release, err := a.Card.CheckBoot(a.Card.Root.Path("dev/mmcblk0p1"))
+	release, err := a.Card.CheckBoot(a.Card.Root.Path("dev/mmcblk0p1"), "")
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -34,8 +34,12 @@ func (c *Card) EditBoot(edit func(*fat.FS) error) error {
 	return nil
 }
 
-// CheckBoot looks into a boot partition's image and returns its kernel's release.
-func (c *Card) CheckBoot(image string) (kernel string, err error) {
+// CheckBoot looks into a boot partition's image and returns its kernel's release. sum is the
+// SHA-256 that the image had in hex, or "" if that is not known.
+func (c *Card) CheckBoot(image, sum string) (kernel string, err error) {
+	if err := isStill(image, sum); err != nil {
+		return "", err
+	}
 	return c.checkBoot(image, partition.CheckCommandLines)
 }
 
@@ -82,7 +86,17 @@ func bootFits(image *block, size int64) error {
 // SaveBoot returned, or "" if that is not known any more. If the file is something
 // else, the error wraps ErrDamaged or ErrNotFit.
 func (c *Card) CheckCopy(image, sum string) error {
-	f, err := os.Open(image)
+	if err := isStill(image, sum); err != nil {
+		return err
+	}
+	// What the owner has written into its command line is the owner's business.
+	_, err := c.checkBoot(image, func(io.ReaderAt) error { return nil })
+	return err
+}
+
+// isStill returns nil if a file has the SHA-256 that it had; "" is any.
+func isStill(file, sum string) error {
+	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
@@ -92,11 +106,9 @@ func (c *Card) CheckCopy(image, sum string) error {
 		return err
 	}
 	if sum != "" && fmt.Sprintf("%x", is.Sum(nil)) != sum {
-		return fmt.Errorf("%w: %s is not what was saved", ErrDamaged, image)
+		return fmt.Errorf("%w: %s is not what was saved", ErrDamaged, file)
 	}
-	// What the owner has written into its command line is the owner's business.
-	_, err = c.checkBoot(image, func(io.ReaderAt) error { return nil })
-	return err
+	return nil
 }
 
 // WriteBoot writes an image to the boot partition, with next already in it. It writes

@@ -192,7 +192,7 @@ func TestWriteBoot(t *testing.T) {
 	if err := os.WriteFile(image, foreign.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if release, err := c.CheckBoot(image); err != nil || release != "6.18" {
+	if release, err := c.CheckBoot(image, ""); err != nil || release != "6.18" {
 		t.Errorf("its kernel is %q, %v", release, err)
 	}
 	next := partition.Next{Root: 2, Try: true}
@@ -202,7 +202,7 @@ func TestWriteBoot(t *testing.T) {
 	if b, err := c.Boot(); err != nil || b.Next != next {
 		t.Errorf("%+v, %v, want %+v", b, err, next)
 	}
-	if release, err := c.CheckBoot(in(c, "dev/mmcblk0p1")); err != nil || release != "6.18" {
+	if release, err := c.CheckBoot(in(c, "dev/mmcblk0p1"), ""); err != nil || release != "6.18" {
 		t.Errorf("the card's kernel is %q, %v", release, err)
 	}
 	if err := c.WriteBoot(saved, partition.Next{Root: 2}); err != nil {
@@ -229,7 +229,7 @@ func TestWriteBoot(t *testing.T) {
 		if err := os.WriteFile(image, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if release, err := c.CheckBoot(image); !errors.Is(err, card.ErrNotFit) {
+		if release, err := c.CheckBoot(image, ""); !errors.Is(err, card.ErrNotFit) {
 			t.Errorf("%s: %q, %v", name, release, err)
 		}
 	}
@@ -294,7 +294,7 @@ func TestReplaceBoot(t *testing.T) {
 	if got := settings(c); got != "# a template\n" {
 		t.Errorf("its settings are %q", got)
 	}
-	if release, err := c.CheckBoot(in(c, "dev/mmcblk0p1")); err != nil || release != "6.18" {
+	if release, err := c.CheckBoot(in(c, "dev/mmcblk0p1"), ""); err != nil || release != "6.18" {
 		t.Errorf("the card's kernel is %q, %v", release, err)
 	}
 	if err := errors.Join(c.CheckCopy(saved, sum), c.WriteBoot(saved, partition.Next{Root: 2})); err != nil {
@@ -309,7 +309,7 @@ func TestReplaceBoot(t *testing.T) {
 	if err := os.Truncate(in(c, "dev/mmcblk0p1"), partitiontest.BootSize-512); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.CheckBoot(image); !errors.Is(err, card.ErrNotFit) {
+	if _, err := c.CheckBoot(image, ""); !errors.Is(err, card.ErrNotFit) {
 		t.Errorf("it fits into less than it has: %v", err)
 	}
 	if _, err := c.ReplaceBoot(image, next); !errors.Is(err, card.ErrNotFit) {
@@ -372,8 +372,8 @@ func TestCardRefuses(t *testing.T) {
 		{"Room without a card", gone, func(c *card.Card) error { _, _, err := c.Room(); return err }},
 		{"WriteRoot without a card", noDisk, func(c *card.Card) error { return c.WriteRoot(bytes.NewReader(image), 1, sha256.Sum256(image)) }},
 		{"CheckRoot without a card", gone, func(c *card.Card) error { _, err := c.CheckRoot(4096, kernel); return err }},
-		{"CheckBoot without a card", noDisk, func(c *card.Card) error { _, err := c.CheckBoot(good); return err }},
-		{"CheckBoot without an image", nothing, func(c *card.Card) error { _, err := c.CheckBoot(filepath.Join(dir, "none")); return err }},
+		{"CheckBoot without a card", noDisk, func(c *card.Card) error { _, err := c.CheckBoot(good, ""); return err }},
+		{"CheckBoot without an image", nothing, func(c *card.Card) error { _, err := c.CheckBoot(filepath.Join(dir, "none"), ""); return err }},
 		{"SetNext without a card", gone, func(c *card.Card) error { return c.SetNext(next) }},
 		{"SetNext without a kernel", noProc, func(c *card.Card) error { return c.SetNext(next) }},
 		{"SetNext without a file system", noFAT, func(c *card.Card) error { return c.SetNext(next) }},
