@@ -118,6 +118,18 @@ func (f *File) Discard() {
 	}
 }
 
+// Remove removes a file, and what an attempt to write it has left. It is no error if there
+// is neither.
+func Remove(path string) error {
+	var all error
+	for _, p := range []string{path, path + partSuffix} {
+		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			all = errors.Join(all, err)
+		}
+	}
+	return all
+}
+
 // WriteFile replaces a file.
 func WriteFile(path string, data []byte) error {
 	f, err := Create(path, int64(len(data)))

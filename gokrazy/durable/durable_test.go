@@ -87,6 +87,16 @@ func TestCut(t *testing.T) {
 	}
 	f.Discard()
 	wantOnly(t, dir, "file")
+	if f, err = Create(path, 5); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for range 2 {
+		if err := Remove(path); err != nil {
+			t.Error(err)
+		}
+	}
+	wantOnly(t, dir)
 }
 
 func TestNoRoom(t *testing.T) {

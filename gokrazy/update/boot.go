@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/pushcam/pushcam/gokrazy/durable"
 	"github.com/pushcam/pushcam/gokrazy/partition"
@@ -78,7 +79,7 @@ func (s *Server) inspect() error {
 	if err != nil {
 		return err
 	}
-	now.Built = root.Built
+	now.Built, s.modules = root.Built, root.Kernels
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now.State = s.status.State
@@ -127,6 +128,14 @@ func (s *Server) settle(ctx context.Context, last *Record) (Phase, error) {
 	if last != nil && last.Outcome == RolledBack && last.Kernel != "" {
 		return s.restoreBoot(ctx, last)
 	}
+	if kernel := s.now().Kernel; kernel != "" && !slices.Contains(s.modules, kernel) {
+		r := Record{Outcome: RolledBack} // of a new kernel, which was lost
+		if last != nil {
+			r = *last
+		}
+		r.Kernel, r.Saved = kernel, ""
+		return s.restoreBoot(ctx, &r)
+	}
 	s.removeImages()
 	return Idle, nil
 }
@@ -136,7 +145,7 @@ func (s *Server) settle(ctx context.Context, last *Record) (Phase, error) {
 // and without it the owner can send the kernel anew.
 func (s *Server) restoreBoot(ctx context.Context, last *Record) (Phase, error) {
 	saved := filepath.Join(s.Dir, savedBoot)
-	err := s.Card.CheckCopy(saved, last.Saved)
+	kernel, err := s.Card.CheckCopy(saved, last.Saved)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // it is back already, or was never replaced
 		s.removeImages()
@@ -154,8 +163,11 @@ func (s *Server) restoreBoot(ctx context.Context, last *Record) (Phase, error) {
 	if err := s.Card.WriteBoot(saved, partition.Next{Root: s.boot.Running}); err != nil {
 		return Idle, fmt.Errorf("restore the boot partition: %w", err)
 	}
-	s.removeImages()
-	if s.now().Kernel != last.Kernel {
+	gone := s.removeImages()
+	switch running := s.now().Kernel; {
+	case running != last.Kernel:
+		return Idle, nil
+	case running == kernel && !gone: // each boot from now on would look as this one
 		return Idle, nil
 	}
 	s.Log.Warn("the old kernel is back on the card: starting anew with it")
@@ -173,7 +185,7 @@ func (s *Server) mendBoot(last *Record, boot card.Boot, why error) (card.Boot, e
 		return boot, why
 	}
 	saved := filepath.Join(s.Dir, savedBoot)
-	if err := s.Card.CheckCopy(saved, last.Saved); err != nil {
+	if _, err := s.Card.CheckCopy(saved, last.Saved); err != nil {
 		return boot, fmt.Errorf("%w; and of the copy: %w", why, err)
 	}
 	s.Log.Warn("the boot partition is half written: its copy is written back", "err", why)
@@ -183,13 +195,20 @@ func (s *Server) mendBoot(last *Record, boot card.Boot, why error) (card.Boot, e
 	return s.Card.Boot()
 }
 
-// removeImages removes the boot partitions on /perm.
-func (s *Server) removeImages() {
+// removeImages removes the boot partitions on /perm, and halves of them, and tells whether
+// they are gone. What has arrived of a kernel cannot be tried any more.
+func (s *Server) removeImages() (gone bool) {
+	s.mu.Lock()
+	delete(s.sent, Boot)
+	s.mu.Unlock()
+	gone = true
 	for _, name := range []string{bootFile, savedBoot} {
-		if err := os.Remove(filepath.Join(s.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := durable.Remove(filepath.Join(s.Dir, name)); err != nil {
 			s.Log.Warn("a file of the last update stays", "err", err)
+			gone = false
 		}
 	}
+	return gone
 }
 
 // commit has the next boots take the root that runs.

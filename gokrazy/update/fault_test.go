@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -248,4 +249,103 @@ func TestDamagedKernelIsNotTried(t *testing.T) {
 		t.Errorf("%d %s, %d reboots", code, said, a.reboots)
 	}
 	a.sendKernel()
+}
+
+// A power cut leaves half a boot partition on /perm under another name. It goes with the
+// next boot, and before the next upload, whose room it would have.
+func TestHalfAnUploadGoes(t *testing.T) {
+	t.Attr("fault", "update | the power is cut while a kernel is uploaded | what has arrived is not left on /perm | the next boot")
+	a := newCamera(t)
+	halves := []string{filepath.Join(a.Dir, bootFile+".part"), filepath.Join(a.Dir, savedBoot+".part")}
+	for _, begin := range []func(){
+		func() { a.start("v1") },
+		func() {
+			_, image := kernelImages()
+			if code, said := a.ask("PUT", "/api/update/boot", image, digest(image)); code != http.StatusNoContent {
+				t.Fatalf("%d %s", code, said)
+			}
+		},
+	} {
+		for _, half := range halves {
+			if err := os.WriteFile(half, make([]byte, 1000), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begin()
+		for _, half := range halves {
+			if _, err := os.Stat(half); err == nil {
+				t.Errorf("%s is left", filepath.Base(half))
+			}
+		}
+	}
+}
+
+// A kernel that could not be restarted into is gone, and who has it tried again hears that
+// it is to be sent again.
+func TestKernelIsGoneAfterARestartThatFailed(t *testing.T) {
+	a := newCamera(t)
+	reboot := a.Reboot
+	a.Reboot = func(context.Context) error { return errors.New("gokrazy does not want to") }
+	a.sendKernel()
+	if a.runKernel() != cardtest.Kernel {
+		t.Error("the old kernel is not back")
+	}
+	a.wantNoBoots()
+	root, image := kernelImages()
+	code, said := a.ask("POST", fmt.Sprintf("/api/update/try?root=%x&boot=%x", sha256.Sum256(root), sha256.Sum256(image)), nil, nil)
+	if code != http.StatusConflict || !strings.Contains(said, "upload it again") {
+		t.Errorf("%d %s", code, said)
+	}
+	a.Reboot = reboot
+	a.sendKernel()
+}
+
+// What became of a new kernel cannot be read any more. The copy of the old one is all that
+// the old root file system has drivers for.
+func TestKernelIsBackWithoutARecord(t *testing.T) {
+	t.Attr("fault", "update | what became of a new kernel is lost on /perm | the old kernel is brought back with its root | at the next boot")
+	for name, lose := range map[string]func(a *camera){
+		"before its trial": func(a *camera) { a.restart() },
+		"on its trial":     func(a *camera) { a.restart(); a.start("v2") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newCamera(t)
+			a.sendKernel()
+			a.runKernel()
+			if err := os.WriteFile(filepath.Join(a.Dir, recordFile), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			lose(a)
+			a.restart() // and it was not good
+			a.start("v1")
+			if a.reboots != 2 || a.runKernel() != cardtest.Kernel || a.restart() {
+				t.Errorf("%d reboots, and the kernel %s", a.reboots, a.runKernel())
+			}
+			a.start("v1")
+			if s := a.now(); s.Phase != Idle || s.Trouble != "" || a.reboots != 2 {
+				t.Errorf("%+v, %d reboots", s, a.reboots)
+			}
+			a.wantSettings()
+			a.wantNoBoots()
+		})
+	}
+	t.Run("after its commit", func(t *testing.T) {
+		a := newCamera(t)
+		a.sendKernel()
+		a.runKernel()
+		a.restart()
+		a.start("v2")
+		if err := a.Card.SetNext(partition.Next{Root: 3}); err != nil { // and the power is cut
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(a.Dir, recordFile), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a.restart()
+		a.start("v2")
+		if s := a.now(); s.Phase != Idle || s.Trouble != "" || a.reboots != 1 || a.runKernel() != newKernel {
+			t.Errorf("%+v, %d reboots", s, a.reboots)
+		}
+		a.wantNoBoots()
+	})
 }

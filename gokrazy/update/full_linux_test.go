@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/partition/partitiontest"
+	"github.com/pushcam/pushcam/gokrazy/update/card/cardtest"
 )
 
 // newCameraWithRoom has a /perm of so many bytes.
@@ -76,4 +78,33 @@ func TestNearlyFullPerm(t *testing.T) {
 		code, said := a.ask("POST", fmt.Sprintf("/api/update/try?root=%x&boot=%x", sha256.Sum256(root), sha256.Sum256(boot)), nil, nil)
 		wantWell(t, a, code, said)
 	})
+}
+
+// The card has become one for reading only while the old kernel is brought back, which has
+// the release of the new one. That is the end of it: a camera that starts anew for ever
+// shows nobody anything.
+func TestOldKernelOnACardForReadingOnly(t *testing.T) {
+	t.Attr("fault", "update | /perm is for reading only when the old kernel is brought back | the camera works with it | after one more restart")
+	a := newCameraWithRoom(t, 8<<20)
+	boot := partitiontest.Boot{Kernel: cardtest.Kernel, Filler: strings.Repeat("x", 50_000)}.Bytes()
+	for part, b := range map[string][]byte{"root": newRoot, "boot": boot} {
+		if code, said := a.ask("PUT", "/api/update/"+part, b, digest(b)); code != http.StatusNoContent {
+			t.Fatalf("%d %s", code, said)
+		}
+	}
+	if code, said := a.ask("POST", fmt.Sprintf("/api/update/try?root=%x&boot=%x", sha256.Sum256(newRoot), sha256.Sum256(boot)), nil, nil); code != http.StatusOK {
+		t.Fatalf("%d %s", code, said)
+	}
+	a.restart()
+	a.start("v2")
+	if err := unix.Mount("", a.Dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		a.restart()
+		a.start("v1")
+	}
+	if s := a.now(); s.Phase != Idle || a.reboots > 2 {
+		t.Errorf("%+v, %d reboots", s, a.reboots)
+	}
 }

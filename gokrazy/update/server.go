@@ -63,6 +63,9 @@ type Server struct {
 	// the phase to something else than Idle, and so does everything on the card and in
 	// Dir: to Run while the phase is Starting or OnTrial, and else to one request.
 	boot card.Boot
+	// modules are the releases of the kernels that the running root file system has
+	// modules for. It belongs to the same.
+	modules []string
 
 	// mu guards what follows, and is never held while a disk is read or written: a
 	// card that hangs must not keep anybody from hearing that it does.
@@ -274,9 +277,6 @@ func (s *Server) arm(ctx context.Context, m *signed.Manifest, boot string, blind
 	if boot != "" {
 		if record.Saved, err = s.Card.SaveBoot(filepath.Join(s.Dir, savedBoot)); err != nil {
 			s.removeImages() // else /perm would stay full
-			s.mu.Lock()
-			delete(s.sent, Boot)
-			s.mu.Unlock()
 			return nil, fmt.Errorf("the present kernel cannot be kept: %w", err)
 		}
 	}

@@ -82,16 +82,15 @@ func bootFits(image *block, size int64) error {
 	return nil
 }
 
-// CheckCopy returns nil if a file is the copy that SaveBoot has made. sum is what
-// SaveBoot returned, or "" if that is not known any more. If the file is something
-// else, the error wraps ErrDamaged or ErrNotFit.
-func (c *Card) CheckCopy(image, sum string) error {
+// CheckCopy returns the release of the kernel in a file that is the copy that SaveBoot has
+// made. sum is what SaveBoot returned, or "" if that is not known any more. If the file is
+// something else, the error wraps ErrDamaged or ErrNotFit.
+func (c *Card) CheckCopy(image, sum string) (kernel string, err error) {
 	if err := isStill(image, sum); err != nil {
-		return err
+		return "", err
 	}
 	// What the owner has written into its command line is the owner's business.
-	_, err := c.checkBoot(image, func(io.ReaderAt) error { return nil })
-	return err
+	return c.checkBoot(image, func(io.ReaderAt) error { return nil })
 }
 
 // isStill returns nil if a file has the SHA-256 that it had; "" is any.

@@ -208,7 +208,7 @@ func TestWriteBoot(t *testing.T) {
 	if err := c.WriteBoot(saved, partition.Next{Root: 2}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.CheckCopy(saved, sum); err != nil {
+	if _, err := c.CheckCopy(saved, sum); err != nil {
 		t.Errorf("the copy is not what it was: %v", err)
 	}
 	restored, err := os.ReadFile(in(c, "dev/mmcblk0p1"))
@@ -297,7 +297,8 @@ func TestReplaceBoot(t *testing.T) {
 	if release, err := c.CheckBoot(in(c, "dev/mmcblk0p1"), ""); err != nil || release != "6.18" {
 		t.Errorf("the card's kernel is %q, %v", release, err)
 	}
-	if err := errors.Join(c.CheckCopy(saved, sum), c.WriteBoot(saved, partition.Next{Root: 2})); err != nil {
+	_, err = c.CheckCopy(saved, sum)
+	if err := errors.Join(err, c.WriteBoot(saved, partition.Next{Root: 2})); err != nil {
 		t.Fatal(err)
 	}
 	size := len(partitiontest.Boot{Kernel: kernel}.Gok())
@@ -338,8 +339,9 @@ func TestCheckCopy(t *testing.T) {
 		{text, "", card.ErrNotFit},
 		{filepath.Join(dir, "none"), sum, os.ErrNotExist},
 	} {
-		if err := c.CheckCopy(tc.image, tc.sum); !errors.Is(err, tc.want) {
-			t.Errorf("%s with the sum %q: error %v, want %v", filepath.Base(tc.image), tc.sum, err, tc.want)
+		release, err := c.CheckCopy(tc.image, tc.sum)
+		if !errors.Is(err, tc.want) || err == nil && release != kernel {
+			t.Errorf("%s with the sum %q: kernel %q, error %v, want %v", filepath.Base(tc.image), tc.sum, release, err, tc.want)
 		}
 	}
 }
