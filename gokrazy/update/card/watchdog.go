@@ -10,6 +10,9 @@ const (
 	// init. Its program decides sooner (package update). It is short because a program
 	// that ends again and again shows nobody a picture meanwhile.
 	TrialTime = 3 * time.Minute
+	// commitLook is how often it is looked whether a trial is committed. Within this time
+	// no other update gets so far that the boot partition is written anew.
+	commitLook = 10 * time.Second
 	// cardTime is how long a card may take to answer: a slower one is broken.
 	cardTime = 30 * time.Second
 )
@@ -26,7 +29,7 @@ type TrialWatchdog struct {
 	Reboot func(why string)
 }
 
-// Run waits for TrialTime, and calls Reboot if this is still a trial then, or if it
+// Run waits for TrialTime at most, and calls Reboot if this is still a trial then, or if it
 // cannot be anything else.
 //
 // A boot that is no trial is left alone however long it takes, because the next one
@@ -34,31 +37,66 @@ type TrialWatchdog struct {
 // again. Which boot this is, the kernel tells without the card. It cannot tell only
 // as long as /proc and /sys are not mounted, which is gokrazy's first step: a system
 // without them after this time hangs, and may be a trial.
+//
+// A trial that was seen to be committed is never looked at again: another update may be
+// writing a kernel when the time is over, and half of one says nothing.
 func (w *TrialWatchdog) Run() {
-	time.Sleep(TrialTime)
-	running, kernel, err := w.Card.Started()
+	known := false // to be a trial
+	looking := false
+	committed := make(chan bool, 1)
+	look := func() {
+		if looking {
+			return
+		}
+		looking = true
+		go func() { // if the card never answers, it runs until the restart
+			b, err := w.Card.Boot()
+			committed <- err == nil && !b.Trial()
+		}()
+	}
+	tick := time.NewTicker(commitLook)
+	defer tick.Stop()
+	for began := time.Now(); time.Since(began) < TrialTime; {
+		select {
+		case ok := <-committed:
+			if ok {
+				return
+			}
+			looking = false
+		case <-tick.C:
+			if !known {
+				running, kernel, err := w.Card.Started()
+				if err == nil && running == kernel {
+					return
+				}
+				known = err == nil
+			}
+			if known {
+				look()
+			}
+		}
+	}
 	switch {
-	case err == nil && running == kernel:
-		return
 	case !w.Booted():
 		w.Reboot(fmt.Sprintf("the boot does not end within %v", TrialTime))
 		return
-	case err != nil:
+	case !known:
 		return
 	}
-	// It was a trial in the beginning. Whether it is committed is on the card alone, so
-	// without an answer of the card it counts as not committed.
-	committed := make(chan bool, 1)
-	go func() { // if the card never answers, it runs until the restart
-		b, err := w.Card.Boot()
-		committed <- err == nil && !b.Trial()
-	}()
-	select {
-	case ok := <-committed:
-		if !ok {
-			w.Reboot(fmt.Sprintf("the update was not committed within %v", TrialTime))
+	// Whether it is committed is on the card alone, so without an answer of the card it
+	// counts as not committed.
+	for range 2 { // what answers first may have looked before the commit
+		look()
+		select {
+		case ok := <-committed:
+			if ok {
+				return
+			}
+			looking = false
+		case <-time.After(cardTime):
+			w.Reboot("the card does not answer")
+			return
 		}
-	case <-time.After(cardTime):
-		w.Reboot("the card does not answer")
 	}
+	w.Reboot(fmt.Sprintf("the update was not committed within %v", TrialTime))
 }
