@@ -78,10 +78,18 @@ func (p *program) owner(cam *remote, given *string, trust *trustFlags) (err erro
 // or name, else what the user types. took, which may be nil, is to be called when the
 // camera has taken the password.
 func (p *program) passwordFor(ctx context.Context, cam *remote, given string) (text string, took func(), err error) {
-	if given != "" {
+	if given != "" && !cam.insecure {
 		return given, nil, nil
 	}
 	told := cam.tells(ctx)
+	if cam.insecure { // else it has proved what it tells
+		if err := p.mayBeInsecure(cam, told.ID, told.Hostname); err != nil {
+			return "", nil, err
+		}
+	}
+	if given != "" {
+		return given, nil, nil
+	}
 	label, _, _ := strings.Cut(cam.name, ".")
 	kept, err := (passwords{dir: p.configDir}).of(told.ID, strings.ToLower(label), told.Hostname)
 	switch {

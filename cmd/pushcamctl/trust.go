@@ -142,14 +142,14 @@ func (p *program) trust(cam *remote, f *trustFlags, key, id string) error {
 	return known.add(key, unknown...)
 }
 
-// mayBeInsecure returns an error if the camera is known to prove who it is: what
-// answers without that is something else.
-func (p *program) mayBeInsecure(cam *remote) error {
+// mayBeInsecure returns an error if the camera is known to prove who it is, by its own
+// names or by what it tells of itself: what answers without that is something else.
+func (p *program) mayBeInsecure(cam *remote, told ...string) error {
 	all, err := (knownCameras{p.configDir}).all()
 	if err != nil {
 		return err
 	}
-	for _, name := range cam.knownAs(cam.id) {
+	for _, name := range append(cam.knownAs(cam.id), told...) {
 		if all[name] != "" {
 			return fmt.Errorf("%s has proved to this computer who it is, and can do so again: leave -insecure out", cam)
 		}

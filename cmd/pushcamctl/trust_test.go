@@ -204,6 +204,55 @@ func TestInsecure(t *testing.T) {
 	})
 }
 
+// Who answers without TLS can tell any id and any name. The password that is kept for a
+// camera that can prove who it is does not go there by that.
+func TestInsecureImpostor(t *testing.T) {
+	t.Attr("fault", "abuse | an impostor without TLS tells the id of a camera | pushcamctl -insecure does not send it that camera's password | a sentence that says so")
+	for _, tt := range []struct {
+		host, id string // that it tells
+		known    bool
+		args     []string
+	}{
+		{"192.0.2.7", idA, true, nil},
+		{"192.0.2.7", "", true, nil},
+		{"192.0.2.7", idA, true, []string{"-password", "typed"}},
+		{"cellar", idA, true, nil},
+		{"192.0.2.7", idA, false, nil},
+		{"192.0.2.7", "", false, nil},
+		{"cellar", idA, false, nil},
+	} {
+		t.Run(fmt.Sprintf("%s, its id %q, known: %v, %q", tt.host, tt.id, tt.known, tt.args), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAttic(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/state" {
+						fmt.Fprintf(w, `{"camera": {"phase": "live"}, "id": %q, "hostname": "attic", "network": {"host": "attic.local"}}`, tt.id)
+						return
+					}
+					if _, password, ok := r.BasicAuth(); tt.known && ok {
+						t.Errorf("the password %q was sent", password)
+					}
+					guarded(w, r, "r1", 1, "line")
+				})
+				a.old = true
+				p := a.stranger(t)
+				kept := filepath.Join(configOf(t, p), "pushcam", "attic")
+				if err := os.Rename(kept+".password", kept+"."+idA+".password"); err != nil {
+					t.Fatal(err)
+				}
+				if tt.known {
+					if err := (knownCameras{p.configDir}).add(otherKey, idA, "attic"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				stdout, stderr, code := try(t, p, append([]string{"logs", "-follow=false", "-insecure", tt.host}, tt.args...)...)
+				if tt.known && (code != 1 || !strings.Contains(stderr, "has proved to this computer who it is")) || !tt.known && (code != 0 || stdout != "line\n") {
+					t.Errorf("exit status %d: %s%s", code, stdout, stderr)
+				}
+			})
+		})
+	}
+}
+
 // What the user has written into the file may be anything; the last line of a name
 // counts.
 func TestKnownCameras(t *testing.T) {
