@@ -60,8 +60,12 @@ type File struct {
 	*os.File
 	path string
 	size int64
-	done bool // it has its name
+	info fs.FileInfo // by which it is told from another one of that name
+	done bool        // it has its name
 }
+
+// errTaken is of a file that somebody else has begun anew.
+var errTaken = errors.New("another program has begun to write it meanwhile")
 
 // Create begins a file of size bytes at path, and its folder if there is none. It
 // fails at once if there is no room for it. Only its owner can read the file.
@@ -82,7 +86,18 @@ func Create(path string, size int64) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{File: f, path: path, size: size}, nil
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &File{File: f, path: path, size: size, info: info}, nil
+}
+
+// isThere tells whether the file is there still. It must be open, so that nothing else can
+// be taken for it.
+func (f *File) isThere() bool {
+	info, err := os.Lstat(f.Name())
+	return err == nil && os.SameFile(info, f.info)
 }
 
 // Write appends to the file. The error of a disk that is full says so with figures.
@@ -98,9 +113,16 @@ func (f *File) Write(p []byte) (int, error) {
 }
 
 // Commit gives the file its name. When it returns nil, the file and its name last
-// over a power cut.
+// over a power cut. If another program has begun the same file meanwhile, that one's counts.
 func (f *File) Commit() error {
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	err := f.Sync()
+	if err == nil && !f.isThere() {
+		err = fmt.Errorf("%s: %w", f.path, errTaken)
+	}
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), f.path); err != nil {
@@ -113,8 +135,11 @@ func (f *File) Commit() error {
 // Discard closes the file and removes it. After Commit it does nothing.
 func (f *File) Discard() {
 	if !f.done {
+		ours := f.isThere()
 		f.Close()
-		os.Remove(f.Name())
+		if ours {
+			os.Remove(f.Name())
+		}
 	}
 }
 

@@ -153,3 +153,43 @@ func TestReadFileRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Two write the same file at the same time: each is whole or is not there.
+func TestTwoAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	if err := WriteFile(path, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	first, err := Create(path, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Discard()
+	if _, err := first.Write([]byte("the first")); err != nil {
+		t.Fatal(err)
+	}
+	second, err := Create(path, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Discard()
+	if _, err := second.Write([]byte("half")); err != nil {
+		t.Fatal(err)
+	}
+	committed := first.Commit()
+	if got, err := ReadFile(path, 20); err != nil || string(got) != "old" && string(got) != "the first" {
+		t.Errorf("%q, %v after the first was committed: %v", got, err, committed)
+	}
+	first.Discard()
+	if _, err := second.Write([]byte(" no more")); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Commit(); err != nil {
+		t.Error(err)
+	}
+	if got, err := ReadFile(path, 20); err != nil || string(got) != "half no more" {
+		t.Errorf("%q, %v", got, err)
+	}
+	wantOnly(t, dir, "file")
+}
