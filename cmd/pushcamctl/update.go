@@ -103,7 +103,7 @@ func (p *program) updateOne(ctx context.Context, cam *remote, f *updateFlags) er
 		return untouched(cam, err)
 	}
 	if before.Trouble != "" {
-		return fmt.Errorf("%s says: updates are not possible: %s; write its card anew, with pushcamctl image and pushcamctl flash", cam, before.Trouble)
+		return fmt.Errorf("%s says: updates are not possible: %s; write its card anew, with pushcamctl image and pushcamctl flash", cam, discovery.Printable(before.Trouble))
 	}
 	if f.image == "" {
 		if err := p.hintUnknown(ctx, cam, before); err != nil {
@@ -200,7 +200,7 @@ func (p *program) send(ctx context.Context, up *uploader, a *partition.Archive, 
 			fmt.Fprintf(p.stdout, "  %s\n", discovery.Printable(strings.TrimSuffix(line, "\n")))
 		}
 	}
-	return fmt.Errorf("%s: %s runs %s again, because %s. %s", after.Last.Outcome, cam, discovery.Printable(after.Version),
+	return fmt.Errorf("%s: %s runs %s again, because %s. %s", discovery.Printable(string(after.Last.Outcome)), cam, discovery.Printable(after.Version),
 		discovery.Printable(after.Last.Why), advice(after.Last, cam))
 }
 
