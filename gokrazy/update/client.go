@@ -46,6 +46,8 @@ type Client struct {
 	// BrokeOff is told why an upload broke off, before it is tried again after the
 	// pause.
 	BrokeOff func(why error, pause time.Duration)
+
+	announced []byte // by Announce
 }
 
 const (
@@ -113,19 +115,34 @@ func (c *Client) Upload(ctx context.Context, part Part, content *io.SectionReade
 	}
 	sum := hash.Sum(nil)
 	header := http.Header{"Content-Digest": {"sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":"}}
-	return fmt.Sprintf("%x", sum), c.again(ctx, func() error { return c.upload(ctx, part, content, header) })
+	broke := false
+	return fmt.Sprintf("%x", sum), c.again(ctx, func() error {
+		err := c.upload(ctx, part, content, header)
+		if broke && c.announced != nil && errors.Is(err, ErrRefused) && !errors.Is(err, errBusy) {
+			// It may have begun anew since, and not know the signature any more.
+			if err = c.announce(ctx); err == nil {
+				err = c.upload(ctx, part, content, header)
+			}
+		}
+		broke = err != nil
+		return err
+	})
 }
 
 // Announce sends what an update says of itself (signed.Manifest), before its parts are
 // uploaded.
 func (c *Client) Announce(ctx context.Context, manifest []byte) error {
-	return c.again(ctx, func() error {
-		resp, err := c.Conn.Send(ctx, Request{Method: http.MethodPut, Path: Path + manifestPath, Body: bytes.NewReader(manifest), Size: int64(len(manifest))}, cardTimeout)
-		if err != nil {
-			return err
-		}
-		return resp.Body.Close()
-	})
+	c.announced = manifest
+	return c.again(ctx, func() error { return c.announce(ctx) })
+}
+
+// announce is one attempt.
+func (c *Client) announce(ctx context.Context) error {
+	resp, err := c.Conn.Send(ctx, Request{Method: http.MethodPut, Path: Path + manifestPath, Body: bytes.NewReader(c.announced), Size: int64(len(c.announced))}, cardTimeout)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
 }
 
 // again tries something up to uploadTries times, and waits while the camera is busy.

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pushcam/pushcam/gokrazy/partition"
+	"github.com/pushcam/pushcam/gokrazy/update/card/cardtest"
 )
 
 // network is a camera that boots by itself, on a network of pipes: HTTP as it is,
@@ -280,6 +281,32 @@ func TestUploadBusy(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A camera that began anew while an update was sent knows nothing of its signature any more.
+func TestUploadToACameraThatBeganAnew(t *testing.T) {
+	t.Attr("fault", "update | the camera begins anew while an update is sent | the command sends it again, signature and all | with the next attempt")
+	text, err := newOffer(t).manifest.Sign(newSigner(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		c := &Client{Conn: n, Sent: func(int64, int64, time.Duration) {}, BrokeOff: func(error, time.Duration) { n.power("v1") }}
+		if _, err := c.Status(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Announce(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+		n.breaks.Store(1)
+		if _, err := c.Upload(t.Context(), Root, section(newRoot)); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Upload(t.Context(), Root, section(cardtest.Root("v3").Bytes())); !errors.Is(err, ErrRefused) {
+			t.Errorf("what is not signed: %v", err)
+		}
+	})
 }
 
 // A client that leaves while the camera is tried, as with Ctrl-C, leaves everything
