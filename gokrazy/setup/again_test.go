@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/gokrazy/device"
+	"github.com/pushcam/pushcam/gokrazy/fat"
 )
 
 // write has an owner write the file on a PC.
@@ -141,5 +142,36 @@ func TestSaveWhileSecretsAreOverwritten(t *testing.T) {
 	}
 	if k, err := readKept(root); err != nil || k.Settings.Hostname != "porch" || k.Uncleared {
 		t.Errorf("kept is %+v, %v", k, err)
+	}
+}
+
+// Programs wait for the card no longer than TakeWithin does. What they save until it answers
+// serves from then on.
+func TestSaveWhileTheBootPartitionHangs(t *testing.T) {
+	root, d := system(t), newDisk(t, map[string]string{"pushcam.txt": usual})
+	if err := taker(t, root, d).Take(); err != nil {
+		t.Fatal(err)
+	}
+	late := taker(t, root, d)
+	open := late.Boot
+	late.Boot = func(use func(*fat.FS) error) error {
+		err := Save(root, func(s *Settings) error {
+			s.Hostname = "porch"
+			s.Prefer(Network{SSID: []byte("typed")})
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		return open(use)
+	}
+	if err := late.Take(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Load(root); err != nil || s.Hostname != "porch" || len(s.Networks) != 2 || string(s.Networks[0].SSID) != "typed" {
+		t.Errorf("what serves: %+v, %v", s.Settings, err)
+	}
+	if k, err := readKept(root); err != nil || k.Settings.Hostname != "porch" || len(k.Settings.Networks) != 2 {
+		t.Errorf("what is kept: %+v, %v", k.Settings, err)
 	}
 }

@@ -50,6 +50,7 @@ func (t *Taker) Take() error {
 			return err
 		}
 		s = found
+		k, permErr = readKept(t.Root) // if the card has hung, programs may have saved something
 		now := s.merge(k, t.isOwner)
 		if len(s.passwords) > 0 && s.passwords[0].blanked() && errors.Is(t.owner(), device.ErrNoOwner) {
 			s.problem(s.passwords[0].Place, "The password is not kept any more: write it again.")
