@@ -39,6 +39,8 @@ type Camera struct {
 	ladder   []Rung
 	climbed  bool // a rung was climbed since the last frame
 
+	delivering sync.Mutex // held while a frame is, and taken before mu
+
 	mu        sync.Mutex    // guards what follows
 	kick      chan struct{} // wakes the loop; nil before Run
 	watched   bool
@@ -95,15 +97,17 @@ func (c *Camera) SetDemand(watched bool) {
 // ErrPrivate is the reason why a camera is closed if its owner has closed it.
 var ErrPrivate = errors.New("the camera is closed until its owner opens it again")
 
-// SetPrivacy closes the camera for the reason why, whoever watches. nil allows it to be
-// opened again.
+// SetPrivacy closes the camera for the reason why, whoever watches: when it returns, no
+// frame is delivered any more. nil allows it to be opened again. Deliver must not call it.
 func (c *Camera) SetPrivacy(why error) {
+	c.delivering.Lock()
 	c.mu.Lock()
 	c.private = why
 	if !c.failing.IsZero() {
 		c.failing = time.Now()
 	}
 	c.mu.Unlock()
+	c.delivering.Unlock()
 	c.wake()
 }
 
@@ -185,11 +189,15 @@ func (c *Camera) set(phase Phase, err error) {
 	}
 }
 
-// fail makes err, which keeps frames from flowing, the state.
+// fail makes err, which keeps frames from flowing, the state, unless the camera is closed.
 func (c *Camera) fail(err error) {
 	c.mu.Lock()
 	c.noteFailing(err)
 	c.mu.Unlock()
+	if why := c.closed(); why != nil {
+		c.set(Privacy, why)
+		return
+	}
 	if !errors.Is(err, ErrNoCamera) {
 		c.set(Fault, err)
 		return
@@ -270,8 +278,10 @@ func (c sink) Started(d Device, f Format) {
 
 func (c sink) Frame(f *Frame) {
 	now := time.Now()
+	c.delivering.Lock()
+	defer c.delivering.Unlock()
 	c.mu.Lock()
-	if c.run.over {
+	if c.run.over || c.private != nil {
 		c.mu.Unlock()
 		return
 	}

@@ -80,11 +80,20 @@ func (c *Camera) climb(ctx context.Context) {
 	defer cancel()
 	go func(do func(context.Context, error) error, ended chan<- error) { ended <- do(rungCtx, why) }(r.Do, r.ended)
 	var err error
-	select {
-	case err = <-r.ended:
-		r.ended = nil
-	case <-rungCtx.Done():
-		err = fmt.Errorf("it did not end: %w", rungCtx.Err())
+	woken := false
+	for waits := true; waits; {
+		select {
+		case err = <-r.ended:
+			r.ended, waits = nil, false
+		case <-rungCtx.Done():
+			err, waits = fmt.Errorf("it did not end: %w", rungCtx.Err()), false
+		case <-c.kick:
+			woken = true
+			c.showPrivacy()
+		}
+	}
+	if woken {
+		c.wake() // the loop is to look at what has changed, too
 	}
 	if err != nil && ctx.Err() == nil { // else the rung has ended the program
 		log.Error("that did not work", "err", err)

@@ -109,13 +109,15 @@ func (c *Camera) idle(ctx context.Context) error {
 			checked <- verdict{d, err}
 		}()
 		v, err := answer(ctx, c, checked)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if v.err != nil {
+		case c.closed() != nil:
+			return nil
+		case v.err != nil:
 			c.clearFault() // the next Check can find out that the camera works again
 			c.report(v.err)
-		} else {
+		default:
 			c.mu.Lock()
 			c.state.Device = v.device
 			c.mu.Unlock()
@@ -287,10 +289,24 @@ func (c *Camera) idleHold() time.Duration { return cmp.Or(c.IdleHold, defaultIdl
 func answer[T any](ctx context.Context, c *Camera, done <-chan T) (v T, err error) {
 	patience := time.NewTimer(answerTimeout)
 	defer patience.Stop()
+	woken := false
+	defer func() {
+		if woken {
+			c.wake() // the loop is to look at what has changed, too
+		}
+	}()
+	if why := c.closed(); why != nil {
+		c.set(Privacy, why)
+	}
 	for said := false; ctx.Err() == nil; {
 		select {
 		case v := <-done:
 			return v, nil
+		case <-c.kick:
+			woken = true
+			if c.showPrivacy(); said {
+				c.fail(errNotAnswering) // unless it is closed
+			}
 		case <-patience.C:
 			if !said {
 				said = true
@@ -307,6 +323,20 @@ func answer[T any](ctx context.Context, c *Camera, done <-chan T) (v T, err erro
 		return v, nil
 	case <-patience.C:
 		return v, errNotAnswering
+	}
+}
+
+// showPrivacy makes it the state that the owner has closed the camera, or not any more, while
+// the loop waits for what may never end.
+func (c *Camera) showPrivacy() {
+	c.mu.Lock()
+	why, shown := c.private, c.state.Phase == Privacy
+	c.mu.Unlock()
+	switch {
+	case why != nil:
+		c.set(Privacy, why)
+	case shown:
+		c.set(Starting, nil)
 	}
 }
 

@@ -154,6 +154,17 @@ func (h *Hub) ShowPlaceholder(f *camera.Frame, why error, after uint64) {
 	h.replace(p)
 }
 
+// Forget has nobody see the camera's last frame from now on, because of why: the picture
+// that says so is still to be drawn.
+func (h *Hub) Forget(why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.newest.Load(); p.frame != nil && !p.placeholder {
+		h.down, h.after = why, p.frame.Seq
+		h.replace(&part{placeholder: true})
+	}
+}
+
 // Up says that there is a camera again, so that new viewers do not see the last
 // placeholder. The camera may give no frames until somebody watches.
 func (h *Hub) Up() {

@@ -86,6 +86,9 @@ func TestHubFirstPart(t *testing.T) {
 		{"a placeholder that is over", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down, 1); h.Up() }, 0},
 		{"a frame after a placeholder", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down, 1); h.Publish(testFrame(2)) }, 2},
 		{"a placeholder that was drawn too slowly", func(h *Hub) { h.Publish(testFrame(2)); h.ShowPlaceholder(testFrame(9), down, 1) }, 2},
+		{"the last frame of a camera that was closed", func(h *Hub) { h.Publish(testFrame(1)); h.Forget(down) }, 0},
+		{"a frame on its way then", func(h *Hub) { h.Publish(testFrame(2)); h.Forget(down); h.Publish(testFrame(1)) }, 0},
+		{"the placeholder that was drawn by then", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down, 1); h.Forget(down) }, 9},
 		{"a frame from before a placeholder", func(h *Hub) { h.ShowPlaceholder(testFrame(9), down, 2); h.Publish(testFrame(2)) }, 9},
 	}
 	for _, tt := range tests {

@@ -32,6 +32,16 @@ func (p *placeholders) show(s camera.State) {
 	p.states <- s
 }
 
+// privacy returns what closes the camera, or opens it, by close. It has nobody see the last
+// frame of a camera that is closed.
+func (p *placeholders) privacy(close func(why error)) func(why error) {
+	return func(why error) {
+		if close(why); why != nil {
+			p.hub.Forget(errors.New(pusher.Public(why.Error())))
+		}
+	}
+}
+
 func (p *placeholders) run(ctx context.Context) error {
 	for {
 		select {

@@ -81,7 +81,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	events.Version = document.Version
 	controls.changed = func() { events.Controls(); events.Settings(document.Version()) }
 	book.tell, panel.pressed = events.Log, events.Button
-	private := privacySwitch{settings: settings, show: cam.SetPrivacy}
+	private := privacySwitch{settings: settings, show: placeholders.privacy(cam.SetPrivacy)}
 	owners := ownersAPI{
 		settings: document, events: events, controls: controls, log: book, visitors: visitors,
 		actions: actions{reopen: cam.Reopen, privacy: private.set, testLED: panel.test, end: appliance.ends(all.stop)},

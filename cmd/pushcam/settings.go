@@ -145,7 +145,7 @@ func (s *settings) togglePrivacy() {
 // lock the camera could be left open by the one after the other has closed it.
 type privacySwitch struct {
 	settings *settings
-	show     func(why error) // is camera.Camera.SetPrivacy
+	show     func(why error) // has the camera closed when it returns; nil is open
 
 	mu sync.Mutex // held by a change
 }
