@@ -60,6 +60,10 @@ const (
 // maxEncodedSize bounds the size when nobody asks for one.
 var maxEncodedSize = ioctl.Size{Width: 1280, Height: 720}
 
+// maxEncodedPixels bounds the pictures that are encoded, which takes 1.5 bytes of memory for
+// each pixel. A webcam may say 65535×65535 and offer no other size.
+const maxEncodedPixels = 16 << 20
+
 // rawEncoder makes JPEGs of raw pictures, and leaves out as many as it takes to
 // stay within its share of the machine. It is for one goroutine.
 type rawEncoder struct {
@@ -82,8 +86,8 @@ func newRawEncoder(layout ioctl.Picture, quality func() int) (*rawEncoder, error
 	e := &rawEncoder{layout: layout, quality: quality, share: encodingProcessors(), now: time.Now}
 	e.layout.Width &^= 1
 	e.layout.Height &^= 1
-	if e.layout.Width <= 0 || e.layout.Height <= 0 {
-		return nil, fmt.Errorf("it gives raw pictures of %d×%d", layout.Width, layout.Height)
+	if e.layout.Width <= 0 || e.layout.Height <= 0 || e.layout.Width > maxEncodedPixels/e.layout.Height {
+		return nil, fmt.Errorf("it gives raw pictures of %d×%d, which cannot be encoded", layout.Width, layout.Height)
 	}
 	if e.layout.BytesPerLine < rowBytes(layout.PixelFormat, e.layout.Width) {
 		e.layout.BytesPerLine = rowBytes(layout.PixelFormat, layout.Width)

@@ -130,7 +130,7 @@ func TestEncodedSizeIsWhole(t *testing.T) {
 	if kind := e.load(make([]byte, 2*33*17)); kind != "" {
 		t.Errorf("its picture is dropped as %q", kind)
 	}
-	for _, size := range []ioctl.Size{{}, {Width: 1, Height: 1}, {Width: 640, Height: -2}} {
+	for _, size := range []ioctl.Size{{}, {Width: 1, Height: 1}, {Width: 640, Height: -2}, {Width: 65535, Height: 65535}, {Width: 1<<32 - 1, Height: 1<<32 - 1}} {
 		if _, err := newRawEncoder(ioctl.Picture{PixelFormat: pixelYUYV, Size: size}, eighty); err == nil {
 			t.Errorf("raw pictures of %v are taken", size)
 		}
