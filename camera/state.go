@@ -40,3 +40,7 @@ type State struct {
 
 // FrameTime is the time between two frames in the format of the last run.
 func (c *Camera) FrameTime() time.Duration { return c.State().Format.FrameTime() }
+
+// StallTime is for how long a camera of this format may give no frame until that counts as a
+// stall.
+func (f Format) StallTime() time.Duration { return max(stallTimeout, stallFrames*f.FrameTime()) }

@@ -251,7 +251,7 @@ func (c *Camera) due(now, looked time.Time) (wait time.Duration, cause error, wi
 	}
 	c.run.unseen += max(0, now.Sub(since)-lookInterval)
 	r := c.run
-	limit := max(stallTimeout, stallFrames*c.state.Format.FrameTime())
+	limit := c.state.Format.StallTime()
 	var end time.Time
 	switch {
 	case r.started.IsZero():

@@ -23,8 +23,8 @@ import (
 // camera's state and the answers of the HTTP server.
 type watchdog struct {
 	// state is the camera's. A camera that is starting or live, or idle although
-	// somebody watches, hangs if it has given no frame for hangTime: one that works
-	// says within seconds that its frames have stopped.
+	// somebody watches, hangs if it has given no frame for hangTime, or twice its StallTime:
+	// one that works says after that, or within seconds, that its frames have stopped.
 	state func() camera.State
 	// get asks the program's own HTTP server, which must answer something. It must do so
 	// where nobody else can ask: a port that strangers have filled is no program that
@@ -87,7 +87,7 @@ func (d *watchdog) run(ctx context.Context) {
 		waiting := s.Phase == camera.Starting || s.Phase == camera.Live || s.Phase == camera.Idle && s.Watched
 		if !waiting || s.Frames != progress.Frames || s.Phase != progress.Phase || s.Since != progress.Since || s.Watched != progress.Watched {
 			progress, since = s, time.Now()
-		} else if time.Since(since) >= hangTime && d.mayEnd() {
+		} else if time.Since(since) >= max(hangTime, 2*s.Format.StallTime()) && d.mayEnd() {
 			d.end(fmt.Errorf("the camera is %s for %v without a frame, and does not say why", s.Phase, time.Since(since).Round(time.Second)))
 			return
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pushcam/pushcam/camera"
+	"github.com/pushcam/pushcam/camera/cameratest"
 	"github.com/pushcam/pushcam/pusher"
 )
 
@@ -77,6 +78,30 @@ func TestWatchdog(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A camera that gives a frame every 10 s is given more than a minute to show that its frames
+// have stopped. The program goes on until it says so, and then it has said why.
+func TestWatchdogAndASlowCamera(t *testing.T) {
+	t.Attr("fault", "camera | one of a frame every 10 s gives none any more | its stream is started again, and the program goes on | 100 s")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		source := &cameratest.Source{Format: camera.Format{PixelFormat: "MJPG", Width: 640, Height: 480, FPS: 0.1}}
+		cam := &camera.Camera{Source: source}
+		ended := make(chan error, 1)
+		go func() { ended <- cam.Run(ctx) }()
+		cam.SetDemand(true)
+		time.Sleep(time.Minute)
+		source.Stall(true)
+		w := watchdog{state: cam.State, get: func(context.Context) error { return nil }, log: slog.New(slog.DiscardHandler),
+			end: func(err error) { t.Errorf("the program was ended: %v", err) }}
+		w.run(ctx)
+		<-ended
+		if cam.State().Stalls == 0 {
+			t.Error("no stall was seen in an hour")
+		}
+	})
 }
 
 // While the card does not answer the program is not ended, and each good look is shown
