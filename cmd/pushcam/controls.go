@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
+	"time"
 
 	"github.com/pushcam/pushcam/camera/v4l2"
 	"github.com/pushcam/pushcam/pusher/api"
@@ -25,12 +25,15 @@ type controls struct {
 	// changed is called after a change. It must not block. May be nil.
 	changed func()
 
-	mu sync.Mutex // held by a change
+	asking chan struct{} // has room for the one that asks the driver, or makes a change
+	// setAll and list ask it.
+	setAll func(v4l2.Controls) error
+	list   func() ([]v4l2.Control, error)
 }
 
 // newControls makes the camera, with these controls.
 func newControls(c *config, s *settings, log *slog.Logger) *controls {
-	k := &controls{config: c, settings: s}
+	k := &controls{config: c, settings: s, asking: make(chan struct{}, 1)}
 	k.camera = &v4l2.Source{
 		Device:      c.device,
 		Settings:    c.settings(),
@@ -38,6 +41,7 @@ func newControls(c *config, s *settings, log *slog.Logger) *controls {
 		Controls:    valuesOf(c.controlsOver(s.controls())),
 		Log:         log,
 	}
+	k.setAll, k.list = k.camera.SetControls, k.camera.DeviceControls
 	if c.appliance {
 		driver := v4l2.HasPiCameraDriver(c.root.Path())
 		k.camera.Why = func() string { return v4l2.Diagnose(c.root.Path(), c.root.Model(), driver).Cause() }
@@ -81,26 +85,62 @@ func (k *controls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Camera  []v4l2.Control               `json:"camera"`
 		Error   string                       `json:"error,omitempty"`
 	}
-	answer.Version, answer.Set, answer.By = k.now()
-	var err error
-	if answer.Camera, err = k.camera.DeviceControls(); err != nil {
-		answer.Error = err.Error()
+	var listed []v4l2.Control
+	var why error
+	if err := k.alone(func() { listed, why = k.list() }); err != nil {
+		answer.Error = errSilent.Error()
+	} else if answer.Camera = listed; why != nil {
+		answer.Error = why.Error()
 	}
+	answer.Version, answer.Set, answer.By = k.now()
 	if answer.Camera == nil {
 		answer.Camera = []v4l2.Control{} // in JSON a list
 	}
 	api.AnswerVersion(w, r, answer.Version, answer)
 }
 
+// controlsWait is how long an owner waits for the driver. Some cameras take a second for
+// each of their controls.
+const controlsWait = 15 * time.Second
+
+var (
+	errSilent = errors.New("the camera's driver does not answer")
+	errGoesOn = fmt.Errorf("%w; what was asked of it serves when it does", errSilent)
+)
+
+// alone runs what asks the driver, or changes what is asked of it, one at a time. A driver
+// that hangs answers nobody, and nothing ends the question, but it keeps its owner from
+// nothing else: then alone returns errGoesOn, or errSilent if what has not even begun.
+func (k *controls) alone(what func()) error {
+	patience := time.NewTimer(controlsWait)
+	defer patience.Stop()
+	select {
+	case k.asking <- struct{}{}:
+	case <-patience.C:
+		return errSilent
+	}
+	done := make(chan struct{})
+	go func() {
+		defer func() { <-k.asking }()
+		defer close(done)
+		what()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-patience.C:
+		return errGoesOn
+	}
+}
+
 // now is what is set, with its version, and what rules each.
 func (k *controls) now() (version string, set map[string]v4l2.ControlState, by map[string]origin) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	all := k.config.controlsOver(k.settings.controls())
 	by = make(map[string]origin)
-	for name, g := range k.config.controlsOver(k.settings.controls()) {
+	for name, g := range all {
 		by[name] = g.By
 	}
-	return k.version(), k.camera.ControlStates(), by
+	return api.VersionOf(all), k.camera.ControlStates(), by
 }
 
 // version is that of what is set.
@@ -148,23 +188,31 @@ func (k *controls) readChange(w http.ResponseWriter, r *http.Request) (form map[
 
 // changeSeen makes a request's change, if what is set is what its owner has seen.
 func (k *controls) changeSeen(form map[string][]string, r *http.Request) (code int, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !api.Matches(r, k.version()) {
-		return http.StatusPreconditionFailed, api.ErrChanged
-	}
-	if form == nil {
-		return k.set(v4l2.Controls{}, nil)
-	}
-	return k.changeLocked(form)
+	return k.changeAlone(func() (int, error) {
+		switch {
+		case !api.Matches(r, k.version()):
+			return http.StatusPreconditionFailed, api.ErrChanged
+		case form == nil:
+			return k.set(v4l2.Controls{}, nil)
+		}
+		return k.changeLocked(form)
+	})
 }
 
 // change sets the controls of a form, all or none. What is wrong with them is Refusals, which
 // are by the names in the form.
 func (k *controls) change(form map[string][]string) (code int, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.changeLocked(form)
+	return k.changeAlone(func() (int, error) { return k.changeLocked(form) })
+}
+
+// changeAlone makes a change, alone.
+func (k *controls) changeAlone(change func() (int, error)) (int, error) {
+	var code int
+	var err error
+	if silent := k.alone(func() { code, err = change() }); silent != nil {
+		return http.StatusServiceUnavailable, silent
+	}
+	return code, err
 }
 
 func (k *controls) changeLocked(form map[string][]string) (code int, err error) {
@@ -205,7 +253,7 @@ func (k *controls) changeLocked(form map[string][]string) (code int, err error) 
 // set has these controls serve, and be kept. Its Refusals are by names, where that has them.
 func (k *controls) set(after v4l2.Controls, names map[string]string) (code int, err error) {
 	var bad v4l2.ControlErrors
-	switch err := k.camera.SetControls(valuesOf(k.config.controlsOver(after))); {
+	switch err := k.setAll(valuesOf(k.config.controlsOver(after))); {
 	case errors.As(err, &bad):
 		refused := make(api.Refusals)
 		for name, reason := range bad {

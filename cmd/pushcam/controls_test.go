@@ -4,12 +4,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,6 +19,47 @@ import (
 	"github.com/pushcam/pushcam/gokrazy/setup"
 	"github.com/pushcam/pushcam/pusher/api"
 )
+
+// A driver that hangs while a control is set answers nobody. Its owner is told so, and goes on
+// changing everything else, such as who may look.
+func TestControlsOfADriverThatHangs(t *testing.T) {
+	t.Attr("fault", "camera | its driver hangs while a control is set | the owner is told, and changes everything else | 15 s")
+	synctest.Test(t, func(t *testing.T) {
+		p, hung := newPage(t, "pushcam"), make(chan struct{})
+		k := newControls(p.now.Load(), p.kept, slog.New(slog.DiscardHandler))
+		p.controls = k
+		k.setAll = func(c v4l2.Controls) error {
+			<-hung
+			return k.camera.SetControls(c)
+		}
+		ask := func(method, form string) string {
+			r := httptest.NewRequest(method, "/api/controls", strings.NewReader(form))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			w := httptest.NewRecorder()
+			k.ServeHTTP(w, r)
+			return w.Body.String()
+		}
+		for _, method := range []string{"POST", "POST", "GET"} {
+			if said := ask(method, "brightness=7"); !strings.Contains(said, errSilent.Error()) {
+				t.Errorf("%s says %s", method, said)
+			}
+		}
+		if err := p.Change(map[string]any{"quality": json.Number("50")}); !errors.Is(err, errSilent) {
+			t.Errorf("the quality: %v", err)
+		}
+		if err := p.Change(map[string]any{"always_on": true}); err != nil || !p.now.Load().alwaysOn {
+			t.Errorf("always on: %v", err)
+		}
+		close(hung)
+		synctest.Wait()
+		if got := k.settings.controls()["brightness"]; got != "7" {
+			t.Errorf("the brightness that was asked for is %q when the driver answers", got)
+		}
+		if said := ask("GET", ""); strings.Contains(said, errSilent.Error()) {
+			t.Errorf("when the driver answers: %s", said)
+		}
+	})
+}
 
 func TestControls(t *testing.T) {
 	dir := t.TempDir()
