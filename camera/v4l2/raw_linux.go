@@ -87,7 +87,7 @@ func newRawEncoder(layout ioctl.Picture, quality func() int) (*rawEncoder, error
 	e.layout.Width &^= 1
 	e.layout.Height &^= 1
 	if e.layout.Width <= 0 || e.layout.Height <= 0 || e.layout.Width > maxEncodedPixels/e.layout.Height {
-		return nil, fmt.Errorf("it gives raw pictures of %d×%d, which cannot be encoded", layout.Width, layout.Height)
+		return nil, fmt.Errorf("it gives raw pictures of %d×%d", layout.Width, layout.Height)
 	}
 	if e.layout.BytesPerLine < rowBytes(layout.PixelFormat, e.layout.Width) {
 		e.layout.BytesPerLine = rowBytes(layout.PixelFormat, layout.Width)
