@@ -112,11 +112,12 @@ func (m *Modules) insertFile(dir *os.Root, file string) error {
 		insert = insertModule
 	}
 	name, compressed := moduleName(file), path.Ext(file) != ".ko"
-	if err := insert(f, m.parameters(name), compressed); err != nil {
-		return err
+	loaded := insert(f, m.parameters(name), compressed)
+	if loaded != nil && !errors.Is(loaded, fs.ErrExist) { // an earlier program may have loaded it
+		return loaded
 	}
 	if compressed || !slices.ContainsFunc(m.Keep, func(k string) bool { return moduleName(k) == name }) {
-		return nil
+		return loaded
 	}
 	image, err := io.ReadAll(io.NewSectionReader(f, 0, maxModule))
 	if err != nil {
@@ -128,7 +129,7 @@ func (m *Modules) insertFile(dir *os.Root, file string) error {
 		m.kept = make(map[string][]byte)
 	}
 	m.kept[name] = image
-	return nil
+	return loaded
 }
 
 // parameters are those of the module with this name.
@@ -142,9 +143,9 @@ func (m *Modules) parameters(name string) string {
 }
 
 // Reload takes a module out of the kernel, which refuses while anything uses it, and
-// loads it again.
+// loads it again. It need not be there: an earlier Reload may have failed to load it.
 func (m *Modules) Reload(name string) error {
-	if err := m.Unload(name); err != nil {
+	if err := m.Unload(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	m.mu.Lock()

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -209,6 +211,57 @@ func TestReloadFails(t *testing.T) {
 	}
 	m.remove = func(string) error { return nil }
 	checkError(t, m.Reload("a-b"), "kernel module a-b", "exec format error")
+}
+
+// A module whose second load failed is not there any more: the next Reload loads it.
+func TestReloadAgain(t *testing.T) {
+	there, broken := true, true
+	m := &Modules{
+		Root:   modulesRoot(t, "kernel/a-b.ko:\n", ""),
+		Keep:   []string{"a-b"},
+		insert: func(*os.File, string, bool) error { return nil },
+		remove: func(string) error {
+			if !there {
+				return os.NewSyscallError("delete_module", unix.ENOENT)
+			}
+			there = false
+			return nil
+		},
+		put: func([]byte, string) error {
+			if broken {
+				return errors.New("connection timed out")
+			}
+			there = true
+			return nil
+		},
+	}
+	checkError(t, m.Load("a-b"))
+	checkError(t, m.Reload("a-b"), "connection timed out")
+	broken = false
+	checkError(t, m.Reload("a-b"))
+	if !there {
+		t.Error("the module is not loaded")
+	}
+}
+
+// A program that was started anew finds its modules loaded, and keeps them as the one before.
+func TestReloadOfAnEarlierProgram(t *testing.T) {
+	var put int
+	m := &Modules{
+		Root:   modulesRoot(t, "kernel/a-b.ko:\n", ""),
+		Keep:   []string{"a-b"},
+		insert: func(*os.File, string, bool) error { return os.NewSyscallError("finit_module", unix.EEXIST) },
+		remove: func(string) error { return nil },
+		put:    func(image []byte, _ string) error { put = len(image); return nil },
+	}
+	checkError(t, m.Load("a-b"))
+	if err := os.RemoveAll(m.Root.Path("lib")); err != nil {
+		t.Fatal(err)
+	}
+	checkError(t, m.Reload("a-b"))
+	if put == 0 {
+		t.Error("the module is not loaded from memory")
+	}
 }
 
 func FuzzParseDep(f *testing.F) {
