@@ -26,8 +26,9 @@ type controlSetter struct {
 
 	mu      sync.Mutex // guards what follows, and is held while controls are set
 	wanted  Controls
-	changed bool   // wanted is to be taken, not Source.Controls
-	file    string // of the camera that was started last; empty: none was
+	changed bool     // wanted is to be taken, not Source.Controls
+	file    string   // of the camera that was started last; empty: none was
+	started identity // of that file then
 	quirk   quirk
 	format  camera.Format
 	applied map[uint32]int32  // since it was started
@@ -53,11 +54,7 @@ func (v *Source) SetControls(c Controls) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c = maps.Clone(c)
-	var device *ioctl.Device
-	err := errors.New("no camera was started yet")
-	if d.file != "" {
-		device, err = ioctl.Open(d.file)
-	}
+	device, err := v.openStarted()
 	if err != nil {
 		d.wanted, d.changed = c, true
 		v.note(nil)
@@ -65,6 +62,25 @@ func (v *Source) SetControls(c Controls) error {
 	}
 	defer device.Close()
 	return v.change(device, c)
+}
+
+// openStarted opens the camera that was started last, also if it was plugged in again and
+// found since, and no other device that has its number now. The setter's lock is held.
+func (v *Source) openStarted() (*ioctl.Device, error) {
+	d := &v.state.setter
+	if d.file == "" {
+		return nil, errors.New("no camera was started yet")
+	}
+	now, err := identify(d.file)
+	if err != nil {
+		return nil, err
+	}
+	n := v.state.tried.Load()
+	known := now == d.started || n != nil && n.file == d.file && n.identity == now
+	if !known && v.state.running.Load() == nil { // while it streams, its number is nobody else's
+		return nil, fmt.Errorf("%w: %s was unplugged", camera.ErrNoCamera, d.file)
+	}
+	return ioctl.Open(d.file)
 }
 
 // change sets controls, or leaves all as it was.
@@ -136,14 +152,17 @@ func (v *Source) DeviceControls() ([]Control, error) {
 	d := &v.state.setter
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	file := d.file
-	if n := v.state.tried.Load(); file == "" && n != nil {
-		file = n.file
-	}
-	if file == "" {
+	n := v.state.tried.Load()
+	if d.file == "" && n == nil {
 		return nil, errors.New("no camera was found yet")
 	}
-	device, err := ioctl.Open(file)
+	var device *ioctl.Device
+	var err error
+	if d.file == "" {
+		device, err = ioctl.Open(n.file)
+	} else {
+		device, err = v.openStarted()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +188,7 @@ func (v *Source) startControls(n node, device controls, f camera.Format) error {
 	if n.file != d.file {
 		d.touched = map[uint32]string{}
 	}
-	d.file, d.quirk, d.format, d.applied = n.file, quirks[n.driver], f, map[uint32]int32{}
+	d.file, d.started, d.quirk, d.format, d.applied = n.file, n.identity, quirks[n.driver], f, map[uint32]int32{}
 	_, err := v.apply(device)
 	return err
 }

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	go4vl "github.com/vladimirvivien/go4vl/v4l2"
 	"golang.org/x/sys/unix"
 
+	"github.com/pushcam/pushcam/camera"
 	"github.com/pushcam/pushcam/camera/v4l2/internal/ioctl"
 )
 
@@ -174,5 +177,42 @@ func TestRefusedTogether(t *testing.T) {
 	f.gone = false
 	if err := v.startControls(node{file: "/dev/video0"}, f, video720); err != nil || f.values[go4vl.CtrlContrast] != 10 {
 		t.Errorf("back: %v, contrast %d", err, f.values[go4vl.CtrlContrast])
+	}
+}
+
+// When the camera is unplugged, another device may take its number, as a capture card that is
+// none of ours. It is not asked in the camera's place, and nothing of it is changed.
+func TestControlsWhenAnotherTakesTheNumber(t *testing.T) {
+	t.Attr("fault", "camera | another device has its number when a control is set | the other is left alone, and the control is set when the camera is back | at its start")
+	file := filepath.Join(t.TempDir(), "video0")
+	write := func() identity {
+		t.Helper()
+		if err := os.WriteFile(file+".new", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+		id, err := identify(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	v := new(Source)
+	n := node{file: file, identity: write()}
+	v.state.tried.Store(&n)
+	if err := v.startControls(n, newFocusing(), camera.Format{}); err != nil {
+		t.Fatal(err)
+	}
+	write()
+	if err := v.SetControls(Controls{"brightness": "60"}); err != nil {
+		t.Errorf("the other device was asked: %v", err)
+	}
+	if _, err := v.DeviceControls(); err == nil {
+		t.Error("the other device's controls are shown as the camera's")
+	}
+	if got := v.ControlStates()["brightness"].Value; got != "60" {
+		t.Errorf("the brightness that is wanted is %q", got)
 	}
 }
