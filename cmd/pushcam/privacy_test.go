@@ -14,35 +14,37 @@ import (
 func TestPrivacyForNewcomers(t *testing.T) {
 	t.Attr("fault", "camera | somebody comes a moment after it was closed | they see that it is closed | at once")
 	p := startOwned(t, t.TempDir())
-	look := func() (net.Conn, uint64) {
+	come := func() (net.Conn, *pushertest.StreamReader) {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { conn.Close() })
 		io.WriteString(conn, "GET /stream HTTP/1.0\r\n\r\n")
 		s, err := pushertest.NewStreamReader(conn)
 		if err != nil {
 			t.Fatal(err)
 		}
+		return conn, s
+	}
+	next := func(s *pushertest.StreamReader) uint64 {
 		part, err := s.Next()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return conn, part.Seq
+		return part.Seq
 	}
 	for range 5 {
-		first, seq := look()
-		for seq == 0 { // what said that it was closed
-			first.Close()
-			first, seq = look()
+		first, watching := come()
+		for next(watching) == 0 { // what said that it was closed
 		}
 		p.ask("POST", "/api/actions/privacy", `{"on":true}`)
-		late, seq := look()
-		first.Close()
-		late.Close()
-		if seq > 0 {
+		late, sees := come()
+		if seq := next(sees); seq > 0 {
 			t.Errorf("frame %d was shown after the camera was closed", seq)
 		}
+		first.Close()
+		late.Close()
 		p.ask("POST", "/api/actions/privacy", `{"on":false}`)
 	}
 }
