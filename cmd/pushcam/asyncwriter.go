@@ -20,6 +20,7 @@ type asyncWriter struct {
 	left   int           // lines out since the last that had room
 	done   chan struct{} // closed when the last line is written
 	late   chan struct{} // closed when nobody waits for that any longer
+	giveUp func()        // closes late
 }
 
 const (
@@ -32,6 +33,7 @@ const (
 // newAsyncWriter writes to a writer until close is called.
 func newAsyncWriter(to io.Writer) *asyncWriter {
 	w := &asyncWriter{to: to, lines: make(chan []byte, asyncLines), done: make(chan struct{}), late: make(chan struct{})}
+	w.giveUp = sync.OnceFunc(func() { close(w.late) })
 	go w.run()
 	return w
 }
@@ -76,7 +78,8 @@ func (w *asyncWriter) queue(line []byte) bool {
 	}
 }
 
-// close waits until all is written, for asyncEnd at most. What comes later is left out.
+// close waits until all is written, for asyncEnd at most. What comes later is left out. It may
+// be called more than once, as by a watchdog that ends a program which is ending.
 func (w *asyncWriter) close() {
 	w.mu.Lock()
 	if !w.closed {
@@ -87,6 +90,6 @@ func (w *asyncWriter) close() {
 	select {
 	case <-w.done:
 	case <-time.After(asyncEnd):
-		close(w.late)
+		w.giveUp()
 	}
 }

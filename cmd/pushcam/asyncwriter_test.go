@@ -55,6 +55,7 @@ func TestAsyncWriterHangs(t *testing.T) {
 		if took := time.Since(start); took != asyncEnd {
 			t.Errorf("the end took %v", took)
 		}
+		w.close()
 		read.Close()
 		<-w.done
 	})

@@ -153,7 +153,7 @@ func (s *Source) Run(ctx context.Context, sink camera.Sink) error {
 	defer transport.CloseIdleConnections()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	web := &http.Client{Transport: transport}
+	web := &http.Client{Transport: transport, CheckRedirect: redirect}
 	answer, err := s.ask(ctx, web)
 	if err != nil {
 		return err
@@ -168,6 +168,19 @@ func (s *Source) Run(ctx context.Context, sink camera.Sink) error {
 		return context.Cause(ctx)
 	}
 	return err
+}
+
+// maxRedirects bounds how often a stream may be elsewhere.
+const maxRedirects = 10
+
+// redirect follows a stream that is elsewhere. Go would tell that place in Referer where the
+// stream was, with the token in its URL.
+func redirect(next *http.Request, before []*http.Request) error {
+	next.Header.Del("Referer")
+	if len(before) > maxRedirects {
+		return fmt.Errorf("it sends on to another address %d times", len(before))
+	}
+	return nil
 }
 
 // ask asks for the stream.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -248,6 +249,25 @@ func TestNoStream(t *testing.T) {
 		if u, err := ParseURL(text); err == nil {
 			t.Errorf("%q is %v", text, u)
 		}
+	}
+}
+
+// A stream that is elsewhere is followed there, without its token.
+func TestRedirect(t *testing.T) {
+	var referers []string
+	there := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		referers = append(referers, r.Referer())
+		http.Redirect(w, r, "/again", http.StatusFound)
+	}))
+	defer there.Close()
+	here := httptest.NewServer(http.RedirectHandler(there.URL+"/", http.StatusFound))
+	defer here.Close()
+	err := awaitFrames(1).take(t, streamOf(t, here.URL+"/stream?token=sesame"))
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("another address %d times", maxRedirects+1)) {
+		t.Errorf("the source says %v", err)
+	}
+	if want := slices.Repeat([]string{""}, maxRedirects); !slices.Equal(referers, want) {
+		t.Errorf("the other server was told of %q", referers)
 	}
 }
 
