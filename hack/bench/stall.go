@@ -23,6 +23,9 @@ const (
 	// stallQuestions is what a server may send in stallPoll to find out whether the viewer
 	// reads, in bytes; more is of a frame.
 	stallQuestions = 1 << 10
+	// stallFills is how long the viewer's system may take nothing until it counts as full. What
+	// comes later is a question, too: pushcam sends one more frame before it gives a viewer up.
+	stallFills = time.Second
 	// stallGiveUp is when a server counts as one that keeps a bad viewer for ever.
 	stallGiveUp = 30 * time.Second
 )
@@ -148,7 +151,7 @@ func (r *stallRun) follow(ctx context.Context, p proc, where *namespace, pid, po
 			case q.remote:
 				held = q.sending
 			case q.local:
-				if q.receiving > unread+stallQuestions {
+				if q.receiving > unread+stallQuestions && time.Since(took) < stallFills {
 					took = time.Now()
 				}
 				unread = q.receiving
