@@ -295,7 +295,7 @@ func answer[T any](ctx context.Context, c *Camera, done <-chan T) (v T, err erro
 			c.wake() // the loop is to look at what has changed, too
 		}
 	}()
-	if why := c.closed(); why != nil {
+	if why := c.closed(); why != nil && ctx.Err() == nil { // else the program ends, and says that
 		c.set(Privacy, why)
 	}
 	for said := false; ctx.Err() == nil; {
